@@ -1,0 +1,38 @@
+"""What a face can be: linear face models behind one class.
+
+``bfm.load("open")`` gives a model that anybody may use; ``recon models`` lists the others. Names are imported on first
+use, because torch takes seconds to import and a list of models does not need it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bfm.data import ModelData as ModelData
+    from bfm.data import ModelDataError as ModelDataError
+    from bfm.data import SurfacePoints as SurfacePoints
+    from bfm.files import MissingModelFiles as MissingModelFiles
+    from bfm.files import ModelFileError as ModelFileError
+    from bfm.files import ModelSource as ModelSource
+    from bfm.model import CoefficientError as CoefficientError
+    from bfm.model import MorphableModel as MorphableModel
+
+_HOMES = {
+    "CoefficientError": "bfm.model",
+    "MissingModelFiles": "bfm.files",
+    "ModelData": "bfm.data",
+    "ModelDataError": "bfm.data",
+    "ModelFileError": "bfm.files",
+    "ModelSource": "bfm.files",
+    "MorphableModel": "bfm.model",
+    "SurfacePoints": "bfm.data",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bfm' has no attribute {name!r}; it has: {', '.join(_HOMES)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
