@@ -77,13 +77,14 @@ def default_folder(name: str) -> Path:
 def missing_files(source: ModelSource, path: Path) -> tuple[str, ...]:
     """Names of the files that keep ``path`` from being usable; empty when it is ready.
 
-    A file instead of a folder counts as ready: opening it will tell. Of several possible layouts the one that lacks
-    least is reported.
+    A file instead of a folder counts as ready: opening it will tell. Of several possible layouts the one that is most
+    nearly there is reported, the smallest if none has begun.
     """
     if not source.layouts or path.is_file():
         return ()
     gaps = [tuple(name for name in layout if not (path / name).is_file()) for layout in source.layouts]
-    return min(gaps, key=len)
+    nearness = [(1 - len(gap) / len(layout), -len(gap)) for gap, layout in zip(gaps, source.layouts, strict=True)]
+    return gaps[nearness.index(max(nearness))]
 
 
 def find_layout(source: ModelSource, folder: Path) -> tuple[Path, ...]:

@@ -34,11 +34,13 @@ class Topology:
 
     Attributes:
         n_vertices: of the whole mesh.
+        n_identity: identity files.
         regions: for each region the half-open ranges of its vertices.
         jaw: for each of the 68 landmarks that moves to the ridge of the jaw, its vertex.
     """
 
     n_vertices: int
+    n_identity: int
     regions: Mapping[str, tuple[tuple[int, int], ...]]
     jaw: Mapping[int, int]
 
@@ -47,6 +49,7 @@ _JAW_RIGHT = (1278, 1272, 12, 1834, 243, 781, 2199, 1447)
 _JAW_LEFT = (3661, 4390, 3022, 2484, 4036, 2253, 3490, 3496)
 LIGHT = Topology(
     n_vertices=26719,
+    n_identity=100,
     regions={
         "face": ((0, 9409),),
         "narrow_face": ((0, 6706),),
@@ -93,8 +96,8 @@ def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
         topology: vertex ranges; the published ones by default.
 
     Raises:
-        MissingModelFiles: the mean, the index file, the first identity or a named expression is not there.
-        ModelFileError: a file is malformed or has another number of vertices.
+        MissingModelFiles: the mean, the index file or the first identity is not there.
+        ModelFileError: another file is missing, a file is malformed, or has another number of vertices.
     """
     mean_path, config_path, _ = find_layout(SOURCE, folder)
     folder = mean_path.parent
@@ -107,14 +110,14 @@ def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
     jaw = landmarks.copy()
     jaw[list(topology.jaw)] = list(topology.jaw.values())
     uv, uv_faces = _atlas(mean_path, mesh)
-    identity_paths = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
+    identities = [f"identity{k:03d}" for k in range(topology.n_identity)]
     return ModelData(
         name="ict",
         licence=SOURCE.licence,
         source=SOURCE.how_to_get,
         mean_shape=(MM_PER_CM * mesh.vertices).astype(np.float32),
-        identity_basis=_differences(identity_paths, mesh.vertices),
-        expression_basis=_differences([folder / f"{name}.obj" for name in expressions], mesh.vertices),
+        identity_basis=_differences(folder, identities, mesh.vertices),
+        expression_basis=_differences(folder, expressions, mesh.vertices),
         faces=mesh.faces,
         mean_albedo=np.full((topology.n_vertices, 3), 0.5, np.float32),
         albedo_basis=np.zeros((topology.n_vertices, 3, 0), np.float32),
@@ -144,12 +147,13 @@ def _read_config(path: Path) -> dict[str, list]:
     return config
 
 
-def _differences(paths: list[Path], mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """``(V, 3, K)`` mm: each mesh minus the mean."""
-    basis = np.zeros((len(paths), *mean.shape), np.float32)
-    for row, path in zip(basis, paths, strict=True):
+def _differences(folder: Path, names: list[str], mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """``(V, 3, K)`` mm: each named mesh minus the mean."""
+    basis = np.zeros((len(names), *mean.shape), np.float32)
+    for row, name in zip(basis, names, strict=True):
+        path = folder / f"{name}.obj"
         if not path.is_file():
-            raise ModelFileError(path, "named in vertex_indices.json, but the file is missing")
+            raise ModelFileError(path, f"missing from an otherwise present model; {SOURCE.how_to_get}")
         vertices = read_obj_vertices(path)
         if vertices.shape != mean.shape:
             raise ModelFileError(path, f"expected {len(mean)} vertices as in the mean, found {len(vertices)}")
