@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from bfm.files import ModelSource as ModelSource
     from bfm.model import CoefficientError as CoefficientError
     from bfm.model import MorphableModel as MorphableModel
+    from bfm.registry import ModelStatus as ModelStatus
+    from bfm.registry import UnknownModelError as UnknownModelError
+    from bfm.registry import available_models as available_models
+    from bfm.registry import load as load
+    from bfm.registry import model_source as model_source
+    from bfm.safe_pickle import UnsafePickleError as UnsafePickleError
 
 _HOMES = {
     "CoefficientError": "bfm.model",
@@ -26,8 +32,14 @@ _HOMES = {
     "ModelDataError": "bfm.data",
     "ModelFileError": "bfm.files",
     "ModelSource": "bfm.files",
+    "ModelStatus": "bfm.registry",
     "MorphableModel": "bfm.model",
     "SurfacePoints": "bfm.data",
+    "UnknownModelError": "bfm.registry",
+    "UnsafePickleError": "bfm.safe_pickle",
+    "available_models": "bfm.registry",
+    "load": "bfm.registry",
+    "model_source": "bfm.registry",
 }
 __all__ = list(_HOMES)
 
