@@ -1,0 +1,36 @@
+"""From clip space to the pixel grid: the one place where y is flipped and pixel centres are defined."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+NEAR_W = 1e-6
+"""Vertices with a smaller w are behind the camera or in its centre; their triangles are clipped."""
+
+
+def clip_to_screen(v_clip: Float[Tensor, "b v 4"], size: tuple[int, int]) -> Float[Tensor, "b v 4"]:
+    """Homogeneous pixel coordinates ``(x_pix w, y_pix w, z, w)`` of clip-space vertices ``(x, y, z, w)``.
+
+    Clip space is OpenGL's: x right, y up, visible where ``-w <= x, y, z <= w`` and w > 0. Pixels have x right, y down
+    and the origin at the top-left corner of the picture. No division happens, so vertices behind the camera are fine.
+    """
+    height, width = size
+    x, y, z, w = v_clip.unbind(-1)
+    return torch.stack(((x + w) * (0.5 * width), (w - y) * (0.5 * height), z, w), dim=-1)
+
+
+def screen_to_pixels(screen: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:
+    """Pixel coordinates; meaningless where w is not positive."""
+    return screen[..., :2] / screen[..., 3:]
+
+
+def pixel_centres(
+    pixel_index: Int[Tensor, " p"], size: tuple[int, int], dtype: torch.dtype
+) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
+    """x and y of pixel centres from flat indices into ``(B, H, W)``."""
+    height, width = size
+    in_picture = pixel_index % (height * width)
+    rows = torch.div(in_picture, width, rounding_mode="floor")
+    return (in_picture - rows * width).to(dtype) + 0.5, rows.to(dtype) + 0.5
