@@ -80,8 +80,10 @@ def missing_files(source: ModelSource, path: Path) -> tuple[str, ...]:
     A file instead of a folder counts as ready: opening it will tell. Of several possible layouts the one that is most
     nearly there is reported, the smallest if none has begun.
     """
-    if not source.layouts or path.is_file():
-        return ()
+    return () if not source.layouts or path.is_file() else _gap(source, path)
+
+
+def _gap(source: ModelSource, path: Path) -> tuple[str, ...]:
     gaps = [tuple(name for name in layout if not (path / name).is_file()) for layout in source.layouts]
     nearness = [(1 - len(gap) / len(layout), -len(gap)) for gap, layout in zip(gaps, source.layouts, strict=True)]
     return gaps[nearness.index(max(nearness))]
@@ -101,9 +103,10 @@ def find_layout(source: ModelSource, folder: Path) -> tuple[Path, ...]:
 
 
 def _missing_message(source: ModelSource, folder: Path) -> str:
-    missing = missing_files(source, folder)
+    missing = _gap(source, folder)
     names = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    state = "lacks" if folder.is_dir() else "does not exist; it should hold"
+    state = "is a file; expected a folder with" if folder.is_file() else "does not exist; it should hold"
+    state = "lacks" if folder.is_dir() else state
     lines = [f"face model {source.name!r}: {folder} {state} {names}."]
     if len(source.layouts) > 1:
         lines.append(

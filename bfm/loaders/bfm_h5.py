@@ -8,11 +8,11 @@ points (``id``, ``coordinates``) on the neutral mean. Millimetres, x to the pers
 colours in [0, 1]. A basis column times the root of its variance is one standard deviation.
 
 The published model adds three means and three offsets, so the mean shape here is the neutral mean plus the mean
-expression, up to 17 mm in the 2019 model (the training expressions' average, a slightly open mouth). With
+expression, the average of the training expressions (users of the 2019 model measured up to 17 mm). With
 ``expression_mean=False`` it is left out: zero coefficients then give the neutral face.
 
-The files name about 60 anatomical points instead of the 68: the landmark set ``"named"`` holds those that lie on the
-mesh, in the file's order; :func:`landmark_names` lists them.
+The files name anatomical points of their own instead of the 68: the landmark set ``"named"`` holds those that lie on
+the mesh, in the file's order; :func:`landmark_names` lists them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import bfm.model
 
 
-def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subcommands: argparse._SubParsersAction) -> None:
     """Add ``models`` to the subcommands of the ``recon`` command; its ``run`` default is :func:`run`."""
     parser = subcommands.add_parser(
         "models",
@@ -105,6 +105,7 @@ def _table(states: tuple[ModelStatus, ...]) -> str:
             f"         files     {state.folder or 'none needed: built on first use'}",
         ]
         if state.missing:
+            lines.append(f"         needs     {', or '.join(' + '.join(files) for files in source.layouts)}")
             lines.append(f"         missing   {', '.join(state.missing)}")
             lines.append(f"         get it    {source.how_to_get}")
         lines.append(f"         licence   {source.licence}")

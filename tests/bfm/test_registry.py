@@ -122,6 +122,8 @@ def test_message_for_missing_files(calls: list, tmp_path: Path) -> None:
     assert "a.mat + b.bin + c.txt | all.mat" in text and "ask for filed" in text and MODELS_VARIABLE in text
     with pytest.raises(FileNotFoundError, match="does not exist; it should hold all.mat"):
         find_layout(source, tmp_path / "nowhere")
+    with pytest.raises(MissingModelFiles, match="a.mat is a file; expected a folder with all.mat"):
+        find_layout(source, tmp_path / "a.mat")
 
 
 @pytest.mark.parametrize("name", [n for n in registry.MODEL_NAMES if n != "open"])

@@ -67,6 +67,7 @@ def test_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert first.startswith("ict      ready") and "/models/ict" in first and "MIT" in first and "missing" not in first
     assert "26719 vertices; 100 identity, 53 expression, 0 albedo" in first
     assert second.startswith("flame    not here") and "missing   flame2023_Open.pkl" in second
+    assert "needs     flame2023_Open.pkl, or flame2023.pkl, or" in second
     assert "https://flame.is.tue.mpg.de" in second
 
 
