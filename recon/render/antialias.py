@@ -13,7 +13,7 @@ from recon.render.screen import pixel_centres, screen_to_pixels
 from recon.render.silhouettes import Crossings
 from recon.render.topology import Topology
 
-DEFAULT_REACH = 4
+DEFAULT_REACH = 32
 """Faces followed beyond the visible one; the choice is measured in ``benchmarks/render.py --silhouettes``."""
 
 

@@ -18,7 +18,7 @@ BOX_MARGIN = 1e-3
 def search(
     screen: Float[Tensor, "b v 4"], faces: Int[Tensor, "f 3"], size: tuple[int, int]
 ) -> tuple[Int[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Nearest triangle at every pixel centre; the contract is in :func:`recon.render.rasterize.search_visible`."""
+    """Nearest triangle at every pixel centre; the contract is in :func:`recon.render.rasterize.rasterize`."""
     height, width = size
     n_pictures = screen.shape[0]
     screen = screen.detach().contiguous()

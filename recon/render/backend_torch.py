@@ -21,7 +21,7 @@ MAX_CANDIDATES = 1 << 21
 def search(
     screen: Float[Tensor, "b v 4"], faces: Int[Tensor, "f 3"], size: tuple[int, int]
 ) -> tuple[Int[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Nearest triangle at every pixel centre; the contract is in :func:`recon.render.rasterize.search_visible`."""
+    """Nearest triangle at every pixel centre; the contract is in :func:`recon.render.rasterize.rasterize`."""
     height, width = size
     n_pictures, n_vertices = screen.shape[:2]
     n_faces, n_pixels = faces.shape[0], n_pictures * height * width

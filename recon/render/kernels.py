@@ -16,6 +16,22 @@ from torch import Tensor
 from recon.render.threads import bands_per_picture, for_each_task, thread_count
 
 
+def pack(
+    triangle_ids: Int[Tensor, "b h w"], faces: Int[Tensor, "f 3"], n_vertices: int
+) -> tuple[Int[Tensor, " p"], Int[Tensor, "p 3"], tuple[int, ...]]:
+    """Twin of :func:`recon.render.rasterize.pack_reference`."""
+    n_pictures, height, width = triangle_ids.shape
+    bands = min(bands_per_picture(n_pictures), height)
+    counts = np.zeros(n_pictures * bands, np.int64)
+    for_each_task(_count, len(counts), bands, triangle_ids.numpy(), counts)
+    ends = counts.cumsum()
+    pixel_index = torch.zeros(int(ends[-1]), dtype=torch.int64)
+    corner_index = torch.zeros(int(ends[-1]), 3, dtype=torch.int64)
+    args = (triangle_ids.numpy(), faces.long().contiguous().numpy(), n_vertices, ends - counts)
+    for_each_task(_pack, len(counts), bands, *args, pixel_index.numpy(), corner_index.numpy())
+    return pixel_index, corner_index, (0, *ends[bands - 1 :: bands].tolist())
+
+
 def interpolate(
     flat: Float[Tensor, "n c"], weights: Float[Tensor, "p 3"], corner_index: Int[Tensor, "p 3"]
 ) -> Float[Tensor, "p c"]:
@@ -114,6 +130,32 @@ def face_normal_sums_backward(
 def _array(values: Tensor) -> np.ndarray:
     array: np.ndarray = values.detach().contiguous().numpy()
     return array
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(task, bands, ids, counts):  # type: ignore[no-untyped-def]
+    picture, band = task // bands, task % bands
+    _, height, width = ids.shape
+    n = 0
+    for row in range(band * height // bands, (band + 1) * height // bands):
+        for col in range(width):
+            n += ids[picture, row, col] >= 0
+    counts[task] = n
+
+
+@numba.njit(nogil=True, cache=True)
+def _pack(task, bands, ids, faces, n_vertices, first, pixel_index, corner_index):  # type: ignore[no-untyped-def]
+    picture, band = task // bands, task % bands
+    _, height, width = ids.shape
+    n = first[task]
+    for row in range(band * height // bands, (band + 1) * height // bands):
+        for col in range(width):
+            face = ids[picture, row, col]
+            if face >= 0:
+                pixel_index[n] = (picture * height + row) * width + col
+                for k in range(3):
+                    corner_index[n, k] = faces[face, k] + picture * n_vertices
+                n += 1
 
 
 @numba.njit(nogil=True, cache=True)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from recon.render import kernels
 from recon.render.checks import RenderInputError, check_faces, check_size, check_vertices
 from recon.render.interpolate import barycentrics_at, interpolate_at
 from recon.render.screen import clip_to_screen
@@ -69,10 +70,11 @@ class Raster:
         n_pictures, height, width = self.triangle_ids.shape
         channels = packed.shape[1]
         if background is None:
-            rest = packed.new_zeros(n_pictures * height * width, channels)
+            # filled in place: nobody else holds this tensor, and a copy of it would cost as much as the rest
+            rest = packed.new_zeros(n_pictures * height * width, channels).index_copy_(0, self.pixel_index, packed)
         else:
-            rest = background.reshape(-1, channels)
-        return rest.index_copy(0, self.pixel_index, packed).view(n_pictures, height, width, channels)
+            rest = background.reshape(-1, channels).index_copy(0, self.pixel_index, packed)
+        return rest.view(n_pictures, height, width, channels)
 
 
 def rasterize(
@@ -116,24 +118,31 @@ def rasterize(
 
 
 def _pack(screen: Tensor, faces: Tensor, triangle_ids: Tensor, depth_hard: Tensor) -> Raster:
-    n_pictures, height, width = triangle_ids.shape
-    flat_ids = triangle_ids.view(-1)
-    pixel_index = torch.nonzero(flat_ids >= 0).view(-1)
-    first_pixels = torch.arange(n_pictures + 1, device=screen.device) * (height * width)
-    starts = torch.searchsorted(pixel_index, first_pixels)
-    first_vertices = torch.arange(n_pictures, device=screen.device) * screen.shape[1]
-    offsets = torch.repeat_interleave(first_vertices, starts.diff(), output_size=len(pixel_index))
-    corner_index = faces.long().index_select(0, flat_ids[pixel_index].long()) + offsets[:, None]
-    splits = tuple(starts.tolist())
+    pack = kernels.pack if triangle_ids.device.type == "cpu" else pack_reference
+    pixel_index, corner_index, starts = pack(triangle_ids, faces, screen.shape[1])
+    size = (triangle_ids.shape[1], triangle_ids.shape[2])
     return Raster(
         triangle_ids=triangle_ids,
         depth_hard=depth_hard,
         screen=screen,
         pixel_index=pixel_index,
         corner_index=corner_index,
-        barycentrics_packed=barycentrics_at(screen, corner_index, pixel_index, splits, (height, width)),
-        starts=splits,
+        barycentrics_packed=barycentrics_at(screen, corner_index, pixel_index, starts, size),
+        starts=starts,
     )
+
+
+def pack_reference(
+    triangle_ids: Int[Tensor, "b h w"], faces: Int[Tensor, "f 3"], n_vertices: int
+) -> tuple[Int[Tensor, " p"], Int[Tensor, "p 3"], tuple[int, ...]]:
+    """``pixel_index``, ``corner_index`` and ``starts`` of a :class:`Raster`. The plain twin."""
+    n_pictures, height, width = triangle_ids.shape
+    flat_ids = triangle_ids.reshape(-1)
+    pixel_index = torch.nonzero(flat_ids >= 0).view(-1)
+    picture = torch.div(pixel_index, height * width, rounding_mode="floor")
+    corner_index = faces.long()[flat_ids[pixel_index].long()] + (picture * n_vertices)[:, None]
+    first_pixels = torch.arange(n_pictures + 1, device=triangle_ids.device) * (height * width)
+    return pixel_index, corner_index, tuple(torch.searchsorted(pixel_index, first_pixels).tolist())
 
 
 def choose_backend(backend: Backend, device: torch.device) -> str:

@@ -16,9 +16,14 @@ def clip_to_screen(v_clip: Float[Tensor, "b v 4"], size: tuple[int, int]) -> Flo
     Clip space is OpenGL's: x right, y up, visible where ``-w <= x, y, z <= w`` and w > 0. Pixels have x right, y down
     and the origin at the top-left corner of the picture. No division happens, so vertices behind the camera are fine.
     """
-    height, width = size
-    x, y, z, w = v_clip.unbind(-1)
-    return torch.stack(((x + w) * (0.5 * width), (w - y) * (0.5 * height), z, w), dim=-1)
+    half_height, half_width = 0.5 * size[0], 0.5 * size[1]
+    columns = (  # x w, y w, z, w
+        (half_width, 0.0, 0.0, 0.0),
+        (0.0, -half_height, 0.0, 0.0),
+        (0.0, 0.0, 1.0, 0.0),
+        (half_width, half_height, 0.0, 1.0),
+    )
+    return v_clip @ v_clip.new_tensor(columns)
 
 
 def screen_to_pixels(screen: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 2"]:

@@ -56,9 +56,13 @@ def _find_in_band(  # type: ignore[no-untyped-def]
     _, height, width = ids.shape
     seen, z, pix, mine = ids[picture], depth[picture], pixels[picture], found[task]
     first_pixel, first_vertex = picture * height * width, picture * pixels.shape[1]
+    first_row, end_row = band * height // bands, (band + 1) * height // bands
+    close = _near_silhouettes(first_row, end_row, width, pix, w[picture], faces, opposite)
     n = 0
-    for row in range(band * height // bands, (band + 1) * height // bands):
+    for row in range(first_row, end_row):
         for col in range(width):
+            if not close[row - first_row, col]:
+                continue
             for vertical in (False, True):
                 row1, col1 = (row + 1, col) if vertical else (row, col + 1)
                 if row1 >= height or col1 >= width or seen[row, col] == seen[row1, col1]:
@@ -89,6 +93,34 @@ def _find_in_band(  # type: ignore[no-untyped-def]
                     mine[n, 3] = first_vertex + end
                 n += 1
     counts[task] = n
+
+
+@numba.njit(nogil=True, cache=True)
+def _near_silhouettes(first_row, end_row, width, pix, w, faces, opposite):  # type: ignore[no-untyped-def]
+    """Pixels of some rows that may be the first of a pair which a silhouette edge crosses.
+
+    Most neighbouring pixels of a dense mesh show different triangles of one smooth surface; leaving those out here
+    saves three quarters of the time.
+    """
+    close = np.zeros((end_row - first_row, width), np.bool_)
+    margin = 1.5 + TOLERANCE  # the first centre lies at most 1 + TOLERANCE px before a crossing on the edge
+    for face in range(faces.shape[0]):
+        for k in range(3):
+            i, j, third, other = faces[face, k], faces[face, (k + 1) % 3], faces[face, (k + 2) % 3], opposite[face, k]
+            if other >= 0 and _side_of(pix, i, j, third) != _side_of(pix, i, j, other):
+                continue
+            if not (w[i] > NEAR_W and w[j] > NEAR_W):
+                continue
+            top = max(min(pix[i, 1], pix[j, 1]) - margin - 0.5, first_row)
+            bottom = min(max(pix[i, 1], pix[j, 1]) + margin - 0.5, end_row - 1)
+            left = max(min(pix[i, 0], pix[j, 0]) - margin - 0.5, 0)
+            right = min(max(pix[i, 0], pix[j, 0]) + margin - 0.5, width - 1)
+            if not (top <= bottom and left <= right):
+                continue
+            for row in range(int(top), int(bottom) + 1):
+                for col in range(int(left), int(right) + 1):
+                    close[row - first_row, col] = True
+    return close
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

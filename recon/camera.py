@@ -1,0 +1,283 @@
+"""Cameras: object frame -> camera frame -> clip space and pixels, and back.
+
+The pose (rotation, translation) is part of the camera, so a camera alone says where in the picture a point of the
+object lies. Intrinsics are in pixels and belong to no picture size; :meth:`cropped` and :meth:`resized` give the camera
+of a cropped or resized picture. All tensors are batched; a batch of 1 serves any number of meshes. Nothing is mirrored.
+
+Frames: right-handed, mm, x to the viewer's right, y up, z towards the viewer. The camera sits at the origin and looks
+along -z, so a point in front has z < 0 and depth -z. Pixels: x right, y down, origin at the top-left corner of the
+picture, centres at +0.5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+DEFAULT_FOCAL = 1015.0 / 224.0
+"""Default focal length as a multiple of the longer picture side (1015 px at 224 px, Deng et al. 2019)."""
+
+DEFAULT_DISTANCE_MM = 1000.0
+NEAR_MM = 50.0
+FAR_MM = 20_000.0
+
+
+class CameraError(ValueError):
+    """Camera parameters that do not fit together or cannot be."""
+
+
+@runtime_checkable
+class Camera(Protocol):
+    """What the renderer and the losses need of a camera."""
+
+    @property
+    def batch(self) -> int:
+        """Number of cameras; 1 serves any number of meshes."""
+        ...
+
+    def to_camera(self, v_obj: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        """Points from the object frame to the camera frame, mm."""
+        ...
+
+    def to_object(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        """Points from the camera frame to the object frame, mm: the inverse of :meth:`to_camera`."""
+        ...
+
+    def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
+        """Points to clip space for a picture of ``size`` (H, W) px: y up, visible within ``-w..w``."""
+        ...
+
+    def to_pixels(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 2"]:
+        """Points to pixels. Points behind a perspective camera come out mirrored: mask them with their depth."""
+        ...
+
+    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
+        """Points in the camera frame from pixels and planar depth: the inverse of :meth:`to_pixels`."""
+        ...
+
+    def cropped(self, left_px: float, top_px: float) -> Camera:
+        """The camera of a picture whose top-left corner was moved to (left, top); negative values pad."""
+        ...
+
+    def resized(self, scale_x: float, scale_y: float) -> Camera:
+        """The camera of a picture resized by these factors (new size / old size)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PerspectiveCamera:
+    """A pinhole camera with any intrinsics. :meth:`at` fills in the defaults.
+
+    Attributes:
+        rotation: ``(B, 3, 3)``, object to camera: v_cam = R v_obj + t.
+        translation_mm: ``(B, 3)``; an object in front has t_z < 0.
+        focal_px: ``(B, 2)`` focal length in x and y.
+        principal_px: ``(B, 2)`` x and y of the principal point, from the top-left corner.
+        near_mm, far_mm: what is nearer or farther is not drawn.
+    """
+
+    rotation: Float[Tensor, "_b 3 3"]
+    translation_mm: Float[Tensor, "_c 3"]
+    focal_px: Float[Tensor, "_d 2"]
+    principal_px: Float[Tensor, "_e 2"]
+    near_mm: float = NEAR_MM
+    far_mm: float = FAR_MM
+
+    def __post_init__(self) -> None:
+        _check_depth_range(self.near_mm, self.far_mm)
+        _check_shapes(self, rotation=(3, 3), translation_mm=(3,), focal_px=(2,), principal_px=(2,))
+        _check_positive("focal_px", self.focal_px)
+
+    @classmethod
+    def at(
+        cls,
+        rotation: Float[Tensor, "_b 3 3"] | None = None,
+        translation_mm: Float[Tensor, "_c 3"] | None = None,
+        *,
+        size: tuple[int, int] = (224, 224),
+        focal_px: Float[Tensor, "_d 2"] | None = None,
+        principal_px: Float[Tensor, "_e 2"] | None = None,
+    ) -> PerspectiveCamera:
+        """A camera for pictures of ``size`` (H, W) px.
+
+        Defaults: no rotation, object 1 m in front, focal length 1015 px at 224 px in proportion to the longer side,
+        principal point at the centre of the picture.
+        """
+        given = [x for x in (rotation, translation_mm, focal_px, principal_px) if x is not None]
+        like = given[0] if given else torch.zeros(())
+        if rotation is None:
+            rotation = torch.eye(3).to(like)[None]
+        if translation_mm is None:
+            translation_mm = torch.tensor([[0.0, 0.0, -DEFAULT_DISTANCE_MM]]).to(like)
+        if focal_px is None:
+            focal_px = torch.full((1, 2), DEFAULT_FOCAL * max(size)).to(like)
+        if principal_px is None:
+            principal_px = torch.tensor([[0.5 * size[1], 0.5 * size[0]]]).to(like)
+        return cls(rotation, translation_mm, focal_px, principal_px)
+
+    @property
+    def batch(self) -> int:
+        return max(x.shape[0] for x in (self.rotation, self.translation_mm, self.focal_px, self.principal_px))
+
+    def with_pose(self, rotation: Float[Tensor, "_b 3 3"], translation_mm: Float[Tensor, "_c 3"]) -> PerspectiveCamera:
+        """The same intrinsics with another pose."""
+        return dataclasses.replace(self, rotation=rotation, translation_mm=translation_mm)
+
+    def to_camera(self, v_obj: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        return _rotate(v_obj, self.rotation) + self.translation_mm.to(v_obj.dtype)[:, None]
+
+    def to_object(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        return _rotate(v_cam - self.translation_mm.to(v_cam.dtype)[:, None], self.rotation.transpose(-1, -2))
+
+    def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
+        height, width = size
+        focal, principal = _columns(self.focal_px, v_cam), _columns(self.principal_px, v_cam)
+        x, y, w = v_cam[..., 0], v_cam[..., 1], -v_cam[..., 2]
+        x_clip = (2.0 / width) * (focal[0] * x + principal[0] * w) - w
+        y_clip = w - (2.0 / height) * (principal[1] * w - focal[1] * y)
+        near, far = self.near_mm, self.far_mm
+        z_clip = ((far + near) / (far - near)) * w - 2.0 * far * near / (far - near)
+        return torch.stack((x_clip, y_clip, z_clip, w.expand_as(x_clip)), dim=-1)
+
+    def to_pixels(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 2"]:
+        focal, principal = _columns(self.focal_px, v_cam), _columns(self.principal_px, v_cam)
+        depth = -v_cam[..., 2]
+        x = principal[0] + focal[0] * v_cam[..., 0] / depth
+        y = principal[1] - focal[1] * v_cam[..., 1] / depth
+        return torch.stack((x, y), dim=-1)
+
+    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
+        focal, principal = _columns(self.focal_px, v_pix), _columns(self.principal_px, v_pix)
+        x = (v_pix[..., 0] - principal[0]) * depth_mm / focal[0]
+        y = (principal[1] - v_pix[..., 1]) * depth_mm / focal[1]
+        return torch.stack((x, y, -depth_mm.expand_as(x)), dim=-1)
+
+    def cropped(self, left_px: float, top_px: float) -> PerspectiveCamera:
+        return dataclasses.replace(self, principal_px=_shift(self.principal_px, left_px, top_px))
+
+    def resized(self, scale_x: float, scale_y: float) -> PerspectiveCamera:
+        scale = _scale(self.focal_px, scale_x, scale_y)
+        return dataclasses.replace(self, focal_px=self.focal_px * scale, principal_px=self.principal_px * scale)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WeakPerspectiveCamera:
+    """Scaled orthography: S2d = rho P R S + t2d (Eq. 4 of the reconstruction paper), with y down in the picture.
+
+    Every point has the same scale, so depth does not change the picture. The object's origin is placed at
+    ``distance_mm``, which only gives depths a meaning: depth = distance - z of the rotated point.
+
+    Attributes:
+        rotation: ``(B, 3, 3)``, object to camera.
+        scale_px_per_mm: ``(B,)``, rho.
+        offset_px: ``(B, 2)``, t2d: pixel x and y of the object's origin, from the top-left corner.
+        distance_mm: depth of the object's origin.
+        near_mm, far_mm: what is nearer or farther is not drawn.
+    """
+
+    rotation: Float[Tensor, "_b 3 3"]
+    scale_px_per_mm: Float[Tensor, " _c"]
+    offset_px: Float[Tensor, "_d 2"]
+    distance_mm: float = DEFAULT_DISTANCE_MM
+    near_mm: float = NEAR_MM
+    far_mm: float = FAR_MM
+
+    def __post_init__(self) -> None:
+        _check_depth_range(self.near_mm, self.far_mm)
+        _check_shapes(self, rotation=(3, 3), scale_px_per_mm=(), offset_px=(2,))
+        _check_positive("scale_px_per_mm", self.scale_px_per_mm)
+
+    @property
+    def batch(self) -> int:
+        return max(x.shape[0] for x in (self.rotation, self.scale_px_per_mm, self.offset_px))
+
+    def to_camera(self, v_obj: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        return _rotate(v_obj, self.rotation) - v_obj.new_tensor([0.0, 0.0, self.distance_mm])
+
+    def to_object(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        return _rotate(v_cam + v_cam.new_tensor([0.0, 0.0, self.distance_mm]), self.rotation.transpose(-1, -2))
+
+    def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
+        height, width = size
+        v_pix = self.to_pixels(v_cam)
+        x_clip, y_clip = v_pix[..., 0] * (2.0 / width) - 1.0, 1.0 - v_pix[..., 1] * (2.0 / height)
+        span = self.far_mm - self.near_mm
+        z_clip = (-2.0 * v_cam[..., 2] - (self.far_mm + self.near_mm)) / span
+        return torch.stack((x_clip, y_clip, z_clip.expand_as(x_clip), torch.ones_like(x_clip)), dim=-1)
+
+    def to_pixels(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 2"]:
+        scale, offset = self.scale_px_per_mm.to(v_cam.dtype)[:, None], _columns(self.offset_px, v_cam)
+        return torch.stack((offset[0] + scale * v_cam[..., 0], offset[1] - scale * v_cam[..., 1]), dim=-1)
+
+    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
+        scale, offset = self.scale_px_per_mm.to(v_pix.dtype)[:, None], _columns(self.offset_px, v_pix)
+        x = (v_pix[..., 0] - offset[0]) / scale
+        return torch.stack((x, (offset[1] - v_pix[..., 1]) / scale, -depth_mm.expand_as(x)), dim=-1)
+
+    def cropped(self, left_px: float, top_px: float) -> WeakPerspectiveCamera:
+        return dataclasses.replace(self, offset_px=_shift(self.offset_px, left_px, top_px))
+
+    def resized(self, scale_x: float, scale_y: float) -> WeakPerspectiveCamera:
+        """As in the protocol, for equal factors only: the model has one scale.
+
+        Raises:
+            CameraError: the factors differ by more than 1e-6.
+        """
+        if abs(scale_x - scale_y) > 1e-6 * abs(scale_x):
+            raise CameraError(
+                f"a weak-perspective camera has one scale, so a picture cannot be resized by {scale_x} in x and "
+                f"{scale_y} in y: resize by equal factors and crop, or use PerspectiveCamera"
+            )
+        scale = _scale(self.offset_px, scale_x, scale_y)
+        return dataclasses.replace(
+            self, scale_px_per_mm=self.scale_px_per_mm * scale_x, offset_px=self.offset_px * scale
+        )
+
+
+def depth_to_ray_length(v_cam: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b"]:
+    """Distance from the camera centre in mm, as a ray-casting sensor reports it; planar depth is ``-v_cam[..., 2]``."""
+    return torch.linalg.vector_norm(v_cam, dim=-1)
+
+
+def _rotate(points: Tensor, rotation: Tensor) -> Tensor:
+    return points @ rotation.to(points.dtype).transpose(-1, -2)
+
+
+def _columns(values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y of ``(B, 2)`` as ``(B, 1)``, ready to meet ``(B, N)``."""
+    return values.to(like.dtype)[:, 0:1], values.to(like.dtype)[:, 1:2]
+
+
+def _shift(principal_px: Tensor, left_px: float, top_px: float) -> Tensor:
+    return principal_px - principal_px.new_tensor([left_px, top_px])
+
+
+def _scale(like: Tensor, scale_x: float, scale_y: float) -> Tensor:
+    if not (scale_x > 0 and scale_y > 0):
+        raise CameraError(f"resize factors must be positive, got {scale_x} and {scale_y}")
+    return like.new_tensor([scale_x, scale_y])
+
+
+def _check_depth_range(near_mm: float, far_mm: float) -> None:
+    if not 0.0 < near_mm < far_mm:
+        raise CameraError(f"near and far must satisfy 0 < near < far in mm, got {near_mm} and {far_mm}")
+
+
+def _check_shapes(camera: object, **shapes: tuple[int, ...]) -> None:
+    batches = set()
+    for name, shape in shapes.items():
+        found = tuple(getattr(camera, name).shape)
+        if len(found) != len(shape) + 1 or found[1:] != shape or found[0] == 0:
+            raise CameraError(f"{name} must be (B, {', '.join(map(str, shape))}) with B > 0, got {found}")
+        batches.add(found[0])
+    if len(batches - {1}) > 1:
+        raise CameraError(f"camera tensors must share one batch size or have 1, got {sorted(batches)}")
+
+
+def _check_positive(name: str, values: Tensor) -> None:
+    if values.device.type == "cpu" and not bool((values.detach() > 0).all()):
+        raise CameraError(f"{name} must be positive, got {values.detach().flatten().tolist()}")

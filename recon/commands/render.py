@@ -1,0 +1,163 @@
+"""``recon render``: draw a face of a model, with a given pose and light, as a PNG picture."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bfm.files import ModelFileError
+from bfm.registry import MODEL_NAMES, UnknownModelError, load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    import bfm.model
+
+EXAMPLES = """examples:
+  recon render --model open out.png
+  recon render --model open --seed 3 --yaw 20 out.png
+  recon render --model open --seed 3 --yaw -60 --show normals --size 512 640 profile.png
+"""
+SHOWN = ("image", "normals", "depth", "albedo", "mask")
+
+
+def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``render`` to the subcommands of the ``recon`` command; its ``run`` default is :func:`run`."""
+    parser = subcommands.add_parser(
+        "render",
+        help="draw a face of a model",
+        description="Draw a face of a model as a PNG picture: the mean face, or a random one with --seed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT.png", help="where to write the picture")
+    parser.add_argument("--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file")
+    parser.add_argument("--path", type=Path, help="folder or file of the model, instead of the default folder")
+    face = parser.add_argument_group("face")
+    face.add_argument("--seed", type=int, help="draw a random identity and albedo; without it, the mean face")
+    face.add_argument("--spread", type=float, default=1.0, help="standard deviations of random faces [1]")
+    pose = parser.add_argument_group("pose, in degrees and mm")
+    pose.add_argument("--yaw", type=float, default=0.0, help="positive: the face turns to the viewer's right [0]")
+    pose.add_argument("--pitch", type=float, default=0.0, help="positive: the face turns down [0]")
+    pose.add_argument("--roll", type=float, default=0.0, help="positive: counter-clockwise in the picture [0]")
+    pose.add_argument("--distance", type=float, default=1000.0, help="from the camera to the middle of the head [1000]")
+    picture = parser.add_argument_group("picture")
+    picture.add_argument("--size", type=int, nargs="+", default=[512], metavar="PX", help="side, or height width [512]")
+    picture.add_argument("--show", choices=SHOWN, default="image", help="what to draw [image]")
+    picture.add_argument("--background", type=float, default=1.0, help="grey level behind the image, 0 to 1 [1]")
+    picture.add_argument("--backend", default="auto", choices=("auto", "numba", "torch", "nvdiffrast", "pytorch3d"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage; problems go to the standard error."""
+    problem = _usage_problem(arguments)
+    if problem:
+        return _complain(problem, 2)
+    try:
+        model = load(arguments.model, arguments.path)
+        picture = draw(model, arguments)
+        _write(picture, arguments.out)
+    except UnknownModelError as error:
+        return _complain(str(error), 2)
+    except (ModelFileError, ModuleNotFoundError, ValueError) as error:
+        return _complain(str(error), 1)
+    except OSError as error:
+        return _complain(f"could not write {arguments.out}: {error}", 1)
+    sys.stdout.write(f"wrote {arguments.out}\n")
+    return 0
+
+
+def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.ndarray:
+    """The picture as uint8 ``(H, W, 3)``."""
+    import torch
+
+    from recon.camera import PerspectiveCamera
+    from recon.lighting import ambient, lamps_to_sh
+    from recon.render import Mesh, render
+    from recon.rotation import euler_to_matrix
+
+    coefficients = _random_face(model, arguments.seed, arguments.spread)
+    v_obj = model.shape(coefficients["identity"])
+    middle = 0.5 * (v_obj.amin(dim=1, keepdim=True) + v_obj.amax(dim=1, keepdim=True))
+    mesh = Mesh.of(v_obj - middle, model.faces, model.albedo(coefficients["albedo"]))
+    size = (arguments.size[0], arguments.size[-1])
+    angles_rad = torch.deg2rad(torch.tensor([[arguments.pitch, arguments.yaw, arguments.roll]]))
+    camera = PerspectiveCamera.at(
+        euler_to_matrix(angles_rad),
+        torch.tensor([[0.0, 0.0, -arguments.distance]]),
+        size=size,
+        # a head is taller than the face crop that the default focal length is meant for
+        focal_px=torch.full((1, 2), 3.0 * min(size)),
+    )
+    lamp = lamps_to_sh(torch.tensor([[[-0.4, 0.5, 1.0]]]), torch.tensor([[[1.9, 1.9, 1.9]]]))
+    lighting = ambient(torch.tensor([[0.45, 0.45, 0.45]])) + lamp
+    with torch.no_grad():
+        result = render(
+            mesh, camera, lighting, size, torch.full((1, 1, 1, 1), arguments.background).expand(1, 3, 1, 1),
+            backend=arguments.backend,
+        )  # fmt: skip
+        if arguments.show == "image":
+            shown = result.image
+        elif arguments.show == "normals":
+            shown = torch.where(result.covered, 0.5 + 0.5 * result.normals, 0.0)
+        elif arguments.show == "depth":
+            near, far = (arguments.distance + side for side in (-150.0, 150.0))
+            shown = torch.where(result.covered, (far - result.depth_mm) / (far - near), 0.0).expand(-1, 3, -1, -1)
+        elif arguments.show == "albedo":
+            shown = result.albedo
+        else:
+            shown = result.mask.expand(-1, 3, -1, -1)
+    array: np.ndarray = (shown[0].permute(1, 2, 0).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).numpy()
+    return array
+
+
+def _random_face(model: bfm.model.MorphableModel, seed: int | None, spread: float) -> dict:
+    import torch
+
+    if seed is None:
+        return {"identity": None, "albedo": None}
+    generator = torch.Generator().manual_seed(seed)
+    widths = {"identity": (model.n_identity, model.identity_prior), "albedo": (model.n_albedo, model.albedo_prior)}
+    face = {}
+    for name, (width, prior) in widths.items():
+        if prior == "unit":
+            face[name] = torch.rand(1, width, generator=generator)
+        else:
+            face[name] = spread * torch.randn(1, width, generator=generator)
+    return face
+
+
+def _write(picture: np.ndarray, out: Path) -> None:
+    from PIL import Image
+
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        Image.fromarray(picture).save(part, format="PNG")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _usage_problem(arguments: argparse.Namespace) -> str | None:
+    if arguments.out.suffix.lower() != ".png":
+        return f"the picture is a PNG file: {arguments.out} should end in .png"
+    if not arguments.out.absolute().parent.is_dir():
+        return f"the folder of {arguments.out} does not exist"
+    if len(arguments.size) > 2:
+        return f"--size takes a side, or height and width, got {len(arguments.size)} numbers"
+    if min(arguments.size) < 1:
+        return f"--size must be at least 1 pixel, got {' '.join(map(str, arguments.size))}"
+    if not arguments.distance > 0:
+        return f"--distance must be positive, got {arguments.distance}"
+    if not 0.0 <= arguments.background <= 1.0:
+        return f"--background must lie in [0, 1], got {arguments.background}"
+    return None
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"recon render: {text}\n")
+    return code
