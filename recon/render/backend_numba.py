@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ def search(
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _span(low: float, high: float, limit: int) -> tuple[int, int]:
     """First and last whole k in ``[0, limit)`` whose centre ``k + 0.5`` lies in ``[low, high]``, with the margin."""
     first = np.ceil(max(low - (0.5 + BOX_MARGIN), 0.0))
@@ -43,6 +46,7 @@ def _span(low: float, high: float, limit: int) -> tuple[int, int]:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
 def _draw_band(
     task: int,
     bands: int,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recon.render.rasterize import Raster
 
 
-def interpolate(attributes: Float[Tensor, "b v c"], raster: Raster) -> Float[Tensor, "b h w c"]:
+def interpolate(attributes: Float[Tensor, "_b v c"], raster: Raster) -> Float[Tensor, "b h w c"]:
     """Attributes of any width at every pixel, perspective-correct; 0 on the background.
 
     Differentiable in the attributes and in the clip-space vertices that the raster was made from.
@@ -33,7 +33,7 @@ def interpolate(attributes: Float[Tensor, "b v c"], raster: Raster) -> Float[Ten
     return raster.unpack(interpolate_packed(attributes, raster))
 
 
-def interpolate_packed(attributes: Float[Tensor, "b v c"], raster: Raster) -> Float[Tensor, "p c"]:
+def interpolate_packed(attributes: Float[Tensor, "_b v c"], raster: Raster) -> Float[Tensor, "p c"]:
     """As :func:`interpolate`, at covered pixels only, in the order of ``raster.pixel_index``.
 
     Raises:

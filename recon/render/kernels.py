@@ -7,6 +7,8 @@ timing.
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 import torch
@@ -133,7 +135,8 @@ def _array(values: Tensor) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def _count(task, bands, ids, counts):  # type: ignore[no-untyped-def]
+@no_type_check
+def _count(task, bands, ids, counts):
     picture, band = task // bands, task % bands
     _, height, width = ids.shape
     n = 0
@@ -144,7 +147,8 @@ def _count(task, bands, ids, counts):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _pack(task, bands, ids, faces, n_vertices, first, pixel_index, corner_index):  # type: ignore[no-untyped-def]
+@no_type_check
+def _pack(task, bands, ids, faces, n_vertices, first, pixel_index, corner_index):
     picture, band = task // bands, task % bands
     _, height, width = ids.shape
     n = first[task]
@@ -159,7 +163,8 @@ def _pack(task, bands, ids, faces, n_vertices, first, pixel_index, corner_index)
 
 
 @numba.njit(nogil=True, cache=True)
-def _interpolate(part, parts, flat, weights, corners, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def _interpolate(part, parts, flat, weights, corners, out):
     n, width = out.shape
     for p in range(part * n // parts, (part + 1) * n // parts):
         a, b, c = corners[p, 0], corners[p, 1], corners[p, 2]
@@ -169,7 +174,8 @@ def _interpolate(part, parts, flat, weights, corners, out):  # type: ignore[no-u
 
 
 @numba.njit(nogil=True, cache=True)
-def _interpolate_backward_weights(part, parts, g_out, flat, corners, g_weights):  # type: ignore[no-untyped-def]
+@no_type_check
+def _interpolate_backward_weights(part, parts, g_out, flat, corners, g_weights):
     n, width = g_out.shape
     zero = flat.dtype.type(0.0)
     for p in range(part * n // parts, (part + 1) * n // parts):
@@ -184,7 +190,8 @@ def _interpolate_backward_weights(part, parts, g_out, flat, corners, g_weights):
 
 
 @numba.njit(nogil=True, cache=True)
-def _interpolate_backward_flat(task, bands, starts, g_out, weights, corners, sums):  # type: ignore[no-untyped-def]
+@no_type_check
+def _interpolate_backward_flat(task, bands, starts, g_out, weights, corners, sums):
     picture, band = task // bands, task % bands
     first, count = starts[picture], starts[picture + 1] - starts[picture]
     offset, width = picture * sums.shape[2], sums.shape[3]
@@ -200,7 +207,8 @@ def _interpolate_backward_flat(task, bands, starts, g_out, weights, corners, sum
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _barycentrics(part, parts, height, width, screen, corners, pixels, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def _barycentrics(part, parts, height, width, screen, corners, pixels, out):
     n = out.shape[0]
     half = screen.dtype.type(0.5)
     for p in range(part * n // parts, (part + 1) * n // parts):
@@ -220,9 +228,8 @@ def _barycentrics(part, parts, height, width, screen, corners, pixels, out):  # 
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _barycentrics_backward(  # type: ignore[no-untyped-def]
-    task, bands, height, width, starts, g_out, screen, corners, pixels, weights, sums
-):
+@no_type_check
+def _barycentrics_backward(task, bands, height, width, starts, g_out, screen, corners, pixels, weights, sums):
     picture, band = task // bands, task % bands
     first, count = starts[picture], starts[picture + 1] - starts[picture]
     offset = picture * sums.shape[2]
@@ -256,7 +263,8 @@ def _barycentrics_backward(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _face_normal_sums(picture, vertices, faces, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def _face_normal_sums(picture, vertices, faces, out):
     v, mine = vertices[picture], out[picture]
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -270,7 +278,8 @@ def _face_normal_sums(picture, vertices, faces, out):  # type: ignore[no-untyped
 
 
 @numba.njit(nogil=True, cache=True)
-def _face_normal_sums_backward(picture, g_out, vertices, faces, g_vertices):  # type: ignore[no-untyped-def]
+@no_type_check
+def _face_normal_sums_backward(picture, g_out, vertices, faces, g_vertices):
     v, g, mine = vertices[picture], g_out[picture], g_vertices[picture]
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import no_type_check
 
 import numba
 import numpy as np
@@ -66,7 +67,8 @@ def _three(lighting: Tensor) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def _fill_basis(x, y, z, basis):  # type: ignore[no-untyped-def]
+@no_type_check
+def _fill_basis(x, y, z, basis):
     basis[0] = _C0
     basis[1] = _C1 * y
     basis[2] = _C1 * z
@@ -79,7 +81,8 @@ def _fill_basis(x, y, z, basis):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _shade(task, bands, starts, albedo, normals, lighting, out):  # type: ignore[no-untyped-def]
+@no_type_check
+def _shade(task, bands, starts, albedo, normals, lighting, out):
     picture, band = task // bands, task % bands
     first, count = starts[picture], starts[picture + 1] - starts[picture]
     light = lighting[picture]
@@ -95,9 +98,8 @@ def _shade(task, bands, starts, albedo, normals, lighting, out):  # type: ignore
 
 
 @numba.njit(nogil=True, cache=True)
-def _shade_backward(  # type: ignore[no-untyped-def]
-    task, bands, starts, g_out, albedo, normals, lighting, g_albedo, g_normals, g_lighting
-):
+@no_type_check
+def _shade_backward(task, bands, starts, g_out, albedo, normals, lighting, g_albedo, g_normals, g_lighting):
     picture, band = task // bands, task % bands
     first, count = starts[picture], starts[picture + 1] - starts[picture]
     light, g_light = lighting[picture], g_lighting[picture, band]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 import torch
@@ -49,9 +51,8 @@ def find_crossings(
 
 
 @numba.njit(nogil=True, cache=True)
-def _find_in_band(  # type: ignore[no-untyped-def]
-    task, bands, reach, ids, depth, pixels, w, faces, neighbours, opposite, counts, found
-):
+@no_type_check
+def _find_in_band(task, bands, reach, ids, depth, pixels, w, faces, neighbours, opposite, counts, found):
     picture, band = task // bands, task % bands
     _, height, width = ids.shape
     seen, z, pix, mine = ids[picture], depth[picture], pixels[picture], found[task]
@@ -96,7 +97,8 @@ def _find_in_band(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _near_silhouettes(first_row, end_row, width, pix, w, faces, opposite):  # type: ignore[no-untyped-def]
+@no_type_check
+def _near_silhouettes(first_row, end_row, width, pix, w, faces, opposite):
     """Pixels of some rows that may be the first of a pair which a silhouette edge crosses.
 
     Most neighbouring pixels of a dense mesh show different triangles of one smooth surface; leaving those out here
@@ -124,9 +126,8 @@ def _near_silhouettes(first_row, end_row, width, pix, w, faces, opposite):  # ty
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _follow(  # type: ignore[no-untyped-def]
-    face, reach, row, col, vertical, sign, pix, w, faces, neighbours, opposite
-):
+@no_type_check
+def _follow(face, reach, row, col, vertical, sign, pix, w, faces, neighbours, opposite):
     """Vertices of the silhouette edge that is crossed on the way from the near to the far centre, or (-1, -1)."""
     axis_along, axis_across = (1, 0) if vertical else (0, 1)
     one = pix.dtype.type(1.0)
@@ -161,6 +162,7 @@ def _follow(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _side_of(pix, i, j, point):  # type: ignore[no-untyped-def]
+@no_type_check
+def _side_of(pix, i, j, point):
     edge_x, edge_y = pix[j, 0] - pix[i, 0], pix[j, 1] - pix[i, 1]
     return edge_x * (pix[point, 1] - pix[i, 1]) - edge_y * (pix[point, 0] - pix[i, 0]) > 0
