@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.render.screen import NEAR_W, screen_to_pixels
 
 BOX_MARGIN = 1e-3
-MAX_CANDIDATES = 1 << 21
+MAX_CANDIDATES = 1 << 19
 """Pixels tested at once: bounds the memory whatever the picture and the triangles."""
 
 

@@ -111,7 +111,7 @@ def rasterize(
     check_faces(faces, v_clip.shape[1])
     if faces.device != v_clip.device:
         raise RenderInputError(f"faces are on {faces.device} but v_clip is on {v_clip.device}")
-    search = _search_of(backend, v_clip.device)
+    search = search_of(backend, v_clip.device)
     screen = clip_to_screen(v_clip, (height, width))
     triangle_ids, depth_hard = search(screen.detach(), faces, (height, width))
     return _pack(screen, faces, triangle_ids, depth_hard)
@@ -160,7 +160,7 @@ def choose_backend(backend: Backend, device: torch.device) -> str:
     return backend
 
 
-def _search_of(backend: Backend, device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:
+def search_of(backend: Backend, device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:
     name = choose_backend(backend, device)
     if name == "numba" and device.type != "cpu":
         raise RenderInputError(
