@@ -1,0 +1,79 @@
+"""One detected face, whichever detector found it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+POINT_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
+"""Order of the five points; left and right as the viewer of an upright face sees them."""
+
+
+class DetectorUnavailable(RuntimeError):
+    """A face detector was asked for whose package or network files are not there."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a photo. All positions are pixels of the photo that was given: x right, y down, centres at +0.5.
+
+    Attributes:
+        box: ``(4,)`` x0, y0, x1, y1: the bounds of all landmarks (of the detector's box where there are none). It may
+            reach beyond the photo.
+        points5: ``(5, 2)`` in the order of :data:`POINT_NAMES`. Left and right are the viewer's *of the upright face*: in
+            a photo that stands on its head the "left" eye is on the right.
+        score: in [0, 1]: how sure the detector is that this is a face.
+        detector: name of the detector.
+        rotation_deg: 0, 90, 180 or 270: turning the photo clockwise by so much brings the face nearest to upright.
+        landmarks478: ``(478, 3)`` MediaPipe's mesh points, or None: x, y, and z in pixels at the scale of the face;
+            z grows away from the viewer and its zero is near the middle of the head.
+        landmarks68: ``(68, 2)`` the usual 68 points, or None.
+    """
+
+    box: Float[np.ndarray, " 4"]
+    points5: Float[np.ndarray, "5 2"]
+    score: float
+    detector: str
+    rotation_deg: int = 0
+    landmarks478: Float[np.ndarray, "478 3"] | None = None
+    landmarks68: Float[np.ndarray, "68 2"] | None = None
+
+    def __post_init__(self) -> None:
+        for name, shape in (("box", (4,)), ("points5", (5, 2)), ("landmarks478", (478, 3)), ("landmarks68", (68, 2))):
+            array = getattr(self, name)
+            if array is None:
+                continue
+            if array.shape != shape:
+                raise ValueError(f"a face's {name} must have shape {shape}, got {array.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"a face's {name} holds nan or inf")
+        if not (self.box[2] > self.box[0] and self.box[3] > self.box[1]):
+            raise ValueError(f"a face's box must be x0 < x1, y0 < y1, got {self.box.tolist()}")
+        if self.rotation_deg not in (0, 90, 180, 270):
+            raise ValueError(f"rotation_deg must be 0, 90, 180 or 270, got {self.rotation_deg}")
+
+    @property
+    def size_px(self) -> float:
+        """Square root of the box's area."""
+        return float(np.sqrt((self.box[2] - self.box[0]) * (self.box[3] - self.box[1])))
+
+    def scaled(self, factor: float) -> Face:
+        """The same face in a photo resized by ``factor``."""
+        return dataclasses.replace(
+            self,
+            box=self.box * factor,
+            points5=self.points5 * factor,
+            landmarks478=None if self.landmarks478 is None else self.landmarks478 * factor,
+            landmarks68=None if self.landmarks68 is None else self.landmarks68 * factor,
+        )
+
+
+def roll_turn_deg(points5: Float[np.ndarray, "5 2"]) -> int:
+    """The clockwise quarter turns (0, 90, 180 or 270 degrees) of the photo that bring these points nearest to upright."""
+    down = points5[3:].mean(axis=0) - points5[:2].mean(axis=0)
+    across = points5[1] - points5[0] + points5[4] - points5[3]
+    # Both directions say where "down" is: the way from the eyes to the mouth, and across the face turned by 90 degrees.
+    x, y = down + 0.5 * np.array([-across[1], across[0]])
+    return int(round(np.degrees(np.arctan2(x, y)) / 90.0)) % 4 * 90
