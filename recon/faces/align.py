@@ -106,7 +106,7 @@ class Alignment:
         )
 
 
-def align(points5: Float[np.ndarray, "5 2"], size: int = 224, *, remove_roll: bool = False) -> Alignment:
+def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) -> Alignment:
     """The crop around a face, from its five points.
 
     Args:

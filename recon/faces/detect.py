@@ -56,7 +56,7 @@ def open_detector(name: str = "mediapipe") -> Detector:
 
 
 def detect(
-    image: UInt8[np.ndarray, "h w 3"], detector: str | Detector = "mediapipe", *, min_face_px: float | None = None
+    image: np.ndarray, detector: str | Detector = "mediapipe", *, min_face_px: float | None = None
 ) -> list[Face]:
     """All faces in a photo, the largest first; an empty list when there is none.
 

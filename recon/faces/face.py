@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float
+
+FloatArray = npt.NDArray[np.floating]
 
 POINT_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
 """Order of the five points; left and right as the viewer of an upright face sees them."""
@@ -32,13 +35,13 @@ class Face:
         landmarks68: ``(68, 2)`` the usual 68 points, or None.
     """
 
-    box: Float[np.ndarray, " 4"]
-    points5: Float[np.ndarray, "5 2"]
+    box: FloatArray
+    points5: FloatArray
     score: float
     detector: str
     rotation_deg: int = 0
-    landmarks478: Float[np.ndarray, "478 3"] | None = None
-    landmarks68: Float[np.ndarray, "68 2"] | None = None
+    landmarks478: FloatArray | None = None
+    landmarks68: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for name, shape in (("box", (4,)), ("points5", (5, 2)), ("landmarks478", (478, 3)), ("landmarks68", (68, 2))):

@@ -1,0 +1,46 @@
+"""Binary PLY with colours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from recon.export.files import write_file
+from recon.export.mesh import GENERATOR, Mesh, vertex_normals
+
+
+def write_ply(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = False) -> Path:
+    """Write positions in mm, normals, 8-bit sRGB colours if the mesh has them, and faces; binary little-endian.
+
+    PLY holds no texture here and no morph targets.
+
+    Raises:
+        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+    """
+    fields = [(axis, "<f4", "float") for axis in ("x", "y", "z", "nx", "ny", "nz")]
+    columns = [np.asarray(mesh.vertices_mm), vertex_normals(mesh)]
+    if mesh.colors is not None:
+        fields += [(channel, "u1", "uchar") for channel in ("red", "green", "blue")]
+        columns.append(np.round(np.asarray(mesh.colors, dtype=np.float64) * 255.0))
+    vertices = np.zeros(len(mesh.vertices_mm), dtype=[(name, kind) for name, kind, _ in fields])
+    for (name, _, _), values in zip(fields, np.hstack(columns).T, strict=True):
+        vertices[name] = values
+    faces = np.zeros(len(mesh.faces), dtype=[("n", "u1"), ("corners", "<i4", (3,))])
+    faces["n"], faces["corners"] = 3, mesh.faces
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"comment {GENERATOR}: units are millimetres; x to the viewer's right, y up, the face looks along +z",
+        "comment colours are 8-bit sRGB; faces wind counter-clockwise seen from outside",
+        f"element vertex {len(vertices)}",
+        *(f"property {word} {name}" for name, _, word in fields),
+        f"element face {len(faces)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+        "",
+    ]
+    return write_file(
+        path, "\n".join(header).encode("ascii") + vertices.tobytes() + faces.tobytes(), overwrite=overwrite
+    )
