@@ -24,11 +24,15 @@ _FIELD_SIGMAS = (0.38, 0.34)
 """Two scales of patchiness; sigmas in units of the whole skin's melanin and haemoglobin spread."""
 _N_MODES = 160
 
-_BLOOD = 0.009
+_BLOOD = 0.013
 _BLOOD_LOG_SIGMA = 0.55
-_LIGHTNESS_MEAN = 0.345
-_LIGHTNESS_SIGMA = 0.145
-"""Green reflectance of the population's skin: nearly black to 0.6 within 2.5 sigma."""
+_REACH_SIGMA = 2.5
+"""The melanin component runs from the lightest to the darkest skin within so many standard deviations."""
+_BEYOND_LIGHTEST = np.array([0.06, 0.07, 0.10])
+"""Added to the lightest physical skin: photos of it, and the lightest Monk swatch, are brighter still."""
+_BEYOND_DARKEST = 0.6
+_BEND_IN_MEAN = 0.75
+_TINT_SCALE = 0.65
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,26 +48,28 @@ class SkinColour:
 def skin_colour(n_samples: int = 4000, seed: int = 7) -> SkinColour:
     """Linear model of the physical skin model over a population balanced over all skin tones.
 
-    Errors are weighed relative to the colour, so that the darkest skin, where a small error shows most, is met best.
+    The physical colours bend: middle tones are more saturated than both ends. Melanin is the straight line between the
+    ends, so that 2.5 sigma either way are still colours of skin; two tints hold the bend.
     """
     rng = np.random.default_rng(seed)
     melanin, haemoglobin = rng.normal(size=n_samples), rng.normal(size=n_samples)
     # Melanin is laid out so that the lightness of the skin, not its logarithm, is normally distributed.
-    fractions = np.geomspace(0.0005, 0.6, 200)
-    lightness = linear_rgb(skin_reflectance(fractions, np.full(200, _BLOOD)))[:, 1]
-    wanted = np.clip(_LIGHTNESS_MEAN - _LIGHTNESS_SIGMA * melanin, lightness.min(), lightness.max())
-    melanosomes = np.interp(wanted, lightness[::-1], fractions[::-1])
+    fractions = np.geomspace(0.0005, 0.6, 300)
+    ramp = linear_rgb(skin_reflectance(fractions, np.full(300, _BLOOD)))
+    dark, light = _BEYOND_DARKEST * ramp[-1], ramp[0] + _BEYOND_LIGHTEST
+    step = (dark - light) / (2.0 * _REACH_SIGMA)
+    middle = 0.5 * (dark + light)
+    wanted = middle[1] + step[1] * np.clip(melanin, -_REACH_SIGMA, _REACH_SIGMA)
+    melanosomes = np.interp(wanted, ramp[::-1, 1], fractions[::-1])
     colours = linear_rgb(skin_reflectance(melanosomes, _BLOOD * np.exp(_BLOOD_LOG_SIGMA * haemoglobin)))
-    design = np.stack([np.ones(n_samples), melanin, haemoglobin], axis=1)
-    linear = np.zeros((3, 3))
-    for channel in range(3):
-        weight = 1.0 / (colours[:, channel] + 0.30)
-        solution = np.linalg.lstsq(design * weight[:, None], colours[:, channel] * weight, rcond=None)
-        linear[:, channel] = solution[0]
-    residual = colours - design @ linear
-    _, spread, axes = np.linalg.svd(residual / np.sqrt(n_samples), full_matrices=False)
+    rest = colours - middle - melanin[:, None] * step
+    blood = haemoglobin @ rest / (haemoglobin @ haemoglobin)
+    rest = rest - haemoglobin[:, None] * blood
+    bend = rest.mean(axis=0)
+    _, spread, axes = np.linalg.svd((rest - bend) / np.sqrt(n_samples), full_matrices=False)
     tints = spread[:2, None] * axes[:2]
-    return SkinColour(linear[0], linear[1], linear[2], tints * np.sign(tints.sum(axis=1, keepdims=True)))
+    signs = np.sign(tints.sum(axis=1, keepdims=True))
+    return SkinColour(middle + _BEND_IN_MEAN * bend, step, blood, _TINT_SCALE * tints * signs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,18 +185,18 @@ def build_albedo(
         blood_level += mean_levels[1] * area
         factors.append(_outer(skin_share * area * sigmas[0], skin.melanin))
         factors.append(_outer(skin_share * area * sigmas[1], skin.haemoglobin))
-    blood_level = blood_level + 1.9 * lips
+    blood_level = blood_level + 1.4 * lips
     melanin_level = melanin_level + 0.15 * lips
-    factors.append(_outer(skin_share * lips, 0.6 * skin.haemoglobin))
+    factors.append(_outer(skin_share * lips, 0.4 * skin.haemoglobin))
     factors.append(_outer(skin_share * lips, 0.15 * skin.melanin))
     # Beard shadow: darker and less red, from clean-shaven to stubble.
     stubble = -0.16 * skin.mean + np.array([-0.010, 0.0, 0.008])
     factors.append(_outer(skin_share * maps["beard"], 0.6 * stubble))
     for tint in skin.tints:
-        factors.append(_outer(melanin_gain, 0.85 * tint))
+        factors.append(_outer(melanin_gain, tint))
     factors += [_outer(hair, tint) for tint in _HAIR_TINTS]
     factors.append(_outer(0.25 * maps["scalp"], _HAIR - skin.mean))
-    factors.append(_outer(0.18 * brow, _HAIR - skin.mean))
+    factors.append(_outer(0.12 * brow, _HAIR - skin.mean))
     factors += [_outer(maps["iris"], tint) for tint in _IRIS_TINTS]
     factors.append(_outer(maps["sclera"], np.array([0.07, 0.06, 0.05])))
     factors.append(_outer(maps["teeth"], np.array([0.08, 0.09, 0.09])))
@@ -211,7 +217,7 @@ def build_albedo(
     )
     mean *= (1.0 - 0.55 * maps["limbus"])[:, None]
     # Hair and iris take their colour from melanin too: dark with dark skin, lighter with light skin.
-    melanin_everywhere = melanin_gain + 0.14 * hair + 0.16 * maps["iris"]
+    melanin_everywhere = melanin_gain + 0.14 * hair + 0.08 * maps["iris"]
     whole = np.stack([_outer(melanin_everywhere, skin.melanin), _outer(blood_gain, skin.haemoglobin)], axis=-1)
     for length_mm, sigma in zip(_FIELD_LENGTHS_MM, _FIELD_SIGMAS, strict=True):
         field = modes.field(length_mm)
