@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   recon render --model open out.png
   recon render --model open --seed 3 --yaw 20 out.png
-  recon render --model open --seed 3 --yaw -60 --show normals --size 512 640 profile.png
+  recon render --model open --seed 3 --yaw -60 --show normals --size 640x512 profile.png
 """
+MAX_SIDE = 16384
 SHOWN = ("image", "normals", "depth", "albedo", "mask")
 
 
@@ -45,7 +46,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     pose.add_argument("--roll", type=float, default=0.0, help="positive: counter-clockwise in the picture [0]")
     pose.add_argument("--distance", type=float, default=1000.0, help="from the camera to the middle of the head [1000]")
     picture = parser.add_argument_group("picture")
-    picture.add_argument("--size", type=int, nargs="+", default=[512], metavar="PX", help="side, or height width [512]")
+    picture.add_argument("--size", type=_size, default="512", metavar="PX", help="side, or HEIGHTxWIDTH [512]")
     picture.add_argument("--show", choices=SHOWN, default="image", help="what to draw [image]")
     picture.add_argument("--background", type=float, default=1.0, help="grey level behind the image, 0 to 1 [1]")
     picture.add_argument("--backend", default="auto", choices=("auto", "numba", "torch", "nvdiffrast", "pytorch3d"))
@@ -60,11 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         model = load(arguments.model, arguments.path)
         picture = draw(model, arguments)
-        _write(picture, arguments.out)
     except UnknownModelError as error:
         return _complain(str(error), 2)
-    except (ModelFileError, ModuleNotFoundError, ValueError) as error:
+    except (ModelFileError, ModuleNotFoundError, OSError, ValueError) as error:
         return _complain(str(error), 1)
+    try:
+        _write(picture, arguments.out)
     except OSError as error:
         return _complain(f"could not write {arguments.out}: {error}", 1)
     sys.stdout.write(f"wrote {arguments.out}\n")
@@ -78,13 +80,14 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     from recon.camera import PerspectiveCamera
     from recon.lighting import ambient, lamps_to_sh
     from recon.render import Mesh, render
+    from recon.render.colour import linear_to_srgb, srgb_to_linear
     from recon.rotation import euler_to_matrix
 
     coefficients = _random_face(model, arguments.seed, arguments.spread)
     v_obj = model.shape(coefficients["identity"])
     middle = 0.5 * (v_obj.amin(dim=1, keepdim=True) + v_obj.amax(dim=1, keepdim=True))
     mesh = Mesh.of(v_obj - middle, model.faces, model.albedo(coefficients["albedo"]))
-    size = (arguments.size[0], arguments.size[-1])
+    size = arguments.size
     angles_rad = torch.deg2rad(torch.tensor([[arguments.pitch, arguments.yaw, arguments.roll]]))
     camera = PerspectiveCamera.at(
         euler_to_matrix(angles_rad),
@@ -95,20 +98,21 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     )
     lamp = lamps_to_sh(torch.tensor([[[-0.4, 0.5, 1.0]]]), torch.tensor([[[1.9, 1.9, 1.9]]]))
     lighting = ambient(torch.tensor([[0.45, 0.45, 0.45]])) + lamp
+    linear = model.albedo_space == "linear"
+    backdrop = torch.full((1, 3, 1, 1), arguments.background)
     with torch.no_grad():
         result = render(
-            mesh, camera, lighting, size, torch.full((1, 1, 1, 1), arguments.background).expand(1, 3, 1, 1),
-            backend=arguments.backend,
-        )  # fmt: skip
+            mesh, camera, lighting, size, srgb_to_linear(backdrop) if linear else backdrop, backend=arguments.backend
+        )
         if arguments.show == "image":
-            shown = result.image
+            shown = linear_to_srgb(result.image) if linear else result.image
         elif arguments.show == "normals":
             shown = torch.where(result.covered, 0.5 + 0.5 * result.normals, 0.0)
         elif arguments.show == "depth":
             near, far = (arguments.distance + side for side in (-150.0, 150.0))
             shown = torch.where(result.covered, (far - result.depth_mm) / (far - near), 0.0).expand(-1, 3, -1, -1)
         elif arguments.show == "albedo":
-            shown = result.albedo
+            shown = linear_to_srgb(result.albedo) if linear else result.albedo
         else:
             shown = result.mask.expand(-1, 3, -1, -1)
     array: np.ndarray = (shown[0].permute(1, 2, 0).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).numpy()
@@ -142,15 +146,19 @@ def _write(picture: np.ndarray, out: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Height and width of ``"512"`` or ``"640x512"``."""
+    sides = text.split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= MAX_SIDE for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is no side or HEIGHTxWIDTH of 1 to {MAX_SIDE} pixels")
+    return int(sides[0]), int(sides[-1])
+
+
 def _usage_problem(arguments: argparse.Namespace) -> str | None:
     if arguments.out.suffix.lower() != ".png":
         return f"the picture is a PNG file: {arguments.out} should end in .png"
     if not arguments.out.absolute().parent.is_dir():
         return f"the folder of {arguments.out} does not exist"
-    if len(arguments.size) > 2:
-        return f"--size takes a side, or height and width, got {len(arguments.size)} numbers"
-    if min(arguments.size) < 1:
-        return f"--size must be at least 1 pixel, got {' '.join(map(str, arguments.size))}"
     if not arguments.distance > 0:
         return f"--distance must be positive, got {arguments.distance}"
     if not 0.0 <= arguments.background <= 1.0:

@@ -81,11 +81,17 @@ def clip_square(x0, y0, x1, y1, size, z=0.0, w=1.0, dtype=torch.float64):
     return torch.tensor([clip], dtype=dtype), torch.tensor([[0, 1, 2], [0, 2, 3]])
 
 
-def random_triangles(n=40, seed=0, batch=2, dtype=torch.float32):
-    """Clip-space triangles of all sizes that cross each other, the picture's borders and the camera plane."""
+def random_triangles(n=40, seed=0, batch=2, dtype=torch.float32, flat=False):
+    """Clip-space triangles of all sizes that cross each other, the picture's borders and the camera plane.
+
+    Flat ones have small z, so that z / w lies in the visible range behind the camera too.
+    """
     generator = torch.Generator().manual_seed(seed)
     v_clip = torch.randn(batch, 3 * n, 4, generator=generator, dtype=torch.float64)
     v_clip[..., 3] = 0.7 + 0.8 * torch.rand(batch, 3 * n, generator=generator, dtype=torch.float64)
     v_clip[:, ::11, 3] = -0.3
     v_clip[..., :3] *= 0.7
+    if flat:
+        v_clip[..., 2] *= 0.02
+        v_clip[:, ::2, 3] *= -1.0
     return v_clip.to(dtype), torch.arange(3 * n).view(n, 3)

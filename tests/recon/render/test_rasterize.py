@@ -41,8 +41,9 @@ def search_slowly(v_clip, faces, size):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_same_triangles_as_a_slow_search(backend, dtype):
-    v_clip, faces = random_triangles(9, dtype=dtype)
+@pytest.mark.parametrize("flat", [False, True])
+def test_same_triangles_as_a_slow_search(backend, dtype, flat):
+    v_clip, faces = random_triangles(9, dtype=dtype, flat=flat)
     got = rasterize(v_clip, faces, (7, 9), backend=backend).triangle_ids
     want = search_slowly(v_clip, faces, (7, 9))
     assert (want >= 0).float().mean() > 0.3
