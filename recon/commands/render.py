@@ -78,9 +78,9 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     import torch
 
     from recon.camera import PerspectiveCamera
+    from recon.display import from_display, to_display
     from recon.lighting import ambient, lamps_to_sh
     from recon.render import Mesh, render
-    from recon.render.colour import linear_to_srgb, srgb_to_linear
     from recon.rotation import euler_to_matrix
 
     coefficients = _random_face(model, arguments.seed, arguments.spread)
@@ -98,21 +98,19 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     )
     lamp = lamps_to_sh(torch.tensor([[[-0.4, 0.5, 1.0]]]), torch.tensor([[[1.9, 1.9, 1.9]]]))
     lighting = ambient(torch.tensor([[0.45, 0.45, 0.45]])) + lamp
-    linear = model.albedo_space == "linear"
-    backdrop = torch.full((1, 3, 1, 1), arguments.background)
+    space = model.albedo_space
+    backdrop = from_display(torch.full((1, 3, 1, 1), arguments.background), space)
     with torch.no_grad():
-        result = render(
-            mesh, camera, lighting, size, srgb_to_linear(backdrop) if linear else backdrop, backend=arguments.backend
-        )
+        result = render(mesh, camera, lighting, size, backdrop, backend=arguments.backend)
         if arguments.show == "image":
-            shown = linear_to_srgb(result.image) if linear else result.image
+            shown = to_display(result.image, space)
         elif arguments.show == "normals":
             shown = torch.where(result.covered, 0.5 + 0.5 * result.normals, 0.0)
         elif arguments.show == "depth":
             near, far = (arguments.distance + side for side in (-150.0, 150.0))
             shown = torch.where(result.covered, (far - result.depth_mm) / (far - near), 0.0).expand(-1, 3, -1, -1)
         elif arguments.show == "albedo":
-            shown = linear_to_srgb(result.albedo) if linear else result.albedo
+            shown = to_display(result.albedo, space)
         else:
             shown = result.mask.expand(-1, 3, -1, -1)
     array: np.ndarray = (shown[0].permute(1, 2, 0).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).numpy()

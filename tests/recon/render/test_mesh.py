@@ -34,20 +34,20 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, some), few)
 
 
-def test_faces_without_area_and_lone_vertices_have_no_normal_and_a_finite_gradient():
+def test_faces_without_area_and_lone_vertices_have_no_normal_and_no_gradient():
     vertices = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [5, 5, 5], [0, 1, 0]]], requires_grad=True)
     faces = torch.tensor([[0, 1, 2], [4, 4, 1]])
     normals = vertex_normals(vertices, faces)
     assert (normals == 0).all()
     normals.sum().backward()
-    assert torch.isfinite(vertices.grad).all()
+    assert (vertices.grad == 0).all()
 
 
-def test_opposite_faces_cancel_to_a_finite_gradient():
+def test_opposite_faces_cancel_to_no_gradient():
     vertices = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]], requires_grad=True)
     normals = vertex_normals(vertices, torch.tensor([[0, 1, 2], [0, 2, 1]]))
     assert (normals == 0).all()
-    normals.square().sum().backward()
+    (normals * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert (vertices.grad == 0).all()
 
 
