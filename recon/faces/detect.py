@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +15,7 @@ class UnknownDetectorError(ValueError):
     """A face detector was asked for that does not exist."""
 
 
+@runtime_checkable
 class Detector(Protocol):
     """An opened detector: ``with open_detector("mediapipe") as detector: detector.detect(image, min_face_px)``."""
 

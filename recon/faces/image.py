@@ -108,17 +108,23 @@ def _read_bytes(data: bytes, label: str, max_side_px: int) -> Photo:
         raise ImageError(f"{label} is empty (0 bytes), expected an image file")
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
         raise ImageError(f"{label} is a HEIC picture, which cannot be read here; export it as JPEG or PNG")
-    with _faults(label), _without_bomb_limit(), Image.open(io.BytesIO(data)) as image:
-        full_size = image.size
-        if full_size[0] * full_size[1] > MAX_FILE_PIXELS:
-            raise ImageError(
-                f"{label} has {full_size[0]} x {full_size[1]} pixels, more than the {MAX_FILE_PIXELS / 1e6:.0f} million "
-                "that are read; reduce it first"
-            )
-        # JPEGs are decoded at 1/2, 1/4 or 1/8, the smallest that is still large enough.
-        image.draft(None, (max_side_px, max_side_px))
-        image.load()
-        return _photo(image, label, max_side_px, full_size)
+    with _faults(label), _own_size_limit(), warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        with Image.open(io.BytesIO(data)) as image:
+            full_size = image.size
+            if full_size[0] * full_size[1] > MAX_FILE_PIXELS:
+                raise ImageError(
+                    f"{label} has {full_size[0]} x {full_size[1]} pixels, more than the "
+                    f"{MAX_FILE_PIXELS / 1e6:.0f} million that are read; reduce it first"
+                )
+            # JPEGs are decoded at 1/2, 1/4 or 1/8, the smallest that is still large enough.
+            image.draft(None, (max_side_px, max_side_px))
+            image.load()
+            photo = _photo(image, label, max_side_px, full_size)
+    said = dict.fromkeys(" ".join(str(complaint.message).split()) for complaint in complaints)
+    return dataclasses.replace(
+        photo, notes=(*photo.notes, *(f"the file is not quite in order: {text}" for text in said))
+    )
 
 
 def _photo(image: Image.Image, label: str, max_side_px: int, full_size: tuple[int, int]) -> Photo:
@@ -161,15 +167,12 @@ def _photo(image: Image.Image, label: str, max_side_px: int, full_size: tuple[in
 
 def _read_exif(image: Image.Image) -> tuple[Image.Exif, list[str]]:
     """The EXIF data with the block of camera settings decoded; empty, with a note, if it is damaged."""
-    with warnings.catch_warnings(record=True) as complaints:
-        warnings.simplefilter("always")
-        try:
-            exif = image.getexif()
-            exif.get_ifd(EXIF_BLOCK)
-            damaged = bool(complaints)
-        except (SyntaxError, struct.error, ValueError, TypeError, KeyError, EOFError, OverflowError):
-            exif, damaged = Image.Exif(), True
-    return exif, ["its EXIF data are damaged, so orientation and focal length may be missing"] if damaged else []
+    try:
+        exif = image.getexif()
+        exif.get_ifd(EXIF_BLOCK)
+    except (SyntaxError, struct.error, ValueError, TypeError, KeyError, EOFError, OverflowError):
+        return Image.Exif(), ["its EXIF data are damaged, so orientation and focal length are unknown"]
+    return exif, []
 
 
 def _eight_bit(image: Image.Image, label: str) -> Image.Image:
@@ -237,10 +240,9 @@ def _faults(label: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_bomb_limit() -> Iterator[None]:
+def _own_size_limit() -> Iterator[None]:
     """Let :data:`MAX_FILE_PIXELS` decide what is too large instead of Pillow's own limit, which panoramas exceed."""
-    with _bomb_limit_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with _bomb_limit_lock:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:

@@ -207,14 +207,14 @@ def _tiles(size: tuple[int, int], side_px: float) -> Iterator[_Roi]:
             yield _Roi(left + side_px / 2, top + side_px / 2, side_px, 0.0)
 
 
-def _starts(length: float, side: float) -> list[float]:
+def _starts(length: int, side: float) -> list[float]:
     if side >= length:
         return [(length - side) / 2]
     count = int(np.ceil((length - side) / (side * (1 - _TILE_OVERLAP)))) + 1
     return [float(start) for start in np.linspace(0.0, length - side, count)]
 
 
-def _reduced(image: Image, factor: float) -> tuple[Image, Float[np.ndarray, "3 3"]]:
+def _reduced(image: Image, factor: float) -> tuple[UInt8[np.ndarray, "h2 w2 3"], Float[np.ndarray, "3 3"]]:
     """The picture at 1/factor of its size (never enlarged), and the map from its pixels to those of ``image``."""
     height, width = image.shape[:2]
     scale = max(1.0, factor)
@@ -265,7 +265,7 @@ def _roi_of(points: Float[np.ndarray, "478 3"]) -> _Roi:
 
 def _already_found(face: Face, roi: _Roi) -> bool:
     """Whether a new box is the same face again, seen in another tile."""
-    x0, y0, x1, y1 = face.box
+    x0, y0, x1, y1 = face.box.tolist()
     known = _Roi((x0 + x1) / 2, (y0 + y1) / 2, _ROI_SCALE * max(x1 - x0, y1 - y0), 0.0)
     ratio = roi.side_px / known.side_px
     return 0.5 < ratio < 2.0 and _distance(roi, known) < 0.15 * known.side_px
