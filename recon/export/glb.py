@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from recon.display import srgb_to_linear
 from recon.export.files import write_file
 from recon.export.mesh import GENERATOR, Mesh, MeshError, split_at_seams, vertex_normals
 from recon.export.png import encode_png
@@ -125,8 +127,8 @@ def _document(mesh: Mesh, weights: list[float], buffer: _Buffer) -> dict[str, An
         uv = np.asarray(mesh.uv, dtype=np.float64)[split.uv] * [1.0, -1.0] + [0.0, 1.0]
         attributes["TEXCOORD_0"] = buffer.array(uv, _FLOAT, _VERTEX_DATA)
     if mesh.colors is not None and mesh.texture is None:
-        linear = _linear_light(np.asarray(mesh.colors, dtype=np.float64))[split.vertex]
-        attributes["COLOR_0"] = buffer.array(linear, _FLOAT, _VERTEX_DATA)
+        linear = srgb_to_linear(torch.tensor(mesh.colors, dtype=torch.float64)).numpy()
+        attributes["COLOR_0"] = buffer.array(linear[split.vertex], _FLOAT, _VERTEX_DATA)
     # The largest index value of a type is reserved for restarting primitives.
     index_type = _USHORT if len(positions_m) <= 0xFFFF else _UINT
     primitive: dict[str, Any] = {
@@ -185,8 +187,3 @@ def _initial_weights(mesh: Mesh, weights: Mapping[str, float] | None) -> list[fl
     if not np.isfinite(values).all():
         raise MeshError("initial weights of morph targets hold nan or inf")
     return values
-
-
-def _linear_light(srgb: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1: code values in [0, 1] to linear light."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
