@@ -93,8 +93,8 @@ class MorphableModel(nn.Module):
 
     def shape(
         self,
-        identity: Float[Tensor, "b _i"] | None = None,
-        expression: Float[Tensor, "b _e"] | None = None,
+        identity: Float[Tensor, "_b _i"] | None = None,
+        expression: Float[Tensor, "_b _e"] | None = None,
     ) -> Float[Tensor, "b v 3"]:
         """Vertices ``(B, V, 3)`` in mm, object frame.
 
@@ -220,12 +220,19 @@ class MorphableModel(nn.Module):
         """A model of the triangles whose three corners lie in a region (a name or a vertex mask).
 
         Landmark sets that would lose a point are left out of the result.
+
+        Raises:
+            KeyError: the model has no region of that name.
+            ValueError: a mask of another length, or a region without a whole triangle.
         """
         data = self.data()
         keep = _numpy(self.region(region) if isinstance(region, str) else region).astype(bool)
+        if keep.shape != (self.n_vertices,):
+            raise ValueError(f"the mask has shape {keep.shape}, model {self.name!r} has {self.n_vertices} vertices")
         kept_faces = keep[data.faces].all(axis=1)
         if not kept_faces.any():
-            raise ValueError(f"region {region!r} of model {self.name!r} holds no whole triangle")
+            what = f"region {region!r}" if isinstance(region, str) else f"the mask of {int(keep.sum())} vertices"
+            raise ValueError(f"{what} of model {self.name!r} holds no whole triangle")
         vertices = np.unique(data.faces[kept_faces])
         new_vertex = np.full(self.n_vertices, -1, np.int64)
         new_vertex[vertices] = np.arange(len(vertices))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import uuid
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bfm.data import FloatArray, ModelData, SurfacePoints
+from bfm.data import FloatArray, ModelData, ModelDataError, SurfacePoints
 from bfm.files import ModelFileError
 
-FORMAT = "facerecon-model-1"
+FORMAT = "facerecon-model-2"
 _BASES = ("identity_basis", "expression_basis", "albedo_basis")
 _TEXTS = (
     *("name", "licence", "source", "albedo_space"),
@@ -48,13 +51,15 @@ def write_model(data: ModelData, path: Path) -> None:
         arrays[f"landmarks.{name}.barycentrics"] = points.barycentrics.astype(np.float32)
     header = {
         **{name: getattr(data, name) for name in _TEXTS},
-        "format": FORMAT,
-        "expression_names": json.dumps(data.expression_names),
+        "expression_names": data.expression_names,
+        "checksum": _checksum(arrays),
     }
+    # One entry, because safetensors writes several in an order that changes from call to call.
+    text = json.dumps(header, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header))
+        part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {FORMAT: text}))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -71,29 +76,51 @@ def read_model(path: Path) -> ModelData:
         raise FileNotFoundError(f"face model file {path} does not exist")
     try:
         with safe_open(str(path), framework="numpy") as file:
-            header = file.metadata() or {}
+            metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(path, f"is not a whole safetensors file ({error}); delete it and make it again") from error
-    if header.get("format") != FORMAT:
-        raise ModelFileError(path, f"has format {header.get('format')!r}, expected {FORMAT!r}")
+    if FORMAT not in metadata:
+        raise ModelFileError(path, f"is no face model of this version: its header lacks {FORMAT!r}")
+    try:
+        header = json.loads(metadata[FORMAT])
+        if header["checksum"] != _checksum(arrays):
+            raise ModelFileError(path, "does not match its checksum; delete it and make it again")
+        return _model(header, arrays)
+    except KeyError as error:
+        raise ModelFileError(path, f"lacks {error}") from error
+    except (ModelDataError, json.JSONDecodeError) as error:
+        raise ModelFileError(path, str(error)) from error
+
+
+def _model(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> ModelData:
     n_vertices = len(arrays["mean_shape"])
     regions = {
         name.removeprefix("region."): np.unpackbits(bits, count=n_vertices).astype(bool)
         for name, bits in arrays.items()
         if name.startswith("region.")
     }
+    sets = [name.split(".", 1)[1].rsplit(".", 1)[0] for name in arrays if name.endswith(".triangles")]
     landmarks = {
-        name.split(".")[1]: SurfacePoints(triangles.astype(np.int64), arrays[f"{name[:-9]}barycentrics"])
-        for name, triangles in arrays.items()
-        if name.startswith("landmarks.") and name.endswith(".triangles")
+        name: SurfacePoints(
+            arrays[f"landmarks.{name}.triangles"].astype(np.int64), arrays[f"landmarks.{name}.barycentrics"]
+        )
+        for name in sets
     }
     values: dict[str, object] = {name: header[name] for name in _TEXTS}
     values |= {name: _unpack(arrays[name], arrays[f"{name}.scale"]) for name in _BASES}
     values |= {name: arrays[name] for name in ("mean_shape", "mean_albedo", "uv")}
     values |= {name: arrays[name].astype(np.int64) for name in ("faces", "uv_faces")}
-    values["expression_names"] = tuple(json.loads(header["expression_names"]))
+    values["expression_names"] = tuple(header["expression_names"])  # type: ignore[arg-type]
     return dataclasses.replace(_EMPTY, **values, regions=regions, landmarks=landmarks)  # type: ignore[arg-type]
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    """Of all names and bytes: a file that lost power while it was written can have its length and hold zeros."""
+    total = 0
+    for name in sorted(arrays):
+        total = zlib.crc32(np.ascontiguousarray(arrays[name]).data, zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def _pack(basis: FloatArray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import no_type_check
 
 import numba
 import numpy as np
@@ -10,6 +12,8 @@ import numpy as np
 from bfm.data import FloatArray, IntArray
 
 _LEAF_SIZE = 4
+_PART = 256
+"""Fewer query points than this are not worth a thread of their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +54,32 @@ class SurfaceTree:
         self._boxes, self._children, self._order = _build(corners)
 
     def query(self, points: FloatArray) -> ClosestPoints:
-        """Nearest surface points of ``(N, 3)`` query points."""
+        """Nearest surface points of ``(N, 3)`` query points.
+
+        Raises:
+            ValueError: points of another shape, nan or inf.
+        """
         wanted = np.ascontiguousarray(points, dtype=np.float64)
         if wanted.ndim != 2 or wanted.shape[1] != 3:
             raise ValueError(f"query points must be (N, 3), got {wanted.shape}")
-        triangles, barycentrics, squared = _query(wanted, self._corners, self._boxes, self._children, self._order)
+        faulty = np.nonzero(~np.isfinite(wanted).all(axis=1))[0]
+        if len(faulty):
+            raise ValueError(f"query point {faulty[0]} is not finite: {wanted[faulty[0]]}")
+        triangles, barycentrics, squared = self._in_parts(wanted)
         points_on = np.einsum("nk,nkc->nc", barycentrics, self._corners[triangles])
         return ClosestPoints(np.sqrt(squared), points_on, triangles, barycentrics)
+
+    def _in_parts(self, points: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        """The search on all processors. Threads of our own: numba's may neither be nested nor survive a fork."""
+        tree = (self._corners, self._boxes, self._children, self._order)
+        n_threads: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        n_parts = min(n_threads, 1 + len(points) // _PART)
+        if n_parts == 1:
+            return _query(points, *tree)
+        with ThreadPoolExecutor(n_parts) as pool:
+            found = list(pool.map(lambda part: _query(part, *tree), np.array_split(points, n_parts)))
+        triangles, barycentrics, squared = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        return triangles, barycentrics, squared
 
 
 def closest_points(points: FloatArray, vertices: FloatArray, faces: IntArray) -> ClosestPoints:
@@ -64,7 +87,8 @@ def closest_points(points: FloatArray, vertices: FloatArray, faces: IntArray) ->
     return SurfaceTree(vertices, faces).query(points)
 
 
-@numba.njit(cache=True, fastmath=False)
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def _build(corners: FloatArray) -> tuple[FloatArray, IntArray, IntArray]:
     """Boxes ``(N, 2, 3)``, children ``(N, 2)`` (leaf: -1 - first, count) and the triangle order of the leaves."""
     n_triangles = len(corners)
@@ -109,7 +133,8 @@ def _build(corners: FloatArray) -> tuple[FloatArray, IntArray, IntArray]:
     return boxes[:n_nodes], children[:n_nodes], order
 
 
-@numba.njit(cache=True, fastmath=False)
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def _box_distance(point: FloatArray, box: FloatArray) -> float:
     total = 0.0
     for k in range(3):
@@ -118,7 +143,8 @@ def _box_distance(point: FloatArray, box: FloatArray) -> float:
     return total
 
 
-@numba.njit(cache=True, fastmath=False)
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def _triangle_point(p: FloatArray, corners: FloatArray) -> tuple[float, float, float, float]:
     """Squared distance and barycentrics of the point of a triangle nearest to p, by the Voronoi region p lies in
     (Ericson, Real-Time Collision Detection, 2005, section 5.1.5)."""
@@ -156,7 +182,8 @@ def _triangle_point(p: FloatArray, corners: FloatArray) -> tuple[float, float, f
     return squared, 1.0 - v - w, v, w
 
 
-@numba.njit(parallel=True, cache=True, fastmath=False)
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def _query(
     points: FloatArray, corners: FloatArray, boxes: FloatArray, children: IntArray, order: IntArray
 ) -> tuple[IntArray, FloatArray, FloatArray]:
@@ -164,7 +191,7 @@ def _query(
     triangles = np.zeros(n_points, dtype=np.int64)
     barycentrics = np.zeros((n_points, 3))
     squared = np.full(n_points, np.inf)
-    for i in numba.prange(n_points):
+    for i in range(n_points):
         stack = np.zeros(128, dtype=np.int64)
         depth = 1
         while depth > 0:

