@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-_COMMANDS = ("models", "render")
+_COMMANDS = ("reconstruct", "demo", "models", "render")
 
 
 def parser() -> argparse.ArgumentParser:

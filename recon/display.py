@@ -27,6 +27,13 @@ def to_display(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[
     return shown.clamp(0.0, 1.0)
 
 
+def to_photo(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """As :func:`to_display` without the clamp to [0, 1], for comparing with a photo: too bright stays too bright."""
+    if albedo_space != "linear":
+        return shaded
+    return torch.where(shaded > 1.0, 1.0 + 0.44 * (shaded - 1.0), linear_to_srgb(shaded))
+
+
 def from_display(picture: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
     """A photo's code values in the space a model shades in."""
     return srgb_to_linear(picture) if albedo_space == "linear" else picture

@@ -1,0 +1,200 @@
+"""From photos and their landmarks to one person's coefficients: points first, then the picture."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.faces.resample import resample
+from recon.fitting.picture import FaceState, PictureFitter, PictureView, as_tensor, skin_trust
+from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
+from recon.fitting.settings import FitSettings
+
+_CROP_MARGIN = 1.35
+_MIN_FOCAL_SHARE = 0.8
+"""An unknown focal length is never taken shorter than this share of the photo's longer side (64 degrees)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class View:
+    """One photo of the person.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8 RGB.
+        points_pix: ``(N, 2)`` landmarks in pixels of the photo, in the order of the landmark set.
+        focal_px: focal length, or ``None`` if unknown.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    points_pix: Float[np.ndarray, "n 2"]
+    focal_px: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitResult:
+    """What explains the photos.
+
+    Attributes:
+        state: coefficients, poses and lights; poses are those of the photos.
+        focal_px: focal length of each photo, px.
+        principal_px: ``(2,)`` of each photo.
+        point_gap_px: mean distance of fitted from detected landmarks, a view.
+        picture_residual: root mean square difference of code values on bare skin, a view; nan if no picture was used.
+    """
+
+    state: FaceState
+    focal_px: tuple[float, ...]
+    principal_px: tuple[tuple[float, float], ...]
+    point_gap_px: tuple[float, ...]
+    picture_residual: tuple[float, ...]
+
+
+def fit(
+    model: MorphableModel, views: list[View], settings: FitSettings, landmark_set: str = "478"
+) -> FitResult:
+    """Fit one person in one or more photos. Deterministic.
+
+    Args:
+        model: any model with the landmark set.
+        views: at least one.
+        settings: weights and effort.
+        landmark_set: the model's points that the views' landmarks correspond to.
+
+    Raises:
+        ValueError: no views, landmarks of another number than the set's, or not finite.
+    """
+    point_model = PointModel.of(model, landmark_set)
+    _check(views, len(point_model.mean))
+    point_views = [_point_view(point_model, view, settings) for view in views]
+    points = fit_points(
+        point_model,
+        point_views,
+        settings.landmark_sigma,
+        settings.identity_weight,
+        settings.expression_sigma,
+        settings.landmark_steps,
+    )
+    state = _state(points, model)
+    if sum(settings.picture_steps):
+        fitter = PictureFitter(model, landmark_set)
+        for size, n_steps in zip(settings.picture_sizes, settings.picture_steps, strict=True):
+            if n_steps == 0:
+                continue
+            crops = [
+                _crop(fitter, state, view, seen, index, size, settings)
+                for index, (view, seen) in enumerate(zip(views, point_views, strict=True))
+            ]
+            if not bool(state.lighting.any()):
+                state = fitter.estimate_lighting(state, crops)
+            state = fitter.improve(state, crops, settings, n_steps)
+        residuals = tuple(fitter.residual(state, crop, index) for index, crop in enumerate(crops))
+    else:
+        residuals = tuple(float("nan") for _ in views)
+    gaps = tuple(_point_gap(model, state, view, index, landmark_set) for index, view in enumerate(point_views))
+    return FitResult(
+        state,
+        tuple(view.focal_px for view in point_views),
+        tuple((float(view.principal_px[0]), float(view.principal_px[1])) for view in point_views),
+        gaps,
+        residuals,
+    )
+
+
+def _check(views: list[View], n_points: int) -> None:
+    if not views:
+        raise ValueError("a fit needs at least one view")
+    for number, view in enumerate(views):
+        if view.points_pix.shape != (n_points, 2):
+            raise ValueError(f"view {number} has landmarks {view.points_pix.shape}, the model's set has ({n_points}, 2)")
+        if not np.isfinite(view.points_pix).all():
+            raise ValueError(f"view {number} has landmarks that are nan or inf")
+
+
+def _point_view(model: PointModel, view: View, settings: FitSettings) -> PointView:
+    height, width = view.pixels.shape[:2]
+    points = view.points_pix.astype(np.float64)
+    size = float(np.sqrt(np.prod(points.max(axis=0) - points.min(axis=0))))
+    seen = PointView(points, np.ones(len(points)), float(max(height, width)), np.array([width / 2, height / 2]), size)
+    if view.focal_px is not None:
+        return dataclasses.replace(seen, focal_px=float(view.focal_px))
+    # The apparent size fixes focal length over distance; assume the distance.
+    _, translation = pose_from_points(model, seen)
+    focal_px = seen.focal_px * settings.distance_mm / -translation[2]
+    return dataclasses.replace(seen, focal_px=max(focal_px, _MIN_FOCAL_SHARE * max(height, width)))
+
+
+def _state(points: PointFit, model: MorphableModel) -> FaceState:
+    like = model.mean_shape
+    return FaceState(
+        as_tensor(points.identity[None], like),
+        torch.zeros(1, model.n_albedo).to(like),
+        as_tensor(points.expression, like),
+        as_tensor(points.rotation, like),
+        as_tensor(points.translation_mm, like),
+        torch.zeros(len(points.rotation), 9, 3).to(like),
+    )
+
+
+def _crop(
+    fitter: PictureFitter,
+    state: FaceState,
+    view: View,
+    seen: PointView,
+    index: int,
+    size: int,
+    settings: FitSettings,
+) -> PictureView:
+    """The square around the landmarks at the wanted size, and which of its pixels to believe."""
+    low, high = view.points_pix.min(axis=0), view.points_pix.max(axis=0)
+    side = _CROP_MARGIN * float((high - low).max())
+    corner = 0.5 * (low + high) - 0.5 * side
+    scale = size / side
+    photo_from_crop = np.array([[1 / scale, 0.0, corner[0]], [0.0, 1 / scale, corner[1]], [0.0, 0.0, 1.0]])
+    like = state.identity
+    picture = as_tensor(resample(view.pixels, photo_from_crop, (size, size)), like).permute(2, 0, 1)[None] / 255.0
+    centres = (np.arange(size) + 0.5) / scale
+    inside_x = (corner[0] + centres >= 0) & (corner[0] + centres < view.pixels.shape[1])
+    inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
+    inside = as_tensor(np.outer(inside_y, inside_x), like)[None, None]
+    sigma_px = settings.landmark_sigma * seen.size_px * scale
+    crop = PictureView(
+        picture,
+        inside,
+        as_tensor((view.points_pix - corner)[None] * scale, like),
+        as_tensor(_visibility(fitter, state, index)[None] / sigma_px**2, like),
+        like.new_full((1, 2), seen.focal_px * scale),
+        as_tensor(((seen.principal_px - corner) * scale)[None], like),
+    )
+    return dataclasses.replace(crop, trust=inside * skin_trust(picture, fitter.bare_skin(state, crop, index)))
+
+
+def _visibility(fitter: PictureFitter, state: FaceState, index: int) -> np.ndarray:
+    """Weight ``(N,)`` of each landmark by how much it faces the camera."""
+    from recon.render import vertex_normals
+
+    with torch.no_grad():
+        vertices = fitter.model.shape(state.identity, state.expression[index : index + 1])
+        v_cam = vertices @ state.rotation[index].T + state.translation_mm[index]
+        normals = fitter.model.landmarks(vertex_normals(v_cam, fitter.model.faces), fitter.landmark_set)[0]
+        towards = -torch.nn.functional.normalize(fitter.model.landmarks(v_cam, fitter.landmark_set)[0], dim=-1)
+        facing = (torch.nn.functional.normalize(normals, dim=-1) * towards).sum(-1)
+    return np.asarray(((facing + 0.15) / 0.45).clamp(0.06, 1.0).cpu().double().numpy())
+
+
+def _point_gap(model: MorphableModel, state: FaceState, view: PointView, index: int, landmark_set: str) -> float:
+    with torch.no_grad():
+        points = model.landmarks(model.shape(state.identity, state.expression[index : index + 1]), landmark_set)[0]
+        v_cam = (points @ state.rotation[index].T + state.translation_mm[index]).double().cpu().numpy()
+    pixels = view.principal_px + view.focal_px * v_cam[:, :2] * [1.0, -1.0] / -v_cam[:, 2:]
+    return float(np.linalg.norm(pixels - view.points_pix, axis=1).mean())
+
+
+def camera_of(result: FitResult, index: int) -> tuple[Tensor, Tensor]:
+    """Intrinsics of a photo as tensors: focal ``(1, 2)`` and principal point ``(1, 2)``, px."""
+    like = result.state.translation_mm
+    return like.new_full((1, 2), result.focal_px[index]), like.new_tensor([result.principal_px[index]])

@@ -1,0 +1,184 @@
+"""The front door: photos in, heads out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+import bfm
+from bfm.model import MorphableModel
+from recon.camera import PerspectiveCamera
+from recon.faces.detect import Detector, open_detector
+from recon.faces.face import Face
+from recon.faces.image import Photo, read_image
+from recon.fitting import FitResult, FitSettings, View, fit
+from recon.fitting.settings import Quality
+from recon.reconstruction import FitQuality, Reconstruction
+
+PhotoLike = str | os.PathLike[str] | Image.Image | np.ndarray | Photo
+Method = Literal["fit"]
+
+_SMALL_FACE_PX = 64.0
+_LARGE_YAW_DEG = 75.0
+_LARGE_GAP_PERCENT = 5.0
+
+
+class NoFaceError(ValueError):
+    """No face was found in a photo."""
+
+
+class Reconstructor:
+    """Turns photos into heads.
+
+    Args:
+        model: a model's name, see ``recon models``, or a model.
+        method: ``"fit"``, analysis by synthesis.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        quality: ``"fast"``, ``"default"`` or ``"best"``.
+        detector: a name of :data:`recon.faces.DETECTORS` or an open detector.
+
+    Raises:
+        ValueError: an unknown method, quality or device, or a model without the 478 landmarks.
+    """
+
+    def __init__(
+        self,
+        model: str | MorphableModel = "open",
+        method: Method = "fit",
+        device: str = "auto",
+        quality: Quality = "default",
+        detector: str | Detector = "mediapipe",
+    ) -> None:
+        if method != "fit":
+            raise ValueError(f"unknown method {method!r}; known: fit")
+        self.settings = FitSettings.of(quality)
+        self.device = _device(device)
+        self._detector = detector
+        loaded = bfm.load(model) if isinstance(model, str) else model
+        if "478" not in loaded.landmark_sets:
+            raise ValueError(
+                f"model {loaded.name!r} has no '478' landmark set, which fitting needs; "
+                "recon.faces.transfer.transfer_landmarks makes one"
+            )
+        self.model = loaded.to("cpu")
+        self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
+
+    def __call__(self, photos: PhotoLike | Sequence[PhotoLike]) -> list[Reconstruction]:
+        """Heads of all faces in one photo, or of the largest face in each of several photos.
+
+        Raises:
+            NoFaceError: a photo without a face.
+            ImageError, OSError: a photo that cannot be read.
+        """
+        if isinstance(photos, list | tuple):
+            return [self.reconstruct(photo, faces="largest")[0] for photo in photos]
+        return self.reconstruct(photos)  # type: ignore[arg-type]
+
+    def reconstruct(self, photo: PhotoLike, faces: Literal["all", "largest"] = "all") -> list[Reconstruction]:
+        """Heads of the faces in one photo, the largest first.
+
+        Raises:
+            NoFaceError: no face was found.
+            ImageError, OSError: the photo cannot be read.
+        """
+        image = photo if isinstance(photo, Photo) else read_image(photo)
+        found = self.detect(image)
+        if faces == "largest":
+            found = found[:1]
+        return [self.fit_face(image, face) for face in found]
+
+    def same_person(self, photos: Iterable[PhotoLike]) -> list[Reconstruction]:
+        """One head from several photos of one person: identity and albedo are shared, the rest is each photo's own.
+
+        The largest face of each photo is taken.
+
+        Raises:
+            NoFaceError: a photo without a face.
+        """
+        images = [photo if isinstance(photo, Photo) else read_image(photo) for photo in photos]
+        chosen = [self.detect(image)[0] for image in images]
+        result = fit(self._working, [_view(i, f) for i, f in zip(images, chosen, strict=True)], self.settings)
+        return [self._result(i, f, result, k) for k, (i, f) in enumerate(zip(images, chosen, strict=True))]
+
+    def detect(self, photo: Photo) -> list[Face]:
+        """Faces with dense landmarks, the largest first.
+
+        Raises:
+            NoFaceError: none was found.
+        """
+        smallest = max(20.0, max(photo.pixels.shape[:2]) / 64.0)
+        if isinstance(self._detector, str):
+            with open_detector(self._detector) as detector:
+                found = detector.detect(photo.pixels, smallest)
+        else:
+            found = self._detector.detect(photo.pixels, smallest)
+        usable = [face for face in found if face.landmarks478 is not None]
+        if not usable:
+            raise NoFaceError(f"no face was found in {photo.source}")
+        return usable
+
+    def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
+        """The head of one detected face."""
+        return self._result(photo, face, fit(self._working, [_view(photo, face)], self.settings), 0)
+
+    def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
+        state = result.state
+        one = slice(index, index + 1)
+        camera = PerspectiveCamera(
+            state.rotation[one].cpu(),
+            state.translation_mm[one].cpu(),
+            torch.full((1, 2), result.focal_px[index]),
+            torch.tensor([result.principal_px[index]]),
+        )
+        gap_percent = 100.0 * result.point_gap_px[index] / face.size_px
+        return Reconstruction(
+            model=self.model,
+            photo=photo,
+            face=face,
+            identity=state.identity.cpu(),
+            expression=state.expression[one].cpu(),
+            albedo_coefficients=state.albedo.cpu(),
+            lighting=state.lighting[one].cpu(),
+            camera=camera,
+            quality=FitQuality(
+                gap_percent, result.picture_residual[index], _warnings(photo, face, camera, gap_percent)
+            ),
+        )
+
+
+def _view(photo: Photo, face: Face) -> View:
+    assert face.landmarks478 is not None
+    return View(photo.pixels, np.asarray(face.landmarks478[:, :2], dtype=np.float64), photo.focal_px)
+
+
+def _warnings(photo: Photo, face: Face, camera: PerspectiveCamera, gap_percent: float) -> tuple[str, ...]:
+    from recon.rotation import matrix_to_euler
+
+    found: list[str] = []
+    if face.size_px < _SMALL_FACE_PX:
+        found.append(f"the face is only {face.size_px:.0f} px large; expect little likeness")
+    yaw_deg = float(torch.rad2deg(matrix_to_euler(camera.rotation[0]))[1])
+    if abs(yaw_deg) > _LARGE_YAW_DEG:
+        found.append(f"the head is turned by {yaw_deg:.0f} degrees; half of the face is a guess")
+    if gap_percent > _LARGE_GAP_PERCENT:
+        found.append(f"the head misses the detected points by {gap_percent:.1f} % of the face's size")
+    if face.rotation_deg:
+        found.append(f"the photo seems to lie on its side or head: the face is turned by {face.rotation_deg} degrees")
+    if photo.focal_px is None:
+        found.append("the focal length is not known; the distance and the depth of the face are assumed")
+    return tuple(found)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
+        raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device")
+    return torch.device(name)

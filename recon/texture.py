@@ -1,0 +1,206 @@
+"""A texture for the exported head: the photo where it shows the face, the model's albedo where it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from bfm.data import AlbedoSpace
+from bfm.model import MorphableModel
+from recon.camera import PerspectiveCamera
+from recon.display import from_display, to_display
+from recon.lighting import shade
+from recon.render import rasterize, vertex_normals
+
+Light = Literal["removed", "baked"]
+
+_SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
+"""Cosine to the viewing ray below which a texel is not taken from the photo, and above which it wholly is."""
+_DEPTH_SLACK_MM = 1.5
+_LEAST_SHADING = 0.08
+_FEATHER_SHARE = 0.004
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TexelMap:
+    """Which surface point each texel of a square texture shows.
+
+    Attributes:
+        triangles: ``(T, T)`` int, -1 where no triangle lies.
+        barycentrics: ``(T, T, 3)``.
+    """
+
+    triangles: Int[Tensor, "t t"]
+    barycentrics: Float[Tensor, "t t 3"]
+
+    @classmethod
+    def of(cls, model: MorphableModel, size: int) -> TexelMap:
+        """Draw the model's UV layout.
+
+        Raises:
+            ValueError: the model has no UV coordinates.
+        """
+        if not len(model.uv):
+            raise ValueError(f"model {model.name!r} has no texture coordinates, so it cannot carry a texture")
+        uv = model.uv.cpu()
+        flat = torch.cat([2.0 * uv - 1.0, torch.zeros_like(uv[:, :1]), torch.ones_like(uv[:, :1])], dim=1)[None]
+        raster = rasterize(flat, model.uv_faces.cpu(), (size, size))
+        return cls(raster.triangle_ids[0].long(), raster.barycentrics[0])
+
+    def sample(self, values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "t t c"]:
+        """Per-vertex values at every texel, 0 where no triangle lies."""
+        corners = faces[self.triangles.clamp_min(0)]
+        mixed = torch.einsum("tuk,tukc->tuc", self.barycentrics, values[corners])
+        return torch.where((self.triangles >= 0)[..., None], mixed, 0.0)
+
+
+def bake_texture(
+    model: MorphableModel,
+    texels: TexelMap,
+    vertices: Float[Tensor, "1 v 3"],
+    albedo: Float[Tensor, "1 v 3"],
+    camera: PerspectiveCamera,
+    lighting: Float[Tensor, "1 9 3"],
+    photo: UInt8[np.ndarray, "h w 3"],
+    light: Light = "removed",
+) -> UInt8[np.ndarray, "t t 3"]:
+    """The texture as uint8 sRGB, first row at the top.
+
+    Args:
+        model: for faces and UV layout.
+        texels: of the same model.
+        vertices: ``(1, V, 3)`` mm, object frame.
+        albedo: ``(1, V, 3)`` in the model's space.
+        camera: of the photo.
+        lighting: ``(1, 9, 3)``, camera frame.
+        photo: the full photo.
+        light: ``"removed"`` divides the photo by the fitted shading; ``"baked"`` keeps it and shades the rest to match.
+
+    Raises:
+        ValueError: another kind of ``light``.
+    """
+    if light not in ("removed", "baked"):
+        raise ValueError(f"light must be 'removed' or 'baked', got {light!r}")
+    faces = model.faces.cpu()
+    v_cam = camera.to_camera(vertices).cpu()
+    at = texels.sample(torch.cat([v_cam[0], vertex_normals(v_cam, faces)[0], albedo[0].cpu()], dim=1), faces)
+    position, normals, paint = at[..., :3], torch.nn.functional.normalize(at[..., 3:6], dim=-1), at[..., 6:].clamp(0, 1)
+    covered = texels.triangles >= 0
+    shading = shade(torch.ones_like(normals).flatten(0, 1)[None], normals.flatten(0, 1)[None], lighting.cpu())
+    shading = shading[0].unflatten(0, normals.shape[:2]).clamp_min(_LEAST_SHADING)
+
+    pixels = camera.to_pixels(position.flatten(0, 1)[None].to(v_cam))[0].unflatten(0, normals.shape[:2])
+    photo_linear = from_display(_sample_photo(photo, pixels), model.albedo_space)
+    seen = covered & _visible(faces, v_cam, camera, position, pixels, photo.shape[:2])
+    ray = -torch.nn.functional.normalize(position, dim=-1)
+    facing = (normals * ray).sum(-1)
+    share = ((facing - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0) * seen
+    share = share * _skin_share(model, texels, faces)
+    share = _feathered(share, max(1, round(_FEATHER_SHARE * share.shape[0])))[..., None]
+
+    own = paint if light == "removed" else paint * shading
+    from_photo = photo_linear / shading if light == "removed" else photo_linear
+    from_photo = _toned(from_photo, own, share[..., 0] > 0.8)
+    mixed = share * from_photo.clamp(0.0, 1.0) + (1.0 - share) * own
+    return _padded(to_display(mixed, _space(model)), covered)
+
+
+def _space(model: MorphableModel) -> AlbedoSpace:
+    return model.albedo_space
+
+
+def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "t t 2"]) -> Float[Tensor, "t t 3"]:
+    """Bilinear colours in [0, 1]; beyond the border the border's."""
+    picture = torch.as_tensor(photo.astype(np.float32) / 255.0).permute(2, 0, 1)[None]
+    size = torch.tensor([photo.shape[1], photo.shape[0]], dtype=torch.float32)
+    grid = (2.0 * pixels.float() / size - 1.0)[None]
+    sampled = torch.nn.functional.grid_sample(
+        picture, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return sampled[0].permute(1, 2, 0)
+
+
+def _visible(
+    faces: Int[Tensor, "f 3"],
+    v_cam: Float[Tensor, "1 v 3"],
+    camera: PerspectiveCamera,
+    position: Float[Tensor, "t t 3"],
+    pixels: Float[Tensor, "t t 2"],
+    photo_size: tuple[int, ...],
+) -> Bool[Tensor, "t t"]:
+    """Whether the photo shows each texel's point: inside the picture, and no nearer surface in front of it."""
+    height, width = int(photo_size[0]), int(photo_size[1])
+    v_pix = camera.to_pixels(v_cam)[0]
+    low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
+    left, top = max(0, int(low[0])), max(0, int(low[1]))
+    right, bottom = min(width, int(high[0]) + 2), min(height, int(high[1]) + 2)
+    inside = (pixels[..., 0] >= 0) & (pixels[..., 0] < width) & (pixels[..., 1] >= 0) & (pixels[..., 1] < height)
+    if right <= left or bottom <= top:
+        return torch.zeros_like(inside)
+    # The depth test needs no more detail than the texture has.
+    scale = min(1.0, 768.0 / max(right - left, bottom - top))
+    size = (max(1, round(scale * (bottom - top))), max(1, round(scale * (right - left))))
+    window = camera.cropped(float(left), float(top)).resized(size[1] / (right - left), size[0] / (bottom - top))
+    raster = rasterize(window.to_clip(v_cam, size), faces, size)
+    nearest = raster.unpack(
+        torch.einsum("pk,pk->p", raster.barycentrics_packed, -v_cam[0, :, 2][raster.corner_index])[:, None]
+    )[0, ..., 0]
+    column = ((pixels[..., 0] - left) * size[1] / (right - left)).long().clamp(0, size[1] - 1)
+    row = ((pixels[..., 1] - top) * size[0] / (bottom - top)).long().clamp(0, size[0] - 1)
+    in_front = nearest[row, column]
+    return inside & ((in_front <= 0.0) | (-position[..., 2] <= in_front + _DEPTH_SLACK_MM))
+
+
+def _skin_share(
+    model: MorphableModel, texels: TexelMap, faces: Int[Tensor, "f 3"]
+) -> Float[Tensor, "t t"]:
+    """Where the photo may be trusted to show what the model means: not under hair, in the mouth or behind the lids."""
+    if "face" not in model.region_names:
+        return torch.ones(texels.triangles.shape)
+    wanted = model.region("face").cpu().float()
+    for name in ("mouth_interior", "eye_sockets"):
+        if name in model.region_names:
+            wanted[model.region(name).cpu()] = 0.0
+    if "eyes" in model.region_names:
+        wanted[model.region("eyes").cpu()] = 1.0
+    return texels.sample(wanted[:, None], faces)[..., 0]
+
+
+def _feathered(share: Float[Tensor, "t t"], radius: int) -> Float[Tensor, "t t"]:
+    """Shrunk and softened, so that the photo fades out before it ends."""
+    stacked = share[None, None]
+    eroded = -torch.nn.functional.max_pool2d(-stacked, 2 * radius + 1, stride=1, padding=radius)
+    for _ in range(2):
+        padded = torch.nn.functional.pad(eroded, (radius,) * 4, mode="replicate")
+        eroded = torch.nn.functional.avg_pool2d(padded, 2 * radius + 1, stride=1)
+    return torch.minimum(eroded[0, 0], share)
+
+
+def _toned(
+    from_photo: Float[Tensor, "t t 3"], own: Float[Tensor, "t t 3"], sure: Bool[Tensor, "t t"]
+) -> Float[Tensor, "t t 3"]:
+    """Photo colours brought to the model's overall tone on the texels both know, by one gain a channel."""
+    if int(sure.sum()) < 100:
+        return from_photo
+    gain = own[sure].mean(dim=0) / from_photo[sure].mean(dim=0).clamp_min(1e-3)
+    return from_photo * gain.clamp(0.7, 1.4)
+
+
+def _padded(colours: Float[Tensor, "t t 3"], covered: Bool[Tensor, "t t"]) -> UInt8[np.ndarray, "t t 3"]:
+    """Colours spread a few texels beyond the islands, so that filtering at seams finds skin and not black."""
+    picture = colours.permute(2, 0, 1)[None]
+    known = covered[None, None].float()
+    for _ in range(8):
+        near = torch.nn.functional.avg_pool2d(known, 3, stride=1, padding=1)
+        spread = torch.nn.functional.avg_pool2d(picture * known, 3, stride=1, padding=1) / near.clamp_min(1e-6)
+        grown = (near > 0.0) & (known == 0.0)
+        picture = torch.where(grown, spread, picture)
+        known = torch.where(grown, torch.ones_like(known), known)
+    rest = (picture * known).sum(dim=(2, 3), keepdim=True) / known.sum().clamp_min(1.0)
+    filled = torch.where(known > 0.0, picture, rest)[0].permute(1, 2, 0)
+    return np.asarray((255.0 * filled.clamp(0.0, 1.0)).round().to(torch.uint8).numpy())
