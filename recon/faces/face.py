@@ -75,8 +75,15 @@ class Face:
 
 def roll_turn_deg(points5: Float[np.ndarray, "5 2"]) -> int:
     """The clockwise quarter turns (0, 90, 180 or 270 degrees) of the photo that bring these points nearest to upright."""
-    down = points5[3:].mean(axis=0) - points5[:2].mean(axis=0)
-    across = points5[1] - points5[0] + points5[4] - points5[3]
-    # Both directions say where "down" is: the way from the eyes to the mouth, and across the face turned by 90 degrees.
-    x, y = down + 0.5 * np.array([-across[1], across[0]])
-    return int(round(np.degrees(np.arctan2(x, y)) / 90.0)) % 4 * 90
+    return round(-roll_rad(points5[:2], points5[3:]) / (0.5 * np.pi)) % 4 * 90
+
+
+def roll_rad(eyes: Float[np.ndarray, "2 2"], mouth: Float[np.ndarray, "m 2"]) -> float:
+    """How far a face is turned clockwise in the picture, from its eyes and any points about the middle of the mouth.
+
+    Both the line of the eyes and the way from the eyes to the mouth tell it, each in proportion to its length: in a
+    profile the eyes nearly coincide, and their line says nothing.
+    """
+    x, y = mouth.mean(axis=0) - eyes.mean(axis=0)
+    across_x, across_y = eyes[1] - eyes[0]
+    return float(np.arctan2(across_y - x, across_x + y))

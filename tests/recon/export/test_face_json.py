@@ -36,6 +36,8 @@ def test_order_of_keys_is_stable() -> None:
     keys = list(json.loads(text))
     assert keys[:4] == ["schema", "schema_version", "units", "conventions"]
     assert keys[4:] == sorted(keys[4:])
+    other = encode_face_json({"pose": {"roll": 1.0, "yaw": 2.0}})
+    assert other == encode_face_json({"pose": {"yaw": 2.0, "roll": 1.0}})
 
 
 @pytest.mark.parametrize(

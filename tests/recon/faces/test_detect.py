@@ -14,8 +14,10 @@ from PIL import Image
 
 from bfm.mediapipe_table import MEDIAPIPE_68
 from recon.faces import DetectorUnavailable, Face, UnknownDetectorError, detect, open_detector
+from recon.faces.face import roll_rad, roll_turn_deg
 from recon.faces.insightface_detector import InsightfaceDetector
-from recon.faces.mediapipe_detector import tile_sides
+from recon.faces.mediapipe_detector import MediapipeDetector, distinct
+from recon.faces.regions import tile_sides
 
 EYES_AND_NOSE = np.array([[203.0, 106.0], [246.0, 107.0], [222.0, 128.0]])  # read off the picture by eye
 MOUTH = np.array([[205.0, 146.0], [246.0, 146.0]])
@@ -129,6 +131,47 @@ def test_photo_is_left_alone(astronaut: np.ndarray, mediapipe) -> None:
     writable = astronaut[40:200, 150:310].copy()
     detect(writable, mediapipe)
     np.testing.assert_array_equal(writable, astronaut[40:200, 150:310])
+
+
+class _WithoutMesh(MediapipeDetector):
+    """As in full profile: the mesh network sees no face."""
+
+    def _settled_points(self, image: np.ndarray, roi: object) -> None:
+        return None
+
+
+def test_a_face_without_mesh_has_a_box_and_five_points(astronaut: np.ndarray, truth: Face) -> None:
+    with _WithoutMesh() as detector:
+        (face,) = detect(astronaut, detector)
+    assert face.landmarks478 is None and face.landmarks68 is None and face.score > 0.7
+    assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.12 * truth.size_px
+    assert np.abs(face.box - truth.box).max() < 0.3 * truth.size_px
+
+
+def moved(face: Face, offset: tuple[float, float], factor: float = 1.0) -> Face:
+    """The face grown about its middle and moved by shares of its size."""
+    middle = face.points5.mean(axis=0)
+    step = np.array(offset) * face.size_px
+    box = ((face.box.reshape(2, 2) - middle) * factor + middle + step).ravel()
+    return Face(box, (face.points5 - middle) * factor + middle + step, face.score, face.detector)
+
+
+def test_finds_of_one_head_are_one_face(truth: Face) -> None:
+    for offset, factor in (((0.1, 0.1), 1.0), ((0.0, 0.2), 0.3), ((0.1, 0.0), 2.0)):
+        assert len(distinct([truth, moved(truth, offset, factor)])) == 1
+    assert len(distinct([truth, moved(truth, (0.6, 0.0))])) == 2
+    large, small = moved(truth, (3.0, 0.0), 1.5), moved(truth, (0.0, 2.0), 0.5)
+    assert [face.size_px for face in distinct([small, large, truth])] == [large.size_px, truth.size_px, small.size_px]
+
+
+@pytest.mark.parametrize("roll_deg", [0.0, 40.0, -100.0, 179.0])
+@pytest.mark.parametrize("width", [1.0, 0.1, 0.0])
+def test_roll_of_frontal_and_profile_faces(truth: Face, roll_deg: float, width: float) -> None:
+    upright = np.array([[-31.0, 0], [31, 0], [0, 33], [-25, 67], [25, 67]]) * [width, 1]
+    roll = np.radians(roll_deg)
+    points = upright @ np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    assert np.degrees(roll_rad(points[:2], points[3:])) == pytest.approx(roll_deg)
+    assert roll_turn_deg(points) == {0.0: 0, 40.0: 0, -100.0: 90, 179.0: 180}[roll_deg]
 
 
 def test_tiles_reach_the_smallest_face() -> None:
