@@ -33,13 +33,16 @@ class Eyeball:
     Attributes:
         directions: ``(N, 3)``; close to unit length, slightly longer where subdivision will pull vertices inwards.
         quads: ``(F, 4)``, counter-clockwise seen from outside.
-        uv: ``(N, 2)`` in [0, 1], a disc with the pupil in the middle.
+        uv: ``(U, 2)`` in [0, 1], a disc with the pupil in the middle; the back of the eye is a small disc in a corner.
+            The first N belong to the vertices.
+        uv_quads: ``(F, 4)`` indices into ``uv``.
         angle_rad: ``(N,)`` angle from the optical axis.
     """
 
     directions: FloatArray
     quads: IntArray
     uv: FloatArray
+    uv_quads: IntArray
     angle_rad: FloatArray
 
 
@@ -82,10 +85,25 @@ def make_eyeball() -> Eyeball:
     angle, azimuth = np.concatenate(angles), np.concatenate(azimuths)
     faces = np.concatenate(quads)
     on_sphere = np.stack([np.sin(angle) * np.cos(azimuth), np.sin(angle) * np.sin(azimuth), np.cos(angle)], axis=1)
+    uv, uv_quads = _texture(angle, azimuth, faces, len(cap))
+    return Eyeball(_grown(on_sphere, faces), faces, uv, uv_quads, angle)
+
+
+def _texture(angle: FloatArray, azimuth: FloatArray, quads: IntArray, n_back: int) -> tuple[FloatArray, IntArray]:
+    """Texture corners. A sphere does not fit into a disc: the last ``n_back`` quads get a disc of their own."""
+
+    def disc(middle: float, radius: FloatArray, turn: float) -> FloatArray:
+        return middle + radius[:, None] * np.stack([turn * np.cos(azimuth), np.sin(azimuth)], axis=1)
+
+    edge = np.radians(_RINGS_DEG[-1])
     # The pupil gets a large share of the disc: the eye is seen from the front.
-    share = 0.5 * (angle / np.pi) ** 0.65
-    uv = 0.5 + share[:, None] * np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
-    return Eyeball(_grown(on_sphere, faces), faces, uv, angle)
+    front = disc(0.5, 0.5 * (np.minimum(angle, edge) / edge) ** 0.65, 1.0)
+    # Seen from behind, so mirrored; the corner of a square beside its inscribed circle has room for a radius of 0.08.
+    back = disc(0.08, 0.075 * (np.pi - angle) / (np.pi - edge), -1.0)
+    used, local = np.unique(quads[-n_back:], return_inverse=True)
+    uv_quads = quads.copy()
+    uv_quads[-n_back:] = len(angle) + local.reshape(-1, 4)
+    return np.concatenate([front, back[used]]), uv_quads
 
 
 def _grown(on_sphere: FloatArray, quads: IntArray) -> FloatArray:

@@ -82,10 +82,10 @@ def cut_head(base: BaseMesh) -> HeadMesh:
     for name, group in _EYES.items():
         rows.append(_bind_eyeball(eyeball, base, np.unique(base.faces[group])))
         quads.append(n_vertices + eyeball.quads)
-        uv_quads.append(n_uv + eyeball.quads)
+        uv_quads.append(n_uv + eyeball.uv_quads)
         uv.append(eyeball.uv)
-        part.append(np.full(len(eyeball.uv), PARTS.index(name)))
-        n_vertices, n_uv = n_vertices + len(eyeball.uv), n_uv + len(eyeball.uv)
+        part.append(np.full(len(eyeball.directions), PARTS.index(name)))
+        n_vertices, n_uv = n_vertices + len(eyeball.directions), n_uv + len(eyeball.uv)
 
     part_of = np.concatenate(part)
     eye_angle_rad = np.full(n_vertices, np.nan)
