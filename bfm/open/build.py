@@ -134,7 +134,7 @@ class _Subdivision:
         coarse = surface_modes(mean, triangles[skin[triangles].all(axis=1)])
         return SurfaceModes(coarse.spectrum, self.up @ coarse.functions, np.maximum(self.up @ coarse.mass, 0.0))
 
-    def share(self, values: FloatArray) -> FloatArray:
+    def share(self, values: FloatArray | BoolArray) -> FloatArray:
         """Coarse per-vertex values carried to the fine vertices; masks stay within [0, 1]."""
         return np.asarray(self.up @ values.astype(np.float64))
 

@@ -9,8 +9,8 @@ import numpy as np
 from bfm.data import FloatArray, IntArray
 from bfm.open.quads import catmull_clark
 
-RADIUS_MM = 14.95
-"""Radius of MakeHuman's eyeball helper. Larger than life (12 mm), and the lids are modelled to fit it."""
+RADIUS_MM = 17.1
+"""Half the width of an eyeball of the mean head. Larger than life (12 mm), and the lids are modelled to fit it."""
 PUPIL_RADIUS_MM = 2.0
 IRIS_RADIUS_MM = 5.9
 """Half the visible iris diameter of adults, 11.8 mm (Hashemi et al. 2015: 11.80 +- 0.6)."""

@@ -56,7 +56,10 @@ def landmark_sets(
     inner = np.asarray(MEDIAPIPE_68[17:])
     chin_y = float(vertices[faces[dense.triangles[152]]].mean(axis=0)[1])
     candidates = np.nonzero(outer[faces].all(axis=1))[0]
-    found = closest_points(_jaw_targets(chin_y), vertices, faces[candidates])
+    nearest = closest_points(_jaw_targets(chin_y), vertices, faces[candidates]).points
+    # Targets lie some millimetres off the surface, where a hair decides which fold is nearest: both sides agree first.
+    agreed = 0.5 * (nearest + nearest[::-1] * np.array([-1.0, 1.0, 1.0]))
+    found = closest_points(agreed, vertices, faces[candidates])
     jaw = SurfacePoints(candidates[found.triangles], found.barycentrics)
     both = [(jaw.triangles, jaw.barycentrics), (dense.triangles[inner], dense.barycentrics[inner])]
     return {

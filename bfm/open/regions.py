@@ -56,13 +56,13 @@ def brow_lift_mm(base: BaseMesh, head: HeadMesh, folder: Path) -> FloatArray:
 
 
 def head_maps(
-    vertices: FloatArray, part: BoolArray, island: FloatArray, eye_angle_rad: FloatArray, raw: Mapping[str, FloatArray]
+    vertices: FloatArray, part: FloatArray, island: FloatArray, eye_angle_rad: FloatArray, raw: Mapping[str, FloatArray]
 ) -> HeadMaps:
     """Soft maps on the final mesh.
 
     Args:
         vertices: ``(V, 3)`` mean head in mm, origin between the eyes.
-        part: ``(V, 6)`` membership of each part.
+        part: ``(V, 6)`` share of each part, 0 or 1.
         island: ``(V, 5)`` share of each skin island (outer head, cavity, neck, sockets).
         eye_angle_rad: ``(V,)``, nan off the eyeballs.
         raw: MakeHuman masks and ``brow_lift``, ``(V,)``.
@@ -157,7 +157,8 @@ def named_regions(maps: HeadMaps, vertices: FloatArray, part: FloatArray) -> dic
     m = maps.maps
     tip = vertices[maps.nose_tip]
     near_tip = np.linalg.norm(vertices - tip, axis=1) <= EVALUATION_RADIUS_MM
-    outer = m["outer"] > 0.5
+    # Halfway to the mouth or an eye socket counts as outside, so that every vertex belongs somewhere.
+    outer = m["outer"] > 0.5 - 1e-9
     ears = m["ears"] > 0.4
     face = outer & (m["front"] > 0.35) & ~ears
     return {
