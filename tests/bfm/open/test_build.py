@@ -47,7 +47,7 @@ def test_levels_are_the_same_head(coarse: tuple, open_data: ModelData) -> None:
     data, n = coarse[0], len(coarse[0].mean_shape)
     assert 4500 < n < 6000 and len(open_data.mean_shape) > 3.5 * n
     moved = np.linalg.norm(open_data.mean_shape[:n] - data.mean_shape, axis=1)
-    assert np.median(moved) < 0.3 and np.percentile(moved, 99) < 2.5, "subdivision smooths"
+    assert np.median(moved) < 0.3 and np.percentile(moved, 99) < 3.5, "subdivision smooths"
     for name in ("68", "478"):
         a, b = (d.landmarks[name].at(d.mean_shape, d.faces) for d in (data, open_data))
         away = np.linalg.norm(a - b, axis=1)
