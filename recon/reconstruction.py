@@ -133,10 +133,11 @@ class Reconstruction:
         return depth
 
     def normal_map(self) -> Float[np.ndarray, "h w 3"]:
-        """Unit normals in the camera frame on the photo's pixels, 0 off the head."""
+        """Unit normals in the camera frame on the photo's pixels, nan off the head."""
         box, drawn = self._window
-        normals = np.zeros(self.photo.pixels.shape, dtype=np.float32)
-        normals[box] = drawn.normals[0].permute(1, 2, 0).numpy()
+        normals = np.full(self.photo.pixels.shape, np.nan, dtype=np.float32)
+        inside = drawn.covered[0, 0].numpy()
+        normals[box][inside] = drawn.normals[0].permute(1, 2, 0).numpy()[inside]
         return normals
 
     def texture(self, size: int = 1024, light: Light = "removed") -> UInt8[np.ndarray, "t t 3"]:

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from bfm.data import AlbedoSpace
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.display import from_display, to_display
 from recon.lighting import shade
 from recon.render import rasterize, vertex_normals
+from recon.skin import skin_trust
 
 Light = Literal["removed", "baked"]
 
@@ -100,18 +100,14 @@ def bake_texture(
     ray = -torch.nn.functional.normalize(position, dim=-1)
     facing = (normals * ray).sum(-1)
     share = ((facing - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0) * seen
-    share = share * _skin_share(model, texels, faces)
+    share = share * _skin_share(model, texels, faces) * _bare_share(model, texels, photo_linear, share > 0.5)
     share = _feathered(share, max(1, round(_FEATHER_SHARE * share.shape[0])))[..., None]
 
     own = paint if light == "removed" else paint * shading
     from_photo = photo_linear / shading if light == "removed" else photo_linear
     from_photo = _toned(from_photo, own, share[..., 0] > 0.8)
     mixed = share * from_photo.clamp(0.0, 1.0) + (1.0 - share) * own
-    return _padded(to_display(mixed, _space(model)), covered)
-
-
-def _space(model: MorphableModel) -> AlbedoSpace:
-    return model.albedo_space
+    return _padded(to_display(mixed, model.albedo_space), covered)
 
 
 def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "t t 2"]) -> Float[Tensor, "t t 3"]:
@@ -156,9 +152,7 @@ def _visible(
     return inside & ((in_front <= 0.0) | (-position[..., 2] <= in_front + _DEPTH_SLACK_MM))
 
 
-def _skin_share(
-    model: MorphableModel, texels: TexelMap, faces: Int[Tensor, "f 3"]
-) -> Float[Tensor, "t t"]:
+def _skin_share(model: MorphableModel, texels: TexelMap, faces: Int[Tensor, "f 3"]) -> Float[Tensor, "t t"]:
     """Where the photo may be trusted to show what the model means: not under hair, in the mouth or behind the lids."""
     if "face" not in model.region_names:
         return torch.ones(texels.triangles.shape)
@@ -169,6 +163,24 @@ def _skin_share(
     if "eyes" in model.region_names:
         wanted[model.region("eyes").cpu()] = 1.0
     return texels.sample(wanted[:, None], faces)[..., 0]
+
+
+def _bare_share(
+    model: MorphableModel, texels: TexelMap, colours: Float[Tensor, "t t 3"], seen: Bool[Tensor, "t t"]
+) -> Float[Tensor, "t t"]:
+    """Less where hair or glasses cover the skin; brows, lids, eyes and lips are taken as they are."""
+    names = model.region_names
+    if not {"cheeks", "nose", "brows", "eyelids", "lips", "eyes"} <= set(names):
+        return torch.ones(seen.shape)
+
+    def where(*regions: str) -> Float[Tensor, "t t"]:
+        mask = torch.stack([model.region(name).cpu() for name in regions]).any(dim=0).float()
+        return texels.sample(mask[:, None], model.faces.cpu())[..., 0]
+
+    bare = (where("cheeks", "nose") > 0.9) & seen
+    picture = to_display(colours, model.albedo_space).permute(2, 0, 1)[None]
+    trust = skin_trust(picture, bare[None, None].float())[0, 0]
+    return torch.maximum(trust, where("brows", "eyelids", "lips", "eyes"))
 
 
 def _feathered(share: Float[Tensor, "t t"], radius: int) -> Float[Tensor, "t t"]:

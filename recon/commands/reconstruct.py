@@ -35,7 +35,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO_OR_FOLDER")
     add_options(parser)
-    parser.add_argument("--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]")
+    parser.add_argument(
+        "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
+    )
     parser.add_argument("--same-person", action="store_true", help="fit one head to the largest face of every photo")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on the standard output")
     parser.set_defaults(run=run)
@@ -44,7 +46,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options shared with ``recon demo``."""
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument("--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file [open]")
+    parser.add_argument(
+        "--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file [open]"
+    )
     parser.add_argument("--format", default="glb", metavar="LIST", help="mesh formats: glb, obj, ply, stl [glb]")
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")

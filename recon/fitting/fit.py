@@ -11,9 +11,10 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
-from recon.fitting.picture import FaceState, PictureFitter, PictureView, as_tensor, skin_trust
+from recon.fitting.picture import FaceState, PictureFitter, PictureView, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
+from recon.skin import skin_trust
 
 _CROP_MARGIN = 1.35
 _MIN_FOCAL_SHARE = 0.8
@@ -54,9 +55,7 @@ class FitResult:
     picture_residual: tuple[float, ...]
 
 
-def fit(
-    model: MorphableModel, views: list[View], settings: FitSettings, landmark_set: str = "478"
-) -> FitResult:
+def fit(model: MorphableModel, views: list[View], settings: FitSettings, landmark_set: str = "478") -> FitResult:
     """Fit one person in one or more photos. Deterministic.
 
     Args:
@@ -110,7 +109,9 @@ def _check(views: list[View], n_points: int) -> None:
         raise ValueError("a fit needs at least one view")
     for number, view in enumerate(views):
         if view.points_pix.shape != (n_points, 2):
-            raise ValueError(f"view {number} has landmarks {view.points_pix.shape}, the model's set has ({n_points}, 2)")
+            raise ValueError(
+                f"view {number} has landmarks {view.points_pix.shape}, the model's set has ({n_points}, 2)"
+            )
         if not np.isfinite(view.points_pix).all():
             raise ValueError(f"view {number} has landmarks that are nan or inf")
 

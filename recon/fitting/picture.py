@@ -19,6 +19,8 @@ from recon.render import Mesh, Render, Topology, render
 _GEMAN_SCALE = 2.5
 _LIGHT_RIDGE = 0.02
 _SATURATED = 0.985
+_NOISE_EVERY = 10
+_LEAST_NOISE, _MOST_NOISE = 0.012, 0.25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,24 +115,29 @@ class PictureFitter:
         if n_steps == 0:
             return state
         unknowns = _Unknowns.of(state)
-        groups = [{"params": [tensor], "lr": rate * step} for tensor, step in unknowns.steps()]
+        rates = [rate * size for _, size in unknowns.steps()]
+        groups = [{"params": [tensor], "lr": lr} for (tensor, _), lr in zip(unknowns.steps(), rates, strict=True)]
         optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, [g["lr"] for g in groups], total_steps=n_steps, pct_start=0.2, div_factor=5.0, final_div_factor=8.0
+            optimiser,
+            [g["lr"] for g in groups],
+            total_steps=n_steps,
+            pct_start=0.2,
+            div_factor=5.0,
+            final_div_factor=8.0,
         )
-        best = (float("inf"), state)
-        for _ in range(n_steps):
-            current = unknowns.state(state)
-            energy = self._energy(current, views, settings)
-            value = float(energy.detach())
-            if value < best[0]:
-                best = (value, dataclasses.replace(current, **_detached(current)))
+        sigmas: list[float] = []
+        for step in range(n_steps):
+            if step % _NOISE_EVERY == 0:
+                sigmas = [self._noise(unknowns.state(state), view, k, settings) for k, view in enumerate(views)]
+            energy = self._energy(unknowns.state(state), views, settings, sigmas)
             optimiser.zero_grad(set_to_none=True)
             energy.backward()
             optimiser.step()
             schedule.step()
             unknowns.confine(self.model.expression_prior == "unit")
-        return best[1]
+        final = unknowns.state(state)
+        return dataclasses.replace(final, **_detached(final))
 
     def residual(self, state: FaceState, view: PictureView, index: int) -> float:
         """Root mean square difference of code values over the trusted pixels."""
@@ -140,8 +147,18 @@ class PictureFitter:
             gap = (to_photo(drawn.image, self.model.albedo_space) - view.picture).square().mean(dim=1, keepdim=True)
             return float(((trust * gap).sum() / trust.sum().clamp_min(1e-6)).sqrt())
 
-    def _energy(self, state: FaceState, views: list[PictureView], settings: FitSettings) -> Tensor:
-        """Minus the log probability, up to a constant."""
+    def _noise(self, state: FaceState, view: PictureView, index: int, settings: FitSettings) -> float:
+        """Robust standard deviation of what the model leaves unexplained: a clean photo says more than a noisy one."""
+        with torch.no_grad():
+            drawn, _ = self.draw(state, view, index)
+            gap = (to_photo(drawn.image, self.model.albedo_space) - view.picture).abs().amax(dim=1, keepdim=True)
+            sure = gap[self._pixel_trust(drawn, view) > 0.5]
+        if not len(sure):
+            return _MOST_NOISE
+        return float((1.48 * sure.median()).clamp(_LEAST_NOISE, _MOST_NOISE))
+
+    def _energy(self, state: FaceState, views: list[PictureView], settings: FitSettings, sigmas: list[float]) -> Tensor:
+        """Minus the log probability, up to a constant; ``sigmas`` are the views' colour noise."""
         total = 0.5 * settings.identity_weight * state.identity.square().sum()
         total = total + 0.5 * settings.albedo_weight * state.albedo.square().sum()
         total = total + 0.5 * (state.expression / settings.expression_sigma).square().sum()
@@ -150,15 +167,17 @@ class PictureFitter:
             gap2 = (points - view.points_pix).square().sum(-1) * view.point_weights
             # Geman and McClure's function of the gap in standard deviations, quadratic near 0.
             total = total + 0.5 * (gap2 / (1.0 + gap2 / 9.0)).sum()
-            total = total + self._picture_energy(drawn, view, settings) + _light_energy(state.lighting[index])
+            total = total + settings.picture_weight * self._picture_gap(drawn, view, sigmas[index])
+            total = total + _light_energy(state.lighting[index])
         return total
 
-    def _picture_energy(self, drawn: Render, view: PictureView, settings: FitSettings) -> Tensor:
+    def _picture_gap(self, drawn: Render, view: PictureView, sigma: float) -> Tensor:
+        """Half the mean robust squared difference of trusted pixels, in units of the noise."""
         trust = self._pixel_trust(drawn, view)
         shown = to_photo(drawn.image, self.model.albedo_space)
-        gap2 = ((shown - view.picture) / settings.picture_sigma).square().sum(dim=1, keepdim=True)
+        gap2 = ((shown - view.picture) / sigma).square().sum(dim=1, keepdim=True)
         robust = gap2 / (1.0 + gap2 / _GEMAN_SCALE**2 / 3.0)
-        return 0.5 * settings.picture_weight * (trust * robust).sum() / trust.sum().clamp_min(1.0)
+        return 0.5 * (trust * robust).sum() / trust.sum().clamp_min(1.0)
 
     def _pixel_trust(self, drawn: Render, view: PictureView) -> Float[Tensor, "1 1 s s"]:
         """Where the model shows a surface worth comparing and the photo seems to show it too. No gradient."""
@@ -294,34 +313,6 @@ def _vertex_trust(model: MorphableModel) -> Float[Tensor, " v"]:
     if "brows" in names:
         trust[model.region("brows")] *= 0.6
     return trust
-
-
-def skin_trust(picture: Float[Tensor, "1 3 s s"], on_skin: Float[Tensor, "1 1 s s"]) -> Float[Tensor, "1 1 s s"]:
-    """How much each pixel's colour is like that of cheeks and nose: a robust Gaussian in two chroma ratios and lightness.
-
-    A stand-in for a face-parsing network: it takes out hair, hats and sunglasses, and leaves shaded skin in.
-
-    Args:
-        picture: sRGB code values.
-        on_skin: over 0.5 where the model shows skin that is hardly ever covered.
-    """
-    colours = from_display(picture, "linear")[0].permute(1, 2, 0)
-    total = colours.sum(dim=-1).clamp_min(0.02)
-    features = torch.stack([colours[..., 0] / total, colours[..., 1] / total, 0.25 * total.log()], dim=-1)
-    inside = features[on_skin[0, 0] > 0.5].double()
-    if len(inside) < 60:
-        return torch.ones_like(on_skin)
-    centre = inside.median(dim=0).values
-    kept = inside
-    for _ in range(3):
-        spread = torch.cov(kept.T) + torch.diag(torch.tensor([2e-4, 1e-4, 4e-3]).to(kept))
-        gap = inside - centre
-        distance2 = (gap @ torch.linalg.inv(spread) * gap).sum(-1)
-        kept = inside[distance2 < distance2.quantile(0.8)]
-        centre = kept.mean(dim=0)
-    gap = features.double() - centre
-    distance2 = (gap @ torch.linalg.inv(2.5 * spread) * gap).sum(-1)
-    return torch.exp(-0.5 * (distance2 / 9.0) ** 2).to(picture)[None, None]
 
 
 def as_tensor(array: np.ndarray, like: Tensor) -> Tensor:

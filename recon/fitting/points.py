@@ -185,7 +185,9 @@ def _linearise(model: PointModel, view: PointView, state: PointFit, index: int) 
     shape = np.concatenate([model.identity, model.expression], axis=2)
     in_camera = np.matmul(rotation, shape)
     n_id = model.identity.shape[2]
-    jacobian = np.concatenate([camera @ in_camera[:, :, :n_id], camera @ spin, camera, camera @ in_camera[:, :, n_id:]], 2)
+    jacobian = np.concatenate(
+        [camera @ in_camera[:, :, :n_id], camera @ spin, camera, camera @ in_camera[:, :, n_id:]], 2
+    )
     return jacobian, view.points_pix - project(points_cam, view)
 
 
@@ -212,7 +214,9 @@ def _advance(state: PointFit, normal: FloatArray, right: FloatArray, bounded: bo
     free = np.ones(len(right), dtype=bool)
     for _ in range(8 if bounded else 1):
         fixed = ~free
-        step[free] = np.linalg.solve(normal[np.ix_(free, free)], right[free] - normal[np.ix_(free, fixed)] @ step[fixed])
+        step[free] = np.linalg.solve(
+            normal[np.ix_(free, free)], right[free] - normal[np.ix_(free, fixed)] @ step[fixed]
+        )
         if not bounded:
             break
         after = now + step[faces]

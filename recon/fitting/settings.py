@@ -22,10 +22,9 @@ class FitSettings:
         picture_steps: gradient steps on the picture, coarse then fine.
         picture_sizes: side of the crop in px at each of the two resolutions.
         picture_weight: how many independent pixels the picture counts for.
-        picture_sigma: standard deviation of a linear colour channel that the model cannot explain.
     """
 
-    landmark_sigma: float = 0.020
+    landmark_sigma: float = 0.04
     identity_weight: float = 1.0
     albedo_weight: float = 1.0
     expression_sigma: float = 0.30
@@ -33,8 +32,7 @@ class FitSettings:
     landmark_steps: int = 30
     picture_steps: tuple[int, int] = (40, 40)
     picture_sizes: tuple[int, int] = (128, 224)
-    picture_weight: float = 300.0
-    picture_sigma: float = 0.06
+    picture_weight: float = 150.0
 
     @classmethod
     def of(cls, quality: Quality) -> FitSettings:
