@@ -116,21 +116,27 @@ class PictureFitter:
             return state
         unknowns = _Unknowns.of(state)
         rates = [rate * size for _, size in unknowns.steps()]
-        groups = [{"params": [tensor], "lr": lr} for (tensor, _), lr in zip(unknowns.steps(), rates, strict=True)]
+        groups: list[dict[str, object]] = [
+            {"params": [tensor], "lr": lr} for (tensor, _), lr in zip(unknowns.steps(), rates, strict=True)
+        ]
         optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,
-            [g["lr"] for g in groups],
+            rates,
             total_steps=n_steps,
             pct_start=0.2,
             div_factor=5.0,
             final_div_factor=8.0,
         )
+        anchor = state.identity.detach()
         sigmas: list[float] = []
         for step in range(n_steps):
             if step % _NOISE_EVERY == 0:
                 sigmas = [self._noise(unknowns.state(state), view, k, settings) for k, view in enumerate(views)]
-            energy = self._energy(unknowns.state(state), views, settings, sigmas)
+            current = unknowns.state(state)
+            energy = self._energy(current, views, settings, sigmas)
+            # Shading says little about shape while light, paint and shadows are unknown: stay near what the points say.
+            energy = energy + 0.5 * settings.identity_anchor * (current.identity - anchor).square().sum()
             optimiser.zero_grad(set_to_none=True)
             energy.backward()
             optimiser.step()

@@ -16,6 +16,7 @@ class FitSettings:
         landmark_sigma: standard deviation of a detected point, in shares of the face's size. The 478 points err together,
             so this is larger than the scatter of one of them.
         identity_weight, albedo_weight: strength of the N(0, 1) priors.
+        identity_anchor: how strongly the picture stage holds on to the shape that the points gave.
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
         distance_mm: assumed distance of the head when the focal length is unknown. 1 m, as Deng et al. 2019.
         landmark_steps: Gauss-Newton steps on landmarks.
@@ -27,6 +28,7 @@ class FitSettings:
     landmark_sigma: float = 0.04
     identity_weight: float = 1.0
     albedo_weight: float = 1.0
+    identity_anchor: float = 6.0
     expression_sigma: float = 0.30
     distance_mm: float = 1000.0
     landmark_steps: int = 30
