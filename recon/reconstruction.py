@@ -22,7 +22,7 @@ from recon.faces.face import Face
 from recon.faces.image import Photo
 from recon.render import Mesh, Render, Topology, render
 from recon.rotation import matrix_to_euler
-from recon.texture import Light, TexelMap, bake_texture
+from recon.texture import TexelMap, bake_texture
 
 FORMATS = ("glb", "obj", "ply", "stl")
 
@@ -140,7 +140,7 @@ class Reconstruction:
         normals[box][inside] = drawn.normals[0].permute(1, 2, 0).numpy()[inside]
         return normals
 
-    def texture(self, size: int = 1024, light: Light = "removed") -> UInt8[np.ndarray, "t t 3"]:
+    def texture(self, size: int = 1024, light: str = "removed") -> UInt8[np.ndarray, "t t 3"]:
         """UV texture, sRGB: the photo where it shows the face, the fitted albedo elsewhere.
 
         Raises:
@@ -157,7 +157,7 @@ class Reconstruction:
             light,
         )
 
-    def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: Light = "removed") -> export.Mesh:
+    def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: str = "removed") -> export.Mesh:
         """The head as an exportable mesh with texture and named morph targets.
 
         Args:

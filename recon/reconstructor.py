@@ -17,11 +17,9 @@ from recon.faces.detect import Detector, open_detector
 from recon.faces.face import Face
 from recon.faces.image import Photo, read_image
 from recon.fitting import FitResult, FitSettings, View, fit
-from recon.fitting.settings import Quality
 from recon.reconstruction import FitQuality, Reconstruction
 
 PhotoLike = str | os.PathLike[str] | Image.Image | np.ndarray | Photo
-Method = Literal["fit"]
 
 _SMALL_FACE_PX = 64.0
 _LARGE_YAW_DEG = 75.0
@@ -49,9 +47,9 @@ class Reconstructor:
     def __init__(
         self,
         model: str | MorphableModel = "open",
-        method: Method = "fit",
+        method: str = "fit",
         device: str = "auto",
-        quality: Quality = "default",
+        quality: str = "default",
         detector: str | Detector = "mediapipe",
     ) -> None:
         if method != "fit":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,8 +15,6 @@ from recon.display import from_display, to_display
 from recon.lighting import shade
 from recon.render import rasterize, vertex_normals
 from recon.skin import skin_trust
-
-Light = Literal["removed", "baked"]
 
 _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 """Cosine to the viewing ray below which a texel is not taken from the photo, and above which it wholly is."""
@@ -67,7 +64,7 @@ def bake_texture(
     camera: PerspectiveCamera,
     lighting: Float[Tensor, "1 9 3"],
     photo: UInt8[np.ndarray, "h w 3"],
-    light: Light = "removed",
+    light: str = "removed",
 ) -> UInt8[np.ndarray, "t t 3"]:
     """The texture as uint8 sRGB, first row at the top.
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
-
-Quality = Literal["fast", "default", "best"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +34,7 @@ class FitSettings:
     picture_weight: float = 150.0
 
     @classmethod
-    def of(cls, quality: Quality) -> FitSettings:
+    def of(cls, quality: str) -> FitSettings:
         """The settings of a named quality: ``fast`` uses the points and one short look at the picture.
 
         Raises:

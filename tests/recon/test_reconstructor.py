@@ -1,0 +1,125 @@
+"""The front door."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+from skimage.data import astronaut
+
+from recon.cli import main
+from recon.commands.reconstruct import _unique
+from recon.reconstructor import NoFaceError, Reconstructor
+
+
+@pytest.fixture(scope="module")
+def reconstructor():
+    return Reconstructor(quality="fast", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def head(reconstructor):
+    return reconstructor(astronaut())[0]
+
+
+def test_unknown_choices_are_refused_before_work():
+    with pytest.raises(ValueError, match="quality must be fast, default or best, got 'hasty'"):
+        Reconstructor(quality="hasty")
+    with pytest.raises(ValueError, match="unknown method 'magic'"):
+        Reconstructor(method="magic")
+    with pytest.raises(ValueError, match="device must be auto, cpu or cuda, got 'abacus'"):
+        Reconstructor(device="abacus")
+
+
+def test_a_picture_without_a_face_says_so(reconstructor):
+    with pytest.raises(NoFaceError, match="no face was found"):
+        reconstructor(np.full((120, 160, 3), 90, dtype=np.uint8))
+
+
+def test_the_head_lands_on_the_face(head):
+    # The astronaut's face spans about x 165..275 and y 65..185 of 512.
+    x, y = head.landmarks68.T
+    assert 150 < x.min() < 200 and 250 < x.max() < 290
+    assert 60 < y.min() < 110 and 160 < y.max() < 200
+    assert head.quality.landmark_error_percent < 3.0
+    assert abs(head.pose.yaw) < 15 and abs(head.pose.roll) < 15
+    assert head.expression_weights["mouthSmileLeft"] > 0.1
+
+
+def test_maps_agree_with_each_other(head):
+    depth_mm, normals = head.depth_map(), head.normal_map()
+    inside = np.isfinite(depth_mm)
+    assert depth_mm.shape == head.photo.pixels.shape[:2]
+    assert 0.02 < inside.mean() < 0.5
+    assert 700.0 < np.median(depth_mm[inside]) < 1300.0
+    np.testing.assert_allclose(np.linalg.norm(normals[inside], axis=1), 1.0, atol=1e-4)
+    assert np.isnan(normals[~inside]).all()
+    changed = (head.overlay() != head.photo.pixels).any(axis=2)
+    assert (changed & ~inside).sum() < 0.05 * inside.sum()
+
+
+def test_saved_files_are_read_back(head, tmp_path):
+    written = head.save(tmp_path / "näme mit raum", formats=("glb", "ply"), texture_size=128)
+    assert {path.name for path in written} >= {"head.glb", "head.ply", "depth.png", "depth.npy", "face.json"}
+    folder = tmp_path / "näme mit raum"
+    numbers = json.loads((folder / "face.json").read_text())
+    assert numbers["pose"]["yaw"] == pytest.approx(head.pose.yaw, abs=1e-3)
+    assert len(numbers["expression"]) == 52
+    ply = trimesh.load(folder / "head.ply", process=False)
+    np.testing.assert_allclose(ply.vertices, head.vertices, atol=1e-3)
+    glb = trimesh.load(folder / "head.glb", force="mesh", process=False)
+    assert 0.2 < np.ptp(glb.vertices[:, 1]) < 0.4, "GLB is in metres"
+
+
+def test_texture_takes_the_photo_where_it_is_seen(head):
+    removed, baked = head.texture(128), head.texture(128, light="baked")
+    assert removed.shape == (128, 128, 3)
+    assert removed.std() > 10
+    assert (removed != baked).any()
+    with pytest.raises(ValueError, match="light must be 'removed' or 'baked'"):
+        head.texture(128, light="dimmed")
+
+
+def test_command_reports_and_goes_on(tmp_path, capsys):
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (90, 70), "gray").save(photos / "a blank.png")
+    (photos / "b broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    code = main(["reconstruct", str(photos), "-o", str(tmp_path / "out"), "--quality", "fast", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert code == 1
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert "no face" in rows[0]["reason"]
+    assert "b broken.jpg" in rows[1]["reason"]
+    assert not list((tmp_path / "out").iterdir()), "nothing half-written"
+
+
+def test_command_refuses_wrong_usage(tmp_path, capsys):
+    assert main(["reconstruct", str(tmp_path / "none.jpg"), "-o", str(tmp_path / "out")]) == 2
+    assert "no such photo or folder" in capsys.readouterr().err
+    assert main(["reconstruct", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
+    assert "no pictures in" in capsys.readouterr().err
+    assert main(["demo", "-o", str(tmp_path / "out"), "--format", "fbx"]) == 2
+    assert "unknown mesh format 'fbx'; known: glb, obj, ply, stl" in capsys.readouterr().err
+    blocker = tmp_path / "file"
+    blocker.write_text("x")
+    assert main(["demo", "-o", str(blocker / "out")]) == 1
+    assert "cannot write to" in capsys.readouterr().err
+
+
+def test_demo_writes_one_whole_folder_and_keeps_it(tmp_path, capsys):
+    arguments = ["demo", "-o", str(tmp_path), "--quality", "fast", "--texture-size", "64"]
+    assert main(arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"astronaut"}
+    assert {"head.glb", "overview.png", "face.json"} <= {path.name for path in (tmp_path / "astronaut").iterdir()}
+    stamp = (tmp_path / "astronaut" / "face.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "kept" in capsys.readouterr().out
+    assert (tmp_path / "astronaut" / "face.json").stat().st_mtime_ns == stamp
+
+
+def test_photos_of_one_name_get_folders_of_their_own():
+    assert _unique(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]
