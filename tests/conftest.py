@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,12 @@ def make_tiny_data(seed: int = 0, n_identity: int = 3, n_expression: int = 2, n_
 @pytest.fixture
 def tiny_data() -> ModelData:
     return make_tiny_data()
+
+
+@pytest.fixture
+def make_tiny() -> Callable[..., ModelData]:
+    """:func:`make_tiny_data`, for tests that need other sizes or another seed."""
+    return make_tiny_data
 
 
 @pytest.fixture(scope="session")

@@ -188,10 +188,8 @@ def test_single_precision_in_double_out(model: MorphableModel) -> None:
     assert model.shape(torch.zeros(1, 3)).dtype == torch.float64
 
 
-def test_blocks_without_components() -> None:
-    from conftest import make_tiny_data
-
-    model = MorphableModel(make_tiny_data(n_identity=0, n_expression=0, n_albedo=0))
+def test_blocks_without_components(make_tiny: Callable[..., ModelData]) -> None:
+    model = MorphableModel(make_tiny(n_identity=0, n_expression=0, n_albedo=0))
     empty = torch.zeros(B, 0)
     assert torch.equal(model.shape(empty, empty), model.mean_shape.expand(B, -1, -1))
     assert torch.equal(model.albedo(empty), model.mean_albedo.expand(B, -1, -1))
@@ -295,10 +293,8 @@ def test_with_landmarks(model: MorphableModel) -> None:
     assert_close(more.landmarks(v, "one")[:, 0], (v[:, model.faces[3]] * v.new_tensor([[0.25], [0.25], [0.5]])).sum(1))
 
 
-def test_state_dict_round_trip(model: MorphableModel) -> None:
-    from conftest import make_tiny_data
-
-    other = MorphableModel(make_tiny_data(seed=9)).double()
+def test_state_dict_round_trip(model: MorphableModel, make_tiny: Callable[..., ModelData]) -> None:
+    other = MorphableModel(make_tiny(seed=9)).double()
     i = draw(B, 3)
     assert not torch.equal(other.shape(i), model.shape(i))
     other.load_state_dict(model.state_dict(), strict=True)

@@ -89,3 +89,14 @@ def test_irises_sit_on_the_eyes(open_model: MorphableModel) -> None:
     faces, points = open_model.faces.numpy(), open_model.landmark_points("478")
     for name, numbers in (("left_eye", [473, 474, 476]), ("right_eye", [468, 469, 471])):
         assert open_model.region(name).numpy()[faces[points.triangles[numbers]]].all()
+
+
+def test_outline_of_the_face(open_model: MorphableModel) -> None:
+    """From the temple down the person's right side to the chin: each point lower, and the jaw angle well to the side."""
+    outline = [162, 234, 93, 58, 172, 136, 149, 148, 152]
+    points = open_model.landmarks(open_model.shape(), "478")[0].numpy()
+    x, y, z = points[outline].T
+    assert (abs(x[:5]) > 55.0).all() and (y[1:] < y[:-1]).all()
+    assert (z[3:] > z[2:-1]).all(), "forward from the ear to the chin"
+    gaps = abs(points[outline][1:] - points[outline][:-1]).max(axis=1)
+    assert gaps.max() < 45.0
