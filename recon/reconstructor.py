@@ -27,7 +27,7 @@ _LARGE_GAP_PERCENT = 5.0
 
 
 class NoFaceError(ValueError):
-    """No face was found in a photo."""
+    """No face was found in a photo, or none with landmarks."""
 
 
 class Reconstructor:
@@ -116,6 +116,11 @@ class Reconstructor:
         else:
             found = self._detector.detect(photo.pixels, smallest)
         usable = [face for face in found if face.landmarks478 is not None]
+        if found and not usable:
+            raise NoFaceError(
+                f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and fitting "
+                "needs them"
+            )
         if not usable:
             raise NoFaceError(f"no face was found in {photo.source}")
         return usable

@@ -9,6 +9,7 @@ from skimage.data import astronaut
 
 from recon.cli import main
 from recon.commands.reconstruct import _unique
+from recon.faces import Face
 from recon.reconstructor import NoFaceError, Reconstructor
 
 
@@ -34,6 +35,26 @@ def test_unknown_choices_are_refused_before_work():
 def test_a_picture_without_a_face_says_so(reconstructor):
     with pytest.raises(NoFaceError, match="no face was found"):
         reconstructor(np.full((120, 160, 3), 90, dtype=np.uint8))
+
+
+class _ProfileDetector:
+    """Finds a face and no landmarks on it, as happens at 90 degrees."""
+
+    name = "profile"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        return None
+
+    def detect(self, image, min_face_px):
+        return [Face(np.array([10.0, 10.0, 60.0, 70.0]), np.zeros((5, 2)) + np.arange(5)[:, None], 0.9, self.name)]
+
+
+def test_a_face_without_landmarks_says_so(reconstructor):
+    with pytest.raises(NoFaceError, match="no landmarks on it"):
+        Reconstructor(reconstructor.model, quality="fast", detector=_ProfileDetector())(astronaut())
 
 
 def test_the_head_lands_on_the_face(head):
