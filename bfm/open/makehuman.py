@@ -25,7 +25,7 @@ EXPRESSION_FOLDER = "faceunits01/targets/faceunits"
 TARGET_FOLDER = "mpfb2/targets"
 
 
-class OpenDataError(RuntimeError):
+class OpenDataError(OSError):
     """The CC0 data of the open model is absent or not as expected."""
 
 

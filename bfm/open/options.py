@@ -32,5 +32,5 @@ class BuildOptions:
             ("n_identity", self.n_identity, 1, MAX_IDENTITY),
             ("n_albedo", self.n_albedo, 2, MAX_ALBEDO),
         ):
-            if not least <= value <= most:
-                raise ValueError(f"{name} of the open model must lie in {least}..{most}, got {value}")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f"{name} of the open model must be a whole number in {least}..{most}, got {value!r}")

@@ -214,6 +214,8 @@ def test_landmarks_are_barycentric(model: MorphableModel, tiny_data: ModelData) 
 
 def test_landmarks_of_any_quantity(model: MorphableModel) -> None:
     assert model.landmarks(draw(B, 11, 7), "front").shape == (B, 3, 7)
+    single = model.float().landmarks(draw(B, 11, 3), "front")
+    assert single.dtype == torch.float64, "in the precision of the quantity, not of the model"
     with pytest.raises(ValueError, match="model 'tiny' has 11 vertices, got 12"):
         model.landmarks68(draw(B, 12, 3))
     with pytest.raises(KeyError, match="model 'tiny' has no landmark set '69'; it has: 68, front"):

@@ -188,14 +188,15 @@ def test_package_with_the_data_is_not_installed(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ({"levels": 3}, r"levels of the open model must lie in 0..2, got 3"),
+        ({"levels": 3}, r"levels of the open model must be a whole number in 0..2, got 3"),
         ({"levels": -1}, r"levels .* got -1"),
-        ({"n_identity": 0}, r"n_identity of the open model must lie in 1..200, got 0"),
+        ({"n_identity": 0}, r"n_identity of the open model must be a whole number in 1..200, got 0"),
         ({"n_identity": 201}, r"n_identity .* got 201"),
-        ({"n_albedo": 1}, r"n_albedo of the open model must lie in 2..80, got 1"),
+        ({"levels": True}, r"levels .* got True"),
+        ({"n_albedo": 1}, r"n_albedo of the open model must be a whole number in 2..80, got 1"),
     ],
 )
-def test_options_outside_their_range(option: dict[str, int], text: str, tmp_path: Path) -> None:
+def test_options_outside_their_range(option: dict[str, object], text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=text):
         bfm.load("open", tmp_path, **option)
 
@@ -207,3 +208,22 @@ def test_components_are_a_prefix(open_model: bfm.MorphableModel) -> None:
     assert (more.n_identity, more.n_albedo) == (200, 5)
     assert torch.equal(more.subset(n_identity=80).state_dict()["_identity"], open_model.state_dict()["_identity"])
     assert torch.equal(more.state_dict()["_albedo"], open_model.state_dict()["_albedo"][:5])
+
+
+def test_data_that_is_not_as_expected(tmp_path: Path) -> None:
+    """Errors of the data count as errors of files, so that the command reports them in one line."""
+    from bfm.open.makehuman import read_target
+
+    assert issubclass(OpenDataError, OSError)
+    with pytest.raises(OpenDataError, match="none.target is missing; reinstall the package"):
+        read_target(tmp_path / "none.target", 10)
+    broken = tmp_path / "broken.target"
+    broken.write_text("# a comment\n3 0.1 0.2 0.3\n4 0.1\n")
+    with pytest.raises(OpenDataError, match=r"rows of four numbers \(6 numbers\)"):
+        read_target(broken, 10)
+    broken.write_text("12 0.1 0.2 0.3\n")
+    with pytest.raises(OpenDataError, match="names vertex 12, the mesh has 10"):
+        read_target(broken, 10)
+    broken.write_text("3 0.1 0.2 0.3\n")
+    np.testing.assert_allclose(read_target(broken, 10)[3], [10.0, 20.0, 30.0])
+    assert np.count_nonzero(read_target(broken, 10)) == 3
