@@ -17,6 +17,8 @@ from recon.rotation import euler_to_matrix
 
 _TILE_PX = 224
 _LABEL_PX = 18
+_N_COMPONENTS = 4
+_N_RANDOM = 8
 _LAMPS = ((-0.35, 0.55, 1.0), (0.9, 0.1, 0.25))
 _LAMP_STRENGTHS = (1.75, 0.45)
 _AMBIENT = 0.42
@@ -61,7 +63,11 @@ def portrait(
 
 
 def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
-    """Rows of pictures: the mean, the first components at -3, -2, +2 and +3, expressions, and random heads twice."""
+    """Labelled pictures in eight columns.
+
+    The mean from four sides and four expressions; the first components of identity and albedo at -3, -2, +2 and +3
+    sigma; random heads, each from four sides.
+    """
     topology = Topology.of(model.faces, model.n_vertices)
     low, high = model.mean_shape.min(dim=0).values, model.mean_shape.max(dim=0).values
     framing = (0.5 * (low + high), 1.12 * float((high - low)[:2].max()))
@@ -73,26 +79,39 @@ def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h 
         shown = to_display(picture, model.albedo_space)[0].permute(1, 2, 0).numpy()
         return _labelled((255.0 * shown).round().astype(np.uint8), label)
 
+    def component(block: str, index: int) -> list[np.ndarray]:
+        if index >= getattr(model, f"n_{block}"):
+            return []
+        row = []
+        for amount in (-3.0, -2.0, 2.0, 3.0):
+            weights = torch.zeros(1, getattr(model, f"n_{block}"))
+            weights[0, index] = amount
+            shape = model.shape(weights) if block == "identity" else mean
+            colour = model.albedo(weights) if block == "albedo" else paint
+            row.append(tile(f"{block} {index + 1}: {amount:+.0f}", shape, colour, 20.0))
+        return row
+
+    def random_head(number: int) -> list[np.ndarray]:
+        shape = model.shape(torch.randn(1, model.n_identity, generator=generator))
+        colour = model.albedo(torch.randn(1, model.n_albedo, generator=generator))
+        return [tile(f"random {number}, yaw {yaw:.0f}", shape, colour, yaw) for yaw in (0.0, 35.0, -60.0, 90.0)]
+
     mean, paint = model.shape(), model.albedo()
-    rows = [[tile(f"mean, yaw {yaw}", mean, paint, yaw) for yaw in (0.0, 45.0, 90.0, -45.0)]]
-    for block, count in (("identity", 3), ("albedo", 3)):
-        for index in range(min(count, getattr(model, f"n_{block}"))):
-            row = []
-            for amount in (-3.0, -2.0, 2.0, 3.0):
-                weights = torch.zeros(1, getattr(model, f"n_{block}"))
-                weights[0, index] = amount
-                shape = model.shape(weights) if block == "identity" else mean
-                colour = model.albedo(weights) if block == "albedo" else paint
-                row.append(tile(f"{block} {index + 1}: {amount:+.0f}", shape, colour, 20.0))
+    quarters = [tile(f"mean, yaw {yaw:.0f}", mean, paint, yaw) for yaw in (0.0, 45.0, 90.0, -45.0)]
+    acting = [tile(name, model.shape(expression=weights), paint) for name, weights in _expressions(model)]
+    rows = [quarters + _padded(acting)]
+    for index in range(_N_COMPONENTS):
+        row = _padded(component("identity", index)) + _padded(component("albedo", index))
+        if len(row):
             rows.append(row)
-    rows.append([tile(name, model.shape(expression=weights), paint) for name, weights in _expressions(model)])
-    for number in range(4):
-        identity = torch.randn(1, model.n_identity, generator=generator)
-        colours = torch.randn(1, model.n_albedo, generator=generator)
-        shape, colour = model.shape(identity), model.albedo(colours)
-        label = f"random {number + 1}"
-        rows.append([tile(f"{label}, yaw {yaw:.0f}", shape, colour, yaw) for yaw in (0.0, 35.0, -60.0, 90.0)])
-    return np.concatenate([np.concatenate(row, axis=1) for row in rows if row])
+    rows += [random_head(number) + random_head(number + 1) for number in range(1, _N_RANDOM, 2)]
+    blank = np.full_like(quarters[0], 255)
+    return np.concatenate([np.concatenate((row + [blank] * 8)[:8], axis=1) for row in rows])
+
+
+def _padded(tiles: list[np.ndarray]) -> list[np.ndarray]:
+    """Four tiles, the missing ones white; none if there are none."""
+    return tiles + [np.full_like(tiles[0], 255)] * (4 - len(tiles)) if tiles else []
 
 
 def _expressions(model: MorphableModel) -> list[tuple[str, Tensor]]:
