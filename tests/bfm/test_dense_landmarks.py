@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from bfm.data import ModelData, SurfacePoints
-from bfm.dense_landmarks import _centroids, dense_landmarks
+from bfm.dense_landmarks import _centroids, _outermost, dense_landmarks
 from bfm.model import MorphableModel
 
 
@@ -76,6 +76,16 @@ def test_other_counts(open_data: ModelData, count: int) -> None:
         mirrored = place[68:] * [-1.0, 1.0, 1.0]
         away = cKDTree(place).query(mirrored)[0]
         assert np.percentile(away, 98) < 1.0 and away.max() < 2.0, "an odd one lies on the midline"
+
+
+def test_outermost_triangle_wins() -> None:
+    """Three triangles over each other, the middle one farthest out at one end; a place beside all of them."""
+    corner = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    depth = np.array([[1.0, 1.0, 1.0], [0.0, 9.0, 0.0], [2.0, 2.0, 2.0]])
+    points = np.array([[-1.0, 1.0], [0.5, 0.5], [3.0, 0.5]])
+    found, weights = _outermost(points, np.stack([corner] * 3), depth)
+    assert found.tolist() == [-1, 2, 1]
+    np.testing.assert_allclose(weights[1:], [[0.75, 0.125, 0.125], [0.125, 0.75, 0.125]])
 
 
 def test_rounds_of_centroids() -> None:
