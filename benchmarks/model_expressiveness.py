@@ -204,7 +204,7 @@ def main() -> None:
         ("components", "median", "mean", "median*", "mean*", "coefficient rms", "scale", "s a fit"),
         rows,
     )
-    print("  * without eyelids, nostrils and lips, whose meshes do not correspond")
+    print("  * without eyelids, nostrils, lips and the inside of the nose, which do not correspond")
     print(f"  target with 80 components, all vertices: median {TARGET_MM['median']:.2f}, mean {TARGET_MM['mean']:.2f}")
     table = [
         [name, int(mask.sum()), *(f"{value:.3f}" for mm in per_area.values() for value in medians(mm[:, mask]))]
