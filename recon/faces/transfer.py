@@ -30,6 +30,8 @@ _FOCAL_PX = 2400.0
 _DISTANCE_MM = 1000.0
 _YAWS_DEG = tuple(range(-60, 61, 10))
 _PITCHES_DEG = (-20, -10, 0, 10, 20)
+_HIDDEN_FROM_DEG = 20
+_MIDLINE_MM = 6.0
 _LAMPS = ((0.0, 0.4, 1.0), (-0.5, 0.5, 0.8))
 
 
@@ -72,6 +74,7 @@ def transfer_landmarks(
     v_obj, faces = vertices[0].double().numpy(), model.faces.numpy()
     marks: list[FloatArray] = []
     weights: list[FloatArray] = []
+    yaws_deg: list[int] = []
     views = [(yaw, pitch) for yaw in _YAWS_DEG for pitch in _PITCHES_DEG]
     for yaw_deg, pitch_deg in views:
         for lamp in _LAMPS:
@@ -79,10 +82,12 @@ def transfer_landmarks(
             if seen is not None:
                 marks.append(seen[0])
                 weights.append(seen[1])
+                yaws_deg.append(yaw_deg)
     n_views = len(views) * len(_LAMPS)
     if 3 * len(marks) < n_views:
         raise TransferError(f"the detector found a face in {len(marks)} of {n_views} pictures of model {model.name!r}")
     all_marks, all_weights = np.stack(marks), np.stack(weights)
+    all_weights = all_weights * _on_the_near_side(all_marks[..., 0], all_weights, np.asarray(yaws_deg))
     consensus = np.stack([_median(all_marks[:, i], all_weights[:, i]) for i in range(all_marks.shape[1])])
     if mirror is not None:
         consensus = 0.5 * (consensus + consensus[mirror] * np.array([-1.0, 1.0, 1.0]))
@@ -130,6 +135,16 @@ def _median(points: FloatArray, weights: FloatArray) -> FloatArray:
         pull = weights / np.maximum(np.linalg.norm(points - centre, axis=1), 0.2)
         centre = (points * pull[:, None]).sum(axis=0) / pull.sum()
     return np.asarray(centre)
+
+
+def _on_the_near_side(x: FloatArray, weights: FloatArray, yaws_deg: IntArray) -> FloatArray:
+    """Which marks ``(views, N)`` to believe: a turned head hides its far side, and the detector's guess at what is
+    hidden, cast back, lands on whatever stands in front. Nearly frontal views tell each landmark's side from its x."""
+    frontal = np.abs(yaws_deg) < _HIDDEN_FROM_DEG
+    seen = weights[frontal] > 0.0
+    middle = (x[frontal] * seen).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    side = np.where(np.abs(middle) < _MIDLINE_MM, 0.0, np.sign(middle))
+    return np.asarray(side * yaws_deg[:, None] < _HIDDEN_FROM_DEG, dtype=np.float64)
 
 
 def _allowed_faces(model: MorphableModel) -> IntArray:
