@@ -34,6 +34,14 @@ def to_photo(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Te
     return torch.where(shaded > 1.0, 1.0 + 0.44 * (shaded - 1.0), linear_to_srgb(shaded))
 
 
+def to_photo_slope(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """The derivative of :func:`to_photo`, elementwise."""
+    if albedo_space != "linear":
+        return torch.ones_like(shaded)
+    middle = 1.055 / 2.4 * shaded.clamp(0.0031308, 1.0).pow(1.0 / 2.4 - 1.0)
+    return torch.where(shaded > 1.0, 0.44, torch.where(shaded <= 0.0031308, 12.92, middle))
+
+
 def from_display(picture: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
     """A photo's code values in the space a model shades in."""
     return srgb_to_linear(picture) if albedo_space == "linear" else picture

@@ -53,6 +53,24 @@ def sh_basis(directions: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 9"]:
     )
 
 
+def sh_basis_gradient(directions: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 9 3"]:
+    """Derivatives of :func:`sh_basis`, taken as polynomials in x, y and z, by the three coordinates."""
+    x, y, z = directions.unbind(-1)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    rows = (
+        (zero, zero, zero),
+        (zero, _BAND1 * one, zero),
+        (zero, zero, _BAND1 * one),
+        (_BAND1 * one, zero, zero),
+        (_BAND2 * y, _BAND2 * x, zero),
+        (zero, _BAND2 * z, _BAND2 * y),
+        (zero, zero, 6.0 * _BAND2_ZZ * z),
+        (_BAND2 * z, zero, _BAND2 * x),
+        (2.0 * _BAND2_XX * x, -2.0 * _BAND2_XX * y, zero),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
 def irradiance(normals: Float[Tensor, "*b n 3"], lighting: Float[Tensor, "*b 9 c"]) -> Float[Tensor, "*b n c"]:
     """Irradiance E(n) of unit normals under lighting of radiance coefficients, one colour channel or three."""
     factors = lighting.new_tensor(CLAMPED_COSINE)[:, None]

@@ -31,7 +31,7 @@ _REACH_SIGMA = 2.5
 _BEYOND_LIGHTEST = np.array([0.06, 0.07, 0.10])
 """Added to the lightest physical skin: photos of it, and the lightest Monk swatch, are brighter still."""
 _BEYOND_DARKEST = 0.6
-_BEND_IN_MEAN = 0.75
+_BEND_IN_MEAN = 0.5
 _TINT_SCALE = 0.65
 
 

@@ -35,6 +35,11 @@ _TO_FIELD_FRAME = np.array(
     ]
 )
 
+_MOUTH_SHIFT_MM = {"upper_teeth": (0.0, -3.6, 2.5), "lower_teeth": (0.0, -0.6, 1.0), "tongue": (0.0, -5.0, -9.0)}
+"""MakeHuman keeps its upper teeth 2 mm above the lip line and its tongue before them, so no smile would show a tooth.
+Upper incisors end about 2 mm below the line of the closed lips (Vig and Brundo 1978: 1.9 mm show in men at rest, 3.4 mm
+in women), the lower ones stand behind them, and the tongue lies behind both."""
+
 
 def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:
     """The open model as arrays; ``progress`` gets the name of each stage and the share of the whole it takes."""
@@ -66,7 +71,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     progress("identity components", 0.15)
 
     mean = rest + components.mean
-    mean = (mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T
+    mean = (mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T + _mouth_shift_mm(head)
     identity = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, components.basis)
     expression = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, expression_offsets(folder, head, len(base.vertices)))
     raw = mask_values(base, head, folder) | {"brow_lift": brow_lift_mm(base, head, folder)}
@@ -159,6 +164,13 @@ def _shape_weights(head: HeadMesh, rest: FloatArray) -> FloatArray:
     share = np.where(head.island == 0, 0.05 + 0.95 * front, np.where(head.island == 2, 0.05, 0.01))
     weights = weights * np.where(ears, 0.1, 1.0) * share
     return np.asarray(weights / weights.sum())
+
+
+def _mouth_shift_mm(head: HeadMesh) -> FloatArray:
+    shift = np.zeros((len(head.part), 3))
+    for name, offset in _MOUTH_SHIFT_MM.items():
+        shift[head.part == PARTS.index(name)] = offset
+    return shift
 
 
 def _eye_midpoint(head: HeadMesh, vertices: FloatArray) -> FloatArray:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
-from recon.fitting.picture import FaceState, PictureFitter, PictureView, as_tensor
+from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
+from recon.fitting.state import FaceState, PictureView
 from recon.skin import skin_trust
 
 _CROP_MARGIN = 1.35
@@ -79,25 +80,22 @@ def fit(model: MorphableModel, views: list[View], settings: FitSettings, landmar
         settings.landmark_steps,
     )
     state = _state(points, model)
-    if sum(settings.picture_steps):
+    residuals = tuple(float("nan") for _ in views)
+    if settings.levels:
         fitter = PictureFitter(model, landmark_set)
-        for size, n_steps in zip(settings.picture_sizes, settings.picture_steps, strict=True):
-            if n_steps == 0:
-                continue
+        for level in settings.levels:
             crops = [
-                _crop(fitter, state, view, seen, index, size, settings)
+                _crop(fitter, state, view, seen, index, level.size_px, settings)
                 for index, (view, seen) in enumerate(zip(views, point_views, strict=True))
             ]
             if not bool(state.lighting.any()):
                 state = fitter.estimate_lighting(state, crops)
-            state = fitter.improve(state, crops, settings, n_steps)
+            state = fitter.improve(state, crops, settings, level.n_steps, level.blur_px)
         residuals = tuple(fitter.residual(state, crop, index) for index, crop in enumerate(crops))
-    else:
-        residuals = tuple(float("nan") for _ in views)
     gaps = tuple(_point_gap(model, state, view, index, landmark_set) for index, view in enumerate(point_views))
     return FitResult(
         state,
-        tuple(view.focal_px for view in point_views),
+        tuple(_focal_px(state, view, index) for index, view in enumerate(point_views)),
         tuple((float(view.principal_px[0]), float(view.principal_px[1])) for view in point_views),
         gaps,
         residuals,
@@ -138,6 +136,7 @@ def _state(points: PointFit, model: MorphableModel) -> FaceState:
         as_tensor(points.rotation, like),
         as_tensor(points.translation_mm, like),
         torch.zeros(len(points.rotation), 9, 3).to(like),
+        torch.zeros(len(points.rotation)).to(like),
     )
 
 
@@ -170,6 +169,7 @@ def _crop(
         as_tensor(_visibility(fitter, state, index)[None] / sigma_px**2, like),
         like.new_full((1, 2), seen.focal_px * scale),
         as_tensor(((seen.principal_px - corner) * scale)[None], like),
+        0.0 if view.focal_px is not None else settings.focal_sigma,
     )
     return dataclasses.replace(crop, trust=inside * skin_trust(picture, fitter.bare_skin(state, crop, index)))
 
@@ -191,8 +191,12 @@ def _point_gap(model: MorphableModel, state: FaceState, view: PointView, index: 
     with torch.no_grad():
         points = model.landmarks(model.shape(state.identity, state.expression[index : index + 1]), landmark_set)[0]
         v_cam = (points @ state.rotation[index].T + state.translation_mm[index]).double().cpu().numpy()
-    pixels = view.principal_px + view.focal_px * v_cam[:, :2] * [1.0, -1.0] / -v_cam[:, 2:]
+    pixels = view.principal_px + _focal_px(state, view, index) * v_cam[:, :2] * [1.0, -1.0] / -v_cam[:, 2:]
     return float(np.linalg.norm(pixels - view.points_pix, axis=1).mean())
+
+
+def _focal_px(state: FaceState, view: PointView, index: int) -> float:
+    return view.focal_px * float(torch.exp(state.log_zoom[index]))
 
 
 def camera_of(result: FitResult, index: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,9 @@
-"""The second half of a fit: coefficients, pose and light that make the rendered face look like the photo."""
+"""The second half of a fit: coefficients, pose and light that make the rendered face look like the photo.
+
+Gauss-Newton on all unknowns at once, coarse to fine. Each step draws the face with the renderer, measures the blurred
+difference to the photo at the visible vertices, and solves the normal equations together with landmarks and priors.
+Five steps do what hundreds of gradient steps did not: shape, pose and light are strongly coupled.
+"""
 
 from __future__ import annotations
 
@@ -6,70 +11,43 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
 from recon.display import from_display, to_photo
 from recon.fitting.settings import FitSettings
+from recon.fitting.state import FaceState, PictureView
+from recon.fitting.surface import (
+    Spots,
+    SurfaceModel,
+    picture_jacobian,
+    projection_gradient,
+    spin_gradient,
+)
+from recon.fitting.unknowns import Layout, solve_within
 from recon.lighting import sh_basis
-from recon.render import Mesh, Render, Topology, render
+from recon.render import Mesh, Render, Topology, render, vertex_normals
 
-_GEMAN_SCALE = 2.5
+_GEMAN_SCALE2 = 18.75
+"""Squared gap, in units of the noise variance, at which a spot counts a quarter: 3 channels at 2.5 sigma each."""
 _LIGHT_RIDGE = 0.02
 _SATURATED = 0.985
-_NOISE_EVERY = 10
-_LEAST_NOISE, _MOST_NOISE = 0.012, 0.25
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PictureView:
-    """A square crop of a photo and the landmarks in it.
-
-    Attributes:
-        picture: ``(1, 3, S, S)`` sRGB code values in [0, 1].
-        trust: ``(1, 1, S, S)`` in [0, 1]: how likely each pixel shows bare face.
-        points_pix: ``(1, N, 2)`` landmarks in pixels of the crop.
-        point_weights: ``(1, N)``: one over the variance of each landmark, in 1/px^2.
-        focal_px, principal_px: ``(1, 2)`` intrinsics of the crop.
-    """
-
-    picture: Float[Tensor, "1 3 s s"]
-    trust: Float[Tensor, "1 1 s s"]
-    points_pix: Float[Tensor, "1 n 2"]
-    point_weights: Float[Tensor, "1 n"]
-    focal_px: Float[Tensor, "1 2"]
-    principal_px: Float[Tensor, "1 2"]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return int(self.picture.shape[2]), int(self.picture.shape[3])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FaceState:
-    """What the optimiser moves. V views of one person.
-
-    Attributes:
-        identity: ``(1, Ki)``.
-        albedo: ``(1, Ka)``.
-        expression: ``(V, Ke)``.
-        rotation: ``(V, 3, 3)``, object to camera.
-        translation_mm: ``(V, 3)``.
-        lighting: ``(V, 9, 3)``, camera frame.
-    """
-
-    identity: Float[Tensor, "1 ki"]
-    albedo: Float[Tensor, "1 ka"]
-    expression: Float[Tensor, "v ke"]
-    rotation: Float[Tensor, "v 3 3"]
-    translation_mm: Float[Tensor, "v 3"]
-    lighting: Float[Tensor, "v 9 3"]
+_LEAST_NOISE, _MOST_NOISE = 0.004, 0.25
+_DAMPING = 1e-3
+_NORMALS_EVERY = 4
+_HIDDEN_MM = 4.0
+_MOST_IDENTITY, _MOST_ALBEDO = 3.5, 3.0
+_MOST_LOG_ZOOM = 0.7
+_PAINT_STIFFNESS = 30.0
+_MOST_SPIN_RAD = 0.2
+_TINT_SHARE, _BAND2_SHARE = 0.15, 0.25
+_FAR_MM = 1e5
 
 
 class PictureFitter:
-    """Draws a model's face over photos and follows the gradient.
+    """Draws a model's face over photos and moves it until they agree.
 
     Args:
         model: the face model, on the device to work on.
@@ -81,205 +59,252 @@ class PictureFitter:
         self.landmark_set = landmark_set
         self.topology = Topology.of(self.model.faces, self.model.n_vertices)
         self._vertex_trust = _vertex_trust(self.model)
+        self._surface = SurfaceModel.of(self.model, self._vertex_trust)
+        basis = self._surface.shape_basis
+        self._landmark_basis = torch.stack(
+            [self.model.landmarks(basis[:, axis][None], landmark_set)[0] for axis in range(3)], dim=1
+        )
 
     def draw(self, state: FaceState, view: PictureView, index: int) -> tuple[Render, Tensor]:
         """The face in one view, and its landmarks ``(1, N, 2)`` in pixels of the crop."""
         vertices = self.model.shape(state.identity, state.expression[index : index + 1])
-        camera = self._camera(state, view, index)
+        camera = state.camera(view, index)
         mesh = Mesh.of(vertices, self.topology, self.model.albedo_unclamped(state.albedo).clamp_min(0.0))
         drawn = render(mesh, camera, state.lighting[index : index + 1], view.size)
         points = self.model.landmarks(vertices, self.landmark_set)
         return drawn, camera.to_pixels(camera.to_camera(points))
 
+    @torch.no_grad()
     def estimate_lighting(self, state: FaceState, views: list[PictureView]) -> FaceState:
         """The light of each view by least squares, given shape and albedo: shading is linear in it."""
         lights = []
-        with torch.no_grad():
-            for index, view in enumerate(views):
-                drawn, _ = self.draw(state, view, index)
-                trust = self._pixel_trust(drawn, view)[0, 0]
-                photo = view.picture[0]
-                keep = (trust > 0.3) & (photo.amax(dim=0) < _SATURATED)
-                if int(keep.sum()) < 50:
-                    keep = drawn.covered[0, 0]
-                target = from_display(photo, self.model.albedo_space)[:, keep].double()
-                basis = sh_basis(drawn.normals[0][:, keep].T).double() * _band_factors().to(target.device)
-                paint = drawn.albedo[0][:, keep].double()
-                lights.append(torch.stack([_solve_light(basis * paint[c, :, None], target[c]) for c in range(3)], -1))
+        for index, view in enumerate(views):
+            drawn, _ = self.draw(state, view, index)
+            trust = self._pixel_trust(drawn, view)[0, 0]
+            photo = view.picture[0]
+            keep = (trust > 0.3) & (photo.amax(dim=0) < _SATURATED)
+            if int(keep.sum()) < 50:
+                keep = drawn.covered[0, 0]
+            target = from_display(photo, self.model.albedo_space)[:, keep].double()
+            basis = sh_basis(drawn.normals[0][:, keep].T).double() * _band_factors().to(target.device)
+            paint = drawn.albedo[0][:, keep].double()
+            lights.append(torch.stack([_solve_light(basis * paint[c, :, None], target[c]) for c in range(3)], -1))
         return dataclasses.replace(state, lighting=torch.stack(lights).to(state.lighting))
 
+    @torch.no_grad()
     def improve(
-        self, state: FaceState, views: list[PictureView], settings: FitSettings, n_steps: int, rate: float = 1.0
+        self, state: FaceState, views: list[PictureView], settings: FitSettings, n_steps: int, blur_px: float = 1.0
     ) -> FaceState:
-        """Adam on everything at once, in units in which all unknowns are of order one."""
-        if n_steps == 0:
-            return state
-        unknowns = _Unknowns.of(state)
-        rates = [rate * size for _, size in unknowns.steps()]
-        groups: list[dict[str, object]] = [
-            {"params": [tensor], "lr": lr} for (tensor, _), lr in zip(unknowns.steps(), rates, strict=True)
-        ]
-        optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            rates,
-            total_steps=n_steps,
-            pct_start=0.2,
-            div_factor=5.0,
-            final_div_factor=8.0,
-        )
-        anchor = state.identity.detach()
-        sigmas: list[float] = []
+        """Gauss-Newton steps on everything at once.
+
+        Args:
+            state: where to start; left as it is.
+            views: crops, one a view of the state.
+            settings: weights of picture, points and priors.
+            n_steps: steps.
+            blur_px: standard deviation of the blur of photo and drawing; the larger, the farther the face may be off.
+        """
+        first = not bool(state.albedo.any())
+        photos = [_blur(view.picture, blur_px) for view in views]
+        normal_bases: list[Tensor] = []
+        model = self.model
+        layout = Layout(model.n_identity, model.n_albedo, model.n_expression, len(views), 27, 1)
         for step in range(n_steps):
-            if step % _NOISE_EVERY == 0:
-                sigmas = [self._noise(unknowns.state(state), view, k, settings) for k, view in enumerate(views)]
-            current = unknowns.state(state)
-            energy = self._energy(current, views, settings, sigmas)
-            # Shading says little about shape while light, paint and shadows are unknown: stay near what the points say.
-            energy = energy + 0.5 * settings.identity_anchor * (current.identity - anchor).square().sum()
-            optimiser.zero_grad(set_to_none=True)
-            energy.backward()
-            optimiser.step()
-            schedule.step()
-            unknowns.confine(self.model.expression_prior == "unit")
-        final = unknowns.state(state)
-        return dataclasses.replace(final, **_detached(final))
+            if step % _NORMALS_EVERY == 0:
+                normal_bases = [
+                    self._surface.normal_basis(model.shape(state.identity, state.expression[k : k + 1])[0])
+                    for k in range(len(views))
+                ]
+            # Paint follows last: a fringe of hair must look wrong before paint may explain it.
+            stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
+            normal, right = _priors(state, views, layout, settings, stiffness)
+            for index, view in enumerate(views):
+                where = layout.of_view(index)
+                for rows, gaps in (
+                    self._picture_rows(state, view, index, photos[index], blur_px, normal_bases[index], settings),
+                    self._landmark_rows(state, view, index),
+                ):
+                    normal[np.ix_(where, where)] += (rows.T @ rows).double().cpu().numpy()
+                    right[where] -= (rows.T @ gaps).double().cpu().numpy()
+            diagonal = np.arange(layout.n_all)
+            normal[diagonal, diagonal] *= 1.0 + _DAMPING
+            state = self._advance(state, layout, normal, right)
+        return state
 
+    @torch.no_grad()
     def residual(self, state: FaceState, view: PictureView, index: int) -> float:
-        """Root mean square difference of code values over the trusted pixels."""
-        with torch.no_grad():
-            drawn, _ = self.draw(state, view, index)
-            trust = self._pixel_trust(drawn, view)
-            gap = (to_photo(drawn.image, self.model.albedo_space) - view.picture).square().mean(dim=1, keepdim=True)
-            return float(((trust * gap).sum() / trust.sum().clamp_min(1e-6)).sqrt())
-
-    def _noise(self, state: FaceState, view: PictureView, index: int, settings: FitSettings) -> float:
-        """Robust standard deviation of what the model leaves unexplained: a clean photo says more than a noisy one."""
-        with torch.no_grad():
-            drawn, _ = self.draw(state, view, index)
-            gap = (to_photo(drawn.image, self.model.albedo_space) - view.picture).abs().amax(dim=1, keepdim=True)
-            sure = gap[self._pixel_trust(drawn, view) > 0.5]
-        if not len(sure):
-            return _MOST_NOISE
-        return float((1.48 * sure.median()).clamp(_LEAST_NOISE, _MOST_NOISE))
-
-    def _energy(self, state: FaceState, views: list[PictureView], settings: FitSettings, sigmas: list[float]) -> Tensor:
-        """Minus the log probability, up to a constant; ``sigmas`` are the views' colour noise."""
-        total = 0.5 * settings.identity_weight * state.identity.square().sum()
-        total = total + 0.5 * settings.albedo_weight * state.albedo.square().sum()
-        total = total + 0.5 * (state.expression / settings.expression_sigma).square().sum()
-        for index, view in enumerate(views):
-            drawn, points = self.draw(state, view, index)
-            gap2 = (points - view.points_pix).square().sum(-1) * view.point_weights
-            # Geman and McClure's function of the gap in standard deviations, quadratic near 0.
-            total = total + 0.5 * (gap2 / (1.0 + gap2 / 9.0)).sum()
-            total = total + settings.picture_weight * self._picture_gap(drawn, view, sigmas[index])
-            total = total + _light_energy(state.lighting[index])
-        return total
-
-    def _picture_gap(self, drawn: Render, view: PictureView, sigma: float) -> Tensor:
-        """Half the mean robust squared difference of trusted pixels, in units of the noise."""
+        """Root mean square difference of trusted pixels' code values."""
+        drawn, _ = self.draw(state, view, index)
         trust = self._pixel_trust(drawn, view)
-        shown = to_photo(drawn.image, self.model.albedo_space)
-        gap2 = ((shown - view.picture) / sigma).square().sum(dim=1, keepdim=True)
-        robust = gap2 / (1.0 + gap2 / _GEMAN_SCALE**2 / 3.0)
-        return 0.5 * (trust * robust).sum() / trust.sum().clamp_min(1.0)
+        gap = (to_photo(drawn.image, self.model.albedo_space) - view.picture).square().mean(dim=1, keepdim=True)
+        return float(((trust * gap).sum() / trust.sum().clamp_min(1e-6)).sqrt())
 
-    def _pixel_trust(self, drawn: Render, view: PictureView) -> Float[Tensor, "1 1 s s"]:
-        """Where the model shows a surface worth comparing and the photo seems to show it too. No gradient."""
-        with torch.no_grad():
-            ids = drawn.triangle_ids[0]
-            face_trust = self._vertex_trust[self.model.faces].amin(dim=1)
-            on_face = torch.where(ids >= 0, face_trust[ids.clamp_min(0).long()], torch.zeros((), device=ids.device))
-            facing = drawn.normals[:, 2:].clamp(0.0, 1.0)
-            return on_face[None, None] * view.trust * (facing / 0.35).clamp(0.0, 1.0)
-
+    @torch.no_grad()
     def bare_skin(self, state: FaceState, view: PictureView, index: int) -> Float[Tensor, "1 1 s s"]:
         """1 where the model shows cheeks and nose, which hair, beard and glasses mostly leave free."""
-        with torch.no_grad():
-            ids = self.draw(state, view, index)[0].triangle_ids[0]
-            names = [name for name in ("cheeks", "nose") if name in self.model.region_names]
-            regions = [self.model.region(name) for name in names] or [self._vertex_trust > 0.9]
-            bare = torch.stack(regions).any(dim=0)[self.model.faces].all(dim=1)
-            return (bare[ids.clamp_min(0).long()] & (ids >= 0))[None, None].to(view.picture)
+        ids = self.draw(state, view, index)[0].triangle_ids[0]
+        names = [name for name in ("cheeks", "nose") if name in self.model.region_names]
+        regions = [self.model.region(name) for name in names] or [self._vertex_trust > 0.9]
+        bare = torch.stack(regions).any(dim=0)[self.model.faces].all(dim=1)
+        return (bare[ids.clamp_min(0).long()] & (ids >= 0))[None, None].to(view.picture)
 
-    def _camera(self, state: FaceState, view: PictureView, index: int) -> PerspectiveCamera:
-        return PerspectiveCamera(
-            state.rotation[index : index + 1],
-            state.translation_mm[index : index + 1],
-            view.focal_px,
-            view.principal_px,
+    def _picture_rows(
+        self,
+        state: FaceState,
+        view: PictureView,
+        index: int,
+        photo: Float[Tensor, "1 3 s s"],
+        blur_px: float,
+        normal_basis: Tensor,
+        settings: FitSettings,
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted Jacobian ``(R, d)`` and residual ``(R,)`` of the picture in one view."""
+        surface, model = self._surface, self.model
+        drawn, _ = self.draw(state, view, index)
+        spots = self._spots(state, view, index)
+        shown = to_photo(drawn.image, model.albedo_space) + (1.0 - drawn.mask) * view.picture
+        shown = _blur(shown, blur_px)
+        gaps = _sample(shown - photo, spots.pixels)
+        weights = self._spot_weights(spots, drawn, view, state, index)
+        if not bool((weights > 0).any()):
+            return photo.new_zeros(0, Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1).n_all), (
+                photo.new_zeros(0)
+            )
+        noise = float((1.48 * gaps[weights > 0].abs().amax(dim=1).median()).clamp(_LEAST_NOISE, _MOST_NOISE))
+        robust = 1.0 / (1.0 + gaps.square().sum(dim=1) / noise**2 / _GEMAN_SCALE2) ** 2
+        weights = settings.picture_weight / noise**2 * robust * weights / weights.sum()
+        keep = weights > 0
+        slope_x, slope_y = _gradient(0.5 * (shown + photo))
+        slopes = torch.stack([_sample(slope_x, spots.pixels), _sample(slope_y, spots.pixels)], dim=-1)
+        focal = view.focal_px[0, 0] * torch.exp(state.log_zoom[index])
+        jacobian = picture_jacobian(
+            surface, spots, state.lighting[index], state.rotation[index], normal_basis, slopes, focal
         )
+        roots = weights[keep].sqrt()[:, None]
+        return (jacobian[keep] * roots[..., None]).flatten(0, 1), (gaps[keep] * roots).flatten()
 
+    def _spots(self, state: FaceState, view: PictureView, index: int) -> Spots:
+        samples, rotation = self._surface.samples, state.rotation[index]
+        vertices = self.model.shape(state.identity, state.expression[index : index + 1])
+        turned = vertices[0, samples] @ rotation.T
+        v_cam = turned + state.translation_mm[index]
+        pixels = state.camera(view, index).to_pixels(v_cam[None])[0]
+        normals = vertex_normals(vertices, self.model.faces)[0, samples] @ rotation.T
+        albedo = self.model.albedo_unclamped(state.albedo)[0, samples].clamp_min(0.0)
+        return Spots(v_cam, normals, turned, pixels, pixels - view.principal_px, albedo)
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Unknowns:
-    """Leaf tensors of the optimiser; the pose as a small motion from where the views started."""
+    def _spot_weights(
+        self, spots: Spots, drawn: Render, view: PictureView, state: FaceState, index: int
+    ) -> Float[Tensor, " s"]:
+        """Visible area of each sample in px, times how far it and the photo there are to be believed."""
+        facing = -(spots.normals * F.normalize(spots.v_cam, dim=-1)).sum(-1)
+        depth_mm = torch.where(drawn.covered, drawn.depth_mm, _FAR_MM)
+        nearest = _sample(-F.max_pool2d(-depth_mm, 3, 1, 1), spots.pixels)[:, 0]
+        slack = _HIDDEN_MM + 3.0 * (1.0 - facing.clamp(0.0, 1.0))
+        side = view.size[0]
+        inside = ((spots.pixels > 1.0) & (spots.pixels < side - 1.0)).all(dim=1)
+        visible = inside & (facing > 0.05) & (-spots.v_cam[:, 2] - nearest < slack)
+        focal = view.focal_px[0, 0] * torch.exp(state.log_zoom[index])
+        area_px = self._surface.area_mm2 * facing.clamp(0.0, 1.0) * (focal / spots.v_cam[:, 2]) ** 2
+        believed = _sample(view.trust, spots.pixels)[:, 0] * self._surface.trust * (facing / 0.35).clamp(0.0, 1.0)
+        return area_px * believed * visible
 
-    identity: Tensor
-    albedo: Tensor
-    expression: Tensor
-    spin_rad: Tensor
-    shift_mm: Tensor
-    lighting: Tensor
+    def _landmark_rows(self, state: FaceState, view: PictureView, index: int) -> tuple[Tensor, Tensor]:
+        """Weighted Jacobian ``(2 N, d)`` and residual ``(2 N,)`` of the landmarks in one view."""
+        model = self.model
+        vertices = model.shape(state.identity, state.expression[index : index + 1])
+        rotation = state.rotation[index]
+        turned = model.landmarks(vertices, self.landmark_set)[0] @ rotation.T
+        v_cam = turned + state.translation_mm[index]
+        camera = state.camera(view, index)
+        pixels = camera.to_pixels(v_cam[None])[0]
+        gaps = pixels - view.points_pix[0]
+        # Geman and McClure's weight of the gap in standard deviations.
+        weights = view.point_weights[0] / (1.0 + gaps.square().sum(-1) * view.point_weights[0] / 9.0) ** 2
+        by_position = projection_gradient(v_cam, camera.focal_px[0, 0])
+        by_shape = torch.bmm(by_position @ rotation, self._landmark_basis)
+        layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
+        jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_all)
+        jacobian[..., layout.identity] = by_shape[..., : model.n_identity]
+        jacobian[..., layout.expression(0)] = by_shape[..., model.n_identity :]
+        pose = layout.pose(0)
+        jacobian[..., pose.start : pose.start + 3] = torch.bmm(by_position, spin_gradient(turned))
+        jacobian[..., pose.start + 3 : pose.stop] = by_position
+        jacobian[..., layout.zoom(0).start] = pixels - view.principal_px
+        roots = weights.sqrt()[:, None]
+        return (jacobian * roots[..., None]).flatten(0, 1), (gaps * roots).flatten()
 
-    @classmethod
-    def of(cls, state: FaceState) -> _Unknowns:
-        def leaf(tensor: Tensor) -> Tensor:
-            return tensor.detach().clone().requires_grad_()
-
-        return cls(
-            leaf(state.identity),
-            leaf(state.albedo),
-            leaf(state.expression),
-            leaf(torch.zeros_like(state.translation_mm)),
-            leaf(torch.zeros_like(state.translation_mm)),
-            leaf(state.lighting),
-        )
-
-    def steps(self) -> list[tuple[Tensor, float]]:
-        """Each leaf with its step size."""
-        return [
-            (self.identity, 0.06),
-            (self.albedo, 0.08),
-            (self.expression, 0.02),
-            (self.spin_rad, 0.004),
-            (self.shift_mm, 0.5),
-            (self.lighting, 0.03),
-        ]
-
-    def state(self, start: FaceState) -> FaceState:
-        rotation = torch.linalg.matrix_exp(_cross_matrix(self.spin_rad)) @ start.rotation
-        depth = start.translation_mm[:, 2:] / 1000.0
-        # Moving along the viewing ray changes size only: one step there is a change of a thousandth in distance.
-        shift = torch.cat([self.shift_mm[:, :2], self.shift_mm[:, 2:] * -2.0 * depth], dim=1)
+    def _advance(self, state: FaceState, layout: Layout, normal: np.ndarray, right: np.ndarray) -> FaceState:
+        views = range(layout.n_views)
+        bounded = self.model.expression_prior == "unit"
+        faces = [np.arange(layout.expression(k).start, layout.expression(k).stop) for k in views]
+        positions = np.concatenate(faces) if bounded else np.zeros(0, dtype=int)
+        now = state.expression.double().cpu().numpy().ravel() if bounded else np.zeros(0)
+        step = as_tensor(solve_within(normal, right, positions, now, 0.0, 1.0), state.identity)
+        expression = state.expression + torch.stack([step[layout.expression(k)] for k in views])
+        poses = torch.stack([step[layout.pose(k)] for k in views])
+        spin = poses[:, :3]
+        spin = spin * (_MOST_SPIN_RAD / spin.norm(dim=1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
+        zoom = torch.stack([step[layout.zoom(k)] for k in views])[:, 0]
         return FaceState(
-            self.identity, self.albedo, self.expression, rotation, start.translation_mm + shift, self.lighting
+            (state.identity + step[layout.identity]).clamp(-_MOST_IDENTITY, _MOST_IDENTITY),
+            (state.albedo + step[layout.albedo]).clamp(-_MOST_ALBEDO, _MOST_ALBEDO),
+            expression.clamp(0.0, 1.0) if bounded else expression,
+            torch.linalg.matrix_exp(spin_gradient(spin).transpose(1, 2)) @ state.rotation,
+            state.translation_mm + poses[:, 3:],
+            state.lighting + torch.stack([step[layout.light(k)].view(9, 3) for k in views]),
+            (state.log_zoom + zoom).clamp(-_MOST_LOG_ZOOM, _MOST_LOG_ZOOM),
         )
 
-    def confine(self, bounded: bool) -> None:
-        with torch.no_grad():
-            if bounded:
-                self.expression.clamp_(0.0, 1.0)
-            self.identity.clamp_(-3.5, 3.5)
-            self.albedo.clamp_(-3.0, 3.0)
+    def _pixel_trust(self, drawn: Render, view: PictureView) -> Float[Tensor, "1 1 s s"]:
+        """Where the model shows a surface worth comparing and the photo seems to show it too."""
+        ids = drawn.triangle_ids[0]
+        face_trust = self._vertex_trust[self.model.faces].amin(dim=1)
+        on_face = torch.where(ids >= 0, face_trust[ids.clamp_min(0).long()], torch.zeros((), device=ids.device))
+        facing = drawn.normals[:, 2:].clamp(0.0, 1.0)
+        return on_face[None, None] * view.trust * (facing / 0.35).clamp(0.0, 1.0)
 
 
-def _detached(state: FaceState) -> dict[str, Tensor]:
-    return {field.name: getattr(state, field.name).detach().clone() for field in dataclasses.fields(state)}
+def _priors(
+    state: FaceState, views: list[PictureView], layout: Layout, settings: FitSettings, paint_stiffness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations of what is believed before looking at the pictures."""
+    weights, now = np.zeros(layout.n_all), np.zeros(layout.n_all)
+    weights[layout.identity], now[layout.identity] = settings.identity_weight, state.identity[0].cpu()
+    weights[layout.albedo], now[layout.albedo] = settings.albedo_weight * paint_stiffness, state.albedo[0].cpu()
+    for index, view in enumerate(views):
+        weights[layout.expression(index)] = 1.0 / settings.expression_sigma**2
+        now[layout.expression(index)] = state.expression[index].cpu()
+        # A known focal length is held by a prior so narrow that it does not move.
+        weights[layout.zoom(index)] = 1.0 / max(view.focal_sigma, 1e-6) ** 2
+        now[layout.zoom(index)] = float(state.log_zoom[index])
+    normal, right = np.diag(weights), -weights * now
+    for index in range(len(views)):
+        light = state.lighting[index].double().cpu().numpy()
+        stiffness = _light_stiffness(float(max(light[0].mean(), 0.1)))
+        where = layout.light(index)
+        normal[where, where] += stiffness
+        right[where] -= stiffness @ light.ravel()
+        # Exposure: what shows the face at its own albedo is the likeliest, or light and dark paint would trade freely.
+        level = _exposure()
+        gap = float((level @ light).mean()) - 1.0
+        row = np.kron(level, np.full(3, 1.0 / 3.0)) / settings.exposure_sigma
+        normal[where, where] += np.outer(row, row)
+        right[where] -= row * gap / settings.exposure_sigma
+    return normal, right
 
 
-def _cross_matrix(spin_rad: Tensor) -> Tensor:
-    x, y, z = spin_rad.unbind(dim=1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
-
-
-def _light_energy(lighting: Float[Tensor, "9 3"]) -> Tensor:
+def _light_stiffness(level: float) -> np.ndarray:
     """Real light is mostly white and never far from smooth: colour apart from the mean costs, so do the high bands."""
-    scale = lighting[0].mean().clamp_min(0.1).detach()
-    tinted = (lighting - lighting.mean(dim=1, keepdim=True)) / scale
-    return 0.5 * (tinted / 0.15).square().sum() + 0.5 * (lighting[4:] / scale / 0.25).square().sum()
+    tint = (np.eye(3) - 1.0 / 3.0) / (_TINT_SHARE * level) ** 2
+    band2 = np.diag([0.0] * 4 + [1.0 / (_BAND2_SHARE * level) ** 2] * 5)
+    return np.asarray(np.kron(np.eye(9), tint) + np.kron(band2, np.eye(3)))
+
+
+def _exposure() -> np.ndarray:
+    """Row ``(9,)`` that takes light to the irradiance over pi of a surface that faces the camera a little upwards."""
+    towards = torch.nn.functional.normalize(torch.tensor([[0.0, 0.25, 1.0]], dtype=torch.float64), dim=1)
+    return np.asarray((sh_basis(towards) * _band_factors())[0])
 
 
 def _band_factors() -> Tensor:
@@ -299,6 +324,31 @@ def _solve_light(design: Tensor, target: Tensor) -> Tensor:
         spread = 1.48 * gap.abs().median().clamp_min(1e-3)
         weights = 1.0 / (1.0 + (gap / (2.0 * spread)) ** 2)
     return solution
+
+
+def _blur(picture: Float[Tensor, "1 c s s"], sigma_px: float) -> Float[Tensor, "1 c s s"]:
+    """Gaussian blur; the border is continued."""
+    reach = int(np.ceil(2.5 * sigma_px))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma_px) ** 2).to(picture)
+    kernel = kernel / kernel.sum()
+    channels = picture.shape[1]
+    padded = F.pad(picture, (reach,) * 4, mode="replicate")
+    across = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def _gradient(picture: Float[Tensor, "1 c s s"]) -> tuple[Tensor, Tensor]:
+    """Central differences by x and y, per px; 0 on the border."""
+    by_x, by_y = torch.zeros_like(picture), torch.zeros_like(picture)
+    by_x[..., 1:-1] = 0.5 * (picture[..., 2:] - picture[..., :-2])
+    by_y[..., 1:-1, :] = 0.5 * (picture[..., 2:, :] - picture[..., :-2, :])
+    return by_x, by_y
+
+
+def _sample(picture: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
+    """Bilinear values at positions in px; positions outside take the border's."""
+    grid = (pixels / picture.shape[-1] * 2.0 - 1.0)[None, None]
+    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 def _front(model: MorphableModel) -> MorphableModel:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bfm.data import FloatArray
 from bfm.model import MorphableModel
+from recon.fitting.unknowns import Layout, solve_within
 
 _NEAR_MM = 50.0
 
@@ -143,27 +144,25 @@ def fit_points(
         np.stack([r for r, _ in poses]),
         np.stack([t for _, t in poses]),
     )
-    block = 6 + n_exp
+    layout = Layout(n_id, 0, n_exp, n_views)
     for step in range(n_steps):
         # The prior starts stiff: pose first, then identity, then what is left is expression.
         stiffness = max(1.0, 30.0 * 0.6**step)
-        normal = np.zeros((n_id + n_views * block,) * 2)
-        right = np.zeros(len(normal))
+        normal = np.zeros((layout.n_all, layout.n_all))
+        right = np.zeros(layout.n_all)
         normal[range(n_id), range(n_id)] += stiffness * identity_weight
         right[:n_id] -= stiffness * identity_weight * state.identity
         for index, view in enumerate(views):
             jacobian, residual = _linearise(model, view, state, index)
             weight = _robust(residual, view, sigma, model, state, index)
             rows = (jacobian * weight[:, None, None]).reshape(-1, jacobian.shape[2])
-            gram, pull = rows.T @ jacobian.reshape(rows.shape), rows.T @ residual.ravel()
-            own = np.arange(n_id + index * block, n_id + (index + 1) * block)
-            where = np.concatenate([np.arange(n_id), own])
-            normal[np.ix_(where, where)] += gram
-            right[where] += pull
-            face = own[6:]
-            normal[face, face] += stiffness / expression_sigma**2
+            where = layout.of_view(index)
+            normal[np.ix_(where, where)] += rows.T @ jacobian.reshape(rows.shape)
+            right[where] += rows.T @ residual.ravel()
+            face = layout.expression(index)
+            normal[range(face.start, face.stop), range(face.start, face.stop)] += stiffness / expression_sigma**2
             right[face] -= stiffness / expression_sigma**2 * state.expression[index]
-        state = _advance(state, normal, right, model.bounded)
+        state = _advance(state, layout, normal, right, model.bounded)
     return state
 
 
@@ -204,41 +203,23 @@ def _robust(
     return np.asarray(view.weights * visible / scale**2 / (1.0 + (gap / 3.0) ** 2) ** 2)
 
 
-def _advance(state: PointFit, normal: FloatArray, right: FloatArray, bounded: bool) -> PointFit:
-    """Solve for the step; weights at a bound that would leave it are held there and the rest solved again."""
-    n_id, (n_views, n_exp) = len(state.identity), state.expression.shape
-    block = 6 + n_exp
-    faces = np.concatenate([n_id + v * block + 6 + np.arange(n_exp) for v in range(n_views)])
-    now = state.expression.ravel()
-    step = np.zeros(len(right))
-    free = np.ones(len(right), dtype=bool)
-    for _ in range(8 if bounded else 1):
-        fixed = ~free
-        step[free] = np.linalg.solve(
-            normal[np.ix_(free, free)], right[free] - normal[np.ix_(free, fixed)] @ step[fixed]
-        )
-        if not bounded:
-            break
-        after = now + step[faces]
-        outside = ((after < -1e-9) | (after > 1.0 + 1e-9)) & free[faces]
-        if not outside.any():
-            break
-        step[faces[outside]] = np.clip(after[outside], 0.0, 1.0) - now[outside]
-        free[faces[outside]] = False
-    expression = now + step[faces]
-    if bounded:
-        expression = expression.clip(0.0, 1.0)
-    rotations, translations = [], []
-    for v in range(n_views):
-        spin = step[n_id + v * block : n_id + v * block + 3]
-        rotations.append(_rotation_of(spin) @ state.rotation[v])
-        translations.append(state.translation_mm[v] + step[n_id + v * block + 3 : n_id + v * block + 6])
+def _advance(state: PointFit, layout: Layout, normal: FloatArray, right: FloatArray, bounded: bool) -> PointFit:
+    views = range(layout.n_views)
+    faces = [np.arange(layout.expression(v).start, layout.expression(v).stop) for v in views]
+    positions = np.concatenate(faces) if bounded else np.zeros(0, dtype=int)
+    now = state.expression.ravel() if bounded else np.zeros(0)
+    step = solve_within(normal, right, positions, now, 0.0, 1.0)
+    expression = state.expression + np.stack([step[layout.expression(v)] for v in views])
+    poses = [step[layout.pose(v)] for v in views]
     return PointFit(
-        state.identity + step[:n_id], expression.reshape(n_views, n_exp), np.stack(rotations), np.stack(translations)
+        state.identity + step[layout.identity],
+        expression.clip(0.0, 1.0) if bounded else expression,
+        np.stack([rotation_of(pose[:3]) @ state.rotation[v] for v, pose in zip(views, poses, strict=True)]),
+        np.stack([state.translation_mm[v] + pose[3:] for v, pose in zip(views, poses, strict=True)]),
     )
 
 
-def _rotation_of(spin: FloatArray) -> FloatArray:
+def rotation_of(spin: FloatArray) -> FloatArray:
     """Rotation matrix of a rotation vector, by Rodrigues's formula, with steps limited to 0.5 rad."""
     angle = float(np.linalg.norm(spin))
     if angle < 1e-12:

@@ -6,6 +6,21 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
+class Level:
+    """One resolution of the picture stage.
+
+    Attributes:
+        size_px: side of the crop.
+        blur_px: standard deviation of the blur of photo and drawing.
+        n_steps: Gauss-Newton steps.
+    """
+
+    size_px: int
+    blur_px: float
+    n_steps: int
+
+
+@dataclasses.dataclass(frozen=True)
 class FitSettings:
     """Weights and effort of a fit. Every default was set on rendered heads whose truth is known.
 
@@ -13,37 +28,38 @@ class FitSettings:
         landmark_sigma: standard deviation of a detected point, in shares of the face's size. The 478 points err together,
             so this is larger than the scatter of one of them.
         identity_weight, albedo_weight: strength of the N(0, 1) priors.
-        identity_anchor: how strongly the picture stage holds on to the shape that the points gave.
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
+        exposure_sigma: how far a photo's exposure is from showing the face at its albedo, as a share.
         distance_mm: assumed distance of the head when the focal length is unknown. 1 m, as Deng et al. 2019.
         landmark_steps: Gauss-Newton steps on landmarks.
-        picture_steps: gradient steps on the picture, coarse then fine.
-        picture_sizes: side of the crop in px at each of the two resolutions.
-        picture_weight: how many independent pixels the picture counts for.
+        focal_sigma: how far an unknown focal length may be off, as a standard deviation of its logarithm.
+        levels: resolutions of the picture stage, coarse to fine; none leaves the picture out.
+        picture_weight: how many independent pixels the picture counts for. A face covers 10 000, but what the model
+            cannot explain (beards, shadows, make-up) is alike over wide areas.
     """
 
     landmark_sigma: float = 0.04
     identity_weight: float = 1.0
     albedo_weight: float = 1.0
-    identity_anchor: float = 6.0
     expression_sigma: float = 0.30
+    exposure_sigma: float = 0.25
     distance_mm: float = 1000.0
     landmark_steps: int = 30
-    picture_steps: tuple[int, int] = (40, 40)
-    picture_sizes: tuple[int, int] = (128, 224)
-    picture_weight: float = 150.0
+    focal_sigma: float = 0.0
+    levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
+    picture_weight: float = 300.0
 
     @classmethod
     def of(cls, quality: str) -> FitSettings:
-        """The settings of a named quality: ``fast`` uses the points and one short look at the picture.
+        """The settings of a named quality: ``fast`` uses the points and a few steps on a small picture.
 
         Raises:
             ValueError: no such quality.
         """
         chosen = {
-            "fast": cls(picture_steps=(15, 0)),
+            "fast": cls(levels=(Level(96, 2.0, 5), Level(128, 1.0, 3))),
             "default": cls(),
-            "best": cls(picture_steps=(60, 160)),
+            "best": cls(levels=(Level(96, 2.0, 12), Level(128, 1.0, 12), Level(224, 0.7, 12), Level(320, 0.7, 8))),
         }.get(quality)
         if chosen is None:
             raise ValueError(f"quality must be fast, default or best, got {quality!r}")

@@ -10,10 +10,10 @@ from recon.fitting.points import (
     PointModel,
     PointView,
     _linearise,
-    _rotation_of,
     fit_points,
     pose_from_points,
     project,
+    rotation_of,
 )
 
 
@@ -28,7 +28,7 @@ def point_model():
 
 
 def _view(point_model, identity, expression, spin, translation):
-    rotation = _rotation_of(np.asarray(spin))
+    rotation = rotation_of(np.asarray(spin))
     view = PointView(np.zeros((60, 2)), np.ones(60), 900.0, np.array([130.0, 90.0]), 150.0)
     points_obj = point_model.mean + point_model.identity @ identity + point_model.expression @ expression
     return dataclasses.replace(view, points_pix=project(points_obj @ rotation.T + translation, view)), rotation
@@ -79,7 +79,7 @@ def test_jacobian_is_the_derivative_of_the_projection(point_model):
         moved = PointFit(
             state.identity + step[:4],
             state.expression + step[10:],
-            (_rotation_of(step[4:7]) @ state.rotation[0])[None],
+            (rotation_of(step[4:7]) @ state.rotation[0])[None],
             state.translation_mm + step[7:10],
         )
         return project(moved.points_obj(point_model, 0) @ moved.rotation[0].T + moved.translation_mm[0], view)

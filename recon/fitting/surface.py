@@ -1,0 +1,235 @@
+"""A face model seen through a picture: how each visible vertex's colour and pixel follow the unknowns, in closed form.
+
+The residual is measured in pictures, drawn minus photo, both blurred alike; the derivatives are known at vertices. A
+vertex at x in the picture has the derivative
+
+    dr/dp = dC/dp - grad I(x) dx/dp,
+
+where C is the colour of that spot of the surface, shading included, and grad I the mean gradient of the drawn picture
+and of the photo (efficient second-order minimisation, Benhimane and Malis 2004): the drawn one alone gives a
+first-order step, the mean makes the step right to second order where the two pictures are alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import scipy.sparse
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.display import to_photo_slope
+from recon.fitting.unknowns import Layout
+from recon.lighting import CLAMPED_COSINE, sh_basis, sh_basis_gradient
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SurfaceModel:
+    """A model at the vertices that a picture is compared at.
+
+    Attributes:
+        model: the face.
+        samples: ``(S,)`` vertices that are compared.
+        trust: ``(S,)`` how well the model explains each, in [0, 1].
+        area_mm2: ``(S,)`` surface that each stands for.
+        shape_basis: ``(V, 3, Ki + Ke)`` mm, identity then expression.
+        albedo_basis: ``(S, 3, Ka)``.
+        normal_pattern: where the derivatives of face normals go, see :meth:`normal_basis`.
+    """
+
+    model: MorphableModel
+    samples: Int[Tensor, " s"]
+    trust: Float[Tensor, " s"]
+    area_mm2: Float[Tensor, " s"]
+    shape_basis: Float[Tensor, "v 3 k"]
+    albedo_basis: Float[Tensor, "s 3 ka"]
+    normal_pattern: NormalPattern
+
+    @classmethod
+    def of(cls, model: MorphableModel, trust: Float[Tensor, " v"]) -> SurfaceModel:
+        """Take the vertices of some trust."""
+        samples = torch.nonzero(trust > 0)[:, 0]
+        n = model.n_vertices
+        data = model.data()
+        shape = np.concatenate([data.identity_basis, data.expression_basis], axis=2)
+        corners = model.mean_shape[model.faces]
+        third = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1) / 6.0
+        area = torch.zeros(n).to(third).index_add(0, model.faces.reshape(-1), third.repeat_interleave(3))
+        like = model.mean_shape
+        return cls(
+            model,
+            samples,
+            trust[samples],
+            area[samples],
+            torch.from_numpy(np.ascontiguousarray(shape)).to(like),
+            torch.from_numpy(data.albedo_basis).to(like)[samples],
+            NormalPattern.of(data.faces, samples.cpu().numpy(), n),
+        )
+
+    def normal_basis(self, vertices: Float[Tensor, "v 3"]) -> Float[Tensor, "s 3 k"]:
+        """Derivatives of the samples' unit normals (object frame) by the shape coefficients at ``vertices``."""
+        matrix, sums = self.normal_pattern.at(vertices.double().cpu().numpy())
+        flat = self.shape_basis.reshape(-1, self.shape_basis.shape[2])
+        moved = torch.from_numpy(matrix @ flat.cpu().numpy()).to(vertices).view(len(self.samples), 3, -1)
+        length = torch.from_numpy(np.linalg.norm(sums, axis=1)).to(vertices).clamp_min(1e-9)[:, None, None]
+        normal = torch.from_numpy(sums).to(vertices)[:, :, None] / length
+        return (moved - normal * (normal * moved).sum(dim=1, keepdim=True)) / length
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NormalPattern:
+    """Which entry of which face's derivative adds to which sample's normal. Only the numbers change from step to step.
+
+    A face's normal (v1 - v0) x (v2 - v0) changes by d_i x (v_{i+1} - v_{i+2}) when corner i moves by d_i.
+
+    Attributes:
+        faces: ``(F, 3)``.
+        n_samples, n_vertices: sizes.
+        order: sorts the entries by row.
+        columns, starts: the sparse matrix's columns in that order, and where its rows start.
+        rows_of: ``(3, F)`` sample of each corner, -1 for none.
+    """
+
+    faces: np.ndarray
+    n_samples: int
+    n_vertices: int
+    order: np.ndarray
+    columns: np.ndarray
+    starts: np.ndarray
+    rows_of: np.ndarray
+
+    @classmethod
+    def of(cls, faces: np.ndarray, samples: np.ndarray, n_vertices: int) -> NormalPattern:
+        row_of = np.full(n_vertices, -1)
+        row_of[samples] = np.arange(len(samples))
+        rows, columns = [], []
+        for target in range(3):
+            used = row_of[faces[:, target]] >= 0
+            for corner in range(3):
+                for q, w in _OFF_DIAGONAL:
+                    rows.append(3 * row_of[faces[used, target]] + q)
+                    columns.append(3 * faces[used, corner] + w)
+        flat_rows = np.concatenate(rows)
+        order = np.argsort(flat_rows, kind="stable")
+        starts = np.searchsorted(flat_rows[order], np.arange(3 * len(samples) + 1))
+        columns_in_order = np.concatenate(columns)[order]
+        return cls(faces, len(samples), n_vertices, order, columns_in_order, starts, row_of[faces].T)
+
+    def at(self, vertices: np.ndarray) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+        """The derivative ``(3 S, 3 V)`` of the samples' normal sums, and the sums ``(S, 3)`` themselves."""
+        corners = vertices[self.faces]
+        across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        sums = np.zeros((self.n_samples + 1, 3))
+        values: list[np.ndarray] = []
+        for target in range(3):
+            rows = self.rows_of[target]
+            for axis in range(3):
+                sums[:, axis] += np.bincount(
+                    np.where(rows < 0, self.n_samples, rows), weights=across[:, axis], minlength=self.n_samples + 1
+                )
+            for corner in range(3):
+                x, y, z = (corners[rows >= 0, (corner + 1) % 3] - corners[rows >= 0, (corner + 2) % 3]).T
+                entries = {(0, 1): z, (0, 2): -y, (1, 0): -z, (1, 2): x, (2, 0): y, (2, 1): -x}
+                values.extend(entries[place] for place in _OFF_DIAGONAL)
+        matrix = scipy.sparse.csr_matrix(
+            (np.concatenate(values)[self.order].astype(np.float32), self.columns, self.starts),
+            shape=(3 * self.n_samples, 3 * self.n_vertices),
+        )
+        return matrix, sums[:-1]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spots:
+    """The samples of a surface in one view.
+
+    Attributes:
+        v_cam, normals: ``(S, 3)`` camera frame.
+        turned: ``(S, 3)`` object-frame positions turned into the camera's axes, before the shift.
+        pixels: ``(S, 2)``.
+        offset_px: ``(S, 2)`` pixels from the principal point.
+        albedo: ``(S, 3)``.
+    """
+
+    v_cam: Float[Tensor, "s 3"]
+    normals: Float[Tensor, "s 3"]
+    turned: Float[Tensor, "s 3"]
+    pixels: Float[Tensor, "s 2"]
+    offset_px: Float[Tensor, "s 2"]
+    albedo: Float[Tensor, "s 3"]
+
+
+def spot_colours(spots: Spots, lighting: Float[Tensor, "9 3"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Colour in the model's space, shading, and basis of irradiance over pi ``(S, 9)`` at each spot."""
+    irradiance_basis = sh_basis(spots.normals) * lighting.new_tensor(CLAMPED_COSINE) / math.pi
+    shading = irradiance_basis @ lighting
+    return spots.albedo * shading, shading, irradiance_basis
+
+
+def picture_jacobian(
+    surface: SurfaceModel,
+    spots: Spots,
+    lighting: Float[Tensor, "9 3"],
+    rotation: Float[Tensor, "3 3"],
+    normal_basis: Float[Tensor, "s 3 k"],
+    slopes: Float[Tensor, "s 3 2"],
+    focal_px: Float[Tensor, ""],
+) -> Float[Tensor, "s 3 d"]:
+    """Derivative of the residual's code values at each spot and channel, by the unknowns of one view.
+
+    Args:
+        surface: the bases.
+        spots: where the samples are.
+        lighting: radiance coefficients, camera frame.
+        rotation: object to camera.
+        normal_basis: of :meth:`SurfaceModel.normal_basis`.
+        slopes: picture gradient by x and y at the spots, per px.
+        focal_px: of the crop.
+    """
+    model = surface.model
+    layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
+    colour, shading, irradiance_basis = spot_colours(spots, lighting)
+    slope = to_photo_slope(colour, model.albedo_space)
+    lit = (slope * spots.albedo)[..., None]
+    factors = lighting * (lighting.new_tensor(CLAMPED_COSINE) / math.pi)[:, None]
+    by_normal = lit * torch.einsum("sjx,jc->scx", sh_basis_gradient(spots.normals), factors)
+    by_position = -torch.bmm(slopes, projection_gradient(spots.v_cam, focal_px))
+    # Both frames' bases are turned by R; folding R into the small matrices saves turning the large ones.
+    by_shape = torch.bmm(by_normal @ rotation, normal_basis)
+    by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
+    jacobian = by_shape.new_zeros(len(spots.v_cam), 3, layout.n_all)
+    jacobian[..., layout.identity] = by_shape[..., : model.n_identity]
+    jacobian[..., layout.expression(0)] = by_shape[..., model.n_identity :]
+    jacobian[..., layout.albedo] = (slope * shading)[..., None] * surface.albedo_basis
+    pose = layout.pose(0)
+    jacobian[..., pose.start : pose.start + 3] = torch.bmm(by_normal, spin_gradient(spots.normals)) + torch.bmm(
+        by_position, spin_gradient(spots.turned)
+    )
+    jacobian[..., pose.start + 3 : pose.stop] = by_position
+    light = layout.light(0)
+    for channel in range(3):
+        jacobian[:, channel, light.start + channel : light.stop : 3] = lit[:, channel] * irradiance_basis
+    jacobian[..., layout.zoom(0).start] = -(slopes * spots.offset_px[:, None, :]).sum(-1)
+    return jacobian
+
+
+def projection_gradient(v_cam: Float[Tensor, "n 3"], focal_px: Float[Tensor, ""]) -> Float[Tensor, "n 2 3"]:
+    """Derivative of a point's pixel by its position in the camera frame, px / mm."""
+    x, y, z = v_cam.unbind(-1)
+    zero, scale = torch.zeros_like(x), -focal_px / z
+    return torch.stack(
+        [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, -scale, scale * y / z], -1)], -2
+    )
+
+
+def spin_gradient(vectors: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
+    """Derivative of w x v by w at w = 0."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], dim=-1).unflatten(-1, (3, 3))
+
+
+_OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))

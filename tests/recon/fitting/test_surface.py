@@ -1,0 +1,147 @@
+"""Closed-form derivatives of the picture stage against their slow twins: autograd through the renderer's own functions."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import bfm
+from recon.display import to_photo, to_photo_slope
+from recon.fitting.surface import (
+    Spots,
+    SurfaceModel,
+    picture_jacobian,
+    projection_gradient,
+    spin_gradient,
+    spot_colours,
+)
+from recon.fitting.unknowns import Layout
+from recon.lighting import ambient, lamps_to_sh, sh_basis, sh_basis_gradient, shade
+from recon.render import vertex_normals
+from recon.rotation import euler_to_matrix
+
+_FOCAL = torch.tensor(420.0, dtype=torch.float64)
+_PRINCIPAL = torch.tensor([48.0, 45.0], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return bfm.load("open", n_identity=5, n_albedo=4).crop("face").double()
+
+
+@pytest.fixture(scope="module")
+def surface(model):
+    trust = torch.zeros(model.n_vertices, dtype=torch.float64)
+    trust[10::40] = 1.0
+    return SurfaceModel.of(model, trust)
+
+
+@pytest.fixture(scope="module")
+def point(model):
+    """Every unknown of one view, off the origin, in the order of the layout."""
+    generator = torch.Generator().manual_seed(2)
+    layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
+    x = 0.1 * torch.randn(layout.n_all, generator=generator, dtype=torch.float64)
+    x[layout.expression(0)] = x[layout.expression(0)].abs()
+    x[layout.pose(0)] = 0.0
+    light = ambient(torch.full((1, 3), 0.4)) + lamps_to_sh(torch.tensor([[[0.5, 0.6, 1.0]]]), torch.ones(1, 1, 3))
+    x[layout.light(0)] = light[0].double().flatten()
+    x[layout.zoom(0)] = 0.1
+    return layout, x
+
+
+_ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64))[0]
+_SHIFT = torch.tensor([3.0, 12.0, -800.0], dtype=torch.float64)
+
+
+def _spots(model, surface, layout, x):
+    vertices = model.shape(x[layout.identity][None], x[layout.expression(0)][None])
+    pose = x[layout.pose(0)]
+    turn = torch.linalg.matrix_exp(spin_gradient(pose[None, :3])[0].T) @ _ROTATION
+    turned = vertices[0, surface.samples] @ turn.T
+    v_cam = turned + _SHIFT + pose[3:]
+    focal = _FOCAL * torch.exp(x[layout.zoom(0)][0])
+    offset = focal * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
+    normals = vertex_normals(vertices, model.faces)[0, surface.samples] @ turn.T
+    albedo = model.albedo_unclamped(x[layout.albedo][None])[0, surface.samples]
+    return Spots(v_cam, normals, turned, offset + _PRINCIPAL, offset, albedo), vertices[0], focal
+
+
+def test_the_jacobian_equals_autograd(model, surface, point):
+    layout, x = point
+    generator = torch.Generator().manual_seed(3)
+    slopes = 0.02 * torch.randn(len(surface.samples), 3, 2, generator=generator, dtype=torch.float64)
+    spots, vertices, focal = _spots(model, surface, layout, x)
+    lighting = x[layout.light(0)].view(9, 3)
+    found = picture_jacobian(surface, spots, lighting, _ROTATION, surface.normal_basis(vertices), slopes, focal)
+
+    def residual(unknowns):
+        here = _spots(model, surface, layout, unknowns)[0]
+        colours = shade(here.albedo[None], here.normals[None], unknowns[layout.light(0)].view(1, 9, 3))[0]
+        # A picture that is a plane around each spot has these slopes everywhere.
+        return to_photo(colours, model.albedo_space) - (slopes * (here.pixels - spots.pixels)[:, None]).sum(-1)
+
+    wanted = torch.autograd.functional.jacobian(residual, x)
+    for name, where in {
+        "identity": layout.identity,
+        "albedo": layout.albedo,
+        "pose": layout.pose(0),
+        "expression": layout.expression(0),
+        "light": layout.light(0),
+        "zoom": layout.zoom(0),
+    }.items():
+        scale = float(wanted[..., where].abs().max())
+        torch.testing.assert_close(found[..., where], wanted[..., where], atol=2e-5 * scale, rtol=1e-4, msg=name)
+
+
+def test_normals_change_as_finite_differences_say(model, surface):
+    x = torch.full((1, model.n_identity), 0.3, dtype=torch.float64)
+    step = torch.zeros_like(x)
+    step[0, 2] = 1e-3
+    low, high = (vertex_normals(model.shape(x + s), model.faces)[0, surface.samples] for s in (-step, step))
+    found = surface.normal_basis(model.shape(x)[0])[..., 2]
+    torch.testing.assert_close(found, (high - low) / 2e-3, atol=1e-6, rtol=1e-3)
+
+
+def test_spot_colours_are_those_of_the_renderer(model, surface, point):
+    layout, x = point
+    spots = _spots(model, surface, layout, x)[0]
+    lighting = x[layout.light(0)].view(9, 3)
+    wanted = shade(spots.albedo[None], spots.normals[None], lighting[None])[0]
+    torch.testing.assert_close(spot_colours(spots, lighting)[0], wanted)
+
+
+def test_small_gradients_equal_autograd():
+    generator = torch.Generator().manual_seed(5)
+    vectors = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    v_cam = vectors * 20.0 - torch.tensor([0.0, 0.0, 500.0])
+    for row in range(4):
+        by_direction = torch.autograd.functional.jacobian(sh_basis, vectors[row])
+        torch.testing.assert_close(sh_basis_gradient(vectors)[row], by_direction)
+        by_spin = torch.autograd.functional.jacobian(
+            lambda w, v=vectors[row]: torch.linalg.cross(w, v), torch.zeros(3).double()
+        )
+        torch.testing.assert_close(spin_gradient(vectors)[row], by_spin)
+        by_position = torch.autograd.functional.jacobian(
+            lambda p: _FOCAL * torch.stack([p[0], -p[1]]) / -p[2], v_cam[row]
+        )
+        torch.testing.assert_close(projection_gradient(v_cam, _FOCAL)[row], by_position)
+
+
+@pytest.mark.parametrize("space", ["linear", "srgb"])
+def test_the_slope_of_the_display_curve(space):
+    shaded = torch.tensor([-0.1, 0.001, 0.2, 0.9, 1.4], dtype=torch.float64, requires_grad=True)
+    (wanted,) = torch.autograd.grad(to_photo(shaded, space).sum(), shaded)
+    torch.testing.assert_close(to_photo_slope(shaded.detach(), space), wanted)
+
+
+def test_inputs_are_left_alone(model, surface, point):
+    layout, x = point
+    spots, vertices, focal = _spots(model, surface, layout, x)
+    before = {f.name: getattr(spots, f.name).clone() for f in dataclasses.fields(spots)}
+    slopes = torch.zeros(len(surface.samples), 3, 2, dtype=torch.float64)
+    picture_jacobian(
+        surface, spots, x[layout.light(0)].view(9, 3), _ROTATION, surface.normal_basis(vertices), slopes, focal
+    )
+    for name, value in before.items():
+        assert torch.equal(getattr(spots, name), value), name
