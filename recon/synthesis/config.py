@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 PoseDistribution = Literal["uniform", "biwi", "300w-lp"]
 Framing = Literal["aligned", "free"]
+Capture = Literal["c3i"]
+Expressions = Literal["all", "basic"]
 Background = Literal["procedural", "plain", "folder"]
 
 
@@ -36,6 +38,9 @@ class SynthesisConfig:
         scale_jitter, shift_jitter, turn_jitter_deg: spread of aligned framing: relative size, shift in shares of the
             side, turn.
         upright: aligned framing turns faces upright.
+        capture: ``"c3i"`` takes pose and camera from the three capture modes of the published depth set, at
+            0.3 m; ``None`` from the settings above.
+        expressions: ``"all"``, or ``"basic"`` for the five of the published set, one at a time.
         identities: number of different people; 0 makes everyone a new person.
         identity, albedo, expression, gaze, eyelids: strengths of shape, colour, expression, eye movement, closed eyes.
         lighting: strength of coloured, directed light; 0 is even white light.
@@ -61,6 +66,8 @@ class SynthesisConfig:
     shift_jitter: float = 0.03
     turn_jitter_deg: float = 0.0
     upright: bool = False
+    capture: Capture | None = None
+    expressions: Expressions = "all"
     identities: int = 0
     identity: float = 1.0
     albedo: float = 1.0
@@ -96,7 +103,15 @@ class SynthesisConfig:
             value = getattr(self, field.name)
             if field.type == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise SynthesisConfigError(f"{field.name} must be a number, got {value!r}")
-        for name, allowed in (("framing", Framing), ("pose", PoseDistribution), ("background", Background)):
+        for name, allowed in (
+            ("framing", Framing),
+            ("pose", PoseDistribution),
+            ("background", Background),
+            ("expressions", Expressions),
+            ("capture", Capture),
+        ):
+            if name == "capture" and self.capture is None:
+                continue
             if getattr(self, name) not in get_args(allowed):
                 known = ", ".join(get_args(allowed))
                 raise SynthesisConfigError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
@@ -114,6 +129,8 @@ class SynthesisConfig:
                 raise SynthesisConfigError(
                     f"{name} must be two numbers with {least:g} <= first <= second <= {most:g}, got {(low, high)}"
                 )
+        if self.capture is not None and self.framing != "free":
+            raise SynthesisConfigError("capture 'c3i' leaves pictures as the camera sees them: set framing to 'free'")
         if self.field_of_view_deg is not None:
             self._within("field_of_view_deg", 5.0, 120.0)
         if isinstance(self.identities, bool) or not isinstance(self.identities, int) or self.identities < 0:

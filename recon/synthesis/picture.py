@@ -16,6 +16,7 @@ from recon.render.interpolate import interpolate_packed
 from recon.render.mesh import unit
 from recon.synthesis import shading
 from recon.synthesis.anatomy import Anatomy
+from recon.synthesis.capture import Capture
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.cover import Cover, CoverPoints, cover_points
 from recon.synthesis.draws import Draws
@@ -52,6 +53,7 @@ class Scene:
         cover: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
+        capture: cameras and heads in the world of the published depth set, where the config takes them from there.
     """
 
     draws: Draws
@@ -65,6 +67,7 @@ class Scene:
     cover: Cover | None
     camera: PerspectiveCamera
     lights: Lights
+    capture: Capture | None = None
 
     @property
     def head_centre_cam(self) -> Float[Tensor, "b 3"]:
