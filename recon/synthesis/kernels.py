@@ -14,7 +14,12 @@ from recon.synthesis.lights import N_LAMPS
 
 
 def lit_share(
-    maps: Tensor, seen: Tensor, picture: Tensor, radius_px: Tensor, taps: tuple[tuple[float, float, float], ...], out: Tensor
+    maps: Tensor,
+    seen: Tensor,
+    picture: Tensor,
+    radius_px: Tensor,
+    taps: tuple[tuple[float, float, float], ...],
+    out: Tensor,
 ) -> None:
     """Fill ``out`` ``(P,)``; arguments as in ``shadows``."""
     parts = thread_count()
