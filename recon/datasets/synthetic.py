@@ -11,6 +11,8 @@ import numpy as np
 
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
 
+_CLOSING = 1024
+"""Bytes of zeros at the end of every tar file."""
 _KNOWN = (
     "segmentation",
     "landmarks68_px",
@@ -78,6 +80,9 @@ class ShardReader(FaceReader):
                     samples.setdefault(stem, {})[suffix] = (entry.offset_data, entry.size)
         except (tarfile.TarError, OSError) as error:
             self._broken.append(DamagedSample(shard.name, f"the shard cannot be read to its end ({error})"))
+        else:
+            if not _ends(shard):
+                self._broken.append(DamagedSample(shard.name, "the shard cannot be read to its end (it is cut)"))
         return [(shard, stem, places) for stem, places in samples.items()]
 
     def __len__(self) -> int:
@@ -98,6 +103,14 @@ class ShardReader(FaceReader):
                 file.seek(start)
                 found[suffix] = file.read(size)
         return _record(stem, found)
+
+
+def _ends(shard: Path) -> bool:
+    """Whether a tar file has its closing blocks: Python's reader takes a cut header for the end."""
+    with open(shard, "rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - _CLOSING))
+        return size % 512 == 0 and file.read() == bytes(_CLOSING)
 
 
 def _record(name: str, files: dict[str, bytes]) -> FaceRecord:

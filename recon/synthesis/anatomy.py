@@ -25,6 +25,8 @@ _SEGMENT_REGIONS = (
     ("mouth", ("mouth_interior",)),
     ("eyes", ("eye_sockets", "eyes")),
 )
+_PAINTED = ("scalp", "brows", "beard", "cheeks", "lips", "eyelids")
+"""Regions that soft maps are made of."""
 _N_DIRECTIONS = 96
 _HOLLOW_PX = 160
 _HOLLOW_SLACK_MM = 4.0
@@ -52,7 +54,9 @@ class Anatomy:
     def of(cls, model: MorphableModel, with_hollows: bool) -> Anatomy:
         """Look at the model; hollows take a second on a CPU."""
         labels = _labels(model)
-        soft = {name: _softened(model.region(name).float(), model.faces) for name in model.region_names}
+        soft = {
+            name: _softened(model.region(name).float(), model.faces) for name in _PAINTED if name in model.region_names
+        }
         beard = torch.zeros_like(model.mean_shape[:, 0])
         if "beard" in model.region_names:
             lips = soft.get("lips", beard)

@@ -93,7 +93,7 @@ def free_cameras(config: SynthesisConfig, draws: Draws, poses: HeadPoses, size: 
 
 
 def aligned_cameras(
-    config: SynthesisConfig, draws: Draws, poses: HeadPoses, points5_cam: Float[Tensor, "b 5 3"], size: tuple[int, int]
+    config: SynthesisConfig, draws: Draws, poses: HeadPoses, marks_cam: Float[Tensor, "b 68 3"], size: tuple[int, int]
 ) -> PerspectiveCamera:
     """Cameras of crops framed by five points as :func:`recon.faces.align.align` frames photos, with jitter.
 
@@ -104,10 +104,12 @@ def aligned_cameras(
         config: for the jitter and whether faces are turned upright.
         draws: random numbers.
         poses: of the heads.
-        points5_cam: ``(B, 5, 3)`` eyes, nose tip, mouth corners in mm, camera frame, viewer's left first.
+        marks_cam: ``(B, 68, 3)`` landmarks in mm, camera frame; the five points follow from them as from a detector's.
         size: (H, W) of the crop; the framing grows with the shorter side.
     """
-    flat = points5_cam[..., :2] / -points5_cam[..., 2:]  # picture of unit focal length, y up
+    seen = marks_cam[..., :2] / -marks_cam[..., 2:]  # picture of unit focal length, y up
+    eyes = 0.5 * (seen[:, [36, 42]] + seen[:, [39, 45]])
+    flat = torch.cat((eyes, seen[:, [30, 48, 54]]), dim=1)
     turn = torch.deg2rad(config.turn_jitter_deg * draws.normal("turn jitter").clamp(-2.0, 2.0))
     if config.upright:
         turn = turn - _roll_rad(flat)

@@ -181,16 +181,8 @@ class FaceSampler:
         if self.config.framing == "free":
             return free_cameras(self.config, draws, poses, self.size)
         marks = self.model.landmarks68(v_obj)
-        points5 = torch.stack(
-            (
-                0.5 * (marks[:, 36] + marks[:, 39]),
-                0.5 * (marks[:, 42] + marks[:, 45]),
-                *(marks[:, k] for k in (30, 48, 54)),
-            ),
-            dim=1,
-        )
-        points5_cam = points5 @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
-        return aligned_cameras(self.config, draws, poses, points5_cam, self.size)
+        marks_cam = marks @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
+        return aligned_cameras(self.config, draws, poses, marks_cam, self.size)
 
     def _background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
         if self._backgrounds is not None:
