@@ -23,7 +23,7 @@ class BackgroundError(ValueError):
 
 
 def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
-    """Backgrounds in sRGB, [0, 1]: layers of soft noise from coarse to fine, shelves and windows, blurred lights."""
+    """Backgrounds in linear light, [0, 1]: layers of soft noise from coarse to fine, shelves and windows, blurred lights."""
     batch = len(draws.keys)
     base = _colours(draws, "wall")
     busy = draws.uniform("busy") ** 1.5
@@ -47,7 +47,9 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
     fine = torch.nn.functional.interpolate(
         fine.mean(dim=1, keepdim=True), size=size, mode="bilinear", align_corners=False
     )
-    return (picture + (0.10 * busy)[:, None, None, None] * focus * fine).clamp(0.0, 1.0)
+    picture = (picture + (0.10 * busy)[:, None, None, None] * focus * fine).clamp(0.0, 1.0)
+    # Designed as code values; a square is close enough to the sRGB curve for invented colours.
+    return picture * picture
 
 
 def _colours(draws: Draws, name: str) -> Float[Tensor, "b 3"]:

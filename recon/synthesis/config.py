@@ -90,7 +90,7 @@ class SynthesisConfig:
     occluders: float = 0.08
     background: Background = "procedural"
     background_folder: str | None = None
-    noise: float = 0.7
+    noise: float = 0.5
     blur: float = 0.25
     motion_blur: float = 0.08
     low_resolution: float = 0.15

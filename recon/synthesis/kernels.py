@@ -15,32 +15,36 @@ from recon.synthesis.lights import N_LAMPS
 
 def lit_share(
     maps: Tensor,
-    seen: Tensor,
+    position: Tensor,
     picture: Tensor,
+    to_map: Tensor,
     radius_px: Tensor,
     taps: tuple[tuple[float, float, float], ...],
-    out: Tensor,
-) -> None:
-    """Fill ``out`` ``(P,)``; arguments as in ``shadows``."""
-    parts = thread_count()
+) -> Tensor:
+    """Lit shares ``(P,)``; ``to_map`` ``(B, 3, 4)`` and ``radius_px`` ``(B,)`` as in ``shadows``."""
+    parts, out = thread_count(), position.new_zeros(len(position))
     where = np.asarray(taps, np.float32)
-    arrays = (_array(maps), _array(seen), picture.numpy(), _array(radius_px), where, out.numpy())
+    arrays = (_array(maps), _array(position), picture.numpy(), _array(to_map), _array(radius_px), where, out.numpy())
     for_each_task(_lit_share, parts, parts, *arrays)
+    return out
 
 
-def add_lamps(colour: Tensor, inputs: Tensor, picture: Tensor, lamps: Tensor, settings: tuple[float, ...]) -> None:
+def add_lamps(
+    colour: Tensor, columns: tuple[Tensor, ...], picture: Tensor, lamps: Tensor, settings: tuple[float, ...]
+) -> None:
     """Add the lamps' light to ``colour`` ``(P, 3)``, in place.
 
     Args:
         colour: light from the surroundings so far.
-        inputs: ``(P, 21)`` normals, view, albedo, reach, gloss, sharpness, scatter, lit, mirrored radiance, sky.
+        columns: normals, view, albedo, reach, mirrored radiance ``(P, 3)``; lit ``(P, 2)``; gloss, sharpness, scatter,
+            sky ``(P,)``.
         picture: ``(P,)``.
         lamps: ``(B, 2, 6)`` direction and irradiance.
         settings: softness, shine, and the three wraps.
     """
     parts = thread_count()
-    arrays = (_array(inputs), picture.numpy(), _array(lamps), np.asarray(settings, np.float32), colour.numpy())
-    for_each_task(_add_lamps, parts, parts, *arrays)
+    arrays = (*(_array(column) for column in columns), picture.numpy(), _array(lamps))
+    for_each_task(_add_lamps, parts, parts, *arrays, np.asarray(settings, np.float32), colour.numpy())
 
 
 def _array(values: Tensor) -> np.ndarray:
@@ -50,35 +54,42 @@ def _array(values: Tensor) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
 @no_type_check
-def _lit_share(part, parts, maps, seen, picture, radius, taps, out):
+def _lit_share(part, parts, maps, position, picture, to_map, radius, taps, out):
     n, side, count = len(out), maps.shape[1], len(taps)
     for p in range(part * n // parts, (part + 1) * n // parts):
-        column, row, along = seen[p, 0], seen[p, 1], seen[p, 2]
-        mine, r = maps[picture[p]], radius[p]
+        x, y, z = position[p, 0], position[p, 1], position[p, 2]
+        m = to_map[picture[p]]
+        column = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+        row = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+        along = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+        mine, r = maps[picture[p]], radius[picture[p]]
         lit = 0
         for k in range(count):
-            x = min(max(int(column + taps[k, 0] * r), 0), side - 1)
-            y = min(max(int(row + taps[k, 1] * r), 0), side - 1)
-            lit += along - taps[k, 2] * r <= mine[y, x]
+            i = min(max(int(row + taps[k, 1] * r), 0), side - 1)
+            j = min(max(int(column + taps[k, 0] * r), 0), side - 1)
+            lit += along - taps[k, 2] * r <= mine[i, j]
         out[p] = np.float32(lit) / np.float32(count)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
-def _add_lamps(part, parts, inputs, picture, lamps, settings, colour):
+def _add_lamps(
+    part, parts, normals, view, albedo, reach, mirrored, lit_of, gloss_of, sharpness_of, scatter_of, sky,
+    picture, lamps, settings, colour,
+):  # fmt: skip
     n = len(colour)
     zero, one = np.float32(0.0), np.float32(1.0)
     softness, shine = settings[0], settings[1]
     by_pi = np.float32(1.0 / math.pi)
     for p in range(part * n // parts, (part + 1) * n // parts):
-        nx, ny, nz = inputs[p, 0], inputs[p, 1], inputs[p, 2]
-        vx, vy, vz = inputs[p, 3], inputs[p, 4], inputs[p, 5]
+        nx, ny, nz = normals[p, 0], normals[p, 1], normals[p, 2]
+        vx, vy, vz = view[p, 0], view[p, 1], view[p, 2]
         n_dot_v = min(max(nx * vx + ny * vy + nz * vz, zero), one)
-        gloss, sharpness, scatter = inputs[p, 12], inputs[p, 13], inputs[p, 14]
+        gloss, sharpness, scatter = gloss_of[p], sharpness_of[p], scatter_of[p]
         for k in range(N_LAMPS):
             lamp = lamps[picture[p], k]
             lx, ly, lz = lamp[0], lamp[1], lamp[2]
-            lit = inputs[p, 15 + k]
+            lit = lit_of[p, k]
             if lit <= zero:
                 continue
             n_dot_l = nx * lx + ny * ly + nz * lz
@@ -96,11 +107,11 @@ def _add_lamps(part, parts, inputs, picture, lamps, settings, colour):
                 # soft ** (1 + wrap)
                 if soft > np.float32(1e-6) and wrap > zero:
                     soft = soft * math.exp(wrap * math.log(soft))
-                diffuse = inputs[p, 6 + c] * soft * (np.float32(0.5) + np.float32(0.5) * inputs[p, 9 + c])
+                diffuse = albedo[p, c] * soft * (np.float32(0.5) + np.float32(0.5) * reach[p, c])
                 colour[p, c] += lamp[3 + c] * lit * by_pi * (diffuse + peak)
         if shine > zero:
             back = one - n_dot_v
             fresnel = np.float32(0.028) + np.float32(0.22) * back * back * back * back * back
-            amount = shine * np.float32(0.8) * fresnel * min(gloss, np.float32(1.5)) * inputs[p, 20]
+            amount = shine * np.float32(0.8) * fresnel * min(gloss, np.float32(1.5)) * sky[p]
             for c in range(3):
-                colour[p, c] += amount * max(inputs[p, 17 + c], zero)
+                colour[p, c] += amount * max(mirrored[p, c], zero)

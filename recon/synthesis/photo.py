@@ -37,8 +37,7 @@ def take_photo(linear: Float[Tensor, "b 3 h w"], config: SynthesisConfig, draws:
     if config.colour_cast > 0.0:
         gains = torch.exp(0.11 * config.colour_cast * draws.normal("cast", 3).clamp(-2.0, 2.0))
         picture = picture * (gains / gains.mean(dim=1, keepdim=True))[..., None, None]
-    if config.noise > 0.0:
-        picture = _noisy(picture, config.noise, draws)
+    picture = _some(picture, draws, "noise", config.noise, _noisy)
     picture = linear_to_srgb(picture.clamp(0.0, 1.0))
     if config.contrast > 0.0:
         picture = _contrasted(picture, config.contrast, draws)
@@ -98,11 +97,11 @@ def _motion_blurred(picture: Tensor, draws: Draws) -> Tensor:
     return result / _MOTION_TAPS
 
 
-def _noisy(picture: Tensor, strength: float, draws: Draws) -> Tensor:
+def _noisy(picture: Tensor, draws: Draws) -> Tensor:
     """Shot noise that grows with the light and constant read noise; partly smoothed, as a raw converter does."""
     height, width = picture.shape[-2:]
     raw = grain(draws.integer("grain row", 512), draws.integer("grain column", 512), (height, width))
-    level = strength * (draws.uniform("noise") ** 4)[:, None, None, None]
+    level = (0.8 * draws.uniform("noise level") ** 3)[:, None, None, None]
     smooth = torch.nn.functional.avg_pool2d(raw, 3, stride=1, padding=1) * 2.2
     soft = draws.uniform("grain size")[:, None, None, None]
     mixed = raw + soft * (smooth - raw)

@@ -104,7 +104,7 @@ class FaceSampler:
 
     def _draw(self, indices: list[int]) -> FaceBatch:
         scene = self._scene(indices)
-        background = srgb_to_linear(self._background(scene.draws))
+        background = self._background(scene.draws)
         drawn = draw_scene(scene, self._stage, self._cover_stage, self.config, self.size, background)
         camera = scene.camera
         return FaceBatch(
@@ -185,11 +185,12 @@ class FaceSampler:
         return aligned_cameras(self.config, draws, poses, marks_cam, self.size)
 
     def _background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+        """What is behind the head, in linear light."""
         if self._backgrounds is not None:
-            return self._backgrounds.draw(draws, self.size)
+            return srgb_to_linear(self._backgrounds.draw(draws, self.size))
         if self.config.background == "procedural":
             return procedural(draws, self.size)
-        return torch.full((len(draws.keys), 3, *self.size), 0.5, device=self.device)
+        return srgb_to_linear(torch.full((1, 3, 1, 1), 0.5, device=self.device)).expand(len(draws.keys), 3, *self.size)
 
 
 def _check_model(model: MorphableModel, config: SynthesisConfig) -> None:

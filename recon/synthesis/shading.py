@@ -64,12 +64,12 @@ def shade(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tens
     sky, reach, colour, view = _surroundings(points, lights, config)
     mirrored = _mirrored(points, lights, view) if config.shine > 0.0 else torch.zeros_like(colour)
     columns = (
-        points.normals, view, points.albedo, reach, points.gloss[:, None], points.sharpness[:, None],
-        points.scatter[:, None], points.lit, mirrored, points.sky[:, None],
+        points.normals, view, points.albedo, reach, mirrored, points.lit,
+        points.gloss, points.sharpness, points.scatter, points.sky,
     )  # fmt: skip
     lamps = torch.cat((lights.directions, lights.irradiances), dim=-1)
     settings = (config.softness, config.shine, *_WRAP)
-    kernels.add_lamps(colour, torch.cat(columns, dim=1), points.picture, lamps, settings)
+    kernels.add_lamps(colour, columns, points.picture, lamps, settings)
     return colour
 
 

@@ -53,10 +53,7 @@ def lit_share(
     """
     if position.device.type != "cpu":
         return lit_share_reference(maps, position, picture, centre, directions, softness)
-    seen, radius = _in_map(position, picture, centre, directions, softness)
-    out = torch.zeros_like(radius)
-    kernels.lit_share(maps, seen, picture, radius, _taps(), out)
-    return out
+    return kernels.lit_share(maps, position, picture, *_to_map(centre, directions, softness), _taps())
 
 
 def lit_share_reference(
@@ -68,8 +65,9 @@ def lit_share_reference(
     softness: Float[Tensor, " b"],
 ) -> Float[Tensor, " p"]:
     """The plain twin of :func:`lit_share`."""
-    seen, radius = _in_map(position, picture, centre, directions, softness)
-    column, row, along = seen.unbind(1)
+    to_map, radius_px = _to_map(centre, directions, softness)
+    rows, radius = to_map[picture], radius_px[picture]
+    column, row, along = ((rows[..., :3] * position[:, None]).sum(dim=-1) + rows[..., 3]).unbind(1)
     flat, first = maps.reshape(-1), picture * (MAP_PX * MAP_PX)
     total = torch.zeros_like(along)
     for across, down, slack in _taps():
@@ -79,18 +77,14 @@ def lit_share_reference(
     return total / _TAPS
 
 
-def _in_map(
-    position: Tensor, picture: Tensor, centre: Tensor, directions: Tensor, softness: Tensor
-) -> tuple[Float[Tensor, "p 3"], Float[Tensor, " p"]]:
-    """Column, row and distance along the light in the map, and the filter's radius in its pixels."""
-    to_map = light_frames(directions) / REACH_MM * centre.new_tensor([0.5 * MAP_PX, -0.5 * MAP_PX, -1.0])[:, None]
-    offset = (
-        centre.new_tensor([0.5 * MAP_PX, 0.5 * MAP_PX, -_BIAS_MM / REACH_MM]) - (to_map @ centre[..., None])[..., 0]
-    )
-    # A batch of small products costs more than three columns of sums.
-    rows, shift = to_map[picture], offset[picture]
-    seen = (rows * position[:, None]).sum(dim=-1) + shift
-    return seen, ((3.0 + 11.0 * softness) / REACH_MM * 0.5 * MAP_PX)[picture]
+def _to_map(
+    centre: Float[Tensor, "b 3"], directions: Float[Tensor, "b 3"], softness: Float[Tensor, " b"]
+) -> tuple[Float[Tensor, "b 3 4"], Float[Tensor, " b"]]:
+    """Affine maps from camera space to column, row and distance along the light, and the filter's radius in pixels."""
+    turn = light_frames(directions) / REACH_MM * centre.new_tensor([0.5 * MAP_PX, -0.5 * MAP_PX, -1.0])[:, None]
+    middle = centre.new_tensor([0.5 * MAP_PX, 0.5 * MAP_PX, -_BIAS_MM / REACH_MM])
+    offset = middle - (turn @ centre[..., None])[..., 0]
+    return torch.cat((turn, offset[..., None]), dim=-1), (3.0 + 11.0 * softness) / REACH_MM * 0.5 * MAP_PX
 
 
 @functools.lru_cache(maxsize=1)
