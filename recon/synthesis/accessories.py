@@ -14,7 +14,7 @@ from recon.synthesis.parts import Part, grid_faces, present
 from recon.synthesis.sample import SEGMENT_NAMES
 
 _RIM, _TUBE, _SIDE_POINTS = 28, 4, 6
-_FINGERS, _LENGTHWISE, _AROUND = 5, 7, 8
+_LENGTHWISE, _AROUND = 9, 12
 
 
 def glasses_part(draws: Draws, marks_obj: Float[Tensor, "b 68 3"], there: Tensor) -> tuple[Tensor, Part]:

@@ -31,7 +31,7 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
     fade = draws.normal("fade", 1, 2, 2) * 0.10 + draws.normal("fade tint", 3, 2, 2) * 0.04
     picture = picture + _grown(fade, (48, 48))
     for cells, amount in ((4, 0.16), (9, 0.11), (20, 0.07)):
-        layer = draws.normal(f"layer {cells}", 1, cells, cells) + 0.22 * draws.normal(f"tint {cells}", 3, cells, cells)
+        layer = draws.normal(f"layer {cells}", 1, cells, cells) + 0.15 * draws.normal(f"tint {cells}", 3, cells, cells)
         picture = picture + (amount * busy)[:, None, None, None] * _grown(layer, (48, 48))
     picture = _shapes(draws, picture, busy)
     # Out of focus by different amounts: the coarser the grid, the softer.
@@ -55,8 +55,10 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
 def _colours(draws: Draws, name: str) -> Float[Tensor, "b 3"]:
     """Mostly dull colours of all lightnesses, now and then a strong one."""
     light = draws.uniform(f"{name} light", low=0.03, high=0.97)
-    chroma = 0.03 + 0.22 * draws.uniform(f"{name} chroma") ** 3
-    return (light[:, None] + chroma[:, None] * draws.normal(f"{name} hue", 3)).clamp(0.0, 1.0)
+    chroma = 0.03 + 0.17 * draws.uniform(f"{name} chroma") ** 3
+    return (
+        light[:, None] + chroma[:, None] * draws.normal(f"{name} hue", 3) * draws.device_tensor([1.0, 0.6, 1.0])
+    ).clamp(0.0, 1.0)
 
 
 def _shapes(draws: Draws, picture: Tensor, busy: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def skin_detail(
     fine, coarse = solid_noise(rest_mm / 2.1 + at), solid_noise(rest_mm / 9.0 + at.flip(-1))
     rough_at, spots_at = rough[picture], (spots * (1.0 + old))[picture]
     tone = 0.045 * rough_at * fine[:, 0] + 0.05 * rough_at * coarse[:, 0]
-    freckle = spots_at * ((fine[:, 1] + 0.6 * coarse[:, 1] - 1.0).clamp_min(0.0) * 0.45)
+    freckle = spots_at * ((fine[:, 1] + 0.6 * coarse[:, 1] - 1.0).clamp(0.0, 0.9) * 0.38)
     red = 0.035 * rough_at * coarse[:, 1]
     factor = torch.exp(torch.stack((tone + red - 0.6 * freckle, tone - red - freckle, tone - red - 1.2 * freckle), -1))
     bump = 0.055 * (rough * (1.0 + 0.8 * old))[picture, None] * torch.stack((fine[:, 0], fine[:, 1], coarse[:, 0]), -1)
@@ -157,7 +157,7 @@ class Surfaces:
             "ears": (0.8, 12.0, 1.0),
             "scalp": (0.6, 12.0, 1.0),
             "neck": (0.7, 12.0, 1.0),
-            "hair": (1.1, 11.0, 0.35),
+            "hair": (0.7, 9.0, 0.35),
             "body": (0.7, 12.0, 1.0),
             "glasses": (7.0, 160.0, 0.0),
             "occluder": (0.7, 14.0, 0.5),
