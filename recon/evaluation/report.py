@@ -15,9 +15,7 @@ from recon.export.files import write_files
 _SHOWN = 30
 
 
-def write_report(
-    evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False
-) -> list[Path]:
+def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
     """Write ``report.md``, ``report.json`` and the pictures into a folder, all or none.
 
     Raises:
@@ -102,7 +100,10 @@ def table_text(table: Table) -> str:
     cells = [list(table.columns)] + [[_cell(cell, table.digits) for cell in row] for row in table.rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(table.columns))]
     lines = [
-        "  ".join(cell.ljust(width) if k == 0 else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in cells
     ]
     return f"{table.title}\n" + "\n".join(f"  {line}" for line in lines) + (f"\n  {table.note}" if table.note else "")
@@ -110,6 +111,7 @@ def table_text(table: Table) -> str:
 
 def csv_bytes(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
     """A CSV file; text with commas is quoted as JSON does."""
+
     def cell(value: Cell) -> str:
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             return ""

@@ -97,7 +97,7 @@ def read_scan(scan_path: Path, landmarks_path: Path, unit: str | None = None) ->
         ScanError: unreadable, empty, of another unit, or landmarks that cannot be those of a face.
     """
     landmarks = read_landmarks(landmarks_path)
-    factor = _factor(landmarks, unit, landmarks_path)
+    factor = check_unit(landmarks, unit, landmarks_path)
     vertices, faces = _read_mesh(scan_path)
     surface, notes = cleaned(vertices * factor, faces, scan_path)
     landmarks = landmarks * factor
@@ -208,8 +208,12 @@ def _components(surface: TriangleSurface) -> int:
     return len(np.unique(labels[np.unique(surface.faces)]))
 
 
-def _factor(landmarks: Float[np.ndarray, "7 3"], unit: str | None, path: Path) -> float:
-    """mm per unit of the file."""
+def check_unit(landmarks: Float[np.ndarray, "7 3"], unit: str | None, path: Path) -> float:
+    """mm per unit of a landmark file.
+
+    Raises:
+        ScanError: an unknown unit, or none given and the face is not of the size of a face in mm.
+    """
     apart = float(np.linalg.norm(landmarks[0] - landmarks[3]))
     low, high = _EYE_CORNERS_MM
     if unit is not None:
