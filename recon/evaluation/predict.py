@@ -68,7 +68,7 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
             device=options.device,
             quality=options.quality,
             detector=detector,
-            **extra,  # type: ignore[arg-type]
+            **extra,
         )
 
         def head(photo: Photo, near: FaceBox | None) -> Reconstruction:
