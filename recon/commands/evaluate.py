@@ -49,9 +49,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     _protocol(protocols, "alignment", "68 landmarks on AFLW2000-3D (.jpg + .mat)", _alignment)
     scans = _protocol(protocols, "scans", "photos against 3D scans (MICC, NoW)", _scans)
     scans.add_argument("--rules", default=",".join(_RULES), metavar="LIST", help="some of micc,now,nonrigid [all]")
-    scans.add_argument(
-        "--scan-unit", choices=_UNITS, help="unit of the scans and their landmarks [mm, checked]"
-    )
+    scans.add_argument("--scan-unit", choices=_UNITS, help="unit of the scans and their landmarks [mm, checked]")
     pose = _protocol(protocols, "pose", "head pose on AFLW2000-3D, BIWI or C3I-SynFace", _pose)
     pose.add_argument("--layout", choices=_LAYOUTS, default="aflw2000", help="of the data [aflw2000]")
     depth = _protocol(protocols, "depth", "depth maps (NAME.jpg + NAME_depth.npy or .png)", _depth)

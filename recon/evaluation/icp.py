@@ -40,6 +40,8 @@ class IcpSettings:
 _FAR_FACTOR = 5.0
 _DAMPING = 1e-9
 _COARSE_TOLERANCE = 1e-2
+_STALL = 1e-5
+_PATIENCE = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class IcpResult:
         motion: moves the points onto the surface.
         rms: root mean square distance of the pairs, weighted as they were.
         n_steps: steps made.
-        converged: whether the last step was below the tolerance.
+        converged: whether it ended because steps fell below the tolerance or the distance no longer fell.
     """
 
     motion: Similarity
@@ -78,11 +80,15 @@ def align_to_surface(
     motion, n_steps = start or Similarity.identity(), 0
     rms, converged = np.inf, False
     for part, tolerance in ((wanted[::stride], max(chosen.tolerance, _COARSE_TOLERANCE)), (wanted, chosen.tolerance)):
+        least, stalled = np.inf, 0
         for _ in range(chosen.max_steps):
-            step, rms = _step(motion.apply(part), surface, chosen)
+            placed = motion.apply(part)
+            step, rms = _step(placed, surface, chosen)
             motion, n_steps = motion.then(step), n_steps + 1
-            moved = motion.apply(part) - step.inverse().apply(motion.apply(part))
-            converged = float(np.abs(moved).max()) < tolerance
+            # Pairs that change sides for ever keep the points moving by hundredths of a millimetre.
+            stalled = 0 if rms < least * (1.0 - _STALL) else stalled + 1
+            least = min(least, rms)
+            converged = float(np.abs(step.apply(placed) - placed).max()) < tolerance or stalled >= _PATIENCE
             if converged:
                 break
     return IcpResult(motion, rms, n_steps, converged)

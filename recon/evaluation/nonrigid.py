@@ -22,7 +22,7 @@ from scipy.sparse.linalg import splu
 
 from recon.evaluation.scan import Scan
 from recon.evaluation.scan_errors import HeadSurface, micc_errors
-from recon.evaluation.similarity import fit_similarity
+from recon.evaluation.similarity import Similarity, fit_similarity
 from recon.evaluation.triangles import TriangleSurface
 
 _STIFFNESS = (200.0, 60.0, 20.0, 6.0, 2.0)
@@ -61,9 +61,15 @@ class NonRigidErrors:
     variance: float
 
 
-def correspond(scan: Scan, head: HeadSurface) -> Correspondence:
-    """Deform the predicted face onto the scan and read off the correspondence."""
-    rigid = micc_errors(scan, head, with_scale=False).motion
+def correspond(scan: Scan, head: HeadSurface, rigid: Similarity | None = None) -> Correspondence:
+    """Deform the predicted face onto the scan and read off the correspondence.
+
+    Args:
+        scan: the truth.
+        head: the prediction.
+        rigid: a rigid motion of the head onto the scan to start from; found by the MICC protocol if None.
+    """
+    rigid = rigid or micc_errors(scan, head, with_scale=False).motion
     keep = np.zeros(len(head.surface.vertices), dtype=bool)
     keep[head.face] = True
     face = head.surface.moved(rigid).cropped(keep)

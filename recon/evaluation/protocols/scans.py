@@ -163,12 +163,12 @@ def _photos(
 
 def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[str]) -> _Measured:
     values: dict[str, float] = {}
-    distance, shown = np.zeros(0), None
+    distance = np.zeros(0)
+    shown: ScanErrors | None = None
     if "micc" in rules:
-        rigid = micc_errors(scan, head)
-        values["micc"] = rigid.symmetric
+        shown = micc_errors(scan, head)
+        values["micc"] = shown.symmetric
         values["micc_scaled"] = micc_errors(scan, head, with_scale=True).symmetric
-        shown = rigid
     if "now" in rules:
         scaled = now_errors(scan, head)
         distance = scaled.scan_to_head.astype(np.float32)
@@ -181,7 +181,8 @@ def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[s
         }
         shown = shown or scaled
     if "nonrigid" in rules:
-        pairs = correspond(scan, head)
+        rigid = shown if shown is not None and "micc" in rules else micc_errors(scan, head)
+        pairs = correspond(scan, head, rigid.motion)
         errors = nonrigid_errors(pairs, parts.face_of(parts.vertices()))
         values |= {
             "nonrigid": float(np.nanmean(errors.distance)),
@@ -189,7 +190,7 @@ def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[s
             "variance": errors.variance,
             "matched": float(pairs.valid.mean()),
         }
-        shown = shown or micc_errors(scan, head)
+        shown = shown or rigid
     assert shown is not None
     return _Measured(values, distance, shown)
 

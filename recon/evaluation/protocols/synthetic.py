@@ -32,7 +32,9 @@ SEED = 20_260_731
 """Kept for this benchmark: training must not use it."""
 N_SAMPLES = 500
 SIZE = (256, 256)
-CONFIG = SynthesisConfig(framing="free", yaw_deg=75.0, pitch_deg=40.0, roll_deg=35.0, distance_mm=(400.0, 1500.0))
+CONFIG = SynthesisConfig(
+    framing="free", yaw_deg=75.0, pitch_deg=40.0, roll_deg=35.0, distance_mm=(400.0, 1500.0), head_share=(0.3, 0.6)
+)
 
 METRICS = (
     Metric("nme2d", "NME, 68 points, 2D", "%"),
