@@ -143,7 +143,8 @@ def _data_uri(path: Path) -> str:
     """A JPEG without the file's own metadata, which could name the method."""
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+            # From bare pixels: Pillow would carry comments and profiles over.
+            picture = Image.fromarray(np.asarray(opened.convert("RGB")))
     except (OSError, UnidentifiedImageError, ValueError) as error:
         raise StudyError(f"{path}: cannot be read as a picture ({error})") from None
     picture.thumbnail((_LONGEST_PX, _LONGEST_PX))
