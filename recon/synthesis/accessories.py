@@ -109,7 +109,7 @@ def occluder_part(draws: Draws, marks_cam: Float[Tensor, "b 68 3"], skin: Float[
     x = places[None, :, None] + length * torch.sin(angles)[..., None]
     y = (
         length * torch.cos(angles)[..., None]
-        + torch.where(torch.arange(6, device=device) == 5, -88.0, 0.0)[None, :, None]
+        + torch.where(torch.arange(6, device=device) == 5, -78.0, -14.0)[None, :, None]
     )
     z = -0.5 * bend[..., None] * length * along
     centre = torch.stack((x, y, z), dim=-1)[..., None, :]  # (B, 6, L, 1, 3)

@@ -96,6 +96,10 @@ def clothes_part(
     slope = 0.22 * (rings[:, 0, None] - 68.0).clamp_min(0.0) * across[:, 0].abs() ** 2
     y = -rings[:, 2, None] - slope + torch.zeros_like(x)
     below = centre[:, None] + torch.stack((x, y, z), dim=-1)
+    # The first rings continue the neck as it ends on this head.
+    leave = rings[:, 3, None, None]
+    straight = edge[:, None] - torch.stack((torch.zeros_like(y), -y, torch.zeros_like(y)), dim=-1)
+    below = straight + leave * (below - straight)
     grid = torch.cat((edge[:, None], below), dim=1)
     # Angles of the head that the body does not share.
     pitch, yaw, roll = matrix_to_euler(rotation).unbind(-1)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 PoseDistribution = Literal["uniform", "biwi", "300w-lp"]
 Framing = Literal["aligned", "free"]
+Capture = Literal["c3i"]
+Expressions = Literal["all", "basic"]
 Background = Literal["procedural", "plain", "folder"]
 
 
@@ -36,6 +39,9 @@ class SynthesisConfig:
         scale_jitter, shift_jitter, turn_jitter_deg: spread of aligned framing: relative size, shift in shares of the
             side, turn.
         upright: aligned framing turns faces upright.
+        capture: ``"c3i"`` takes pose and camera from the three capture modes of the published depth set, at
+            0.3 m; ``None`` from the settings above.
+        expressions: ``"all"``, or ``"basic"`` for the five of the published set, one at a time.
         identities: number of different people; 0 makes everyone a new person.
         identity, albedo, expression, gaze, eyelids: strengths of shape, colour, expression, eye movement, closed eyes.
         lighting: strength of coloured, directed light; 0 is even white light.
@@ -61,6 +67,8 @@ class SynthesisConfig:
     shift_jitter: float = 0.03
     turn_jitter_deg: float = 0.0
     upright: bool = False
+    capture: Capture | None = None
+    expressions: Expressions = "all"
     identities: int = 0
     identity: float = 1.0
     albedo: float = 1.0
@@ -93,13 +101,7 @@ class SynthesisConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise SynthesisConfigError(f"{field.name} must be a number, got {value!r}")
-        for name, allowed in (("framing", Framing), ("pose", PoseDistribution), ("background", Background)):
-            if getattr(self, name) not in get_args(allowed):
-                known = ", ".join(get_args(allowed))
-                raise SynthesisConfigError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+            object.__setattr__(self, field.name, _typed(field.name, str(field.type), getattr(self, field.name)))
         for name in STRENGTHS:
             self._within(name, 0.0, 1.0)
         for name, most in (("yaw_deg", 90.0), ("pitch_deg", 70.0), ("roll_deg", 55.0)):
@@ -108,18 +110,17 @@ class SynthesisConfig:
         self._within("shift_jitter", 0.0, 0.5)
         self._within("turn_jitter_deg", 0.0, 180.0)
         for name, least, most in (("distance_mm", 250.0, 10_000.0), ("head_share", 0.05, 2.0)):
-            low, high = _pair(name, getattr(self, name))
-            object.__setattr__(self, name, (low, high))
+            low, high = getattr(self, name)
             if not least <= low <= high <= most:
                 raise SynthesisConfigError(
                     f"{name} must be two numbers with {least:g} <= first <= second <= {most:g}, got {(low, high)}"
                 )
+        if self.capture is not None and self.framing != "free":
+            raise SynthesisConfigError("capture 'c3i' leaves pictures as the camera sees them: set framing to 'free'")
         if self.field_of_view_deg is not None:
             self._within("field_of_view_deg", 5.0, 120.0)
-        if isinstance(self.identities, bool) or not isinstance(self.identities, int) or self.identities < 0:
-            raise SynthesisConfigError(f"identities must be a whole number, 0 or more, got {self.identities!r}")
-        if not isinstance(self.upright, bool):
-            raise SynthesisConfigError(f"upright must be true or false, got {self.upright!r}")
+        if self.identities < 0:
+            raise SynthesisConfigError(f"identities must be a whole number, 0 or more, got {self.identities}")
         if (self.background == "folder") != (self.background_folder is not None):
             raise SynthesisConfigError(
                 f"background 'folder' and background_folder go together, got background {self.background!r} and "
@@ -133,13 +134,13 @@ class SynthesisConfig:
         Raises:
             SynthesisConfigError: an unknown key, or a value that cannot be.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {field.name: str(field.type) for field in dataclasses.fields(cls)}
         unknown = sorted(set(settings) - known)
         if unknown:
             raise SynthesisConfigError(
                 f"unknown synthesis settings: {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(known))}"
             )
-        return cls(**settings)
+        return cls(**{name: _typed(name, known[name], value) for name, value in settings.items()})
 
     @classmethod
     def read(cls, path: Path) -> SynthesisConfig:
@@ -177,6 +178,38 @@ _LOOKS = (
     *("occluders", "noise", "blur", "motion_blur", "low_resolution", "jpeg", "colour_cast", "contrast", "gray"),
 )
 STRENGTHS = (*_LOOKS, "identity", "albedo", "expression", "gaze", "eyelids", "lighting", "exposure")
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "Framing": typing.get_args(Framing),
+    "PoseDistribution": typing.get_args(PoseDistribution),
+    "Background": typing.get_args(Background),
+    "Expressions": typing.get_args(Expressions),
+    "Capture | None": typing.get_args(Capture),
+}
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    """A value of the kind that a setting is annotated with; whole numbers become floats and lists pairs."""
+    if kind.endswith("| None") and value is None:
+        return None
+    if kind in _CHOICES:
+        if value not in _CHOICES[kind]:
+            raise SynthesisConfigError(f"{name} must be one of {', '.join(_CHOICES[kind])}, got {value!r}")
+        return value
+    if kind.startswith("float"):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SynthesisConfigError(f"{name} must be a number, got {value!r}")
+        return float(value)
+    if kind.startswith("tuple"):
+        return _pair(name, value)
+    wanted = {"int": int, "bool": bool}.get(kind, str)
+    if type(value) is not wanted:
+        raise SynthesisConfigError(f"{name} must be a {_WORDS[wanted]}, got {value!r}")
+    return value
+
+
+_WORDS = {int: "whole number, 0 or more", bool: "true or false", str: "text"}
 
 
 def _pair(name: str, value: Any) -> tuple[float, float]:

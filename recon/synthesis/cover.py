@@ -167,9 +167,10 @@ def _hair_look(place: Tensor, facing: Tensor, position: Tensor, draws: Draws, pi
     curls = (0.5 + 0.32 * knots[:, 0]).clamp(0.0, 1.0)
     texture = strand + curl * (curls - strand)
     shade = 0.45 + 1.05 * texture
-    ragged = (6.0 + 14.0 * curl) * (0.25 + 1.5 * texture)
+    ragged = (6.0 + 6.0 * curl) * (0.25 + 1.5 * texture)
     tips = ((to_tip - ragged + 5.0) / 6.0).clamp(0.0, 1.0)
-    edge = ((facing - 0.03 - 0.34 * (texture - 0.25).clamp_min(0.0)) / 0.14).clamp(0.0, 1.0)
+    fuzz = 0.34 * (1.0 - 0.6 * curl) * (texture - 0.25).clamp_min(0.0)
+    edge = ((facing - 0.03 - fuzz) / 0.14).clamp(0.0, 1.0)
     sky = 0.45 + 0.55 * texture
     bump = 0.55 * torch.stack((strand - 0.5 + curl * 0.5 * knots[:, 0], curl * 0.5 * knots[:, 1], fine - 0.5), dim=-1)
     return _HairLook(shade, tips * edge, sky, bump)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.synthesis.draws import Draws
@@ -58,7 +58,12 @@ _LARGEST_GAZE = 0.75
 
 
 def draw_expressions(
-    names: tuple[str, ...], draws: Draws, strength: float, gaze: Float[Tensor, "b 2"], eyelids: float
+    names: tuple[str, ...],
+    draws: Draws,
+    strength: float,
+    gaze: Float[Tensor, "b 2"],
+    eyelids: float,
+    basic: bool = False,
 ) -> Float[Tensor, "b 52"]:
     """ARKit weights ``(B, 52)`` in [0, 1].
 
@@ -68,8 +73,12 @@ def draw_expressions(
         strength: of the expression, [0, 1].
         gaze: ``(B, 2)`` where the eyes look in units of their range: to the viewer's right, and up.
         eyelids: share of normal blinking; 1 closes the eyes in about every twelfth picture.
+        basic: one of :data:`BASIC` at a time instead of mixtures.
     """
     table = expression_table(names).to(draws.device)
+    if basic:
+        mixed = table[basic_rows(draws)] * draws.uniform("expression amount", 1, low=0.6)
+        return with_eyes(names, strength * mixed, draws, gaze, eyelids).clamp(0.0, 1.0)
     shares = [_SHARES.get(name, 1.0) for name in EXPRESSIONS]
     first, second = (table[draws.choice(f"expression {k}", shares)] for k in (1, 2))
     amounts = draws.uniform("expression amount", 2) ** torch.tensor([0.7, 1.6], device=draws.device)
@@ -81,6 +90,12 @@ def draw_expressions(
     mixed = torch.where(draws.chance("other side", 0.5)[:, None], mixed[:, mirror], mixed)
     mixed = strength * mixed
     return with_eyes(names, mixed, draws, gaze, eyelids).clamp(0.0, 1.0)
+
+
+def basic_rows(draws: Draws) -> Int[Tensor, " b"]:
+    """Which of :data:`BASIC` each sample shows, as rows of :func:`expression_table`."""
+    rows = [list(EXPRESSIONS).index(name) for name in BASIC]
+    return torch.tensor(rows, device=draws.device)[draws.integer("basic expression", len(BASIC))]
 
 
 def with_eyes(

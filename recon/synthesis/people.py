@@ -54,7 +54,7 @@ def draw_people(model: MorphableModel, draws: Draws, identity_strength: float, a
     """
     batch = len(draws.keys)
     male = draws.chance("sex", 0.5).float()
-    age = draws.uniform("age") ** 1.4
+    age = draws.uniform("age") ** 2.0
     # Mostly one group, sometimes a mixture; the three groups are equally frequent.
     spread = draws.uniform("groups", 3).clamp_min(1e-6).log().neg() ** 2.2
     groups = spread / spread.sum(dim=1, keepdim=True)

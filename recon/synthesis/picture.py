@@ -16,6 +16,7 @@ from recon.render.interpolate import interpolate_packed
 from recon.render.mesh import unit
 from recon.synthesis import shading
 from recon.synthesis.anatomy import Anatomy
+from recon.synthesis.capture import Capture
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.cover import Cover, CoverPoints, cover_points
 from recon.synthesis.draws import Draws
@@ -52,6 +53,7 @@ class Scene:
         cover: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
+        capture: cameras and heads in the world of the published depth set, where the config takes them from there.
     """
 
     draws: Draws
@@ -65,6 +67,7 @@ class Scene:
     cover: Cover | None
     camera: PerspectiveCamera
     lights: Lights
+    capture: Capture | None = None
 
     @property
     def head_centre_cam(self) -> Float[Tensor, "b 3"]:
@@ -248,8 +251,7 @@ def _layers(
     covered, cover_depth = maps[..., 3:4] > 0.0, maps[..., 4:5]
     over_head = covered & mask & (cover_depth < depth)
     # Beside the head the cover goes with what its neighbours do, so that the head's soft edge meets the right layer.
-    near = torch.nn.functional.max_pool2d(over_head.permute(0, 3, 1, 2).float(), 3, stride=1, padding=1)
-    beside = covered & ~mask & (near.permute(0, 2, 3, 1) > 0.0)
+    beside = covered & ~mask & _grown(over_head)
     return _Layers(maps[..., :4], over_head | beside, maps[..., 5].round().long(), cover_depth)
 
 
@@ -270,9 +272,29 @@ def _composed(
     if config.occlusion > 0.0:
         # Hair lies on the skin and keeps the light from its surroundings off it.
         radius = max(1, round(_CONTACT_SHARE * min(raster.size)))
-        near = torch.nn.functional.avg_pool2d(front[..., 3].unsqueeze(1), 2 * radius + 1, stride=1, padding=radius)
-        near = near.flatten()[raster.pixel_index]
+        near = _box_mean(front[..., 3], radius).flatten()[raster.pixel_index]
         colour = colour * (1.0 - 0.55 * config.occlusion * near)[:, None]
     picture = antialias(raster.unpack(colour.clamp_min(0.0), back), raster, stage.topology)
     front = antialias(front, seen.raster, cover_stage.topology)
     return picture * (1.0 - front[..., 3:]) + front[..., :3]
+
+
+def _grown(mask: Bool[Tensor, "b h w 1"]) -> Bool[Tensor, "b h w 1"]:
+    """The mask and the eight neighbours of each of its pixels."""
+    rows = mask.clone()
+    rows[:, 1:] |= mask[:, :-1]
+    rows[:, :-1] |= mask[:, 1:]
+    grown = rows.clone()
+    grown[:, :, 1:] |= rows[:, :, :-1]
+    grown[:, :, :-1] |= rows[:, :, 1:]
+    return grown
+
+
+def _box_mean(values: Float[Tensor, "b h w"], radius: int) -> Float[Tensor, "b h w"]:
+    """Mean over a square about each pixel, coarsely: the values are averaged over cells a third as large first."""
+    cell = max(1, round((2 * radius + 1) / 3))
+    small = torch.nn.functional.avg_pool2d(values[:, None], cell, stride=cell, ceil_mode=True)
+    smooth = torch.nn.functional.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False)
+    size = (small.shape[2] * cell, small.shape[3] * cell)
+    grown = torch.nn.functional.interpolate(smooth, size=size, mode="bilinear", align_corners=False)
+    return grown[:, 0, : values.shape[1], : values.shape[2]]

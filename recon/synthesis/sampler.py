@@ -13,6 +13,7 @@ from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.display import srgb_to_linear
 from recon.synthesis.backgrounds import FolderBackgrounds, procedural
+from recon.synthesis.capture import draw_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cover import make_cover
 from recon.synthesis.draws import Draws
@@ -125,7 +126,8 @@ class FaceSampler:
         numbers = [index % config.identities for index in indices] if config.identities else indices
         person_draws = Draws.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
         people = draw_people(model, person_draws, config.identity, config.albedo)
-        poses = draw_poses(config, draws)
+        capture = draw_capture(draws) if config.capture else None
+        poses = capture.poses if capture else draw_poses(config, draws)
         expression = self._expressions(draws, poses)
         v_obj = model.shape(people.identity, expression)
         camera = self._camera(draws, poses, v_obj)
@@ -147,6 +149,7 @@ class FaceSampler:
             cover=cover,
             camera=camera,
             lights=lights,
+            capture=capture,
         )
 
     def _colours(self, draws: Draws, people: People) -> tuple[Float[Tensor, "b v 3"], Hairdos | None]:
@@ -171,7 +174,7 @@ class FaceSampler:
         anywhere = 0.45 * draws.normal("gaze", 2)
         looks = draws.chance("looks at camera", 0.6)[:, None]
         gaze = config.gaze * torch.where(looks, at_camera + 0.08 * anywhere, anywhere)
-        weights = draw_expressions(names, draws, config.expression, gaze, config.eyelids)
+        weights = draw_expressions(names, draws, config.expression, gaze, config.eyelids, config.expressions == "basic")
         return weights.reshape(batch, len(names))
 
     def _camera(self, draws: Draws, poses: HeadPoses, v_obj: Float[Tensor, "b v 3"]) -> PerspectiveCamera:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.lighting import CLAMPED_COSINE
 from recon.render.shading import shade_packed
+from recon.synthesis import kernels
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.lights import N_LAMPS, Lights
 
@@ -56,31 +57,57 @@ def shade(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tens
 
     Hollows brighten again by light from their own walls, more so in light skin (Jimenez et al. 2016, "Practical real-time
     strategies for accurate indirect occlusion", whose cubic fit is replaced by the geometric series it approximates).
+    Compiled on the CPU.
     """
-    sky = (1.0 - config.occlusion * (1.0 - points.sky))[:, None]
-    reach = sky / (1.0 - points.albedo * (1.0 - sky)).clamp_min(1e-3)
-    colour = shade_packed(points.albedo * reach, points.normals, lights.surroundings, points.starts).clamp_min(0.0)
-    view = -torch.nn.functional.normalize(points.position, dim=-1)
+    if points.albedo.device.type != "cpu":
+        return shade_reference(points, lights, config)
+    sky, reach, colour, view = _surroundings(points, lights, config)
+    mirrored = _mirrored(points, lights, view) if config.shine > 0.0 else torch.zeros_like(colour)
+    columns = (
+        points.normals, view, points.albedo, reach, points.gloss[:, None], points.sharpness[:, None],
+        points.scatter[:, None], points.lit, mirrored, points.sky[:, None],
+    )  # fmt: skip
+    lamps = torch.cat((lights.directions, lights.irradiances), dim=-1)
+    settings = (config.softness, config.shine, *_WRAP)
+    kernels.add_lamps(colour, torch.cat(columns, dim=1), points.picture, lamps, settings)
+    return colour
+
+
+def shade_reference(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tensor, "p 3"]:
+    """The plain twin of :func:`shade`."""
+    sky, reach, colour, view = _surroundings(points, lights, config)
     n_dot_v = (points.normals * view).sum(dim=-1).clamp(0.0, 1.0)
     wrap = config.softness * points.scatter[:, None] * points.albedo.new_tensor(_WRAP)
     for k in range(N_LAMPS):
         towards = lights.directions[:, k][points.picture]
-        lamp = lights.irradiances[:, k][points.picture] * points.lit[:, k : k + 1]
+        lamp = lights.irradiances[:, k][points.picture] * points.lit[:, k : k + 1] / torch.pi
         n_dot_l = (points.normals * towards).sum(dim=-1)
         soft = ((n_dot_l[:, None] + wrap) / (1.0 + wrap)).clamp_min(0.0) ** (1.0 + wrap)
-        colour = colour + points.albedo * lamp * soft * (reach / torch.pi * 0.5 + 0.5 / torch.pi)
-        if config.shine > 0.0:
-            half = torch.nn.functional.normalize(towards + view, dim=-1)
-            n_dot_h = (points.normals * half).sum(dim=-1).clamp_min(0.0)
-            peak = 0.0045 * (points.sharpness + 8.0) * n_dot_h**points.sharpness
-            shine = config.shine * points.gloss * peak * n_dot_l.clamp(0.0, 1.0) ** 0.5
-            colour = colour + shine[:, None] * lamp / torch.pi
-    if config.shine > 0.0:
-        mirrored = 2.0 * n_dot_v[:, None] * points.normals - view
-        factors = lights.surroundings.new_tensor(CLAMPED_COSINE)[:, None] / torch.pi
-        # The kernel applies the cosine lobe; a reflection wants the bare radiance.
-        radiance = shade_packed(torch.ones_like(mirrored), mirrored, lights.surroundings / factors, points.starts)
-        fresnel = 0.028 + 0.22 * (1.0 - n_dot_v) ** 5
-        amount = config.shine * 0.8 * fresnel * points.gloss.clamp_max(1.5) * points.sky
-        colour = colour + amount[:, None] * radiance.clamp_min(0.0)
-    return colour
+        colour = colour + points.albedo * lamp * soft * (0.5 + 0.5 * reach)
+        half = torch.nn.functional.normalize(towards + view, dim=-1)
+        n_dot_h = (points.normals * half).sum(dim=-1).clamp_min(0.0)
+        peak = 0.0045 * (points.sharpness + 8.0) * n_dot_h**points.sharpness
+        shine = config.shine * points.gloss * peak * (n_dot_l.clamp(0.0, 1.0) * n_dot_v).sqrt()
+        colour = colour + shine[:, None] * lamp
+    fresnel = 0.028 + 0.22 * (1.0 - n_dot_v) ** 5
+    amount = config.shine * 0.8 * fresnel * points.gloss.clamp_max(1.5) * points.sky
+    return colour + amount[:, None] * _mirrored(points, lights, view).clamp_min(0.0)
+
+
+def _surroundings(
+    points: Points, lights: Lights, config: SynthesisConfig
+) -> tuple[Tensor, Tensor, Float[Tensor, "p 3"], Float[Tensor, "p 3"]]:
+    """Openness, how much of the surroundings' light each colour gets, that light, and the way to the camera."""
+    sky = (1.0 - config.occlusion * (1.0 - points.sky))[:, None]
+    reach = sky / (1.0 - points.albedo * (1.0 - sky)).clamp_min(1e-3)
+    colour = shade_packed(points.albedo * reach, points.normals, lights.surroundings, points.starts).clamp_min(0.0)
+    return sky, reach, colour, -torch.nn.functional.normalize(points.position, dim=-1)
+
+
+def _mirrored(points: Points, lights: Lights, view: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+    """Radiance of the surroundings where each point mirrors them."""
+    n_dot_v = (points.normals * view).sum(dim=-1, keepdim=True).clamp(0.0, 1.0)
+    mirrored = 2.0 * n_dot_v * points.normals - view
+    # The kernel applies the cosine lobe; a reflection wants the bare radiance.
+    factors = lights.surroundings.new_tensor(CLAMPED_COSINE)[:, None] / torch.pi
+    return shade_packed(torch.ones_like(mirrored), mirrored, lights.surroundings / factors, points.starts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.render import rasterize
+from recon.synthesis import kernels
 from recon.synthesis.anatomy import light_frames
 
 MAP_PX = 112
@@ -49,24 +51,56 @@ def lit_share(
         directions: ``(B, 3)`` unit, towards the lamp.
         softness: ``(B,)`` [0, 1]: radius of the filter, 3 to 14 mm.
     """
-    frames = light_frames(directions)
-    offset = -(frames @ centre[..., None])[..., 0]
-    seen = (torch.einsum("pij,pj->pi", frames[picture], position) + offset[picture]) / REACH_MM
-    along = -seen[:, 2] - _BIAS_MM / REACH_MM
-    column = (seen[:, 0] + 1.0) * (0.5 * MAP_PX)
-    row = (1.0 - seen[:, 1]) * (0.5 * MAP_PX)
-    radius = ((3.0 + 11.0 * softness) / REACH_MM * 0.5 * MAP_PX)[picture]
+    if position.device.type != "cpu":
+        return lit_share_reference(maps, position, picture, centre, directions, softness)
+    seen, radius = _in_map(position, picture, centre, directions, softness)
+    out = torch.zeros_like(radius)
+    kernels.lit_share(maps, seen, picture, radius, _taps(), out)
+    return out
+
+
+def lit_share_reference(
+    maps: Float[Tensor, "b s s"],
+    position: Float[Tensor, "p 3"],
+    picture: Int[Tensor, " p"],
+    centre: Float[Tensor, "b 3"],
+    directions: Float[Tensor, "b 3"],
+    softness: Float[Tensor, " b"],
+) -> Float[Tensor, " p"]:
+    """The plain twin of :func:`lit_share`."""
+    seen, radius = _in_map(position, picture, centre, directions, softness)
+    column, row, along = seen.unbind(1)
     flat, first = maps.reshape(-1), picture * (MAP_PX * MAP_PX)
     total = torch.zeros_like(along)
-    for k in range(_TAPS):
-        # Points of a disc in the order of a sunflower.
-        reach, angle = math.sqrt((k + 0.5) / _TAPS), k * math.pi * (3.0 - math.sqrt(5.0))
-        x = (column + reach * math.cos(angle) * radius).long().clamp(0, MAP_PX - 1)
-        y = (row + reach * math.sin(angle) * radius).long().clamp(0, MAP_PX - 1)
-        # Within the filter a slanted surface lies in front of itself: allow for it.
-        slack = 0.35 * reach * radius * (2.0 / MAP_PX)
-        total = total + (along - slack <= flat[first + y * MAP_PX + x]).to(total.dtype)
+    for across, down, slack in _taps():
+        x = (column + across * radius).long().clamp(0, MAP_PX - 1)
+        y = (row + down * radius).long().clamp(0, MAP_PX - 1)
+        total = total + (along - slack * radius <= flat[first + y * MAP_PX + x]).to(total.dtype)
     return total / _TAPS
+
+
+def _in_map(
+    position: Tensor, picture: Tensor, centre: Tensor, directions: Tensor, softness: Tensor
+) -> tuple[Float[Tensor, "p 3"], Float[Tensor, " p"]]:
+    """Column, row and distance along the light in the map, and the filter's radius in its pixels."""
+    to_map = light_frames(directions) / REACH_MM * centre.new_tensor([0.5 * MAP_PX, -0.5 * MAP_PX, -1.0])[:, None]
+    offset = (
+        centre.new_tensor([0.5 * MAP_PX, 0.5 * MAP_PX, -_BIAS_MM / REACH_MM]) - (to_map @ centre[..., None])[..., 0]
+    )
+    # A batch of small products costs more than three columns of sums.
+    rows, shift = to_map[picture], offset[picture]
+    seen = (rows * position[:, None]).sum(dim=-1) + shift
+    return seen, ((3.0 + 11.0 * softness) / REACH_MM * 0.5 * MAP_PX)[picture]
+
+
+@functools.lru_cache(maxsize=1)
+def _taps() -> tuple[tuple[float, float, float], ...]:
+    """Points of a disc in the order of a sunflower, and how far a slanted surface may lie before itself there."""
+    taps = []
+    for k in range(_TAPS):
+        reach, angle = math.sqrt((k + 0.5) / _TAPS), k * math.pi * (3.0 - math.sqrt(5.0))
+        taps.append((reach * math.cos(angle), reach * math.sin(angle), 0.35 * reach * 2.0 / MAP_PX))
+    return tuple(taps)
 
 
 def _seen(v_cam: Tensor, centre: Tensor, directions: Tensor) -> Tensor:

@@ -1,0 +1,215 @@
+"""``recon synthesize``: make synthetic faces with exact labels, to disk or as a contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recon.synthesis.config import SynthesisConfig
+    from recon.synthesis.writer import Plan
+
+EXAMPLES = """examples:
+  recon synthesize --preview sheet.png
+  recon synthesize -o faces --count 10000
+  recon synthesize -o faces --count 10000 --layout webdataset --shard 0/4
+  recon synthesize -o c3i --count 600 --layout c3i --set identities=20
+  recon synthesize -o clean --count 1000 --config settings.yaml --set jpeg=0 --set hair=0.5
+"""
+_PREVIEW = 24
+
+
+def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``synthesize`` to the subcommands of the ``recon`` command; its ``run`` default is :func:`run`."""
+    parser = subcommands.add_parser(
+        "synthesize",
+        help="make synthetic faces with exact labels",
+        description="Make synthetic faces with exact depth, pose, landmarks and coefficients.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="folder of the data set; an interrupted one goes on"
+    )
+    parser.add_argument("--count", type=int, help="samples in the whole data set")
+    parser.add_argument("--layout", choices=("c3i", "webdataset", "folder"), default="folder", help="[folder]")
+    parser.add_argument("--preview", type=Path, metavar="SHEET.png", help=f"draw {_PREVIEW} samples with labels on top")
+    parser.add_argument("--bare", action="store_true", help="leave the labels off the contact sheet")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON file of settings")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting; may be repeated")
+    parser.add_argument("--clean", action="store_true", help="plain renders: only shape, colour, pose and light vary")
+    parser.add_argument("--seed", type=int, default=0, help="[0]")
+    parser.add_argument("--size", metavar="PX", help="side, or HEIGHTxWIDTH [224; 480x640 for c3i]")
+    parser.add_argument(
+        "--shard", default="0/1", metavar="I/N", help="make only the I-th of N parts, counting from 0 [0/1]"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes [1]")
+    parser.add_argument(
+        "--block", type=int, default=256, help="samples a tar file, and between two marks of progress [256]"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage; problems go to the standard error."""
+    from recon.synthesis.backgrounds import BackgroundError
+    from recon.synthesis.config import SynthesisConfigError
+
+    try:
+        config = _config(arguments)
+        size = _size(arguments)
+        problem = _usage_problem(arguments)
+        if problem:
+            return _complain(problem, 2)
+        if arguments.preview is not None:
+            _preview(arguments, config, size)
+            sys.stdout.write(f"wrote {arguments.preview}\n")
+        if arguments.out is not None:
+            return _write(_plan(arguments, config, size), arguments.workers)
+    except (SynthesisConfigError, BackgroundError) as error:
+        return _complain(str(error), 2)
+    except (OSError, ModuleNotFoundError, ValueError) as error:
+        return _complain(str(error), 1)
+    return 0
+
+
+def _write(plan: Plan, workers: int) -> int:
+    """Write the blocks of this run that are not there yet."""
+    from rich.progress import Progress
+
+    from recon.synthesis.writer import begin
+
+    begin(plan)
+    todo = [block for block in plan.blocks if not plan.is_done(block)]
+    total = sum(len(plan.indices(block)) for block in todo)
+    left_out = len(plan.blocks) - len(todo)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("faces", total=total)
+        for made in _blocks_made(plan, todo, workers):
+            bar.advance(task, made)
+    resumed = f"; {left_out} finished blocks were there already" if left_out else ""
+    sys.stdout.write(f"wrote {total} samples to {plan.folder}{resumed}\n")
+    return 0
+
+
+def _blocks_made(plan, todo, workers):  # type: ignore[no-untyped-def]
+    """Yield how many samples are done, block by block or batch by batch."""
+    from recon.synthesis.writer import make_sampler, write_block
+
+    if workers <= 1 or len(todo) <= 1:
+        sampler = make_sampler(plan) if todo else None
+        for block in todo:
+            assert sampler is not None
+            yield write_block(plan, sampler, block, lambda n: None)
+        return
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(todo)), _start_worker, (plan,)) as pool:
+        yield from pool.imap_unordered(_work, todo)
+
+
+_worker: list = []
+
+
+def _start_worker(plan: Plan) -> None:
+    import torch
+
+    from recon.synthesis.writer import make_sampler
+
+    torch.set_num_threads(1)
+    _worker[:] = [plan, make_sampler(plan)]
+
+
+def _work(block: int) -> int:
+    from recon.synthesis.writer import write_block
+
+    plan, sampler = _worker
+    return write_block(plan, sampler, block, lambda n: None)
+
+
+def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> None:
+    import io
+
+    from PIL import Image
+
+    import bfm
+    from recon.synthesis.sampler import FaceSampler
+    from recon.synthesis.sheet import contact_sheet
+    from recon.synthesis.writer import write_whole
+
+    batch = FaceSampler(bfm.load("open"), config, arguments.seed, size).batch(range(_PREVIEW))
+    buffer = io.BytesIO()
+    Image.fromarray(contact_sheet(batch, labels=not arguments.bare)).save(buffer, format="PNG")
+    write_whole(arguments.preview, buffer.getvalue())
+
+
+def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> Plan:
+    from recon.synthesis.writer import Plan
+
+    part, parts = (int(x) for x in arguments.shard.split("/"))
+    return Plan(
+        folder=arguments.out,
+        count=arguments.count,
+        layout=arguments.layout,
+        config=config,
+        seed=arguments.seed,
+        size=size,
+        block=arguments.block,
+        shard=(part, parts),
+    )
+
+
+def _config(arguments: argparse.Namespace) -> SynthesisConfig:
+    import yaml
+
+    from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
+
+    base = SynthesisConfig.read(arguments.config) if arguments.config else SynthesisConfig()
+    settings = dataclasses.asdict(base)
+    if arguments.clean:
+        settings |= {name: value for name, value in dataclasses.asdict(SynthesisConfig.clean()).items() if value == 0.0}
+        settings["background"], settings["background_folder"] = "plain", None
+    if arguments.layout == "c3i" and arguments.out is not None:
+        settings |= {"capture": "c3i", "framing": "free", "field_of_view_deg": 60.0, "expressions": "basic"}
+    for text in arguments.set:
+        name, found, value = text.partition("=")
+        if not found:
+            raise SynthesisConfigError(f"--set takes NAME=VALUE, got {text!r}")
+        settings[name] = yaml.safe_load(value)
+    return SynthesisConfig.of(settings)
+
+
+def _size(arguments: argparse.Namespace) -> tuple[int, int]:
+    from recon.synthesis.config import SynthesisConfigError
+
+    if arguments.size is None:
+        return (480, 640) if arguments.layout == "c3i" and arguments.out is not None else (224, 224)
+    sides = arguments.size.split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 16 <= int(side) <= 4096 for side in sides):
+        raise SynthesisConfigError(f"--size takes a side or HEIGHTxWIDTH of 16 to 4096 px, got {arguments.size!r}")
+    return int(sides[0]), int(sides[-1])
+
+
+def _usage_problem(arguments: argparse.Namespace) -> str | None:
+    if arguments.out is None and arguments.preview is None:
+        return "name a folder with -o, or a picture with --preview"
+    if arguments.out is not None and (arguments.count is None or arguments.count < 1):
+        return f"-o needs --count of at least 1, got {arguments.count}"
+    if arguments.preview is not None and arguments.preview.suffix.lower() != ".png":
+        return f"the contact sheet is a PNG file: {arguments.preview} should end in .png"
+    if arguments.preview is not None and not arguments.preview.absolute().parent.is_dir():
+        return f"the folder of {arguments.preview} does not exist"
+    part, _, parts = arguments.shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
+        return f"--shard takes I/N with 0 <= I < N, got {arguments.shard!r}"
+    if arguments.workers < 1 or arguments.block < 1 or arguments.seed < 0:
+        return "--workers and --block must be at least 1 and --seed at least 0"
+    return None
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"recon synthesize: {text}\n")
+    return code

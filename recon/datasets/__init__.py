@@ -1,0 +1,20 @@
+"""Readers of data sets: synthetic ones of our own, and published ones."""
+
+from recon.datasets.biwi import BiwiReader
+from recon.datasets.c3i import C3iReader
+from recon.datasets.photos import PhotoReader
+from recon.datasets.record import DamagedSample, FaceReader, FaceRecord
+from recon.datasets.synthetic import FolderReader, ShardReader
+from recon.datasets.w300lp import W300LPReader
+
+__all__ = [
+    "BiwiReader",
+    "C3iReader",
+    "DamagedSample",
+    "FaceReader",
+    "FaceRecord",
+    "FolderReader",
+    "PhotoReader",
+    "ShardReader",
+    "W300LPReader",
+]

@@ -1,0 +1,95 @@
+"""BIWI Kinect Head Pose (SPEC_OTHER_SYSTEMS.md H): sequences 01 to 24 of pictures, depth and poses."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+
+_POSE = re.compile(r"frame_(\d{5})_pose\.txt")
+
+
+class BiwiReader(FaceReader):
+    """Frames of all sequences. Depth and pose are the depth camera's, which does not coincide with the colour camera.
+
+    ``published_angles_deg`` follow from the transposed rotation as the field computes them; ``translation_mm`` is the head
+    in our camera frame (y up, z to the viewer). ``labels["depth_camera_mm"]`` is the depth picture.
+
+    Raises:
+        FileNotFoundError: no such folder, or no poses below it.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        super().__init__()
+        self.root = existing_folder(root)
+        self._poses = sorted(path for path in self.root.rglob("frame_*_pose.txt") if _POSE.fullmatch(path.name))
+        if not self._poses:
+            raise FileNotFoundError(f"{self.root} holds no frame_NNNNN_pose.txt")
+
+    def __len__(self) -> int:
+        return len(self._poses)
+
+    def __getitem__(self, index: int) -> FaceRecord:
+        path = self._poses[index]
+        name = str(path.relative_to(self.root)).removesuffix("_pose.txt")
+        try:
+            numbers = np.array(path.read_text().split(), dtype=np.float64)
+        except (OSError, ValueError, UnicodeDecodeError) as error:
+            raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
+        if numbers.size != 12 or not np.isfinite(numbers).all():
+            raise DamagedSample(name, f"{path.name} holds {numbers.size} numbers, 3 x 3 and 3 are expected")
+        rotation, head = numbers[:9].reshape(3, 3), numbers[9:]
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2:
+            raise DamagedSample(name, f"{path.name} holds no rotation matrix")
+        picture = path.with_name(path.name.replace("_pose.txt", "_rgb.png"))
+        image = read_picture(name, picture)
+        turned = rotation.T
+        roll = -np.arctan2(turned[1, 0], turned[0, 0])
+        yaw = -np.arctan2(-turned[2, 0], np.hypot(turned[2, 1], turned[2, 2]))
+        pitch = np.arctan2(turned[2, 1], turned[2, 2])
+        labels = {"rotation_published": rotation}
+        depth = path.with_name(path.name.replace("_pose.txt", "_depth.bin"))
+        if depth.exists():
+            labels["depth_camera_mm"] = read_depth(name, depth.read_bytes())
+        person = next((part for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
+        return FaceRecord(
+            name=name,
+            image=image,
+            translation_mm=head * np.array([1.0, -1.0, -1.0]),
+            published_angles_deg=tuple(np.degrees([yaw, pitch, roll]).tolist()),
+            identity_number=None if person is None else int(person),
+            labels=labels,
+        )
+
+
+def read_depth(name: str, data: bytes) -> np.ndarray:
+    """Depth ``(H, W)`` float32 mm, 0 where the sensor saw nothing.
+
+    Runs of (how many empty pixels, how many values, the values), after width and height: the format of the data set's
+    own C++ sample.
+
+    Raises:
+        DamagedSample: the runs do not fill the picture exactly.
+    """
+    try:
+        width, height = struct.unpack_from("<ii", data, 0)
+        if not (0 < width <= 8192 and 0 < height <= 8192):
+            raise DamagedSample(name, f"the depth picture claims {width} x {height} px")
+        flat, place, at = np.zeros(width * height, np.float32), 0, 8
+        while place < flat.size:
+            empty, full = struct.unpack_from("<ii", data, at)
+            if empty < 0 or full < 0 or empty + full == 0 or place + empty + full > flat.size:
+                raise DamagedSample(name, "the depth picture's runs do not fit its size")
+            values = np.frombuffer(data, "<i2", full, at + 8)
+            place += empty
+            flat[place : place + full] = values
+            place, at = place + full, at + 8 + 2 * full
+    except (struct.error, ValueError) as error:
+        if isinstance(error, DamagedSample):
+            raise
+        raise DamagedSample(name, f"the depth picture is truncated ({error})") from None
+    return flat.reshape(height, width)

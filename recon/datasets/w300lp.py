@@ -1,0 +1,58 @@
+"""300W-LP and AFLW2000-3D: a picture and a ``.mat`` of the same name (SPEC_OTHER_SYSTEMS.md H)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bfm.files import ModelFileError
+from bfm.loaders.mat import read_mat
+from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+
+_PARAMETERS = ("Shape_Para", "Exp_Para", "Tex_Para", "Illum_Para", "Color_Para", "roi")
+
+
+class W300LPReader(FaceReader):
+    """Both sets: 300W-LP stores the 68 points as ``pt2d`` (2 x 68), AFLW2000-3D as ``pt3d_68`` (3 x 68).
+
+    ``published_angles_deg`` are Pose_Para's yaw, pitch and roll with their own signs. The parameters of the Basel model
+    are in ``labels``, under their names in the file.
+
+    Raises:
+        FileNotFoundError: no such folder, or no samples below it.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        super().__init__()
+        self.root = existing_folder(root)
+        self._files = sorted(path for path in self.root.rglob("*.mat") if not {"landmarks", "Code"} & set(path.parts))
+        if not self._files:
+            raise FileNotFoundError(f"{self.root} holds no .mat files")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> FaceRecord:
+        path = self._files[index]
+        name = str(path.relative_to(self.root).with_suffix(""))
+        image = read_picture(name, path.with_suffix(".jpg"))
+        try:
+            found = read_mat(path, ("Pose_Para",), ("pt2d", "pt3d_68", *_PARAMETERS))
+        except ModelFileError as error:
+            raise DamagedSample(name, str(error)) from None
+        pose = found.pop("Pose_Para").astype(np.float64).ravel()
+        if pose.size < 3 or not np.isfinite(pose).all():
+            raise DamagedSample(name, f"Pose_Para holds {pose.tolist()}, at least three finite numbers are expected")
+        points = found.pop("pt3d_68", None)
+        flat = found.pop("pt2d", None)
+        points = points if points is not None else flat
+        marks = None
+        if points is not None:
+            if points.ndim != 2 or points.shape[0] not in (2, 3) or points.shape[1] != 68:
+                raise DamagedSample(name, f"68 points are expected in 2 or 3 rows, found {points.shape}")
+            marks = points[:2].T.astype(np.float64)
+        pitch, yaw, roll = np.degrees(pose[:3]).tolist()
+        return FaceRecord(
+            name=name, image=image, landmarks68_px=marks, published_angles_deg=(yaw, pitch, roll), labels=found
+        )

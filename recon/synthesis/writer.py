@@ -1,0 +1,191 @@
+"""Writes data sets block by block, so that runs can be interrupted, resumed and shared by several machines."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import bfm
+from recon.synthesis.config import SynthesisConfig
+from recon.synthesis.layouts import Layout, block_path, encode, shard_name, tar_bytes
+from recon.synthesis.sample import SEGMENT_NAMES
+from recon.synthesis.sampler import FaceSampler
+
+CARD = "dataset.json"
+_AT_ONCE = 16
+
+
+class DatasetError(OSError):
+    """A data set that cannot be written as asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to write.
+
+    Attributes:
+        folder: of the data set.
+        count: samples in the whole data set.
+        layout: see :mod:`recon.synthesis.layouts`.
+        config: what varies.
+        seed: of the random numbers.
+        size: (H, W) px.
+        model: name of the face model.
+        block: samples a block; a tar shard is one block.
+        shard: (i, n): this run writes the blocks i, i + n, i + 2 n, ...
+    """
+
+    folder: Path
+    count: int
+    layout: Layout
+    config: SynthesisConfig
+    seed: int = 0
+    size: tuple[int, int] = (224, 224)
+    model: str = "open"
+    block: int = 256
+    shard: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        part, parts = self.shard
+        if self.count < 1 or self.block < 1:
+            raise ValueError(f"count and block must be at least 1, got {self.count} and {self.block}")
+        if not 0 <= part < parts:
+            raise ValueError(f"a shard i/n needs 0 <= i < n, got {part}/{parts}")
+
+    @property
+    def blocks(self) -> list[int]:
+        """Blocks of this run."""
+        part, parts = self.shard
+        return list(range(part, -(-self.count // self.block), parts))
+
+    def indices(self, block: int) -> list[int]:
+        """Samples of a block."""
+        return list(range(block * self.block, min((block + 1) * self.block, self.count)))
+
+    def is_done(self, block: int) -> bool:
+        """Whether a block was finished by this or an earlier run."""
+        if self.layout == "webdataset":
+            return (self.folder / shard_name(block)).exists()
+        return block_path(self.folder, block).exists()
+
+
+def begin(plan: Plan) -> None:
+    """Make the folder and its card, or check that the card there is of the same data set.
+
+    Raises:
+        DatasetError: the folder holds another data set, or cannot be written.
+    """
+    card = _card(plan)
+    path = plan.folder / CARD
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            try:
+                found = json.loads(path.read_text())
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise DatasetError(f"{path} is no data set card ({error}): choose another folder") from error
+            if not isinstance(found, dict):
+                raise DatasetError(f"{path} is no data set card: choose another folder")
+            other = sorted(key for key in card if found.get(key) != card[key])
+            if other:
+                raise DatasetError(
+                    f"{plan.folder} holds another data set (different {', '.join(other)}): choose another folder, or "
+                    "the same settings to go on with it"
+                )
+            return
+        if any(plan.folder.iterdir()):
+            raise DatasetError(f"{plan.folder} is not empty and holds no {CARD}: choose an empty folder")
+        write_whole(plan.folder / "README.md", _readme(card).encode())
+        write_whole(path, json.dumps(card, indent=1).encode())
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
+
+
+def write_block(plan: Plan, sampler: FaceSampler, block: int, progress: Callable[[int], object]) -> int:
+    """Write one block; returns how many samples were written, 0 if it was there.
+
+    Raises:
+        DatasetError: the disk is full or cannot be written; nothing half-written remains.
+    """
+    if plan.is_done(block):
+        return 0
+    indices = plan.indices(block)
+    try:
+        samples = []
+        for first in range(0, len(indices), _AT_ONCE):
+            part = indices[first : first + _AT_ONCE]
+            batch = sampler.batch(part)
+            for sample in encode(plan.layout, batch, sampler.scene(part), part):
+                if plan.layout == "webdataset":
+                    samples.append(sample)
+                    continue
+                for name, data in sample.files.items():
+                    path = plan.folder / name
+                    if not path.exists():
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        write_whole(path, data)
+            progress(len(part))
+        if plan.layout == "webdataset":
+            write_whole(plan.folder / shard_name(block), tar_bytes(samples))
+        else:
+            done = block_path(plan.folder, block)
+            done.parent.mkdir(exist_ok=True)
+            write_whole(done, b"")
+    except OSError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
+    return len(indices)
+
+
+def make_sampler(plan: Plan) -> FaceSampler:
+    """The sampler of a plan, on the CPU."""
+    return FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write to a temporary name beside the file, then rename; a file that appeared meanwhile is replaced."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            file.write(data)
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _card(plan: Plan) -> dict[str, object]:
+    config = dataclasses.asdict(plan.config)
+    return {
+        "kind": "synthetic faces",
+        "layout": plan.layout,
+        "count": plan.count,
+        "size": list(plan.size),
+        "seed": plan.seed,
+        "model": plan.model,
+        "block": plan.block,
+        "segments": list(SEGMENT_NAMES),
+        "config": json.loads(json.dumps(config)),
+    }
+
+
+def _readme(card: dict[str, object]) -> str:
+    config = card["config"]
+    assert isinstance(config, dict)
+    rows = "\n".join(f"| {name} | {value} |" for name, value in config.items())
+    return (
+        f"# Synthetic faces\n\n{card['count']} pictures of {card['size']} px (height, width) made with "
+        f"`recon synthesize` from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
+        "No person is shown: every face is drawn from random numbers. Sample i can be made again from the seed and i.\n\n"
+        "Units: millimetres (EXR depth of the c3i layout: metres along the ray), pixels with centres at +0.5. Frames and "
+        "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world.\n\n"
+        f"| setting | value |\n|---|---|\n{rows}\n"
+    )
