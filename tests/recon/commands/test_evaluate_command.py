@@ -92,6 +92,7 @@ def test_checkpoint_and_fit_do_not_go_together(tmp_path, capsys):
     assert "--checkpoint is for --method regress and hybrid" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_poses_agree_with_the_reader_on_a_written_set(tmp_path):
     """Two readers of the same files, written apart from each other."""
     assert (
