@@ -1,7 +1,7 @@
 """Labels of AFLW2000-3D: a folder of ``imageNNNNN.jpg`` with ``imageNNNNN.mat``.
 
 ``pt3d_68`` (3, 68) holds x and y in pixels of the picture and z at the same scale, growing towards the viewer;
-``Pose_Para`` (1, 7) pitch, yaw, roll in radians, t_x, t_y, t_z, f in the convention of 300W-LP (Zhu et al. 2016).
+``pt2d`` (2, 21) holds AFLW's own points, -1 where hidden; ``Pose_Para`` (1, 7) pitch, yaw, roll in radians, t_x, t_y, t_z, f in the convention of 300W-LP (Zhu et al. 2016).
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ class Aflw2000Label:
         label_file: the ``.mat`` file.
         landmarks: ``(68, 3)`` pixels x right, y down, z towards the viewer.
         angles_deg: ``(3,)`` yaw, pitch, roll as in the file (convention ``300wlp``).
+        points21: ``(21, 2)`` AFLW's own points, pixels, nan where hidden; None if the file has none.
     """
 
     photo: Path
     label_file: Path
     landmarks: Float[np.ndarray, "68 3"]
     angles_deg: Float[np.ndarray, " 3"]
+    points21: Float[np.ndarray, "21 2"] | None = None
 
     @property
     def rotation(self) -> Float[np.ndarray, "3 3"]:
@@ -79,7 +81,7 @@ def read_label(photo: Path) -> Aflw2000Label:
     """
     path = photo.with_suffix(".mat")
     try:
-        content = read_mat(path, ("pt3d_68", "Pose_Para"))
+        content = read_mat(path, ("pt3d_68", "Pose_Para"), ("pt2d",))
     except ModelFileError as error:
         raise LabelError(str(error)) from None
     points, pose = content["pt3d_68"], content["Pose_Para"].reshape(-1)
@@ -92,4 +94,9 @@ def read_label(photo: Path) -> Aflw2000Label:
         raise LabelError(f"{path}: holds nan or inf")
     if np.ptp(landmarks[:, 0]) * np.ptp(landmarks[:, 1]) <= 0.0:
         raise LabelError(f"{path}: the landmarks lie in one place")
-    return Aflw2000Label(photo, path, landmarks, angles)
+    points21 = None
+    if content.get("pt2d", np.zeros(0)).shape == (2, 21):
+        raw = content["pt2d"].T.astype(np.float64)
+        hidden = ~np.isfinite(raw).all(axis=1) | (raw <= 0.0).any(axis=1)
+        points21 = np.where(hidden[:, None], np.nan, raw)
+    return Aflw2000Label(photo, path, landmarks, angles, points21)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from recon.evaluation import published
+from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import Aflw2000Label, LabelError, photos_and_labels, read_label
 from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
 from recon.evaluation.nme import (
@@ -34,6 +36,7 @@ METRICS = (
     Metric("nme2d", "NME, 68 points, 2D", "%"),
     Metric("nme3d", "NME, 68 points, 3D", "%"),
     Metric("nme2d_inner", "NME, 51 inner points, 2D", "%"),
+    Metric("nme21", "NME, AFLW's 21 points, the visible ones", "%"),
     Metric("pose_mae", "pose, mean absolute error", "degrees"),
     Metric("geodesic", "pose, geodesic error", "degrees"),
 )
@@ -114,6 +117,7 @@ def evaluate_alignment(
         notes=(
             "NME: mean distance over sqrt(w h) of the box of the 68 true points (Eq. 15). In 3D the mean depth is removed "
             "first, since the annotation leaves it open; z of the prediction is scaled to pixels at the head's distance.",
+            "AFLW's 21 points are the file's own (pt2d), as far as they are seen; they too are divided by the box of the 68 points.",
             "Jaw points are fixed points of the head, as in the 3D annotation, not of the silhouette.",
             "Balanced: the mean over draws of equally many samples from each yaw bin.",
             *([_few(len(samples))] if len(samples) < 200 else []),
@@ -144,12 +148,24 @@ def _measure(label: Aflw2000Label, head: Reconstruction, points: Float[np.ndarra
             "nme2d": normalised_error(points[:, :2], true[:, :2]),
             "nme3d": normalised_error(without_depth_offset(points, true), true),
             "nme2d_inner": normalised_error(points[17:, :2], true[17:, :2], size=box_size(true)),
+            "nme21": _error21(label, head),
             "pose_mae": float(angle_differences(angles, label.angles_deg).mean()),
             "geodesic": geodesic_deg(rotation, label.rotation),
             "yaw_true": float(label.angles_deg[0]),
         },
         labels={"yaw": "beyond 90" if number is None else _bin_name(number)},
     )
+
+
+def _error21(label: Aflw2000Label, head: Reconstruction) -> float:
+    """NME of AFLW's own points that are seen, by the box of the 68; nan if there are none."""
+    if label.points21 is None:
+        return math.nan
+    found = aflw21_px(head)
+    seen = np.isfinite(label.points21).all(axis=1) & np.isfinite(found).all(axis=1)
+    if not seen.any():
+        return math.nan
+    return normalised_error(found, label.points21, seen, box_size(label.landmarks))
 
 
 def _bin_name(number: int) -> str:
@@ -161,22 +177,27 @@ def _bins(samples: Sequence[Sample], failed_yaws: Sequence[float], seed: int) ->
     bins = [yaw_bin(s.values["yaw_true"]) for s in samples]
     failed = [yaw_bin(yaw) for yaw in failed_yaws]
     rows: list[tuple[Cell, ...]] = []
-    keys = ("nme2d", "nme3d", "nme2d_inner")
+    keys = ("nme2d", "nme3d", "nme2d_inner", "nme21")
     for number in range(len(YAW_BINS_DEG)):
         taken = [s for s, b in zip(samples, bins, strict=True) if b == number]
-        means = [float(np.mean([s.values[k] for s in taken])) if taken else None for k in keys]
+        means = [_mean(taken, k) for k in keys]
         rows.append((_bin_name(number), *means, len(taken), failed.count(number)))
-    means = [float(np.mean([s.values[k] for s in samples])) if samples else None for k in keys]
+    means = [_mean(samples, k) for k in keys]
     rows.append(("all", *means, len(samples), len(failed_yaws)))
     balanced = [balanced_means([s.values[k] for s in samples], bins, _DRAWS, seed) for k in keys]
     rows.append(("balanced", *(mean for mean, _, _ in balanced), 3 * balanced[0][2], None))
     rows.append(("balanced, std over draws", *(spread for _, spread, _ in balanced), None, None))
     return Table(
         "NME by absolute yaw, %",
-        ("yaw, degrees", "68 points 2D", "68 points 3D", "51 inner points 2D", "samples", "failed"),
+        ("yaw, degrees", "68 points 2D", "68 points 3D", "51 inner points 2D", "AFLW 21 visible", "samples", "failed"),
         tuple(rows),
         f"Balanced: {_DRAWS} draws without replacement, seed {seed}.",
     )
+
+
+def _mean(samples: Sequence[Sample], key: str) -> float | None:
+    values = [s.values[key] for s in samples if math.isfinite(s.values[key])]
+    return float(np.mean(values)) if values else None
 
 
 def _table1(samples: Sequence[Sample], seed: int) -> Table:

@@ -8,6 +8,7 @@ import scipy.io
 import torch
 from PIL import Image
 
+from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.depth_folder import DepthDataError
 from recon.evaluation.heatmap import colour_of
@@ -41,15 +42,16 @@ def _angles(name):
 
 @pytest.fixture
 def aflw(tmp_path, make_head):
-    """Five pictures whose true points are those of a known head."""
+    """Five pictures whose true points are those of a known head; of the 21 points two are hidden."""
     for name in YAWS:
         _photo(tmp_path / f"{name}.png")
         head = make_head(read_image(tmp_path / f"{name}.png"), angles_to_matrix(_angles(name), "300wlp"))
         pose = np.deg2rad(_angles(name))[[1, 0, 2]]
         points = points_px(head) + [0.0, 0.0, 33.0]
-        scipy.io.savemat(
-            tmp_path / f"{name}.mat", {"pt3d_68": points.T, "Pose_Para": np.array([[*pose, 0.0, 0.0, 0.0, 1.0]])}
-        )
+        points21 = aflw21_px(head).T
+        points21[:, [3, 12]] = -1.0
+        content = {"pt3d_68": points.T, "pt2d": points21, "Pose_Para": np.array([[*pose, 0.0, 0.0, 0.0, 1.0]])}
+        scipy.io.savemat(tmp_path / f"{name}.mat", content)
     return tmp_path
 
 
@@ -64,7 +66,7 @@ def test_alignment_of_the_true_head_is_zero(aflw, make_head, predictor_of):
     assert len(found.samples) == 5 and not found.failures and not found.dropped
     for metric in found.metrics:
         assert found.summary(metric.key).mean == pytest.approx(0.0, abs=2e-3), metric.key
-    assert [row[4] for row in found.tables[0].rows[:3]] == [2, 1, 2]
+    assert [row[5] for row in found.tables[0].rows[:3]] == [2, 1, 2]
     assert {figure.name for figure in found.figures} == {"curve", "landmarks"}
     assert found.files["curve.csv"].startswith(b"nme_percent")
 
@@ -79,13 +81,23 @@ def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_hea
 
     found = evaluate_alignment(aflw, predictor_of(moved))
     assert [s.values["nme2d"] for s in found.samples] == pytest.approx([4.0] * 4, abs=1e-3)
+    assert [s.values["nme21"] for s in found.samples] == pytest.approx([4.0] * 4, abs=1e-3)
     assert found.summary("nme2d").mean == pytest.approx(4.0, abs=1e-3)
     assert found.summary("geodesic").mean == pytest.approx(0.0, abs=1e-3)
     assert [(f.name, f.reason) for f in found.failures] == [("d.png", "no face was found")]
     bins = found.tables[0].rows
-    assert [row[5] for row in bins[:4]] == [0, 0, 1, 1]
+    assert [row[6] for row in bins[:4]] == [0, 0, 1, 1]
     last = found.files["curve.csv"].decode().splitlines()[-1].split(",")
     assert float(last[1]) == pytest.approx(80.0)
+
+
+def test_ear_lobes_lie_under_the_ears_and_left_is_the_viewers(make_head, tmp_path):
+    _photo(tmp_path / "x.png")
+    points = aflw21_px(make_head(read_image(tmp_path / "x.png")))
+    assert points[12, 0] < points[[0, 6, 17], 0].min() and points[16, 0] > points[[5, 11, 19], 0].max()
+    assert points[6:12, 1].max() < points[12, 1] < points[20, 1]
+    for left, right in ((0, 5), (6, 11), (13, 15), (17, 19)):
+        assert points[left, 0] < points[right, 0]
 
 
 def test_alignment_reports_what_it_cannot_read(aflw, make_head, predictor_of):
