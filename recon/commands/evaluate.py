@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Written out, because importing them takes a second that no other command should wait for.
 _RULES = ("micc", "now", "nonrigid")
 _LAYOUTS = ("aflw2000", "biwi", "c3i")
+_DEPTH_LAYOUTS = ("pairs", "c3i")
 _UNITS = ("mm", "cm", "m", "inch")
 EXAMPLES = """examples:
   recon evaluate alignment --data AFLW2000-3D -o report
@@ -54,6 +55,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     pose.add_argument("--layout", choices=_LAYOUTS, default="aflw2000", help="of the data [aflw2000]")
     depth = _protocol(protocols, "depth", "depth maps (NAME.jpg + NAME_depth.npy or .png)", _depth)
     depth.add_argument("--predictions", type=Path, metavar="DIR", help="depth maps of another method instead of heads")
+    depth.add_argument("--layout", choices=_DEPTH_LAYOUTS, default="pairs", help="of the data [pairs]")
     depth.add_argument("--focal-px", type=float, metavar="F", help="focal length of the photos in pixels [from EXIF]")
     synthetic = _protocol(
         protocols, "synthetic", "the standing benchmark on synthetic faces; needs no data", _synthetic
@@ -157,7 +159,8 @@ def _depth(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:
     if arguments.predictions is not None and not arguments.predictions.is_dir():
         raise ValueError(f"no such folder: {arguments.predictions}")
     with _progress("photo") as tick:
-        return evaluate_depth(arguments.data, arguments.predictions or predictor, arguments.focal_px, progress=tick)
+        source = arguments.predictions or predictor
+        return evaluate_depth(arguments.data, source, arguments.focal_px, arguments.layout, progress=tick)
 
 
 def _synthetic(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:

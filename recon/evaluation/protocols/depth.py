@@ -15,18 +15,16 @@ from recon.evaluation import published
 from recon.evaluation.depth_errors import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
 from recon.evaluation.depth_folder import (
     DepthDataError,
-    DepthPair,
+    DepthSample,
     depth_file,
-    find_depth_pairs,
+    find_depth,
     read_depth,
-    read_mask,
 )
 from recon.evaluation.figures import labelled, sheet_png
 from recon.evaluation.heatmap import colour_of
 from recon.evaluation.predict import Predictor, predict
 from recon.evaluation.provenance import provenance
 from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
-from recon.faces.image import ImageError, read_image
 
 _MEASURES = (
     "abs_rel",
@@ -64,6 +62,7 @@ def evaluate_depth(
     folder: Path,
     source: Predictor | Path,
     focal_px: float | None = None,
+    layout: str = "pairs",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Measure depth maps.
@@ -72,41 +71,43 @@ def evaluate_depth(
         folder: see :mod:`recon.evaluation.depth_folder`.
         source: makes the heads whose depth is measured, or a folder with ``NAME_depth.npy|png`` of another method.
         focal_px: focal length of the photos in pixels; otherwise what their EXIF data say, or the default.
+        layout: one of :data:`recon.evaluation.depth_folder.LAYOUTS`.
         progress: is told the name of each picture.
 
     Raises:
+        ValueError: an unknown layout.
         DepthDataError: nothing to measure.
     """
     started = time.perf_counter()
-    pairs, dropped = find_depth_pairs(folder)
+    items, dropped = find_depth(folder, layout)
     samples: list[Sample] = []
     failures: list[Left] = []
     tiles: list[np.ndarray] = []
-    for pair in pairs:
-        progress(pair.name)
+    for item in items:
+        progress(item.name)
         try:
-            true = read_depth(pair.depth)
-            face = _face_mask(pair, true)
+            truth = item.load()
         except DepthDataError as error:
-            dropped.append(Left(pair.photo.name, str(error)))
+            dropped.append(Left(item.name, str(error)))
             continue
-        found = _predicted(pair, source, focal_px, true.shape)
+        face = _face_mask(truth)
+        found = _predicted(item.name, truth, source, focal_px)
         if isinstance(found, str):
-            failures.append(Left(pair.photo.name, found))
+            failures.append(Left(item.name, found))
             continue
-        values = _measure(found, true, face)
+        values = _measure(found, truth.depth_mm, face)
         if not values:
-            failures.append(Left(pair.photo.name, "the prediction and the truth share no pixel"))
+            failures.append(Left(item.name, "the prediction and the truth share no pixel"))
             continue
-        samples.append(Sample(pair.photo.name, pair.photo.name, values))
+        samples.append(Sample(item.name, item.name, values))
         if len(tiles) < _N_TILES:
-            tiles.append(_tile(pair, found, true, face))
+            tiles.append(_tile(item.name.rsplit("/")[-1], found, truth.depth_mm, face))
     method, weights = (
         (source.method, source.weights)
         if isinstance(source, Predictor)
         else (f"depth maps in {source.name}", "unknown")
     )
-    used = [p for pair in pairs for p in (pair.photo, pair.depth, pair.mask) if p is not None]
+    used = [path for item in items for path in item.files]
     title = "Difference from the truth after removing the median offset: 0 blue, 15 mm red, unknown grey"
     return Evaluation(
         protocol="depth",
@@ -127,39 +128,31 @@ def evaluate_depth(
     )
 
 
-def _face_mask(pair: DepthPair, true: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    if pair.mask is not None:
-        mask = read_mask(pair.mask)
-        if mask.shape != true.shape:
-            raise DepthDataError(f"{pair.mask}: is {mask.shape}, the depth map {true.shape}")
-        return mask & np.isfinite(true)
-    return np.nan_to_num(true, nan=math.inf) <= FACIAL_CROP_MM
+def _face_mask(truth: DepthSample) -> Bool[np.ndarray, "h w"]:
+    if truth.mask is not None:
+        return truth.mask & np.isfinite(truth.depth_mm)
+    return np.nan_to_num(truth.depth_mm, nan=math.inf) <= FACIAL_CROP_MM
 
 
 def _predicted(
-    pair: DepthPair, source: Predictor | Path, focal_px: float | None, shape: tuple[int, ...]
+    name: str, truth: DepthSample, source: Predictor | Path, focal_px: float | None
 ) -> Float[np.ndarray, "h w"] | str:
     if isinstance(source, Path):
-        path = depth_file(source, pair.name)
+        path = depth_file(source, name)
         if path is None:
-            return f"no {pair.name}_depth.npy or .png in {source.name}"
+            return f"no {name}_depth.npy or .png in {source.name}"
         try:
             found = read_depth(path)
         except DepthDataError as error:
             return str(error)
     else:
-        try:
-            photo = read_image(pair.photo)
-        except (ImageError, OSError) as error:
-            return str(error)
-        if focal_px is not None:
-            photo = dataclasses.replace(photo, focal_px=focal_px)
+        photo = truth.photo if focal_px is None else dataclasses.replace(truth.photo, focal_px=focal_px)
         head = predict(source, photo)
         if isinstance(head, str):
             return head
         found = head.depth_map().astype(np.float64)
-    if found.shape != shape:
-        return f"the predicted depth is {found.shape}, the true one {shape}"
+    if found.shape != truth.depth_mm.shape:
+        return f"the predicted depth is {found.shape}, the true one {truth.depth_mm.shape}"
     return found
 
 
@@ -217,7 +210,7 @@ def _published(samples: Sequence[Sample]) -> Table:
 
 
 def _tile(
-    pair: DepthPair, found: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"], face: Bool[np.ndarray, "h w"]
+    name: str, found: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"], face: Bool[np.ndarray, "h w"]
 ) -> np.ndarray:
     from PIL import Image
 
@@ -229,4 +222,4 @@ def _tile(
     picture.thumbnail((_TILE_PX, _TILE_PX))
     sheet = Image.new("RGB", (_TILE_PX, _TILE_PX), "white")
     sheet.paste(picture, (0, 0))
-    return labelled(np.asarray(sheet), f"{pair.name}, offset {offset:.0f} mm")
+    return labelled(np.asarray(sheet), f"{name}, offset {offset:.0f} mm")

@@ -23,6 +23,7 @@ from recon.evaluation.protocols.synthetic import evaluate_synthetic, light_error
 from recon.evaluation.scan import ScanError
 from recon.export import Mesh as FileMesh
 from recon.export import write_ply
+from recon.export.exr import encode_exr
 from recon.faces.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import NoFaceError
@@ -259,9 +260,9 @@ def test_depth_of_the_true_head_is_zero(tmp_path, make_head, predictor_of):
     _photo(tmp_path / "z.png")
     found = evaluate_depth(tmp_path, predictor_of(make_head))
     values = {s.name: s.values for s in found.samples}
-    assert values["x.png"]["face_raw_rmse"] < 1e-3 and values["x.png"]["whole_covered"] == 1.0
-    assert values["y.png"]["whole_raw_mae"] < 0.6  # 16-bit PNGs hold whole millimetres
-    assert "face_raw_mae" not in values["y.png"]  # nothing is nearer than 50 cm and there is no mask
+    assert values["x"]["face_raw_rmse"] < 1e-3 and values["x"]["whole_covered"] == 1.0
+    assert values["y"]["whole_raw_mae"] < 0.6  # 16-bit PNGs hold whole millimetres
+    assert "face_raw_mae" not in values["y"]  # nothing is nearer than 50 cm and there is no mask
     assert "no z_depth.npy" in found.dropped[0].reason
 
 
@@ -286,9 +287,35 @@ def test_depth_maps_of_other_methods_and_their_faults(tmp_path, predictor_of, ma
     assert set(reasons) == set("bcde")
     assert "(90, 240), the true one (180, 240)" in reasons["b"] and "cannot be read" in reasons["c"]
     assert "no d_depth.npy" in reasons["d"] and "no positive depth" in reasons["e"]
+    Image.fromarray(np.zeros((9, 7), np.uint8)).save(data / "a_mask.png")
+    assert "mask is (9, 7), the photo (180, 240)" in evaluate_depth(data, other).dropped[0].reason
     (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="unknown depth layout"):
+        evaluate_depth(data, other, layout="pandora")
     with pytest.raises(DepthDataError, match="none with a depth map"):
         evaluate_depth(tmp_path / "empty", other)
+
+
+def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
+    """A wall at 400 mm: its rays are longer towards the corners, its planar depth is not."""
+    place, other = tmp_path / "data" / "male" / "0001", tmp_path / "other" / "male" / "0001"
+    place.mkdir(parents=True), other.mkdir(parents=True)
+    _photo(place / "rgb_3.jpg", (48, 64))
+    _photo(place / "rgb_4.jpg", (48, 64))
+    (place / "data_3.txt").write_text(
+        "Camera Location: (0.0, -0.3, 1.6)\nHead Point Location: (0.0, 0.0, 1.6)\n"
+        "Camera Rotation: Yaw 0.00 Pitch 90.00 Roll 0.00\nHead Rotation: Yaw 0.00 Pitch 0.00 Roll 0.00\n"
+    )
+    down, across = np.mgrid[0:48, 0:64] + 0.5
+    focal_px = 32.0 / np.tan(np.deg2rad(30.0))
+    rays_m = 0.4 * np.sqrt(1.0 + ((across - 32.0) / focal_px) ** 2 + ((down - 24.0) / focal_px) ** 2)
+    (place / "depthExr_3.exr").write_bytes(encode_exr({"R": rays_m.astype(np.float32)}))
+    np.save(other / "rgb_3_depth.npy", np.full((48, 64), 400.0))
+    found = evaluate_depth(tmp_path / "data", tmp_path / "other", layout="c3i")
+    assert found.samples[0].name == "male/0001/rgb_3"
+    assert found.samples[0].values["face_raw_rmse"] < 1e-3
+    assert found.provenance.n_files == 4
+    assert "data_<number>.txt is missing" in found.dropped[0].reason
 
 
 CLEAN = SynthesisConfig.clean(framing="free", yaw_deg=30.0, pitch_deg=20.0, roll_deg=10.0, head_share=(0.3, 0.6))

@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from recon.commands import evaluate
+from recon.evaluation.depth_folder import LAYOUTS as DEPTH_LAYOUTS
 from recon.evaluation.pose_labels import LAYOUTS
 from recon.evaluation.protocols.scans import RULES
 from recon.evaluation.scan import UNITS_MM, ScanError, check_landmarks, cleaned, read_landmarks, read_scan
@@ -145,4 +146,5 @@ def test_empty_and_missing_folders_are_refused(tmp_path):
 
 
 def test_the_command_line_offers_what_there_is():
+    assert evaluate._DEPTH_LAYOUTS == DEPTH_LAYOUTS
     assert evaluate._RULES == RULES and evaluate._LAYOUTS == LAYOUTS and tuple(UNITS_MM) == evaluate._UNITS
