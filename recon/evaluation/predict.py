@@ -81,6 +81,8 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
         weights = model_hash(reconstructor.model)
         if options.checkpoint is not None:
             weights += f", checkpoint {options.checkpoint.name} {file_hash(options.checkpoint)[:16]}"
+        elif options.method != "fit":
+            weights += ", checkpoint of the package at this commit"
         method = f"{options.method}, quality {options.quality}, detector {options.detector}"
         yield Predictor(head, reconstructor.model, method, weights)
 
