@@ -157,7 +157,8 @@ def _one(plan: Plan, row: Row, seed: int, place: Path, settings: AblationSetting
     trained = place / "trained.json"
     command = [
         *plan.train,
-        *("--config", str(row.config), "--seed_everything", str(seed), "--trainer.default_root_dir", str(place)),
+        *("--config", str(row.config), "--seed_everything", str(seed)),
+        *(part for key in _folder_keys(row.config) for part in (f"--{key}", str(place))),
         *(part for key, value in row.overrides for part in (f"--{key}", value)),
     ]
     # A plan that was edited must not take over weights of the former one.
@@ -240,6 +241,17 @@ def _mean_std(values: Sequence[float]) -> str:
     if not finite:
         return "–"
     return f"{np.mean(finite):.3f} ± {np.std(finite):.3f}"
+
+
+def _folder_keys(config: Path) -> tuple[str, ...]:
+    """Keys of a training config that say where it writes: its logger may have a folder of its own."""
+    import yaml
+
+    content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    logger = (content.get("trainer") or {}).get("logger") if isinstance(content, dict) else None
+    own = isinstance(logger, dict) and "save_dir" in (logger.get("init_args") or {})
+    keys = ("trainer.default_root_dir",)
+    return (*keys, "trainer.logger.init_args.save_dir") if own else keys
 
 
 def _row(entry: Any, path: Path) -> Row:

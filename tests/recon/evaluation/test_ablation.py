@@ -94,6 +94,18 @@ def test_a_failed_run_is_reported_and_the_others_go_on(plan, tmp_path):
     assert len(work.measured) == 2
 
 
+def test_a_logger_with_a_folder_of_its_own_is_sent_to_the_run_too(tmp_path):
+    logger = "trainer: {logger: {class_path: x.TensorBoardLogger, init_args: {save_dir: runs/a}}}\n"
+    (tmp_path / "tiny.yaml").write_text(logger)
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml}]")
+    work = Workshop()
+    run_ablation(read_plan(tmp_path / "plan.yaml"), AblationSettings(tmp_path / "out", (0,)), work)
+    place = str(tmp_path / "out" / "a" / "seed0")
+    for key in ("--trainer.default_root_dir", "--trainer.logger.init_args.save_dir"):
+        assert work.trained[0][work.trained[0].index(key) + 1] == place
+    assert "--count 500" in " ".join(work.measured[0])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
