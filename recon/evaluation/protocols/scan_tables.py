@@ -37,7 +37,10 @@ def by_subject(samples: Sequence[Sample], metrics: Sequence[Metric]) -> Table:
         own = [s for s in samples if s.group == name]
         means = [float(np.mean([s.values[m.key] for s in own])) for m in metrics]
         rows.append((name, len(own), *means))
-    return Table("By subject", ("subject", "photos", *(m.title for m in metrics)), tuple(rows))
+    names = ("subject", "photos", *(m.key.replace("_", " ") for m in metrics))
+    return Table(
+        "By subject, mm", names, tuple(rows), "Columns by their names in report.json; 'mean ...' is the mean head."
+    )
 
 
 def table2(samples: Sequence[Sample]) -> Table:
