@@ -159,12 +159,15 @@ def photo(
 
 
 def visible_faces(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The triangles that a scanner going round the head sees: without insides of nostrils, lips and lids."""
+    """The triangles that a scanner going round the head sees: without insides of nostrils, lips and lids.
+
+    It looks a little from below, to see the chin, but not into the nostrils.
+    """
     topology = Topology.of(torch.as_tensor(faces), len(vertices))
     centred = torch.as_tensor(vertices - vertices.mean(axis=0), dtype=torch.float32)[None]
     touched = np.zeros(len(vertices), dtype=bool)
     for yaw in range(-80, 81, 20):
-        for pitch in (-35, 0, 35):
+        for pitch in (-10, 0, 30):
             rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[float(pitch), float(yaw), 0.0]])))
             camera = PerspectiveCamera.at(rotation, size=(768, 768), focal_px=torch.full((1, 2), 2000.0))
             ids = render(

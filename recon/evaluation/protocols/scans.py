@@ -220,10 +220,14 @@ def _figures(found: _Collected, rules: Sequence[str]) -> tuple[Figure, ...]:
         )
         figures.append(Figure("now_curve", "Cumulative distance over all scan vertices", png))
     if found.tiles:
+        columns = min(2, len(found.tiles))
         bar = colour_bar(found.tiles[0].shape[1], _HEAT_LIMIT_MM)
-        tiles = [np.concatenate([tile, bar]) for tile in found.tiles]
+        # One bar under each column.
+        last = len(found.tiles) - columns
+        blank = np.full_like(bar, 255)
+        tiles = [np.concatenate([t, bar if k >= last else blank]) for k, t in enumerate(found.tiles)]
         title = "Distance of the scan from the prediction (left) and from the mean head (right), first photo of each subject"
-        figures.append(Figure("heat_maps", title, sheet_png(tiles, 1)))
+        figures.append(Figure("heat_maps", title, sheet_png(tiles, columns)))
     return tuple(figures)
 
 
