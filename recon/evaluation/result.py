@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,19 +181,6 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ResultFileError(f"{path}: damaged or edited ({type(error).__name__}: {error})") from None
-
-
-def rows_by_label(
-    evaluation_samples: Sequence[Sample], label: str, keys: Sequence[str]
-) -> dict[str, dict[str, Summary]]:
-    """For each value of a label, in sorted order, the summaries of some measures."""
-    found: dict[str, dict[str, Summary]] = {}
-    for value in sorted({s.labels[label] for s in evaluation_samples if label in s.labels}):
-        taken = [s for s in evaluation_samples if s.labels.get(label) == value]
-        found[value] = {
-            key: summarise([s.values.get(key, math.nan) for s in taken], [s.group for s in taken]) for key in keys
-        }
-    return found
 
 
 def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
