@@ -57,7 +57,7 @@ def provenance(
 ) -> Provenance:
     """The record of this process."""
     return Provenance(
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([_program(), *sys.argv[1:]]),
         commit=_commit(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         hardware=_hardware(),
@@ -100,6 +100,12 @@ def model_hash(model: MorphableModel) -> str:
         digest.update(str((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return f"{model.name} {digest.hexdigest()[:16]}"
+
+
+def _program() -> str:
+    """The program's name; ``python -m recon.cli`` is ``recon``."""
+    name = Path(sys.argv[0]).name
+    return "recon" if name == "cli.py" else name
 
 
 def _commit() -> str:
