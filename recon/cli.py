@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-_COMMANDS = ("reconstruct", "demo", "models", "render", "synthesize")
+_COMMANDS = ("reconstruct", "demo", "models", "render", "synthesize", "evaluate")
 
 
 def parser() -> argparse.ArgumentParser:

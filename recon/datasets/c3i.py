@@ -51,6 +51,11 @@ class C3iReader(FaceReader):
         if not self._pictures:
             raise FileNotFoundError(f"{self.root} holds no pictures named like rgb_12.jpg or image0012.jpg")
 
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The picture files, in the order of the samples."""
+        return tuple(self._pictures)
+
     def __len__(self) -> int:
         return len(self._pictures)
 

@@ -1,0 +1,230 @@
+"""Photos and scans of people that the open model has never seen, in the layout of ``recon evaluate scans``.
+
+    python benchmarks/ict_scans.py --ict DIR -o ict_scans [--subjects 10]
+    recon evaluate scans --data ict_scans -o report
+
+Each subject is an ICT-FaceKit identity with N(0, 1) coefficients, whose components come from real scans. Its scan is the
+neutral head in a random frame; its photos are drawings of it, painted with a random albedo of the open model (ICT-FaceKit
+has none): ``cooperative`` from the front, neutral, in even light; ``indoor`` turned by up to 25 degrees with a slight
+expression; ``outdoor`` turned by up to 45 degrees in hard light with a stronger one. Drawings are not photos: figures from
+them say whether shape is found at all, not how well it would be found in the world.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+import bfm
+from bfm.data import ModelData
+from bfm.loaders import ict
+from bfm.surface import SurfaceTree
+from recon.camera import PerspectiveCamera
+from recon.display import to_display
+from recon.evaluation.scan import LANDMARKS_OF_68
+from recon.evaluation.similarity import fit_similarity
+from recon.export import Mesh as FileMesh
+from recon.export import write_file, write_ply
+from recon.export.png import encode_png
+from recon.lighting import ambient, lamps_to_sh
+from recon.render import Mesh, Topology, render
+from recon.rotation import euler_to_matrix
+
+SEED = 2024
+SIZE_PX = 512
+FOCAL_PX = 1400.0
+DRAWN = ("face", "head_neck", "mouth_socket", "gums_tongue", "teeth", "eyes", "eye_sockets")
+SCANNED = ("face", "head_neck")
+TEETH, GUMS = (0.72, 0.68, 0.6), (0.35, 0.12, 0.11)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How a photo of one kind is taken: largest yaw and pitch, strength of the expression and of the lamp."""
+
+    name: str
+    n_photos: int
+    yaw_deg: float
+    pitch_deg: float
+    expression: float
+    lamp: float
+
+
+SETTINGS = (
+    Setting("cooperative", 2, 4.0, 3.0, 0.0, 0.9),
+    Setting("indoor", 2, 25.0, 10.0, 0.3, 1.3),
+    Setting("outdoor", 2, 45.0, 15.0, 0.5, 2.2),
+)
+ACTED = (
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "jawOpen",
+    "eyeBlinkLeft",
+    "eyeBlinkRight",
+    "mouthPucker",
+    "cheekSquintLeft",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Painter:
+    """Carries albedo of the open model to ICT's vertices by nearest points of the aligned mean heads."""
+
+    model: bfm.MorphableModel
+    triangles: np.ndarray
+    barycentrics: np.ndarray
+    fixed: np.ndarray
+
+    @classmethod
+    def of(cls, model: bfm.MorphableModel, subjects: ModelData) -> Painter:
+        ours = model.data()
+        marks = subjects.landmarks["68"].at(subjects.mean_shape, subjects.faces)
+        to_ours = fit_similarity(
+            marks.astype(np.float64), ours.landmarks["68"].at(ours.mean_shape, ours.faces).astype(np.float64)
+        )
+        placed = to_ours.apply(subjects.mean_shape.astype(np.float64))
+        eyes = subjects.regions["eyes"]
+        triangles = np.zeros(len(placed), dtype=np.int64)
+        barycentrics = np.zeros((len(placed), 3))
+        for side in (-1.0, 1.0):
+            # Eyeballs are laid on eyeballs, so that iris meets iris.
+            part = eyes & (placed[:, 0] * side > 0.0)
+            goal = ours.regions["left_eye" if side > 0.0 else "right_eye"]
+            shift = ours.mean_shape[goal].mean(axis=0) - placed[part].mean(axis=0)
+            _nearest(ours, goal, placed + shift, part, triangles, barycentrics)
+        # The dark seam between the open model's lips would land on ICT's, which close elsewhere.
+        seam = ours.regions["lips"] & (
+            ours.mean_albedo[:, 0] < 0.85 * np.median(ours.mean_albedo[ours.regions["lips"], 0])
+        )
+        _nearest(ours, ours.regions["skin"] & ~seam, placed, ~eyes, triangles, barycentrics)
+        fixed = np.full((len(placed), 3), np.nan)
+        fixed[subjects.regions["teeth"]] = TEETH
+        fixed[subjects.regions["gums_tongue"] | subjects.regions["mouth_socket"]] = GUMS
+        return cls(model, triangles, barycentrics, fixed)
+
+    def albedo(self, coefficients: np.ndarray) -> np.ndarray:
+        weights = torch.as_tensor(coefficients, dtype=torch.float32)[None]
+        albedo = self.model.albedo(weights)[0].double().numpy()
+        corners = albedo[self.model.faces.numpy()[self.triangles]]
+        painted = np.einsum("nk,nkc->nc", self.barycentrics, corners)
+        return np.where(np.isnan(self.fixed), painted, self.fixed)
+
+
+def _nearest(
+    ours: ModelData,
+    region: np.ndarray,
+    points: np.ndarray,
+    part: np.ndarray,
+    triangles: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    """Fill in nearest triangles and barycentrics of the points of one part."""
+    rows = np.nonzero(region[ours.faces].all(axis=1))[0]
+    found = SurfaceTree(ours.mean_shape, ours.faces[rows]).query(points[part])
+    triangles[part], weights[part] = rows[found.triangles], found.barycentrics
+
+
+def background(rng: np.random.Generator) -> torch.Tensor:
+    """Soft colours."""
+    coarse = torch.as_tensor(rng.uniform(0.05, 0.6, (1, 3, 5, 5)), dtype=torch.float32)
+    return torch.nn.functional.interpolate(coarse, (SIZE_PX, SIZE_PX), mode="bicubic", align_corners=True).clamp(0, 1)
+
+
+def photo(
+    vertices: np.ndarray, albedo: np.ndarray, topology: Topology, setting: Setting, rng: np.random.Generator
+) -> np.ndarray:
+    """One picture, uint8."""
+    pitch, yaw, roll = rng.uniform(-1, 1, 3) * [setting.pitch_deg, setting.yaw_deg, 5.0]
+    rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[pitch, yaw, roll]])).float())
+    centre = vertices.mean(axis=0)
+    translation = torch.tensor([[*rng.uniform(-20, 20, 2), -rng.uniform(800, 1100)]]).float()
+    camera = PerspectiveCamera.at(rotation, translation, size=(SIZE_PX, SIZE_PX), focal_px=torch.full((1, 2), FOCAL_PX))
+    direction = torch.tensor([[[rng.uniform(-0.8, 0.8), rng.uniform(0.2, 0.8), 0.9]]]).float()
+    light = ambient(torch.full((1, 3), 0.5)) + lamps_to_sh(direction, torch.full((1, 1, 3), setting.lamp))
+    mesh = Mesh.of(
+        torch.as_tensor(vertices - centre, dtype=torch.float32)[None],
+        topology,
+        torch.as_tensor(albedo, dtype=torch.float32)[None],
+    )
+    with torch.no_grad():
+        drawn = render(mesh, camera, light, (SIZE_PX, SIZE_PX), background(rng))
+    shown = to_display(drawn.image, "linear")[0].permute(1, 2, 0).numpy()
+    noisy = 255.0 * shown + rng.normal(0.0, 1.5, shown.shape)
+    return noisy.round().clip(0, 255).astype(np.uint8)
+
+
+def visible_faces(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The triangles that a scanner going round the head sees: without insides of nostrils, lips and lids.
+
+    It looks a little from below, to see the chin, but not into the nostrils.
+    """
+    topology = Topology.of(torch.as_tensor(faces), len(vertices))
+    centred = torch.as_tensor(vertices - vertices.mean(axis=0), dtype=torch.float32)[None]
+    touched = np.zeros(len(vertices), dtype=bool)
+    for yaw in range(-80, 81, 20):
+        for pitch in (-10, 0, 30):
+            rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[float(pitch), float(yaw), 0.0]])))
+            camera = PerspectiveCamera.at(rotation, size=(768, 768), focal_px=torch.full((1, 2), 2000.0))
+            ids = render(
+                Mesh.of(centred, topology, torch.ones(1, len(vertices), 3)),
+                camera,
+                ambient(torch.ones(1, 3)),
+                (768, 768),
+            ).triangle_ids
+            touched[faces[np.unique(ids[ids >= 0].numpy())]] = True
+    return faces[touched[faces].all(axis=1)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ict", type=Path, required=True, help="ICT-FaceKit's repository or its FaceXModel folder")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--subjects", type=int, default=10)
+    options = parser.parse_args()
+    subjects = ict.load(options.ict)
+    model = bfm.load("open")
+    if model.albedo_space != "linear":
+        parser.error("the open model's albedo is expected to be linear")
+    painter = Painter.of(model, subjects)
+    keep = np.any([subjects.regions[name] for name in DRAWN], axis=0)
+    topology = Topology.of(torch.as_tensor(subjects.faces[keep[subjects.faces].all(axis=1)]), len(subjects.mean_shape))
+    seen = np.any([subjects.regions[name] for name in SCANNED], axis=0)
+    with torch.no_grad():
+        scan_faces = visible_faces(subjects.mean_shape, subjects.faces[seen[subjects.faces].all(axis=1)])
+    rng = np.random.default_rng(SEED)
+    for number in range(options.subjects):
+        identity = rng.normal(size=subjects.identity_basis.shape[2])
+        neutral = (subjects.mean_shape + subjects.identity_basis @ identity).astype(np.float64)
+        albedo = painter.albedo(rng.normal(size=model.n_albedo) * 0.8)
+        place = options.out / f"subject{number:02d}"
+        frame = Rotation.random(random_state=int(rng.integers(1 << 30))).as_matrix()
+        moved = neutral @ frame.T + rng.uniform(-200, 200, 3)
+        marks = subjects.landmarks["68"].at(moved, subjects.faces)[list(LANDMARKS_OF_68)]
+        place.mkdir(parents=True, exist_ok=True)
+        used = np.unique(scan_faces)
+        renumbered = np.zeros(len(moved), dtype=np.int64)
+        renumbered[used] = np.arange(len(used))
+        write_ply(place / "scan.ply", FileMesh(moved[used].astype(np.float32), renumbered[scan_faces]), overwrite=True)
+        text = "".join(f"{x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in marks)
+        write_file(place / "landmarks.txt", text.encode(), overwrite=True)
+        for setting in SETTINGS:
+            folder = place / setting.name
+            folder.mkdir(exist_ok=True)
+            for take in range(setting.n_photos):
+                weights = np.zeros(len(subjects.expression_names))
+                for name in ACTED:
+                    if name in subjects.expression_names:
+                        weights[subjects.expression_names.index(name)] = setting.expression * rng.uniform(0, 1)
+                acting = neutral + subjects.expression_basis @ weights
+                picture = photo(acting, albedo, topology, setting, rng)
+                write_file(folder / f"{take}.png", encode_png(picture), overwrite=True)
+        print(f"{place}: scan, landmarks, {sum(s.n_photos for s in SETTINGS)} photos")
+
+
+if __name__ == "__main__":
+    main()

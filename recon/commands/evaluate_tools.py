@@ -1,0 +1,134 @@
+"""What ``recon evaluate`` offers besides protocols: comparing, ablations and the subjective study."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_parsers(protocols: argparse._SubParsersAction) -> None:
+    """Add ``compare``, ``ablation``, ``study`` and ``opinions``."""
+    compare = protocols.add_parser(
+        "compare",
+        help="two reports side by side",
+        description="Differences of two evaluations on the samples they share, with 95 %% bootstrap intervals.",
+    )
+    compare.add_argument("a", type=Path, metavar="A.json")
+    compare.add_argument("b", type=Path, metavar="B.json")
+    compare.add_argument("-o", "--out", type=Path, metavar="FILE.md", help="write the table as Markdown too")
+    compare.set_defaults(run=_compare)
+    ablation = protocols.add_parser(
+        "ablation",
+        help="train and measure configs x seeds; Tables 4, 5 and 6",
+        description="Train and measure the rows of a plan with several seeds. Finished runs are kept, so it can be "
+        "interrupted and repeated. The plan's format: recon/evaluation/ablation.py.",
+    )
+    ablation.add_argument("--plan", type=Path, required=True, metavar="FILE.yaml")
+    ablation.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
+    ablation.add_argument("--protocol", choices=("scans", "synthetic"), default="synthetic")
+    ablation.add_argument("--data", type=Path, metavar="DIR", help="photos and scans for --protocol scans")
+    ablation.add_argument("--count", type=int, default=500, help="samples for --protocol synthetic [500]")
+    ablation.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    ablation.set_defaults(run=_ablation)
+    study = protocols.add_parser(
+        "study",
+        help="a questionnaire for people, one HTML file",
+        description="Make a questionnaire from the results of several methods (Table 3). Writes FILE.html for the "
+        "participants and FILE.key.json, which they must not see.",
+    )
+    study.add_argument("--results", type=Path, nargs="+", required=True, metavar="DIR", help="a folder a method")
+    study.add_argument("-o", "--out", type=Path, default=Path("study.html"), metavar="FILE.html")
+    study.add_argument("--seed", type=int, default=0)
+    study.add_argument("--overwrite", action="store_true")
+    study.set_defaults(run=_study)
+    opinions = protocols.add_parser(
+        "opinions", help="answers to mean opinion scores", description="Mean opinion scores from saved answers."
+    )
+    opinions.add_argument("answers", type=Path, nargs="+", metavar="ANSWERS.json")
+    opinions.add_argument("--key", type=Path, required=True, metavar="FILE.key.json")
+    opinions.set_defaults(run=_opinions)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from recon.evaluation.compare import ComparisonError, compare
+    from recon.evaluation.report import table_markdown, table_text
+    from recon.evaluation.result import ResultFileError, read_evaluation
+    from recon.export.files import write_file
+
+    try:
+        table = compare(read_evaluation(arguments.a), read_evaluation(arguments.b))
+    except (ResultFileError, ComparisonError) as error:
+        return complain(str(error), 2)
+    say(table_text(table))
+    if arguments.out is not None:
+        try:
+            write_file(arguments.out, (table_markdown(table) + "\n").encode(), overwrite=True)
+        except OSError as error:
+            return complain(str(error), 1)
+    return 0
+
+
+def _ablation(arguments: argparse.Namespace) -> int:
+    from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
+    from recon.evaluation.report import table_markdown, table_text
+    from recon.export.files import write_file
+
+    try:
+        plan = read_plan(arguments.plan)
+        settings = AblationSettings(
+            arguments.out, tuple(arguments.seeds), arguments.protocol, arguments.data, arguments.count
+        )
+    except PlanError as error:
+        return complain(str(error), 2)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        outcome = run_ablation(plan, settings)
+        parts = [table_markdown(table) for table in outcome.tables]
+        parts += [f"- failed: {entry.name}: {entry.reason}" for entry in outcome.failures]
+        write_file(arguments.out / "ablation.md", ("\n\n".join(parts) + "\n").encode(), overwrite=True)
+    except OSError as error:
+        return complain(str(error), 1)
+    for table in outcome.tables:
+        say(table_text(table))
+    for entry in outcome.failures:
+        complain(f"failed: {entry.name}: {entry.reason}", 1)
+    return 1 if outcome.failures else 0
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from recon.evaluation.study import StudyError, make_study
+    from recon.export.files import write_files
+
+    key = arguments.out.with_suffix(".key.json")
+    try:
+        study = make_study(arguments.results, arguments.seed)
+        write_files({arguments.out: study.page, key: study.key}, overwrite=arguments.overwrite)
+    except StudyError as error:
+        return complain(str(error), 2)
+    except OSError as error:
+        return complain(str(error), 1)
+    say(f"wrote {arguments.out} ({study.n_pictures} pictures) and {key}; keep the key from the participants")
+    return 0
+
+
+def _opinions(arguments: argparse.Namespace) -> int:
+    from recon.evaluation.report import table_text
+    from recon.evaluation.study import StudyError, opinion_scores
+
+    try:
+        say(table_text(opinion_scores(arguments.key, arguments.answers)))
+    except StudyError as error:
+        return complain(str(error), 2)
+    return 0
+
+
+def say(text: str) -> None:
+    """One message on the standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(text: str, code: int) -> int:
+    """A message on the standard error; gives the exit code back."""
+    sys.stderr.write(f"recon: {text}\n")
+    return code

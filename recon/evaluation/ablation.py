@@ -1,0 +1,289 @@
+"""Ablations: train and measure a list of configs with several seeds, and put the papers' tables beside the outcome.
+
+A plan is a YAML file::
+
+    train: [python, train.py, fit]          # optional; the default
+    rows:
+      - name: "Swin-T, ImageNet-1K, no FAM"  # a row of Table 4, 5 or 6 by its name here, or any other name
+        table: 4
+        config: configs/swin_tiny_fam.yaml
+        overrides: {model.init_args.regressor.fam: false}
+
+Each row and seed has a folder of its own with the training's files, its log and the report of the evaluation. What is
+finished is not done again, so the command may be interrupted and repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.evaluation import published
+from recon.evaluation.result import Cell, Evaluation, Left, ResultFileError, Table, read_evaluation
+
+WEIGHTS = "best.safetensors"
+PROTOCOLS = ("scans", "synthetic")
+
+Runner = Callable[[Sequence[str], Path], int]
+"""Runs a command with its output in a log file; gives the exit code."""
+
+_TABLES: dict[int, tuple[str, tuple[tuple[Any, ...], ...], bool]] = {
+    4: ("Table 4: Swin variants", published.SWIN_ABLATION, True),
+    5: ("Table 5: backbones", published.BACKBONES, True),
+    6: ("Table 6: loss weights", tuple((n, None, None, *v) for n, *v in published.LOSS_WEIGHTS), False),
+}
+_SETTINGS = ("cooperative", "indoor", "outdoor")
+
+
+class PlanError(ValueError):
+    """A plan that cannot be carried out; the message names what is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of an ablation.
+
+    Attributes:
+        name: of the line.
+        table: 4, 5 or 6, or 0 for none of the paper's.
+        config: the training config.
+        overrides: keys that differ, as the training's command line writes them.
+    """
+
+    name: str
+    table: int
+    config: Path
+    overrides: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    train: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class AblationSettings:
+    """Where and how.
+
+    Attributes:
+        out: a folder for all runs.
+        seeds: each row is trained with each of them.
+        protocol: ``"scans"`` or ``"synthetic"``.
+        data: of the protocol ``"scans"``.
+        count: samples of the protocol ``"synthetic"``.
+    """
+
+    out: Path
+    seeds: tuple[int, ...]
+    protocol: str = "synthetic"
+    data: Path | None = None
+    count: int = 500
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise PlanError(f"unknown protocol {self.protocol!r}; known: {', '.join(PROTOCOLS)}")
+        if self.protocol == "scans" and (self.data is None or not self.data.is_dir()):
+            raise PlanError(f"the protocol 'scans' needs a data folder, got {self.data}")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise PlanError(f"give one or more different seeds, got {list(self.seeds)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What an ablation found: tables, and the runs that failed."""
+
+    tables: tuple[Table, ...]
+    failures: tuple[Left, ...]
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from YAML; configs are relative to the plan's folder.
+
+    Raises:
+        PlanError: unreadable, unknown keys, double names, or configs that do not exist.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PlanError(f"{path}: cannot be read as YAML ({error})") from None
+    if not isinstance(content, dict) or not isinstance(content.get("rows"), list) or set(content) - {"train", "rows"}:
+        raise PlanError(f"{path}: expected the keys 'rows' (a list) and perhaps 'train'")
+    rows = [_row(entry, path) for entry in content["rows"]]
+    names = [_folder_name(row.name) for row in rows]
+    if len(set(names)) != len(names) or not rows:
+        raise PlanError(f"{path}: rows need different names, got {', '.join(row.name for row in rows) or 'none'}")
+    train = content.get("train", [sys.executable, "train.py", "fit"])
+    return Plan(tuple(str(part) for part in train), tuple(rows))
+
+
+def run_ablation(plan: Plan, settings: AblationSettings, run: Runner | None = None) -> Outcome:
+    """Train and measure what is not finished yet, and make the tables of all that is."""
+    runner = run or _run
+    failures: list[Left] = []
+    found: dict[str, list[tuple[Evaluation, Path]]] = {row.name: [] for row in plan.rows}
+    for row in plan.rows:
+        for seed in settings.seeds:
+            place = settings.out / _folder_name(row.name) / f"seed{seed}"
+            problem = _one(plan, row, seed, place, settings, runner)
+            if problem is None:
+                try:
+                    found[row.name].append((read_evaluation(_report(place)), place))
+                except ResultFileError as error:
+                    problem = str(error)
+            if problem is not None:
+                failures.append(Left(f"{row.name}, seed {seed}", problem))
+    return Outcome(_tables(plan, found, settings.protocol), tuple(failures))
+
+
+def _one(plan: Plan, row: Row, seed: int, place: Path, settings: AblationSettings, run: Runner) -> str | None:
+    """Carry out one run as far as it is not done. Returns what went wrong."""
+    if _report(place).is_file():
+        return None
+    place.mkdir(parents=True, exist_ok=True)
+    trained = place / "trained.json"
+    command = [
+        *plan.train,
+        *("--config", str(row.config), "--seed_everything", str(seed)),
+        *(part for key in _folder_keys(row.config) for part in (f"--{key}", str(place))),
+        *(part for key, value in row.overrides for part in (f"--{key}", value)),
+    ]
+    # A plan that was edited must not take over weights of the former one.
+    wanted = json.dumps({"command": command, "config": row.config.read_text(encoding="utf-8")})
+    if not trained.is_file() or trained.read_text(encoding="utf-8") != wanted:
+        code = run(command, place / "train.log")
+        if code != 0:
+            return f"training ended with exit code {code}; see {place / 'train.log'}"
+        if not list(place.rglob(WEIGHTS)):
+            return f"training wrote no {WEIGHTS} below {place}"
+        part = trained.with_suffix(".part")
+        part.write_text(wanted, encoding="utf-8")
+        part.replace(trained)
+    weights = max(place.rglob(WEIGHTS), key=lambda path: path.stat().st_mtime)
+    source = ["--data", str(settings.data)] if settings.protocol == "scans" else ["--count", str(settings.count)]
+    evaluate = [
+        *(sys.executable, "-m", "recon.cli", "evaluate", settings.protocol, *source),
+        *("--method", "regress", "--checkpoint", str(weights), "-o", str(place / "evaluation"), "--overwrite"),
+    ]
+    code = run(evaluate, place / "evaluate.log")
+    return None if code == 0 else f"evaluation ended with exit code {code}; see {place / 'evaluate.log'}"
+
+
+def _tables(plan: Plan, found: dict[str, list[tuple[Evaluation, Path]]], protocol: str) -> tuple[Table, ...]:
+    tables = []
+    for number in sorted({row.table for row in plan.rows}):
+        rows = [row for row in plan.rows if row.table == number]
+        title, printed, has_size = _TABLES.get(number, ("Other configs", (), True))
+        paper = {entry[0]: entry[1:] for entry in printed}
+        names = [*paper, *(row.name for row in rows if row.name not in paper)]
+        lines: list[tuple[Cell, ...]] = []
+        for name in names:
+            known = paper.get(name, (None,) * 5)
+            ours = _own(found.get(name, []), protocol)
+            lines.append((name, *(known if has_size else known[2:]), *ours))
+        size = ("paper: M", "paper: GFLOPs") if has_size else ()
+        columns = ("row", *size, *(f"paper: {s}, mm" for s in _SETTINGS), "ours: M", *_own_columns(protocol), "seeds")
+        tables.append(
+            Table(
+                title + " of the reconstruction paper beside ours" if number in _TABLES else title,
+                columns,
+                tuple(lines),
+                "Ours: mean ± standard deviation over seeds. The paper's columns are on MICC Florence.",
+                digits=3,
+            )
+        )
+    return tuple(tables)
+
+
+def _own_columns(protocol: str) -> tuple[str, ...]:
+    if protocol == "scans":
+        return tuple(f"ours: {setting}, mm" for setting in _SETTINGS)
+    return ("ours: NME, %", "ours: identity, mm", "ours: pose, degrees")
+
+
+def _own(runs: Sequence[tuple[Evaluation, Path]], protocol: str) -> tuple[Cell, ...]:
+    if not runs:
+        return (None, None, None, None, 0)
+    columns = []
+    if protocol == "scans":
+        for setting in _SETTINGS:
+            values = [e.summary("micc", lambda s, w=setting: s.labels.get("setting") == w).mean for e, _ in runs]  # type: ignore[misc]
+            columns.append(_mean_std(values))
+    else:
+        columns = [_mean_std([e.summary(key).mean for e, _ in runs]) for key in ("nme2d", "identity", "pose_mae")]
+    sizes = [_n_parameters(place) for _, place in runs]
+    return (round(float(np.mean(sizes)) / 1e6, 2), *columns, len(runs))
+
+
+def _n_parameters(place: Path) -> int:
+    """Numbers in the weights file: the sum of the sizes in its header (safetensors: 8 bytes length, then JSON)."""
+    weights = max(place.rglob(WEIGHTS), key=lambda path: path.stat().st_mtime)
+    with open(weights, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _mean_std(values: Sequence[float]) -> str:
+    finite = [v for v in values if math.isfinite(v)]
+    if not finite:
+        return "–"
+    return f"{np.mean(finite):.3f} ± {np.std(finite):.3f}"
+
+
+def _folder_keys(config: Path) -> tuple[str, ...]:
+    """Keys of a training config that say where it writes: its logger may have a folder of its own."""
+    import yaml
+
+    content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    logger = (content.get("trainer") or {}).get("logger") if isinstance(content, dict) else None
+    own = isinstance(logger, dict) and "save_dir" in (logger.get("init_args") or {})
+    keys = ("trainer.default_root_dir",)
+    return (*keys, "trainer.logger.init_args.save_dir") if own else keys
+
+
+def _row(entry: Any, path: Path) -> Row:
+    if not isinstance(entry, dict) or not {"name", "config"} <= set(entry) <= {"name", "config", "table", "overrides"}:
+        raise PlanError(f"{path}: a row needs 'name' and 'config', and may have 'table' and 'overrides'; got {entry!r}")
+    config = path.parent / str(entry["config"])
+    if not config.is_file():
+        raise PlanError(f"{path}: row {entry['name']!r}: no such config: {config}")
+    table = entry.get("table", 0)
+    if table not in (0, *_TABLES):
+        raise PlanError(f"{path}: row {entry['name']!r}: table must be 4, 5 or 6, got {table!r}")
+    overrides = entry.get("overrides", {})
+    if not isinstance(overrides, dict):
+        raise PlanError(f"{path}: row {entry['name']!r}: overrides must be keys with values, got {overrides!r}")
+    return Row(str(entry["name"]), table, config, tuple((str(k), _text(v)) for k, v in overrides.items()))
+
+
+def _text(value: Any) -> str:
+    """A value as the training's command line reads it (YAML)."""
+    return json.dumps(value) if isinstance(value, bool | list | dict) or value is None else str(value)
+
+
+def _folder_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+
+
+def _report(place: Path) -> Path:
+    return place / "evaluation" / "report.json"
+
+
+def _run(command: Sequence[str], log: Path) -> int:
+    with open(log, "ab") as file:
+        file.write(f"+ {shlex.join(command)}\n".encode())
+        file.flush()
+        return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode

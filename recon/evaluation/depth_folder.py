@@ -1,0 +1,192 @@
+"""Photos with depth maps, in two layouts.
+
+``pairs``: ``NAME.jpg|png`` with ``NAME_depth.npy`` (float, mm, nan or 0 where unknown) or ``NAME_depth.png`` (16 bit, mm, 0 where
+unknown), and optionally ``NAME_mask.png`` (white where the face is).
+
+``c3i``: the depth set of C3I-SynFace as :class:`recon.datasets.C3iReader` reads it, rays turned into planar depth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL import Image, UnidentifiedImageError
+
+from recon.datasets import C3iReader, DamagedSample
+from recon.evaluation.result import Left
+from recon.faces.image import ImageError, Photo, read_image
+
+LAYOUTS = ("pairs", "c3i")
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+_NUMBER = re.compile(r"\D")
+
+
+class DepthDataError(ValueError):
+    """Depth data that cannot be measured with; the message names the file."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DepthSample:
+    """A photo and its truth.
+
+    Attributes:
+        photo: with its focal length if that is known.
+        depth_mm: ``(H, W)`` planar depth, nan where unknown.
+        mask: ``(H, W)`` where the face is, or None.
+    """
+
+    photo: Photo
+    depth_mm: Float[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "_h _w"] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DepthItem:
+    """One picture that is not read yet.
+
+    Attributes:
+        name: path below the folder, without suffix.
+        files: what it is made of.
+        load: reads it; raises :class:`DepthDataError`.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    load: Callable[[], DepthSample]
+
+
+def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], list[Left]]:
+    """All photos with a depth map, and the photos without.
+
+    Raises:
+        ValueError: an unknown layout.
+        DepthDataError: no such folder, or nothing in it.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown depth layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    if not folder.is_dir():
+        raise DepthDataError(f"no such folder: {folder}")
+    return _c3i(folder) if layout == "c3i" else _pairs(folder)
+
+
+def _pairs(folder: Path) -> tuple[list[DepthItem], list[Left]]:
+    photos = [
+        p
+        for p in sorted(folder.iterdir())
+        if p.suffix.lower() in PHOTO_SUFFIXES and not p.stem.endswith(("_depth", "_mask"))
+    ]
+    items, left = [], []
+    for photo in photos:
+        depth = depth_file(folder, photo.stem)
+        if depth is None:
+            left.append(Left(photo.name, f"no {photo.stem}_depth.npy or {photo.stem}_depth.png"))
+            continue
+        mask = folder / f"{photo.stem}_mask.png"
+        files = (photo, depth, mask) if mask.is_file() else (photo, depth)
+        items.append(DepthItem(photo.stem, files, lambda files=files: _load_pair(*files)))  # type: ignore[misc]
+    if not items:
+        raise DepthDataError(
+            f"{folder}: found {len(photos)} pictures, none with a depth map; expected NAME.jpg with NAME_depth.npy (mm) or "
+            "NAME_depth.png (16 bit, mm)"
+        )
+    return items, left
+
+
+def _load_pair(photo: Path, depth: Path, mask: Path | None = None) -> DepthSample:
+    try:
+        picture = read_image(photo)
+    except (ImageError, OSError) as error:
+        raise DepthDataError(str(error)) from None
+    return _checked(DepthSample(picture, read_depth(depth), None if mask is None else read_mask(mask)), photo.name)
+
+
+def _c3i(folder: Path) -> tuple[list[DepthItem], list[Left]]:
+    try:
+        reader = C3iReader(folder)
+    except FileNotFoundError as error:
+        raise DepthDataError(str(error)) from None
+
+    def load(index: int) -> DepthSample:
+        try:
+            record = reader[index]
+        except DamagedSample as fault:
+            raise DepthDataError(str(fault)) from None
+        if record.depth_mm is None or not (record.depth_mm > 0.0).any():
+            raise DepthDataError(f"{record.name}: no depth (depthExr_<number>.exr)")
+        assert record.intrinsics is not None
+        photo = Photo(record.image, focal_px=float(record.intrinsics[0, 0]), source=record.name)
+        depth = np.where(record.depth_mm > 0.0, record.depth_mm, np.nan).astype(np.float64)
+        return _checked(DepthSample(photo, depth, None), record.name)
+
+    items = []
+    for index, path in enumerate(reader.pictures):
+        number = _NUMBER.sub("", path.stem)
+        beside = [
+            p
+            for suffix in ("txt", "exr")
+            for p in path.parent.glob(f"*{number}.{suffix}")
+            if _NUMBER.sub("", p.stem) == number
+        ]
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        items.append(DepthItem(name, (path, *sorted(beside)), lambda index=index: load(index)))  # type: ignore[misc]
+    return items, []
+
+
+def _checked(sample: DepthSample, name: str) -> DepthSample:
+    size = sample.photo.pixels.shape[:2]
+    for what, array in (("depth map", sample.depth_mm), ("mask", sample.mask)):
+        if array is not None and array.shape != size:
+            raise DepthDataError(f"{name}: the {what} is {array.shape}, the photo {size}")
+    return sample
+
+
+def depth_file(folder: Path, stem: str) -> Path | None:
+    """The depth map of a picture, if there is one."""
+    candidates = (folder / f"{stem}_depth.npy", folder / f"{stem}_depth.png")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
+    """A depth map in mm, nan where unknown.
+
+    Raises:
+        DepthDataError: unreadable, not two-dimensional, 8 bit, or everything unknown.
+    """
+    try:
+        if path.suffix == ".npy":
+            raw = np.load(path, allow_pickle=False)
+        else:
+            with Image.open(path) as picture:
+                if picture.mode not in ("I;16", "I", "I;16B"):
+                    raise DepthDataError(f"{path}: expected a 16-bit grey PNG in mm, found mode {picture.mode}")
+                raw = np.asarray(picture)
+    except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
+        if isinstance(error, DepthDataError):
+            raise
+        raise DepthDataError(f"{path}: cannot be read as a depth map ({error})") from None
+    if raw.ndim != 2 or raw.dtype.kind not in "fiu":
+        raise DepthDataError(f"{path}: expected (H, W) numbers, found {raw.dtype} {raw.shape}")
+    depth = np.asarray(raw, dtype=np.float64)
+    depth = np.where(np.isfinite(depth) & (depth > 0.0), depth, np.nan)
+    if not np.isfinite(depth).any():
+        raise DepthDataError(f"{path}: holds no positive depth")
+    return depth
+
+
+def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
+    """A mask: white counts.
+
+    Raises:
+        DepthDataError: unreadable.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L")) >= 128
+    except (OSError, ValueError, UnidentifiedImageError) as error:
+        raise DepthDataError(f"{path}: cannot be read as a mask ({error})") from None

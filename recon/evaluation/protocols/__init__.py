@@ -1,0 +1,1 @@
+"""The protocols, one file each: data in, :class:`recon.evaluation.result.Evaluation` out."""

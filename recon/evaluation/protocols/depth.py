@@ -1,0 +1,225 @@
+"""Protocol ``depth``: predicted against true depth maps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from recon.evaluation import published
+from recon.evaluation.depth_errors import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
+from recon.evaluation.depth_folder import (
+    DepthDataError,
+    DepthSample,
+    depth_file,
+    find_depth,
+    read_depth,
+)
+from recon.evaluation.figures import labelled, sheet_png
+from recon.evaluation.heatmap import colour_of
+from recon.evaluation.predict import Predictor, predict
+from recon.evaluation.provenance import provenance
+from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+
+_MEASURES = (
+    "abs_rel",
+    "sq_rel",
+    "mae",
+    "rmse",
+    "rmse_log",
+    "rmse_log_printed",
+    "si_rmse",
+    "nrmse",
+    "r2",
+    *DELTA_POWERS,
+)
+_UNITS = {"sq_rel": "mm", "mae": "mm", "rmse": "mm"}
+_KEYS = {"none": "raw", "scale": "scaled", "scale and shift": "affine"}
+_PARTS = ("face", "whole")
+_N_TILES = 12
+_TILE_PX = 180
+_HEAT_LIMIT_MM = 15.0
+
+
+def _metrics() -> tuple[Metric, ...]:
+    found = []
+    for part in _PARTS:
+        for alignment in ALIGNMENTS:
+            for name in ("mae", "abs_rel", "rmse", "rmse_log", "delta_1/4"):
+                title = f"{name}, {part}, alignment: {alignment}"
+                digits = 2 if name in _UNITS else 4
+                key = f"{part}_{_KEYS[alignment]}_{name}"
+                found.append(Metric(key, title, _UNITS.get(name, ""), not name.startswith("delta"), digits))
+    return tuple(found)
+
+
+def evaluate_depth(
+    folder: Path,
+    source: Predictor | Path,
+    focal_px: float | None = None,
+    layout: str = "pairs",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Measure depth maps.
+
+    Args:
+        folder: see :mod:`recon.evaluation.depth_folder`.
+        source: makes the heads whose depth is measured, or a folder with ``NAME_depth.npy|png`` of another method.
+        focal_px: focal length of the photos in pixels; otherwise what their EXIF data say, or the default.
+        layout: one of :data:`recon.evaluation.depth_folder.LAYOUTS`.
+        progress: is told the name of each picture.
+
+    Raises:
+        ValueError: an unknown layout.
+        DepthDataError: nothing to measure.
+    """
+    started = time.perf_counter()
+    items, dropped = find_depth(folder, layout)
+    samples: list[Sample] = []
+    failures: list[Left] = []
+    tiles: list[np.ndarray] = []
+    for item in items:
+        progress(item.name)
+        try:
+            truth = item.load()
+        except DepthDataError as error:
+            dropped.append(Left(item.name, str(error)))
+            continue
+        face = _face_mask(truth)
+        found = _predicted(item.name, truth, source, focal_px)
+        if isinstance(found, str):
+            failures.append(Left(item.name, found))
+            continue
+        values = _measure(found, truth.depth_mm, face)
+        if not values:
+            failures.append(Left(item.name, "the prediction and the truth share no pixel"))
+            continue
+        samples.append(Sample(item.name, item.name, values))
+        if len(tiles) < _N_TILES:
+            tiles.append(_tile(item.name.rsplit("/")[-1], found, truth.depth_mm, face))
+    method, weights = (
+        (source.method, source.weights)
+        if isinstance(source, Predictor)
+        else (f"depth maps in {source.name}", "unknown")
+    )
+    used = [path for item in items for path in item.files]
+    title = "Difference from the truth after removing the median offset: 0 blue, 15 mm red, unknown grey"
+    return Evaluation(
+        protocol="depth",
+        title="Depth",
+        provenance=provenance(method, weights, folder.name, used, folder, time.perf_counter() - started),
+        metrics=_metrics(),
+        samples=tuple(samples),
+        failures=tuple(failures),
+        dropped=tuple(dropped),
+        tables=(_all_measures(samples), _published(samples)),
+        figures=(Figure("differences", title, sheet_png(tiles, 4)),) if tiles else (),
+        notes=(
+            "Means are over the pixels that count only: no pixel outside the mask counts as right.",
+            "face: NAME_mask.png where there is one, otherwise true depth below 50 cm (the papers' facial crop), otherwise not "
+            "measured. whole: every pixel with a true depth that the prediction covers; 'covered' says how many those are.",
+            "rmse_log has the root; rmse_log_printed is the form the papers print, without it. Lengths are in mm.",
+        ),
+    )
+
+
+def _face_mask(truth: DepthSample) -> Bool[np.ndarray, "h w"]:
+    if truth.mask is not None:
+        return truth.mask & np.isfinite(truth.depth_mm)
+    return np.nan_to_num(truth.depth_mm, nan=math.inf) <= FACIAL_CROP_MM
+
+
+def _predicted(
+    name: str, truth: DepthSample, source: Predictor | Path, focal_px: float | None
+) -> Float[np.ndarray, "h w"] | str:
+    if isinstance(source, Path):
+        path = depth_file(source, name)
+        if path is None:
+            return f"no {name}_depth.npy or .png in {source.name}"
+        try:
+            found = read_depth(path)
+        except DepthDataError as error:
+            return str(error)
+    else:
+        photo = truth.photo if focal_px is None else dataclasses.replace(truth.photo, focal_px=focal_px)
+        head = predict(source, photo)
+        if isinstance(head, str):
+            return head
+        found = head.depth_map().astype(np.float64)
+    if found.shape != truth.depth_mm.shape:
+        return f"the predicted depth is {found.shape}, the true one {truth.depth_mm.shape}"
+    return found
+
+
+def _measure(
+    found: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"], face: Bool[np.ndarray, "h w"]
+) -> dict[str, float]:
+    both = np.isfinite(found) & np.isfinite(true)
+    values: dict[str, float] = {}
+    for part, mask in (("face", face), ("whole", np.isfinite(true))):
+        if not (both & mask).any():
+            continue
+        values[f"{part}_covered"] = float((both & mask).sum() / mask.sum())
+        for alignment in ALIGNMENTS:
+            errors = depth_errors(found, true, both & mask, alignment).values
+            values |= {f"{part}_{_KEYS[alignment]}_{name}": value for name, value in errors.items()}
+    return values
+
+
+def _all_measures(samples: Sequence[Sample]) -> Table:
+    def mean(key: str) -> float | None:
+        taken = [s.values[key] for s in samples if key in s.values and math.isfinite(s.values[key])]
+        return float(np.mean(taken)) if taken else None
+
+    columns = [(part, alignment) for part in _PARTS for alignment in ALIGNMENTS]
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(mean(f"{part}_{_KEYS[alignment]}_{name}") for part, alignment in columns)) for name in _MEASURES
+    ]
+    rows.append(("covered", *(mean(f"{part}_covered") for part, _ in columns)))
+    return Table(
+        "All measures, mean over pictures",
+        ("measure", *(f"{part}, {alignment}" for part, alignment in columns)),
+        tuple(rows),
+        "Columns: part of the picture, and how the prediction was aligned to the truth first.",
+        digits=4,
+    )
+
+
+def _published(samples: Sequence[Sample]) -> Table:
+    names = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3")
+    own: list[Cell] = []
+    for name in names:
+        key = f"face_raw_{name}"
+        taken = [s.values[key] for s in samples if key in s.values]
+        # The papers' lengths are metres, as far as one can tell.
+        own.append(float(np.mean(taken)) * (1e-3 if name in _UNITS else 1.0) if taken else None)
+    rows: list[tuple[Cell, ...]] = [*published.DEPTH, ("ours, face, no alignment", *own)]
+    return Table(
+        "Published figures beside ours (SqRel and RMSE in m)",
+        ("method", "AbsRel", "SqRel", "RMSE", "RMSElog", "delta 1", "delta 2", "delta 3"),
+        tuple(rows),
+        "Published figures are of nets trained and tested on one synthetic set; their facial crop counts everything outside "
+        "as right, and their unit is not certain. Read them as a scale, not as a ranking.",
+        digits=4,
+    )
+
+
+def _tile(
+    name: str, found: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"], face: Bool[np.ndarray, "h w"]
+) -> np.ndarray:
+    from PIL import Image
+
+    gap = found - true
+    inside = np.isfinite(gap) & (face if face.any() else True)
+    offset = float(np.median(gap[inside])) if inside.any() else 0.0
+    colours = colour_of(np.where(inside, np.abs(gap - offset), np.nan).ravel(), _HEAT_LIMIT_MM).reshape(*gap.shape, 3)
+    picture = Image.fromarray((255.0 * colours).round().astype(np.uint8))
+    picture.thumbnail((_TILE_PX, _TILE_PX))
+    sheet = Image.new("RGB", (_TILE_PX, _TILE_PX), "white")
+    sheet.paste(picture, (0, 0))
+    return labelled(np.asarray(sheet), f"{name}, offset {offset:.0f} mm")

@@ -1,0 +1,154 @@
+"""Reports of an evaluation: Markdown, JSON and pictures, all from the one result object."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from recon.evaluation.result import Cell, Evaluation, Table
+from recon.evaluation.statistics import Summary
+from recon.export.files import write_files
+
+_SHOWN = 30
+
+
+def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+    """Write ``report.md``, ``report.json`` and the pictures into a folder, all or none.
+
+    Raises:
+        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    contents = {place / f"{figure.name}.png": figure.png for figure in evaluation.figures}
+    contents |= {place / name: data for name, data in evaluation.files.items()}
+    contents[place / "report.md"] = markdown(evaluation).encode()
+    contents[place / "report.json"] = evaluation.to_json().encode()
+    return write_files(contents, overwrite=overwrite)
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The report as Markdown."""
+    source = evaluation.provenance
+    parts = [f"# {evaluation.title}", _counts(evaluation), table_markdown(summary_table(evaluation))]
+    parts += [table_markdown(table) for table in evaluation.tables]
+    parts += [f"## {figure.title}\n\n![{figure.title}]({figure.name}.png)" for figure in evaluation.figures]
+    if evaluation.notes:
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in evaluation.notes))
+    for title, entries in (("Failed predictions", evaluation.failures), ("Left out", evaluation.dropped)):
+        if entries:
+            lines = [f"- `{entry.name}`: {entry.reason}" for entry in entries[:_SHOWN]]
+            if len(entries) > _SHOWN:
+                lines.append(f"- and {len(entries) - _SHOWN} more, all in report.json")
+            parts.append(f"## {title} ({len(entries)})\n\n" + "\n".join(lines))
+    facts = [
+        ("command", f"`{source.command}`"),
+        ("commit", source.commit),
+        ("date", source.date),
+        ("method", source.method),
+        ("weights", source.weights),
+        ("data", f"{source.data}, {source.n_files} files, fingerprint {source.fingerprint}"),
+        ("hardware", source.hardware),
+        ("software", source.software),
+        ("time", f"{source.seconds:.1f} s"),
+    ]
+    parts.append("## How to get the same again\n\n" + "\n".join(f"- {name}: {value}" for name, value in facts))
+    return "\n\n".join(parts) + "\n"
+
+
+def summary_table(evaluation: Evaluation) -> Table:
+    """All measures: mean with its interval, standard deviation, median."""
+    rows: list[tuple[Cell, ...]] = []
+    for metric in evaluation.metrics:
+        found = evaluation.summary(metric.key)
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        digits = metric.digits
+        rows.append(
+            (
+                metric.title + unit,
+                number(found.mean, digits),
+                interval(found, digits),
+                number(found.std, digits),
+                number(found.median, digits),
+                found.n,
+            )
+        )
+    return Table(
+        "Summary",
+        ("measure", "mean", "95 % interval of the mean", "std", "median", "samples"),
+        tuple(rows),
+        "Intervals are bootstrap intervals over groups (subjects where there are several photos of one).",
+    )
+
+
+def table_markdown(table: Table) -> str:
+    """One table with its heading and note."""
+    lines = [
+        "| " + " | ".join(_escaped(name) for name in table.columns) + " |",
+        "|" + "|".join(" --- " if number_ == 0 else " ---: " for number_ in range(len(table.columns))) + "|",
+    ]
+    lines += ["| " + " | ".join(_cell(cell, table.digits) for cell in row) + " |" for row in table.rows]
+    note = f"\n\n{table.note}" if table.note else ""
+    return f"## {table.title}\n\n" + "\n".join(lines) + note
+
+
+def table_text(table: Table) -> str:
+    """One table for a terminal: aligned columns."""
+    cells = [list(table.columns)] + [[_cell(cell, table.digits) for cell in row] for row in table.rows]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(table.columns))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+    return f"{table.title}\n" + "\n".join(f"  {line}" for line in lines) + (f"\n  {table.note}" if table.note else "")
+
+
+def csv_bytes(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
+    """A CSV file; text with commas is quoted as JSON does."""
+
+    def cell(value: Cell) -> str:
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            return ""
+        if isinstance(value, str):
+            return json.dumps(value, ensure_ascii=False) if any(c in value for c in ',"\n') else value
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+    return ("\n".join(",".join(cell(value) for value in row) for row in [columns, *rows]) + "\n").encode()
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number, or a dash for nan."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def interval(found: Summary, digits: int = 2) -> str:
+    """``low … high``, or a dash."""
+    if not math.isfinite(found.low):
+        return "–"
+    return f"{found.low:.{digits}f} … {found.high:.{digits}f}"
+
+
+def _counts(evaluation: Evaluation) -> str:
+    n_all = len(evaluation.samples) + len(evaluation.failures)
+    return (
+        f"{len(evaluation.samples)} of {n_all} samples measured, {len(evaluation.failures)} predictions failed, "
+        f"{len(evaluation.dropped)} left out by the protocol."
+    )
+
+
+def _cell(value: Cell, digits: int) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return number(value, digits)
+    return _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,358 @@
+"""Protocols with predictors whose errors are known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from PIL import Image
+
+from recon.evaluation.aflw21 import aflw21_px
+from recon.evaluation.aflw2000 import LabelError
+from recon.evaluation.depth_folder import DepthDataError
+from recon.evaluation.heatmap import colour_of
+from recon.evaluation.nme import box_size
+from recon.evaluation.pose_errors import angles_to_matrix, matrix_to_angles
+from recon.evaluation.pose_labels import find_poses
+from recon.evaluation.protocols.alignment import evaluate_alignment, points_px
+from recon.evaluation.protocols.depth import evaluate_depth
+from recon.evaluation.protocols.pose import evaluate_pose
+from recon.evaluation.protocols.scans import evaluate_scans
+from recon.evaluation.protocols.synthetic import evaluate_synthetic, light_error
+from recon.evaluation.scan import ScanError
+from recon.export import Mesh as FileMesh
+from recon.export import write_ply
+from recon.export.exr import encode_exr
+from recon.faces.image import read_image
+from recon.lighting import ambient, lamps_to_sh
+from recon.reconstructor import NoFaceError
+from recon.synthesis import FaceSampler, SynthesisConfig
+
+YAWS = {"a": 5.0, "b": -20.0, "c": 40.0, "d": -75.0, "e": 62.0}
+
+
+def _photo(path, size=(180, 240)):
+    rng = np.random.default_rng(len(path.name))
+    Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(path)
+
+
+def _angles(name):
+    return np.array([YAWS[name], 8.0, -4.0])
+
+
+@pytest.fixture
+def aflw(tmp_path, make_head):
+    """Five pictures whose true points are those of a known head; of the 21 points two are hidden."""
+    for name in YAWS:
+        _photo(tmp_path / f"{name}.png")
+        head = make_head(read_image(tmp_path / f"{name}.png"), angles_to_matrix(_angles(name), "300wlp"))
+        pose = np.deg2rad(_angles(name))[[1, 0, 2]]
+        points = points_px(head) + [0.0, 0.0, 33.0]
+        points21 = aflw21_px(head).T
+        points21[:, [3, 12]] = -1.0
+        content = {"pt3d_68": points.T, "pt2d": points21, "Pose_Para": np.array([[*pose, 0.0, 0.0, 0.0, 1.0]])}
+        scipy.io.savemat(tmp_path / f"{name}.mat", content)
+    return tmp_path
+
+
+def _stem(photo):
+    return photo.source.replace("\\", "/").split("/")[-1][0]
+
+
+def test_alignment_of_the_true_head_is_zero(aflw, make_head, predictor_of):
+    found = evaluate_alignment(
+        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp")))
+    )
+    assert len(found.samples) == 5 and not found.failures and not found.dropped
+    for metric in found.metrics:
+        assert found.summary(metric.key).mean == pytest.approx(0.0, abs=2e-3), metric.key
+    assert [row[5] for row in found.tables[0].rows[:3]] == [2, 1, 2]
+    assert {figure.name for figure in found.figures} == {"curve", "landmarks"}
+    assert found.files["curve.csv"].startswith(b"nme_percent")
+
+
+def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_head, predictor_of):
+    def moved(photo):
+        if _stem(photo) == "d":
+            raise NoFaceError("no face was found")
+        head = make_head(photo, angles_to_matrix(_angles(_stem(photo)), "300wlp"))
+        size = box_size(points_px(head))
+        return dataclasses.replace(head, camera=head.camera.cropped(-0.04 * size, 0.0))  # 4 % to the right
+
+    found = evaluate_alignment(aflw, predictor_of(moved))
+    assert [s.values["nme2d"] for s in found.samples] == pytest.approx([4.0] * 4, abs=1e-3)
+    assert [s.values["nme21"] for s in found.samples] == pytest.approx([4.0] * 4, abs=1e-3)
+    assert found.summary("nme2d").mean == pytest.approx(4.0, abs=1e-3)
+    assert found.summary("geodesic").mean == pytest.approx(0.0, abs=1e-3)
+    assert [(f.name, f.reason) for f in found.failures] == [("d.png", "no face was found")]
+    bins = found.tables[0].rows
+    assert [row[6] for row in bins[:4]] == [0, 0, 1, 1]
+    last = found.files["curve.csv"].decode().splitlines()[-1].split(",")
+    assert float(last[1]) == pytest.approx(80.0)
+
+
+def test_ear_lobes_lie_under_the_ears_and_left_is_the_viewers(make_head, tmp_path):
+    _photo(tmp_path / "x.png")
+    points = aflw21_px(make_head(read_image(tmp_path / "x.png")))
+    assert points[12, 0] < points[[0, 6, 17], 0].min() and points[16, 0] > points[[5, 11, 19], 0].max()
+    assert points[6:12, 1].max() < points[12, 1] < points[20, 1]
+    for left, right in ((0, 5), (6, 11), (13, 15), (17, 19)):
+        assert points[left, 0] < points[right, 0]
+
+
+def test_alignment_reports_what_it_cannot_read(aflw, make_head, predictor_of):
+    (aflw / "a.mat").write_bytes(b"MATLAB 5.0 but not really")
+    scipy.io.savemat(aflw / "b.mat", {"pt3d_68": np.zeros((3, 68)), "Pose_Para": np.zeros((1, 7))})
+    (aflw / "c.mat").unlink()
+    (aflw / "x.mat").write_bytes(b"")
+    (aflw / "e.png").write_bytes(b"broken")
+
+    def unexpected(photo):
+        raise RuntimeError("singular")
+
+    found = evaluate_alignment(aflw, predictor_of(unexpected))
+    reasons = {entry.name: entry.reason for entry in found.dropped}
+    assert "not a readable MATLAB file" in reasons["a.png"] and "in one place" in reasons["b.png"]
+    assert (
+        "no .mat file" in reasons["c.png"] and "no picture" in reasons["x.mat"] and "not an image" in reasons["e.png"]
+    )
+    assert found.failures[0].reason == "RuntimeError: singular" and not found.samples
+    assert found.to_json()
+    with pytest.raises(LabelError, match="no such folder"):
+        evaluate_alignment(aflw / "none", predictor_of(unexpected))
+    (aflw / "empty").mkdir()
+    with pytest.raises(LabelError, match="no picture with a .mat file"):
+        evaluate_alignment(aflw / "empty", predictor_of(unexpected))
+
+
+@pytest.fixture
+def scans(tmp_path, parts, open_model):
+    """Two people with a scan each, in frames of their own."""
+    for number in range(2):
+        place = tmp_path / f"person{number}"
+        (place / "indoor").mkdir(parents=True)
+        identity = np.random.default_rng(number).normal(size=open_model.n_identity)
+        head = parts.head(parts.vertices(identity))
+        turn, shift = angles_to_matrix(np.array([30.0, 50.0, 70.0 * number])), np.array([10.0, -200.0, 4.0])
+        vertices = head.surface.vertices @ turn.T + shift
+        write_ply(place / "scan.ply", FileMesh(vertices.astype(np.float32), head.surface.faces))
+        marks = head.landmarks @ turn.T + shift
+        (place / "landmarks.txt").write_text("\n".join(" ".join(f"{x:.5f}" for x in row) for row in marks))
+        _photo((place, place / "indoor")[number] / f"{number}.png")
+    return tmp_path
+
+
+def _known_identity(photo, open_model):
+    values = np.random.default_rng(int(_stem(photo))).normal(size=open_model.n_identity)
+    return torch.as_tensor(values, dtype=torch.float32)[None]
+
+
+def test_scans_of_the_true_heads_are_zero_and_the_mean_head_is_not(scans, make_head, predictor_of, open_model):
+    laughing = torch.zeros(1, open_model.n_expression)
+    laughing[0, open_model.expression_names.index("jawOpen")] = 0.8
+
+    def head(photo):  # its expression must be left out
+        return make_head(photo, identity=_known_identity(photo, open_model), expression=laughing)
+
+    found = evaluate_scans(scans, predictor_of(head))
+    assert len(found.samples) == 2 and {s.labels["setting"] for s in found.samples} == {"photos", "indoor"}
+    for key in ("micc", "micc_scaled", "now_median", "now_mean", "now_metrical_median", "nonrigid"):
+        assert found.summary(key).mean < 0.02, key
+        assert found.summary(f"mean_{key}").mean > 0.4, key
+    assert found.summary("slope").mean == pytest.approx(1.0, abs=0.03)
+    assert {figure.name for figure in found.figures} == {"now_curve", "heat_maps"}
+    assert [table.title.split(":")[0] for table in found.tables][1:3] == [
+        "Table 2 of the reconstruction paper beside ours",
+        "NoW",
+    ]
+
+
+def test_scans_report_failures_and_refuse_unknown_rules(scans, make_head, predictor_of):
+    (scans / "person1" / "scan.ply").write_bytes(b"ply broken")
+    found = evaluate_scans(scans, predictor_of(lambda photo: 1 / 0), rules=("micc",))
+    assert [entry.name for entry in found.failures] == ["person0/photos/0.png"]
+    assert "ZeroDivisionError" in found.failures[0].reason
+    assert "cannot be read as a mesh" in found.dropped[0].reason
+    with pytest.raises(ValueError, match="rules must be some of micc, now, nonrigid, got mic"):
+        evaluate_scans(scans, predictor_of(make_head), rules=("mic",))
+    with pytest.raises(ScanError, match="no such folder"):
+        evaluate_scans(scans / "none", predictor_of(make_head))
+
+
+def test_heat_colours_run_from_the_first_to_the_last():
+    colours = colour_of(np.array([0.0, 4.0, 9.0, np.nan]), 4.0)
+    assert colours[0, 2] > colours[0, 0] and colours[1, 0] > colours[1, 2]
+    np.testing.assert_array_equal(colours[1], colours[2])
+    np.testing.assert_array_equal(colours[3], 0.6)
+
+
+TRUE_POSE = np.array([25.0, -12.0, 7.0])
+
+
+def _write_pose_data(folder, layout):
+    """One picture with TRUE_POSE (our convention) in a data set's own files."""
+    rotation = angles_to_matrix(TRUE_POSE)
+    if layout == "biwi":
+        flip = np.diag([1.0, -1.0, -1.0])
+        place = folder / "01"
+        place.mkdir()
+        _photo(place / "frame_00003_rgb.png")
+        rows = "\n".join(" ".join(map(str, row)) for row in flip @ rotation @ flip)
+        (place / "frame_00003_pose.txt").write_text(f"{rows}\n\n10.0 20.0 900.0\n")
+        return place / "frame_00003_pose.txt"
+    # Blender: Rx(90) takes our axes to its world; R = C^T H Rx(90), so H = Rx(90) R Rx(-90) with C = Rx(90).
+    quarter = angles_to_matrix(np.array([0.0, 90.0, 0.0]))
+    about_y, about_x, about_z = matrix_to_angles(quarter @ rotation @ quarter.T)
+    place = folder / "female" / "0001"
+    place.mkdir(parents=True)
+    _photo(place / "rgb_0007.jpg")
+    (place / "data_0007.txt").write_text(
+        "Camera Location: (-0.0002, -0.3136, 1.6779)\n"
+        "Head Point Location: (-0.0002, -0.0136, 1.6779)\n"
+        "Camera Rotation: Yaw 0.00 Pitch 90.00 Roll -0.00\n"
+        f"Head Rotation: Yaw {about_z:.2f} Pitch {about_x:.2f} Roll {about_y:.2f}\n"
+    )
+    return place / "data_0007.txt"
+
+
+@pytest.mark.parametrize("layout", ["biwi", "c3i"])
+def test_poses_of_other_data_sets_are_read_in_our_frame(tmp_path, layout, make_head, predictor_of):
+    label_file = _write_pose_data(tmp_path, layout)
+    predictor = predictor_of(lambda photo: make_head(photo, angles_to_matrix(TRUE_POSE)))
+    found = evaluate_pose(tmp_path, predictor, layout)
+    assert found.summary("geodesic").mean < 0.02 and found.summary("mae").mean < 0.02
+    turned = predictor_of(lambda photo: make_head(photo, angles_to_matrix(TRUE_POSE + [3.0, 0.0, 0.0])))
+    assert evaluate_pose(tmp_path, turned, layout).summary("geodesic").mean == pytest.approx(3.0, abs=0.1)
+    label_file.write_text("nothing of use")
+    with pytest.raises(LabelError, match="no picture with a usable label"):
+        evaluate_pose(tmp_path, predictor, layout)
+
+
+def test_biwi_angles_are_those_of_the_usual_labels(tmp_path):
+    """The label code of FSA-Net and HopeNet: transpose, then three arc tangents."""
+    path = _write_pose_data(tmp_path, "biwi")
+    r = np.loadtxt(path.read_text().splitlines()[:3]).T
+    usual = np.rad2deg(
+        [-np.arctan2(-r[2, 0], np.hypot(r[2, 1], r[2, 2])), np.arctan2(r[2, 1], r[2, 2]), -np.arctan2(r[1, 0], r[0, 0])]
+    )
+    np.testing.assert_allclose(find_poses(tmp_path, "biwi")[0][0].angles_deg, usual, atol=1e-6)
+
+
+def test_ranges_and_dropped_frames_of_pose(aflw, make_head, predictor_of):
+    content = scipy.io.loadmat(aflw / "a.mat")
+    scipy.io.savemat(aflw / "a.mat", {"pt3d_68": content["pt3d_68"], "Pose_Para": np.deg2rad([[0.0, 110.0, 0.0]])})
+    found = evaluate_pose(aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp"))))
+    assert "yaw 110.0 degrees is beyond the protocol's 99" in found.dropped[0].reason
+    rows = {row[0]: row for row in found.tables[0].rows}
+    assert rows["all"][6] == 4 and rows["Y90P10R10"][6] == 4 and rows["Y10P90R10"][6] == 0
+    with pytest.raises(ValueError, match="unknown pose layout"):
+        evaluate_pose(aflw, predictor_of(make_head), "pandora")
+
+
+def test_depth_of_the_true_head_is_zero(tmp_path, make_head, predictor_of):
+    _photo(tmp_path / "x.png")
+    true = make_head(read_image(tmp_path / "x.png")).depth_map()
+    np.save(tmp_path / "x_depth.npy", true)
+    Image.fromarray(np.where(np.isfinite(true), 255, 0).astype(np.uint8)).save(tmp_path / "x_mask.png")
+    Image.fromarray(np.nan_to_num(true).round().astype(np.uint16)).save(tmp_path / "y_depth.png")
+    _photo(tmp_path / "y.png")
+    _photo(tmp_path / "z.png")
+    found = evaluate_depth(tmp_path, predictor_of(make_head))
+    values = {s.name: s.values for s in found.samples}
+    assert values["x"]["face_raw_rmse"] < 1e-3 and values["x"]["whole_covered"] == 1.0
+    assert values["y"]["whole_raw_mae"] < 0.6  # 16-bit PNGs hold whole millimetres
+    assert "face_raw_mae" not in values["y"]  # nothing is nearer than 50 cm and there is no mask
+    assert "no z_depth.npy" in found.dropped[0].reason
+
+
+def test_depth_maps_of_other_methods_and_their_faults(tmp_path, predictor_of, make_head):
+    data, other = tmp_path / "data", tmp_path / "other"
+    data.mkdir(), other.mkdir()
+    rng = np.random.default_rng(0)
+    true = rng.uniform(300.0, 450.0, (180, 240))
+    for name in "abcde":
+        _photo(data / f"{name}.png")
+        np.save(data / f"{name}_depth.npy", true)
+    np.save(other / "a_depth.npy", true * 1.1)
+    np.save(other / "b_depth.npy", true[:90])
+    (other / "c_depth.npy").write_bytes(b"x")
+    np.save(other / "e_depth.npy", np.zeros_like(true))
+    found = evaluate_depth(data, other)
+    values = found.samples[0].values
+    assert values["face_raw_abs_rel"] == pytest.approx(0.1) and values["face_scaled_abs_rel"] == pytest.approx(
+        0.0, abs=1e-9
+    )
+    reasons = {entry.name[0]: entry.reason for entry in found.failures}
+    assert set(reasons) == set("bcde")
+    assert "(90, 240), the true one (180, 240)" in reasons["b"] and "cannot be read" in reasons["c"]
+    assert "no d_depth.npy" in reasons["d"] and "no positive depth" in reasons["e"]
+    Image.fromarray(np.zeros((9, 7), np.uint8)).save(data / "a_mask.png")
+    assert "mask is (9, 7), the photo (180, 240)" in evaluate_depth(data, other).dropped[0].reason
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="unknown depth layout"):
+        evaluate_depth(data, other, layout="pandora")
+    with pytest.raises(DepthDataError, match="none with a depth map"):
+        evaluate_depth(tmp_path / "empty", other)
+
+
+def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
+    """A wall at 400 mm: its rays are longer towards the corners, its planar depth is not."""
+    place, other = tmp_path / "data" / "male" / "0001", tmp_path / "other" / "male" / "0001"
+    place.mkdir(parents=True), other.mkdir(parents=True)
+    _photo(place / "rgb_3.jpg", (48, 64))
+    _photo(place / "rgb_4.jpg", (48, 64))
+    (place / "data_3.txt").write_text(
+        "Camera Location: (0.0, -0.3, 1.6)\nHead Point Location: (0.0, 0.0, 1.6)\n"
+        "Camera Rotation: Yaw 0.00 Pitch 90.00 Roll 0.00\nHead Rotation: Yaw 0.00 Pitch 0.00 Roll 0.00\n"
+    )
+    down, across = np.mgrid[0:48, 0:64] + 0.5
+    focal_px = 32.0 / np.tan(np.deg2rad(30.0))
+    rays_m = 0.4 * np.sqrt(1.0 + ((across - 32.0) / focal_px) ** 2 + ((down - 24.0) / focal_px) ** 2)
+    (place / "depthExr_3.exr").write_bytes(encode_exr({"R": rays_m.astype(np.float32)}))
+    np.save(other / "rgb_3_depth.npy", np.full((48, 64), 400.0))
+    found = evaluate_depth(tmp_path / "data", tmp_path / "other", layout="c3i")
+    assert found.samples[0].name == "male/0001/rgb_3"
+    assert found.samples[0].values["face_raw_rmse"] < 1e-3
+    assert found.provenance.n_files == 4
+    assert "data_<number>.txt is missing" in found.dropped[0].reason
+
+
+CLEAN = SynthesisConfig.clean(framing="free", yaw_deg=30.0, pitch_deg=20.0, roll_deg=10.0, head_share=(0.3, 0.6))
+
+
+def test_synthetic_truth_has_no_error(open_model, make_head, predictor_of):
+    sampler = FaceSampler(open_model, CLEAN, 5, (256, 256))
+
+    def truth(photo):
+        face = sampler[int(photo.source.split()[1])]
+        return make_head(
+            photo,
+            camera=face.camera,
+            identity=face.identity,
+            expression=face.expression,
+            albedo_coefficients=face.albedo,
+            lighting=face.lighting,
+        )
+
+    found = evaluate_synthetic(predictor_of(truth), 3, 5, CLEAN)
+    for metric in found.metrics:
+        mean = found.summary(metric.key).mean
+        if metric.key == "slope":
+            assert mean == pytest.approx(1.0, abs=1e-3)
+        elif metric.key == "mean_identity":
+            assert mean > 0.5
+        else:
+            assert mean == pytest.approx(0.0, abs=0.02), metric.key
+    with pytest.raises(ValueError, match="at least one sample"):
+        evaluate_synthetic(predictor_of(truth), 0)
+
+
+def test_the_light_error_knows_scale_and_direction():
+    def lamp(x):
+        return (0.5 * ambient(torch.ones(1, 3)) + lamps_to_sh(torch.tensor([[[x, 0.3, 1.0]]]), torch.ones(1, 1, 3)))[0]
+
+    assert light_error(lamp(0.5), lamp(0.5)) == pytest.approx(0.0, abs=1e-6)
+    assert light_error(2.0 * lamp(0.5), lamp(0.5)) == pytest.approx(0.0, abs=1e-6)
+    assert 0.05 < light_error(lamp(0.5), lamp(0.0)) < light_error(lamp(0.5), lamp(-0.5)) < 1.0
+    assert light_error(torch.zeros(9, 3), lamp(0.0)) == pytest.approx(1.0)
