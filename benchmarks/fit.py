@@ -89,7 +89,7 @@ def draw_head(model: bfm.MorphableModel, topology: Topology, number: int) -> Dra
 
 def vertex_error_mm(found: np.ndarray, truth: np.ndarray) -> float:
     """Mean distance after rigid and scale alignment."""
-    return float(np.linalg.norm(fit_similarity(found, truth, scale=True).apply(found) - truth, axis=1).mean())
+    return float(np.linalg.norm(fit_similarity(found, truth).apply(found) - truth, axis=1).mean())
 
 
 def accuracy(n_heads: int) -> None:

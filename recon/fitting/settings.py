@@ -38,7 +38,7 @@ class FitSettings:
             cannot explain (beards, shadows, make-up) is alike over wide areas.
     """
 
-    landmark_sigma: float = 0.04
+    landmark_sigma: float = 0.025
     identity_weight: float = 1.0
     albedo_weight: float = 1.0
     expression_sigma: float = 0.30
