@@ -1,5 +1,14 @@
 """Synthetic faces with exact ground truth, on the fly and to disk."""
 
-from recon.synthesis.sample import SEGMENT_NAMES, FaceBatch
+from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
+from recon.synthesis.sample import FACE_SEGMENTS, SEGMENT_NAMES, FaceBatch
+from recon.synthesis.sampler import FaceSampler
 
-__all__ = ["SEGMENT_NAMES", "FaceBatch"]
+__all__ = [
+    "FACE_SEGMENTS",
+    "SEGMENT_NAMES",
+    "FaceBatch",
+    "FaceSampler",
+    "SynthesisConfig",
+    "SynthesisConfigError",
+]

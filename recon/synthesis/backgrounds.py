@@ -1,0 +1,127 @@
+"""What lies behind the head: out-of-focus places made of noise, gradients and edges, or the pictures of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from recon.synthesis.draws import Draws
+from recon.synthesis.noise import grain
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+_KEPT_SIDE = 320
+"""Pictures of a folder are kept at this size: they lie out of focus behind a face."""
+
+
+class BackgroundError(ValueError):
+    """A background folder that cannot be used."""
+
+
+def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
+    """Backgrounds in sRGB, [0, 1]: layers of soft noise from coarse to fine, shelves and windows, blurred lights."""
+    batch = len(draws.keys)
+    base = _colours(draws, "wall")
+    busy = draws.uniform("busy") ** 1.5
+    picture = base[..., None, None].expand(batch, 3, 48, 48)
+    fade = draws.normal("fade", 3, 2, 2) * 0.10
+    picture = picture + _grown(fade, (48, 48))
+    for cells, amount in ((4, 0.16), (9, 0.11), (20, 0.07)):
+        layer = draws.normal(f"layer {cells}", 1, cells, cells) + 0.45 * draws.normal(f"tint {cells}", 3, cells, cells)
+        picture = picture + (amount * busy)[:, None, None, None] * _grown(layer, (48, 48))
+    picture = _shapes(draws, picture, busy)
+    # Out of focus by different amounts: the coarser the grid, the softer.
+    sharp = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
+    soft = torch.nn.functional.interpolate(
+        torch.nn.functional.avg_pool2d(picture, 4), size=size, mode="bicubic", align_corners=False
+    )
+    focus = draws.uniform("focus")[:, None, None, None]
+    picture = soft + focus * (sharp - soft)
+    fine = grain(
+        draws.integer("fine row", 512), draws.integer("fine column", 512), (size[0] // 2 + 1, size[1] // 2 + 1)
+    )
+    fine = torch.nn.functional.interpolate(
+        fine.mean(dim=1, keepdim=True), size=size, mode="bilinear", align_corners=False
+    )
+    return (picture + (0.10 * busy)[:, None, None, None] * focus * fine).clamp(0.0, 1.0)
+
+
+def _colours(draws: Draws, name: str) -> Float[Tensor, "b 3"]:
+    """Mostly dull colours of all lightnesses, now and then a strong one."""
+    light = draws.uniform(f"{name} light", low=0.03, high=0.97)
+    chroma = 0.05 + 0.35 * draws.uniform(f"{name} chroma") ** 3
+    return (light[:, None] + chroma[:, None] * draws.normal(f"{name} hue", 3)).clamp(0.0, 1.0)
+
+
+def _shapes(draws: Draws, picture: Tensor, busy: Tensor) -> Tensor:
+    """A few boxes and discs with soft edges, as furniture, windows and lights out of focus are."""
+    height, width = picture.shape[-2:]
+    rows = torch.arange(height, device=picture.device)[None, :, None] + 0.5
+    columns = torch.arange(width, device=picture.device)[None, None, :] + 0.5
+    for k in range(6):
+        there = draws.uniform(f"shape {k}") < 0.25 + 0.7 * busy
+        x, y = (draws.uniform(f"shape {k} {axis}", 1, 1) * height for axis in "xy")
+        half_x, half_y = (draws.uniform(f"shape {k} half {axis}", 1, 1, low=1.5, high=20.0) for axis in "xy")
+        round_ = draws.chance(f"shape {k} round", 0.35)[:, None, None]
+        dx, dy = (columns - x).abs(), (rows - y).abs()
+        box = torch.minimum(half_x - dx, half_y - dy)
+        disc = 0.5 * half_x - torch.hypot(dx, dy)
+        edge = draws.uniform(f"shape {k} edge", 1, 1, low=0.4, high=2.0)
+        share = torch.sigmoid(torch.where(round_, disc, box) / edge) * there[:, None, None]
+        colour = _colours(draws, f"shape {k}")[..., None, None]
+        picture = picture + (0.75 * share)[:, None] * (colour - picture)
+    return picture
+
+
+def _grown(layer: Tensor, size: tuple[int, int]) -> Tensor:
+    return torch.nn.functional.interpolate(layer, size=size, mode="bicubic", align_corners=True)
+
+
+class FolderBackgrounds:
+    """The pictures of a folder, read once and kept small.
+
+    Raises:
+        BackgroundError: no folder, no pictures in it, or a picture that cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        root = Path(folder)
+        if not root.is_dir():
+            raise BackgroundError(f"the background folder {root} does not exist; name a folder with pictures")
+        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        if not paths:
+            raise BackgroundError(f"the background folder {root} holds no pictures ({', '.join(sorted(_SUFFIXES))})")
+        self.pictures = [_read(path) for path in paths]
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
+        """A random part of a random picture for each sample, mirrored half the time."""
+        number = draws.integer("background picture", len(self.pictures)).tolist()
+        zoom = draws.uniform("background zoom", low=0.5, high=1.0).tolist()
+        place = draws.uniform("background place", 2).tolist()
+        mirrored = draws.chance("background mirrored", 0.5).tolist()
+        parts = []
+        for k, z, (px, py), flip in zip(number, zoom, place, mirrored, strict=True):
+            picture = self.pictures[k]
+            height, width = picture.shape[1:]
+            scale = z * min(height / size[0], width / size[1])
+            high, wide = max(2, int(scale * size[0])), max(2, int(scale * size[1]))
+            top, left = int(py * (height - high)), int(px * (width - wide))
+            part = picture[:, top : top + high, left : left + wide].float()[None] / 255.0
+            part = torch.nn.functional.interpolate(part, size=size, mode="bilinear", align_corners=False)
+            parts.append(part.flip(-1) if flip else part)
+        return torch.cat(parts).to(draws.device)
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * _KEPT_SIDE, 2 * _KEPT_SIDE))
+            small = image.convert("RGB")
+            small.thumbnail((2 * _KEPT_SIDE, 2 * _KEPT_SIDE))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        raise BackgroundError(f"the background picture {path} cannot be read: {error}") from error
+    return torch.as_tensor(np.array(small)).permute(2, 0, 1)

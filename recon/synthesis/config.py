@@ -1,0 +1,187 @@
+"""What varies in synthetic faces, and how strongly. Every strength at 0 gives the clean render."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+PoseDistribution = Literal["uniform", "biwi", "300w-lp"]
+Framing = Literal["aligned", "free"]
+Background = Literal["procedural", "plain", "folder"]
+
+
+class SynthesisConfigError(ValueError):
+    """A setting that is unknown or impossible."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesisConfig:
+    """Settings of a :class:`recon.synthesis.sampler.FaceSampler`.
+
+    Strengths lie in [0, 1]: 0 switches something off, 1 gives the range seen in photos. For things that are there or
+    not (glasses, hands, blur, ...) the strength is the share of pictures that have it.
+
+    Attributes:
+        framing: ``"aligned"`` frames the face as :mod:`recon.faces.align` crops photos; ``"free"`` leaves it where the
+            camera sees it.
+        pose: ``"uniform"`` in steps of 3 degrees (the published synthetic head-pose set), ``"biwi"`` centred on the
+            front, ``"300w-lp"`` with many large yaws.
+        yaw_deg, pitch_deg, roll_deg: largest angles, up to 90, 70 and 55.
+        distance_mm: nearest and farthest head, camera to the middle of the head.
+        head_share: least and largest height of the head in the picture, in free framing.
+        field_of_view_deg: horizontal; ``None`` follows from the head's share of the picture.
+        scale_jitter, shift_jitter, turn_jitter_deg: spread of aligned framing: relative size, shift in shares of the
+            side, turn.
+        upright: aligned framing turns faces upright.
+        identities: number of different people; 0 makes everyone a new person.
+        identity, albedo, expression, gaze, eyelids: strengths of shape, colour, expression, eye movement, closed eyes.
+        lighting: strength of coloured, directed light; 0 is even white light.
+        exposure: variation of brightness.
+        shadows, occlusion, shine, softness: cast shadows of lamps, darker hollows, highlights, and light that
+            scatters in the skin.
+        skin_detail, make_up, beard: pores, spots and wrinkles; make-up; stubble to full beards.
+        hair, clothes, glasses, occluders: shares of heads with them.
+        background: ``"procedural"``, ``"plain"`` (grey of 0.5) or ``"folder"``.
+        background_folder: pictures for ``"folder"``.
+        noise, blur, motion_blur, low_resolution, jpeg, colour_cast, contrast, gray: of the camera.
+    """
+
+    framing: Framing = "aligned"
+    pose: PoseDistribution = "300w-lp"
+    yaw_deg: float = 90.0
+    pitch_deg: float = 70.0
+    roll_deg: float = 55.0
+    distance_mm: tuple[float, float] = (300.0, 2000.0)
+    head_share: tuple[float, float] = (0.35, 0.9)
+    field_of_view_deg: float | None = None
+    scale_jitter: float = 0.06
+    shift_jitter: float = 0.03
+    turn_jitter_deg: float = 0.0
+    upright: bool = False
+    identities: int = 0
+    identity: float = 1.0
+    albedo: float = 1.0
+    expression: float = 1.0
+    gaze: float = 1.0
+    eyelids: float = 1.0
+    lighting: float = 1.0
+    exposure: float = 1.0
+    shadows: float = 1.0
+    occlusion: float = 1.0
+    shine: float = 1.0
+    softness: float = 1.0
+    skin_detail: float = 1.0
+    make_up: float = 0.25
+    beard: float = 0.6
+    hair: float = 0.93
+    clothes: float = 1.0
+    glasses: float = 0.15
+    occluders: float = 0.08
+    background: Background = "procedural"
+    background_folder: str | None = None
+    noise: float = 0.7
+    blur: float = 0.25
+    motion_blur: float = 0.08
+    low_resolution: float = 0.15
+    jpeg: float = 0.5
+    colour_cast: float = 0.6
+    contrast: float = 0.7
+    gray: float = 0.03
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise SynthesisConfigError(f"{field.name} must be a number, got {value!r}")
+        for name, allowed in (("framing", Framing), ("pose", PoseDistribution), ("background", Background)):
+            if getattr(self, name) not in get_args(allowed):
+                known = ", ".join(get_args(allowed))
+                raise SynthesisConfigError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        for name in STRENGTHS:
+            self._within(name, 0.0, 1.0)
+        for name, most in (("yaw_deg", 90.0), ("pitch_deg", 70.0), ("roll_deg", 55.0)):
+            self._within(name, 0.0, most)
+        self._within("scale_jitter", 0.0, 0.5)
+        self._within("shift_jitter", 0.0, 0.5)
+        self._within("turn_jitter_deg", 0.0, 180.0)
+        for name, least, most in (("distance_mm", 250.0, 10_000.0), ("head_share", 0.05, 2.0)):
+            low, high = _pair(name, getattr(self, name))
+            object.__setattr__(self, name, (low, high))
+            if not least <= low <= high <= most:
+                raise SynthesisConfigError(
+                    f"{name} must be two numbers with {least:g} <= first <= second <= {most:g}, got {(low, high)}"
+                )
+        if self.field_of_view_deg is not None:
+            self._within("field_of_view_deg", 5.0, 120.0)
+        if isinstance(self.identities, bool) or not isinstance(self.identities, int) or self.identities < 0:
+            raise SynthesisConfigError(f"identities must be a whole number, 0 or more, got {self.identities!r}")
+        if not isinstance(self.upright, bool):
+            raise SynthesisConfigError(f"upright must be true or false, got {self.upright!r}")
+        if (self.background == "folder") != (self.background_folder is not None):
+            raise SynthesisConfigError(
+                f"background 'folder' and background_folder go together, got background {self.background!r} and "
+                f"background_folder {self.background_folder!r}"
+            )
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> SynthesisConfig:
+        """A config from plain values, as a YAML or JSON file holds them.
+
+        Raises:
+            SynthesisConfigError: an unknown key, or a value that cannot be.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise SynthesisConfigError(
+                f"unknown synthesis settings: {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(known))}"
+            )
+        return cls(**settings)
+
+    @classmethod
+    def read(cls, path: Path) -> SynthesisConfig:
+        """A config from a YAML (or JSON) file; an empty file is the default.
+
+        Raises:
+            SynthesisConfigError: as :meth:`of`, or a file that is no mapping.
+            OSError: the file cannot be read.
+        """
+        import yaml
+
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SynthesisConfigError(f"{path} is no YAML file: {error}") from error
+        if loaded is None:
+            return cls()
+        if not isinstance(loaded, dict):
+            raise SynthesisConfigError(f"{path} must hold settings by name, found {type(loaded).__name__}")
+        return cls.of(loaded)
+
+    @classmethod
+    def clean(cls, **changes: Any) -> SynthesisConfig:
+        """Shape, colour, expression, pose and light vary; everything that only makes pictures look like photos is off."""
+        return cls.of({**dict.fromkeys(_LOOKS, 0.0), "background": "plain", **changes})
+
+    def _within(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        if not (math.isfinite(value) and least <= value <= most):
+            raise SynthesisConfigError(f"{name} must lie in [{least:g}, {most:g}], got {value}")
+
+
+_LOOKS = (
+    *("shadows", "occlusion", "shine", "softness", "skin_detail", "make_up", "beard", "hair", "clothes", "glasses"),
+    *("occluders", "noise", "blur", "motion_blur", "low_resolution", "jpeg", "colour_cast", "contrast", "gray"),
+)
+STRENGTHS = (*_LOOKS, "identity", "albedo", "expression", "gaze", "eyelids", "lighting", "exposure")
+
+
+def _pair(name: str, value: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(x) for x in value)
+    except (TypeError, ValueError) as error:
+        raise SynthesisConfigError(f"{name} must be two numbers, got {value!r}") from error
+    return low, high

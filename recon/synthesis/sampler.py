@@ -1,0 +1,193 @@
+"""Draws synthetic faces: index in, picture and labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bfm.dense_landmarks import dense_landmarks
+from bfm.model import MorphableModel
+from recon.camera import PerspectiveCamera
+from recon.display import srgb_to_linear
+from recon.render import Topology
+from recon.synthesis.anatomy import Anatomy
+from recon.synthesis.backgrounds import FolderBackgrounds, procedural
+from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
+from recon.synthesis.draws import Draws
+from recon.synthesis.expressions import draw_expressions
+from recon.synthesis.labels import LANDMARK_SETS
+from recon.synthesis.lights import draw_lights
+from recon.synthesis.people import draw_people
+from recon.synthesis.picture import Scene, draw_scene
+from recon.synthesis.poses import HeadPoses, aligned_cameras, draw_poses, free_cameras
+from recon.synthesis.sample import FaceBatch, intrinsic_matrix
+
+_AT_ONCE = 16
+"""Samples drawn together on a CPU: more does not get faster, and less stays in the caches."""
+_PEOPLE_SEED = 0x9E3779B9
+_GAZE_REACH = 0.55
+"""Share of a turn of the head, in radians, that the eyes' range can make up for."""
+
+
+class FaceSampler:
+    """Synthetic faces with labels, by index.
+
+    Sample i of a seed is the same picture whatever the batch it is drawn in (up to the rounding of floating point, which
+    depends on the batch size by a few millionths), and whichever worker draws it.
+
+    Args:
+        model: with the landmark sets ``"68"`` and ``"478"``; the open model has all that the looks need.
+        config: what varies.
+        seed: of all random numbers, 0 or more.
+        size: (H, W) of the pictures in px.
+        device: where batches are made.
+
+    Raises:
+        SynthesisConfigError: the config asks for what this model cannot give, or an impossible size.
+        BackgroundError: the folder of backgrounds is missing, empty or holds unreadable pictures.
+    """
+
+    def __init__(
+        self,
+        model: MorphableModel,
+        config: SynthesisConfig | None = None,
+        seed: int = 0,
+        size: tuple[int, int] = (224, 224),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config = config or SynthesisConfig()
+        self.seed = int(seed)
+        self.size = (int(size[0]), int(size[1]))
+        self.device = torch.device(device)
+        if min(self.size) < 16:
+            raise SynthesisConfigError(f"pictures must be at least 16 px high and wide, got {self.size}")
+        if self.seed < 0:
+            raise SynthesisConfigError(f"the seed must be 0 or more, got {seed}")
+        _check_model(model, self.config)
+        if "520" not in model.landmark_sets:
+            model = model.with_landmarks("520", dense_landmarks(model))
+        self.model = model if model.mean_shape.device == self.device else MorphableModel(model.data()).to(self.device)
+        self.topology = Topology.of(self.model.faces, self.model.n_vertices)
+        self.anatomy = Anatomy.of(self.model, self.config.occlusion > 0.0)
+        folder = self.config.background_folder
+        self._backgrounds = FolderBackgrounds(folder) if folder is not None else None
+
+    def __getitem__(self, index: int) -> FaceBatch:
+        """One sample, as a batch of one."""
+        return self.batch([index])
+
+    @torch.no_grad()
+    def batch(self, indices: Sequence[int]) -> FaceBatch:
+        """The samples with these indices, any integers from 0 to 2^63 - 1, in their order.
+
+        Raises:
+            ValueError: no indices, or negative ones.
+        """
+        wanted = [int(index) for index in indices]
+        if not wanted:
+            raise ValueError("at least one index is needed to draw a batch")
+        step = _AT_ONCE if self.device.type == "cpu" else len(wanted)
+        parts = [self._draw(wanted[k : k + step]) for k in range(0, len(wanted), step)]
+        return parts[0] if len(parts) == 1 else FaceBatch.cat(parts)
+
+    def scene(self, indices: Sequence[int]) -> Scene:
+        """Everything about the samples before they are drawn: for other renderers and for checks."""
+        return self._scene([int(index) for index in indices])
+
+    def _draw(self, indices: list[int]) -> FaceBatch:
+        scene = self._scene(indices)
+        background = srgb_to_linear(self._background(scene.draws))
+        drawn = draw_scene(scene, self.model, self.topology, self.anatomy, self.config, self.size, background)
+        camera = scene.camera
+        return FaceBatch(
+            **drawn,
+            rotation=camera.rotation,
+            translation_mm=camera.translation_mm,
+            intrinsics=intrinsic_matrix(camera.focal_px, camera.principal_px),
+            identity=scene.people.identity,
+            expression=scene.expression,
+            albedo=scene.people.albedo,
+            lighting=scene.lights.total,
+            identity_number=scene.numbers,
+            attributes=scene.people.attributes,
+        )
+
+    def _scene(self, indices: list[int]) -> Scene:
+        config, model = self.config, self.model
+        draws = Draws.of(self.seed, indices, self.device)
+        numbers = [index % config.identities for index in indices] if config.identities else indices
+        person_draws = Draws.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
+        people = draw_people(model, person_draws, config.identity, config.albedo)
+        poses = draw_poses(config, draws)
+        expression = self._expressions(draws, poses)
+        v_obj = model.shape(people.identity, expression)
+        camera = self._camera(draws, poses, v_obj)
+        lights = draw_lights(draws, config.lighting, config.exposure, camera.rotation[:, :, 2])
+        return Scene(
+            draws=draws,
+            person_draws=person_draws,
+            numbers=torch.tensor(numbers, dtype=torch.int64, device=self.device),
+            people=people,
+            expression=expression,
+            v_obj=v_obj,
+            camera=camera,
+            lights=lights,
+        )
+
+    def _expressions(self, draws: Draws, poses: HeadPoses) -> Float[Tensor, "b ke"]:
+        config, names = self.config, self.model.expression_names
+        batch = len(draws.keys)
+        if not names:
+            spread = draws.normal("expression", self.model.n_expression).clamp(-2.0, 2.0)
+            return config.expression * spread
+        # Most people look into the camera as far as their eyes can turn; others anywhere.
+        towards = -torch.nn.functional.normalize(poses.translation_mm, dim=1)[:, None] @ poses.rotation
+        at_camera = (towards[:, 0, :2] / _GAZE_REACH).clamp(-1.0, 1.0)
+        anywhere = 0.45 * draws.normal("gaze", 2)
+        looks = draws.chance("looks at camera", 0.6)[:, None]
+        gaze = config.gaze * torch.where(looks, at_camera + 0.08 * anywhere, anywhere)
+        weights = draw_expressions(names, draws, config.expression, gaze, config.eyelids)
+        return weights.reshape(batch, len(names))
+
+    def _camera(self, draws: Draws, poses: HeadPoses, v_obj: Float[Tensor, "b v 3"]) -> PerspectiveCamera:
+        if self.config.framing == "free":
+            return free_cameras(self.config, draws, poses, self.size)
+        marks = self.model.landmarks68(v_obj)
+        points5 = torch.stack(
+            (
+                0.5 * (marks[:, 36] + marks[:, 39]),
+                0.5 * (marks[:, 42] + marks[:, 45]),
+                *(marks[:, k] for k in (30, 48, 54)),
+            ),
+            dim=1,
+        )
+        points5_cam = points5 @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
+        return aligned_cameras(self.config, draws, poses, points5_cam, self.size)
+
+    def _background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+        if self._backgrounds is not None:
+            return self._backgrounds.draw(draws, self.size)
+        if self.config.background == "procedural":
+            return procedural(draws, self.size)
+        return torch.full((len(draws.keys), 3, *self.size), 0.5, device=self.device)
+
+
+def _check_model(model: MorphableModel, config: SynthesisConfig) -> None:
+    missing = [name for name in LANDMARK_SETS[:2] if name not in model.landmark_sets]
+    if missing:
+        raise SynthesisConfigError(
+            f"model {model.name!r} has no landmark set {' and '.join(map(repr, missing))}, which labels need; "
+            "recon.faces.transfer.transfer_landmarks makes '478'"
+        )
+    for strength, region in (("hair", "scalp"), ("beard", "beard"), ("make_up", "lips"), ("clothes", "neck")):
+        if getattr(config, strength) > 0.0 and region not in model.region_names:
+            raise SynthesisConfigError(
+                f"{strength} needs the region {region!r}, which model {model.name!r} does not have: set {strength} to 0"
+            )
+    if model.expression_names and "jawOpen" not in model.expression_names:
+        raise SynthesisConfigError(
+            f"the expressions of model {model.name!r} have names, but not ARKit's: {', '.join(model.expression_names[:4])}"
+        )

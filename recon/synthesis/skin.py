@@ -1,0 +1,161 @@
+"""What is on the skin beyond the model's albedo: make-up, beards, greying brows; pores, spots and patches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recon.synthesis.anatomy import Anatomy
+from recon.synthesis.config import SynthesisConfig
+from recon.synthesis.draws import Draws
+from recon.synthesis.noise import solid_noise
+from recon.synthesis.people import People
+from recon.synthesis.sample import SEGMENT_NAMES
+
+_LIPSTICK = ((0.42, 0.04, 0.06), (0.50, 0.12, 0.14), (0.30, 0.04, 0.08), (0.55, 0.20, 0.17), (0.20, 0.02, 0.05))
+_SHADOW = ((0.20, 0.13, 0.10), (0.10, 0.08, 0.09), (0.30, 0.16, 0.16), (0.16, 0.18, 0.26))
+
+
+def hair_colours(draws: Draws, people: People) -> Float[Tensor, "b 3"]:
+    """``(B, 3)`` linear colours from black to blond and red, grey with age; dark where the skin is dark."""
+    melanin = people.albedo[:, 0] if people.albedo.shape[1] else torch.zeros_like(people.column("male"))
+    light = (draws.uniform("hair light") ** 1.3 * torch.sigmoid(-1.3 * melanin - 0.2) * 1.5).clamp(0.0, 1.0)
+    stops = light.new_tensor(
+        [[0.010, 0.008, 0.007], [0.035, 0.022, 0.014], [0.10, 0.058, 0.032], [0.26, 0.17, 0.085], [0.46, 0.34, 0.19]]
+    )
+    place = light * (len(stops) - 1)
+    low = place.long().clamp_max(len(stops) - 2)
+    colour = stops[low] + (place - low)[:, None] * (stops[low + 1] - stops[low])
+    red = draws.chance("red hair", 0.06) & (light > 0.25)
+    colour = torch.where(red[:, None], colour * light.new_tensor([1.5, 0.75, 0.45]), colour)
+    age = (people.column("age_years") - 45.0) / 30.0
+    gray = (age + 0.5 * draws.normal("gray hair")).clamp(0.0, 1.0)[:, None] * 0.85
+    dyed = draws.chance("dyed hair", 0.25 * (1.0 - 0.8 * people.column("male")))[:, None]
+    silver = light.new_tensor([0.34, 0.34, 0.35])
+    return torch.where(dyed, colour, colour + gray * (silver - colour)).clamp_max(0.6)
+
+
+def painted(
+    albedo: Float[Tensor, "b v 3"],
+    anatomy: Anatomy,
+    config: SynthesisConfig,
+    draws: Draws,
+    people: People,
+    hair: Float[Tensor, "b 3"],
+    bald: Float[Tensor, " b"],
+) -> Float[Tensor, "b v 3"]:
+    """The albedo with what people put on it and what grows on it.
+
+    Args:
+        albedo: ``(B, V, 3)`` linear, of the model.
+        anatomy: of the model.
+        config: for the strengths.
+        draws: of the persons, so that a person keeps a beard.
+        people: for sex.
+        hair: ``(B, 3)`` colour of the hair.
+        bald: ``(B,)`` 1 where the scalp is bare, 0 where hair grows.
+    """
+    male = people.column("male")
+    if config.hair > 0.0:
+        roots = (0.85 * (1.0 - bald))[:, None, None] * anatomy.map("scalp")[None, :, None]
+        albedo = albedo + roots * (0.8 * hair[:, None] - albedo)
+        brows = 0.55 * anatomy.map("brows")[None, :, None] * config.hair
+        albedo = albedo + brows * (0.7 * hair[:, None] - albedo)
+    if config.beard > 0.0:
+        has = (draws.uniform("beard") < config.beard) & (male > 0.5)
+        amount = has * (0.18 + 0.72 * draws.uniform("beard length") ** 1.6)
+        albedo = albedo + amount[:, None, None] * _beard_map(anatomy, draws) * (0.9 * hair[:, None] - albedo)
+    if config.make_up > 0.0:
+        wears = draws.uniform("make-up") < config.make_up * (1.6 - 1.4 * male)
+        albedo = _made_up(albedo, anatomy, draws, wears.float())
+    return albedo.clamp(0.0, 1.0)
+
+
+def _beard_map(anatomy: Anatomy, draws: Draws) -> Float[Tensor, "b v 1"]:
+    """Where the beard grows: all of it, or without cheeks, or only around the mouth."""
+    beard = (1.15 * anatomy.map("beard")).clamp(0.0, 1.0)
+    cheeks = (draws.uniform("beard cheeks") < 0.35).float()
+    return (beard[None] * (1.0 - 0.9 * cheeks[:, None] * anatomy.map("cheeks")[None]))[..., None]
+
+
+def _made_up(albedo: Tensor, anatomy: Anatomy, draws: Draws, wears: Tensor) -> Tensor:
+    def layer(albedo: Tensor, name: str, region: str, colours: tuple[tuple[float, ...], ...], most: float) -> Tensor:
+        colour = albedo.new_tensor(colours)[draws.integer(f"{name} colour", len(colours))]
+        amount = wears * most * draws.uniform(f"{name} amount")
+        return albedo + amount[:, None, None] * anatomy.map(region)[None, :, None] * (colour[:, None] - albedo)
+
+    albedo = layer(albedo, "lipstick", "lips", _LIPSTICK, 0.9)
+    albedo = layer(albedo, "eye shadow", "eyelids", _SHADOW, 0.55)
+    return layer(albedo, "blush", "cheeks", ((0.62, 0.22, 0.20),), 0.35)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SkinDetail:
+    """Fine structure of the skin at visible points.
+
+    Attributes:
+        albedo: ``(P, 3)`` factor.
+        bump: ``(P, 3)`` added to the normal.
+        gloss: ``(P,)`` factor.
+    """
+
+    albedo: Float[Tensor, "p 3"]
+    bump: Float[Tensor, "p 3"]
+    gloss: Float[Tensor, " p"]
+
+
+def skin_detail(
+    rest_mm: Float[Tensor, "p 3"], picture: Int[Tensor, " p"], people: People, draws: Draws, strength: float
+) -> SkinDetail:
+    """Pores, freckles and patches at points given by their place on the mean face, so that they stay with the skin.
+
+    Args:
+        rest_mm: ``(P, 3)`` place on the mean face.
+        picture: ``(P,)`` picture of each point.
+        people: for age.
+        draws: of the persons: skin keeps its spots.
+        strength: [0, 1].
+    """
+    shift = 32.0 * draws.uniform("skin place", 3)
+    rough = strength * draws.uniform("skin roughness", low=0.5, high=1.4)
+    spots = strength * draws.uniform("spots") ** 3 * 0.9
+    old = ((people.column("age_years") - 40.0) / 40.0).clamp(0.0, 1.0)
+    at = shift[picture]
+    fine, coarse = solid_noise(rest_mm / 2.1 + at), solid_noise(rest_mm / 9.0 + at.flip(-1))
+    rough_at, spots_at = rough[picture], (spots * (1.0 + old))[picture]
+    tone = 0.045 * rough_at * fine[:, 0] + 0.05 * rough_at * coarse[:, 0]
+    freckle = spots_at * ((fine[:, 1] + 0.6 * coarse[:, 1] - 1.0).clamp_min(0.0) * 0.45)
+    red = 0.035 * rough_at * coarse[:, 1]
+    factor = torch.exp(torch.stack((tone + red - 0.6 * freckle, tone - red - freckle, tone - red - 1.2 * freckle), -1))
+    bump = 0.055 * (rough * (1.0 + 0.8 * old))[picture, None] * torch.stack((fine[:, 0], fine[:, 1], coarse[:, 0]), -1)
+    return SkinDetail(factor, bump, (1.0 + 0.35 * coarse[:, 1] + 0.2 * fine[:, 1]).clamp(0.3, 2.0))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Surfaces:
+    """Optical kind of each segment: highlight strength, its exponent, light scattered like skin."""
+
+    gloss: Float[Tensor, " s"]
+    sharpness: Float[Tensor, " s"]
+    scatter: Float[Tensor, " s"]
+
+    @classmethod
+    def on(cls, device: torch.device) -> Surfaces:
+        """The table, in the order of SEGMENT_NAMES."""
+        kinds = {
+            "face": (1.0, 14.0, 1.0),
+            "nose": (1.35, 18.0, 1.0),
+            "lips": (1.9, 30.0, 0.8),
+            "brows": (0.5, 12.0, 0.6),
+            "eyelids": (0.9, 16.0, 1.0),
+            "eyes": (9.0, 420.0, 0.15),
+            "mouth": (2.0, 60.0, 0.5),
+            "ears": (0.8, 12.0, 1.0),
+            "scalp": (0.6, 12.0, 1.0),
+            "neck": (0.7, 12.0, 1.0),
+        }
+        columns = zip(*[kinds.get(name, (0.2, 8.0, 0.0)) for name in SEGMENT_NAMES], strict=True)
+        return cls(*(torch.tensor(column, device=device) for column in columns))
