@@ -37,9 +37,7 @@ class FeatureAggregation(nn.Module):
 
     def forward(self, coarse: Float[Tensor, "b c1 h1 w1"], fine: Float[Tensor, "b c2 h2 w2"]) -> Tensor:
         """Refined fine features ``(B, C2, H2, W2)``."""
-        a = nn.functional.interpolate(
-            self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False
-        )
+        a = nn.functional.interpolate(self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False)
         b = self.fine_linear(self.fine_conv(fine))
         # a * b is of fourth order in the weights below; without a norm, half precision overflows.
         mid = self.norm(torch.cat((a, b, a * b), dim=1))
