@@ -102,7 +102,7 @@ def load_regressor(path: str | os.PathLike[str], blocks: FaceBlocks | None = Non
     config = RegressorConfig(**{**json.loads(header["config"]), "pretrained": False})
     regressor = Regressor(config, found, **_tuples(json.loads(header["backbone_options"])))
     with safe_open(Path(path), framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = {name: file.get_tensor(name) for name in file.keys()}
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     try:
         regressor.load_state_dict(state, strict=True)

@@ -118,7 +118,8 @@ class CoefficientHead(nn.Module):
             expression = torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * expression)
         rotation = sixd_to_matrix(self.sixd_start + sixd)
         pivot_cam = self._pivot_cam(place, intrinsics)
-        translation_mm = pivot_cam - (rotation @ self.pivot_mm)
+        # A matrix-vector product would fix the batch size of an ONNX export.
+        translation_mm = pivot_cam - (rotation * self.pivot_mm).sum(dim=-1)
         lighting = self.start_lighting + light.unflatten(-1, (9, 3))
         return Coefficients(identity, expression, albedo, rotation, translation_mm, lighting)
 

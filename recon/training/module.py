@@ -83,6 +83,8 @@ class RegressorModule(lightning.LightningModule):
         chosen = face_model or FaceModelConfig()
         model = bfm.load(chosen.name, chosen.path)
         self.regressor = Regressor(regressor, FaceBlocks.of(model), **(backbone_options or {}))
+        # A quarter faster on CPUs, and what tensor cores want.
+        self.regressor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.backbone_options = dict(backbone_options or {})
         self.averaged = copy.deepcopy(self.regressor).requires_grad_(False)
         # In a tuple, so that neither the face model nor a frozen judge is saved in every checkpoint.
@@ -126,7 +128,7 @@ class RegressorModule(lightning.LightningModule):
         return dataclasses.replace(self.weights, **{name: now * getattr(self.weights, name) for name in names})
 
     def _loss(self, batch: TrainingBatch, weights: LossWeights, judges: Judges, prefix: str = "loss") -> Tensor:
-        coefficients = self.regressor(batch.image, batch.intrinsics)
+        coefficients = self.regressor(batch.image.contiguous(memory_format=torch.channels_last), batch.intrinsics)
         # Geometry in full precision: half precision is blind to a millimetre at one metre.
         with torch.autocast(self.device.type, enabled=False):
             faces = self.decoder.decode(coefficients, batch.intrinsics)
@@ -140,8 +142,9 @@ class RegressorModule(lightning.LightningModule):
     def _stop_if_not_finite(self, total: Tensor, terms: dict[str, Tensor], batch: TrainingBatch) -> None:
         if bool(torch.isfinite(total)):
             return
-        from recon.export.files import write_file
         from safetensors.torch import save
+
+        from recon.export.files import write_file
 
         folder = self.run_folder()
         folder.mkdir(parents=True, exist_ok=True)
