@@ -80,7 +80,8 @@ class CoefficientHead(nn.Module):
 
     - identity and albedo: as they come, in standard deviations;
     - expression: a sigmoid when the prior is ``"unit"``, starting at 0.05;
-    - rotation: the 6D form of Zhou et al. 2019, starting at frontal;
+    - rotation: the 6D form of Zhou et al. 2019, against the ray on which the head lies, starting at frontal. A crop does not
+      show how far off the photo's axis the head was; the intrinsics do, and turn the rotation into the camera's frame;
     - place: where the pivot lies in the picture, in halves of its side, and the logarithm of px per mm there. Intrinsics
       turn them into millimetres, so one network serves every focal length and crop;
     - lighting: a plain soft front light plus what the network adds.
@@ -116,8 +117,8 @@ class CoefficientHead(nn.Module):
         identity, expression, albedo, sixd, place, light = raw.split(self._widths, dim=-1)
         if self.blocks.expression_prior == "unit":
             expression = torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * expression)
-        rotation = sixd_to_matrix(self.sixd_start + sixd)
         pivot_cam = self._pivot_cam(place, intrinsics)
+        rotation = turn_to_ray(pivot_cam) @ sixd_to_matrix(self.sixd_start + sixd)
         # A matrix-vector product would fix the batch size of an ONNX export.
         translation_mm = pivot_cam - (rotation * self.pivot_mm).sum(dim=-1)
         lighting = self.start_lighting + light.unflatten(-1, (9, 3))
@@ -132,3 +133,14 @@ class CoefficientHead(nn.Module):
         x = (x_pix - intrinsics[:, 0, 2]) * depth_mm / focal_x
         y = (intrinsics[:, 1, 2] - y_pix) * depth_mm / focal_y
         return torch.stack((x, y, -depth_mm), dim=-1)
+
+
+def turn_to_ray(v_cam: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
+    """The smallest rotation that takes the optical axis, -z, to the direction of a point in front of the camera."""
+    x, y, z = (v_cam / torch.linalg.vector_norm(v_cam, dim=-1, keepdim=True)).unbind(-1)
+    # Rodrigues's formula for the axis a = (0, 0, -1) x d and the cosine -z, written out.
+    share = 1.0 / (1.0 - z)
+    row0 = torch.stack((1.0 - x * x * share, -x * y * share, -x), dim=-1)
+    row1 = torch.stack((-x * y * share, 1.0 - y * y * share, -y), dim=-1)
+    row2 = torch.stack((x, y, -z), dim=-1)
+    return torch.stack((row0, row1, row2), dim=-2)
