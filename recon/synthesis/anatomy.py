@@ -37,12 +37,14 @@ class Anatomy:
     Attributes:
         labels: ``(F,)`` int64, id in SEGMENT_NAMES of each face.
         soft: ``(V,)`` maps in [0, 1] by region name, with soft edges.
+        beard: ``(V,)`` the beard's map, fading out over more than a centimetre.
         open_sky: ``(V,)`` share of the light from all sides that reaches a vertex of the mean face, [0, 1].
         open_sky_jaw: ``(V,)`` the same with the mouth open.
     """
 
     labels: Int[Tensor, " f"]
     soft: dict[str, Float[Tensor, " v"]]
+    beard: Float[Tensor, " v"]
     open_sky: Float[Tensor, " v"]
     open_sky_jaw: Float[Tensor, " v"]
 
@@ -51,15 +53,19 @@ class Anatomy:
         """Look at the model; hollows take a second on a CPU."""
         labels = _labels(model)
         soft = {name: _softened(model.region(name).float(), model.faces) for name in model.region_names}
+        beard = torch.zeros_like(model.mean_shape[:, 0])
+        if "beard" in model.region_names:
+            lips = soft.get("lips", beard)
+            beard = _softened(model.region("beard").float(), model.faces, 14) * (1.0 - lips)
         ones = torch.ones_like(model.mean_shape[:, 0])
         if not with_hollows:
-            return cls(labels, soft, ones, ones)
+            return cls(labels, soft, beard, ones, ones)
         closed = open_sky(model.mean_shape, model.faces)
         if "jawOpen" not in model.expression_names:
-            return cls(labels, soft, closed, closed)
+            return cls(labels, soft, beard, closed, closed)
         weights = model.mean_shape.new_zeros(1, model.n_expression)
         weights[0, model.expression_names.index("jawOpen")] = 0.7
-        return cls(labels, soft, closed, open_sky(model.shape(None, weights)[0], model.faces))
+        return cls(labels, soft, beard, closed, open_sky(model.shape(None, weights)[0], model.faces))
 
     def map(self, name: str) -> Float[Tensor, " v"]:
         """A soft map, zero where the model has no such region."""

@@ -28,16 +28,16 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
     base = _colours(draws, "wall")
     busy = draws.uniform("busy") ** 1.5
     picture = base[..., None, None].expand(batch, 3, 48, 48)
-    fade = draws.normal("fade", 3, 2, 2) * 0.10
+    fade = draws.normal("fade", 1, 2, 2) * 0.10 + draws.normal("fade tint", 3, 2, 2) * 0.04
     picture = picture + _grown(fade, (48, 48))
     for cells, amount in ((4, 0.16), (9, 0.11), (20, 0.07)):
-        layer = draws.normal(f"layer {cells}", 1, cells, cells) + 0.45 * draws.normal(f"tint {cells}", 3, cells, cells)
+        layer = draws.normal(f"layer {cells}", 1, cells, cells) + 0.22 * draws.normal(f"tint {cells}", 3, cells, cells)
         picture = picture + (amount * busy)[:, None, None, None] * _grown(layer, (48, 48))
     picture = _shapes(draws, picture, busy)
     # Out of focus by different amounts: the coarser the grid, the softer.
     sharp = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
     soft = torch.nn.functional.interpolate(
-        torch.nn.functional.avg_pool2d(picture, 4), size=size, mode="bicubic", align_corners=False
+        torch.nn.functional.avg_pool2d(picture, 4), size=size, mode="bilinear", align_corners=False
     )
     focus = draws.uniform("focus")[:, None, None, None]
     picture = soft + focus * (sharp - soft)
@@ -53,7 +53,7 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
 def _colours(draws: Draws, name: str) -> Float[Tensor, "b 3"]:
     """Mostly dull colours of all lightnesses, now and then a strong one."""
     light = draws.uniform(f"{name} light", low=0.03, high=0.97)
-    chroma = 0.05 + 0.35 * draws.uniform(f"{name} chroma") ** 3
+    chroma = 0.03 + 0.22 * draws.uniform(f"{name} chroma") ** 3
     return (light[:, None] + chroma[:, None] * draws.normal(f"{name} hue", 3)).clamp(0.0, 1.0)
 
 

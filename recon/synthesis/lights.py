@@ -12,6 +12,8 @@ from recon.lighting import environment_to_sh, irradiance, lamps_to_sh
 from recon.synthesis.draws import Draws
 
 N_LAMPS = 2
+_MIDDLE_ALBEDO = 0.26
+"""Linear albedo of a face that is exposed as metered; others follow half of the way."""
 _ENVIRONMENT = (8, 16)
 _ROOMS = (0.30, 0.25, 0.20, 0.15, 0.10)
 """Shares of: lamps beside the camera, one strong side light, only surroundings, light from behind, flash."""
@@ -39,7 +41,9 @@ class Lights:
         return self.surroundings + lamps_to_sh(self.directions, self.irradiances)
 
 
-def draw_lights(draws: Draws, strength: float, exposure: float, facing: Float[Tensor, "b 3"]) -> Lights:
+def draw_lights(
+    draws: Draws, strength: float, exposure: float, facing: Float[Tensor, "b 3"], albedo: Float[Tensor, " b"]
+) -> Lights:
     """Lights of all kinds of rooms and weathers.
 
     Args:
@@ -47,6 +51,7 @@ def draw_lights(draws: Draws, strength: float, exposure: float, facing: Float[Te
         strength: 0 is even white light, 1 the full variety of colours and directions.
         exposure: spread of the brightness, [0, 1].
         facing: ``(B, 3)`` where the face looks, camera frame: exposure is for the face.
+        albedo: ``(B,)`` mean albedo of the face: cameras expose dark skin longer and light skin shorter.
     """
     room = draws.choice("room", _ROOMS)
     white = facing.new_ones(3)
@@ -67,7 +72,8 @@ def draw_lights(draws: Draws, strength: float, exposure: float, facing: Float[Te
     normals = torch.nn.functional.normalize(facing[:, None] + 0.8 * facing.new_tensor(_AROUND), dim=-1)
     total = surroundings + lamps_to_sh(directions, irradiances)
     level = irradiance(normals, total).clamp_min(0.0).mean(dim=(1, 2)) / torch.pi
-    wanted = torch.exp(0.22 * exposure * draws.normal("exposure").clamp(-2.2, 2.2))
+    wanted = torch.exp(0.24 * exposure * draws.normal("exposure").clamp(-2.2, 1.6))
+    wanted = wanted * 0.95 * (_MIDDLE_ALBEDO / albedo.clamp_min(0.03)) ** 0.55
     gain = (wanted / level.clamp_min(0.05))[:, None, None]
     return Lights(gain * surroundings, directions, gain * irradiances, draws.uniform("lamp softness"))
 
@@ -91,7 +97,7 @@ def _lamp_directions(draws: Draws, room: Tensor) -> Float[Tensor, "b 2 3"]:
 
 def _tint(draws: Draws, name: str, count: int) -> Float[Tensor, "b n 3"]:
     """Colours of light along the way from candle to blue sky, brightness about 1."""
-    warmth = 0.35 * draws.normal(f"{name} warmth", count).clamp(-2.0, 2.0)
+    warmth = 0.26 * draws.normal(f"{name} warmth", count).clamp(-2.0, 2.0)
     green = 0.05 * draws.normal(f"{name} green", count)
     tint = torch.stack((torch.exp(0.55 * warmth), torch.exp(green), torch.exp(-0.75 * warmth)), dim=-1)
     return tint / tint.mean(dim=-1, keepdim=True)

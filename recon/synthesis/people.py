@@ -24,7 +24,7 @@ YOUNGEST_YEARS, OLDEST_YEARS = 25.0, 90.0
 
 _MELANIN_OF = {"african": 1.25, "asian": -0.1, "caucasian": -0.85}
 _MELANIN_SIGMA = 0.55
-_TINT_SIGMA = 0.8
+_TINT_SIGMA = 0.65
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def _albedo(model: MorphableModel, draws: Draws, groups: Tensor, age: Tensor) ->
         return albedo
     # The first component is melanin, the second blood, the rest are tints of regions and patches.
     melanin = groups @ groups.new_tensor(list(_MELANIN_OF.values()))
-    albedo = _TINT_SIGMA * albedo
+    albedo = _TINT_SIGMA * albedo.clamp(-2.0, 2.0)
     albedo[:, 0] = (melanin + _MELANIN_SIGMA / _TINT_SIGMA * albedo[:, 0]).clamp(-1.9, 1.9)
     return albedo
 

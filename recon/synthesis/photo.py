@@ -102,7 +102,7 @@ def _noisy(picture: Tensor, strength: float, draws: Draws) -> Tensor:
     """Shot noise that grows with the light and constant read noise; partly smoothed, as a raw converter does."""
     height, width = picture.shape[-2:]
     raw = grain(draws.integer("grain row", 512), draws.integer("grain column", 512), (height, width))
-    level = strength * (draws.uniform("noise") ** 3)[:, None, None, None]
+    level = strength * (draws.uniform("noise") ** 4)[:, None, None, None]
     smooth = torch.nn.functional.avg_pool2d(raw, 3, stride=1, padding=1) * 2.2
     soft = draws.uniform("grain size")[:, None, None, None]
     mixed = raw + soft * (smooth - raw)

@@ -1,23 +1,25 @@
-"""From a scene to its picture and maps."""
+"""From a scene to its picture and maps: the head and its cover are drawn apart and laid over each other."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.display import srgb_to_linear
-from recon.render import Raster, Topology, antialias, rasterize, vertex_normals
+from recon.render import Raster, antialias, rasterize, vertex_normals
 from recon.render.interpolate import interpolate_packed
 from recon.render.mesh import unit
 from recon.synthesis import shading
 from recon.synthesis.anatomy import Anatomy
 from recon.synthesis.config import SynthesisConfig
+from recon.synthesis.cover import Cover, CoverPoints, cover_points
 from recon.synthesis.draws import Draws
+from recon.synthesis.hair import Hairdos
 from recon.synthesis.labels import landmark_labels
 from recon.synthesis.lights import Lights
 from recon.synthesis.people import People
@@ -25,7 +27,13 @@ from recon.synthesis.photo import take_photo
 from recon.synthesis.poses import HEAD_CENTRE_MM
 from recon.synthesis.sample import FACE_SEGMENTS, SEGMENT_NAMES
 from recon.synthesis.shadows import lit_share, shadow_maps
-from recon.synthesis.skin import Surfaces, hair_colours, painted, skin_detail
+from recon.synthesis.skin import Surfaces, skin_detail
+from recon.synthesis.stage import CoverStage, Stage, outer_faces
+
+_OPAQUE = 0.5
+"""What is more opaque than this hides what lies behind it, in the labels."""
+_CONTACT_SHARE = 0.035
+"""Reach of the dim rim under hair as a share of the picture's side."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +47,9 @@ class Scene:
         people: the persons.
         expression: ``(B, n_expression)``.
         v_obj: ``(B, V, 3)`` the head in mm, object frame.
+        albedo: ``(B, V, 3)`` in the model's space, with make-up and beard.
+        hairdos: hair; ``None`` if the config has none.
+        cover: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
     """
@@ -49,43 +60,124 @@ class Scene:
     people: People
     expression: Float[Tensor, "b ke"]
     v_obj: Float[Tensor, "b v 3"]
+    albedo: Float[Tensor, "b v 3"]
+    hairdos: Hairdos | None
+    cover: Cover | None
     camera: PerspectiveCamera
     lights: Lights
+
+    @property
+    def head_centre_cam(self) -> Float[Tensor, "b 3"]:
+        """Middle of the heads."""
+        centre = self.v_obj.new_tensor(HEAD_CENTRE_MM).expand(len(self.v_obj), 1, 3)
+        return self.camera.to_camera(centre)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Layers:
+    """The cover as maps, and where it lies in front of the head."""
+
+    premultiplied: Float[Tensor, "b h w 4"]
+    in_front: Bool[Tensor, "b h w 1"]
+    segment: Int[Tensor, "b h w"]
+    depth_mm: Float[Tensor, "b h w 1"]
+
+    @property
+    def opaque(self) -> Bool[Tensor, "b h w 1"]:
+        return self.premultiplied[..., 3:] > _OPAQUE
 
 
 def draw_scene(
     scene: Scene,
-    model: MorphableModel,
-    topology: Topology,
-    anatomy: Anatomy,
+    stage: Stage,
+    cover_stage: CoverStage | None,
     config: SynthesisConfig,
     size: tuple[int, int],
     background: Float[Tensor, "b 3 h w"],
 ) -> dict[str, Tensor]:
-    """The picture, maps and landmarks of :class:`recon.synthesis.sample.FaceBatch`, by field name."""
-    camera = scene.camera
+    """The picture, maps and landmarks of :class:`recon.synthesis.sample.FaceBatch`, by field name.
+
+    Args:
+        scene: what to draw.
+        stage, cover_stage: prepared for the model and the cover's faces.
+        config: for the strengths of the looks.
+        size: (H, W) px.
+        background: linear light.
+    """
+    camera, model = scene.camera, stage.model
     v_cam = camera.to_camera(scene.v_obj)
     raster = rasterize(camera.to_clip(v_cam, size), model.faces, size)
-    points, head = _head_points(scene, model, anatomy, config, v_cam, raster)
-    colour = shading.plain(points, scene.lights) if _is_plain(config) else shading.shade(points, scene.lights, config)
+    shadows = _Shadows.of(scene, stage, cover_stage, config, v_cam)
+    points, normals, segment_at = _head_points(scene, model, stage.anatomy, config, v_cam, raster, shadows)
+    colour = shading.plain(points, scene.lights) if is_plain(config) else shading.shade(points, scene.lights, config)
     if model.albedo_space == "srgb":
         colour = srgb_to_linear(colour.clamp(0.0, 1.0))
-    picture = raster.unpack(colour.clamp_min(0.0), background.permute(0, 2, 3, 1))
-    picture = antialias(picture, raster, topology)
+    segmentation = raster.unpack(segment_at[:, None])[..., 0].round().long()
+    depth = raster.unpack(-points.position[:, 2:])
+    mask = (raster.triangle_ids >= 0)[..., None]
+    backdrop = background.permute(0, 2, 3, 1)
+    scene_depth, visible = depth, mask
+    if scene.cover is None or cover_stage is None:
+        picture = antialias(raster.unpack(colour.clamp_min(0.0), backdrop), raster, stage.topology)
+    else:
+        seen = cover_points(scene.cover, camera, size, scene.draws, scene.person_draws)
+        layers = _layers(seen, scene, config, depth, mask, shadows)
+        picture = _composed(layers, seen, colour, raster, backdrop, stage, cover_stage, config)
+        shown = layers.opaque & (layers.in_front | ~mask)
+        segmentation = torch.where(shown[..., 0], layers.segment, segmentation)
+        scene_depth = torch.where(shown, layers.depth_mm, depth)
+        visible = mask & ~shown
     image = take_photo(picture.permute(0, 3, 1, 2), config, scene.draws)
-    segmentation = raster.unpack(head[:, None])[..., 0].round().long()
-    depth = raster.unpack(-points.position[:, 2:]).permute(0, 3, 1, 2)
-    mask = (raster.triangle_ids >= 0)[:, None]
+    wanted = torch.tensor([name in FACE_SEGMENTS for name in SEGMENT_NAMES], device=segmentation.device)
+    scene_depth = scene_depth.permute(0, 3, 1, 2).contiguous()
     return {
         "image": image.contiguous(),
-        "mask": mask,
-        "face_mask": torch.isin(segmentation, _ids(FACE_SEGMENTS, segmentation.device))[:, None],
+        "mask": visible.permute(0, 3, 1, 2).contiguous(),
+        "face_mask": wanted[segmentation][:, None],
         "segmentation": segmentation,
-        "depth_mm": depth,
-        "scene_depth_mm": depth,
-        "normals": raster.unpack(points.normals).permute(0, 3, 1, 2).contiguous(),
-        **landmark_labels(model, v_cam, camera, depth),
+        "depth_mm": depth.permute(0, 3, 1, 2).contiguous(),
+        "scene_depth_mm": scene_depth,
+        "normals": raster.unpack(normals).permute(0, 3, 1, 2).contiguous(),
+        **landmark_labels(model, v_cam, camera, scene_depth),
     }
+
+
+def is_plain(config: SynthesisConfig) -> bool:
+    """Whether nothing but the model's albedo under distant light shows."""
+    return not any((config.shadows, config.occlusion, config.shine, config.softness, config.skin_detail))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shadows:
+    """Shadow maps of the first lamp, and how to ask them."""
+
+    maps: Float[Tensor, "b s s"] | None
+    centre: Float[Tensor, "b 3"]
+    scene: Scene
+    strength: float
+
+    @classmethod
+    def of(
+        cls, scene: Scene, stage: Stage, cover_stage: CoverStage | None, config: SynthesisConfig, v_cam: Tensor
+    ) -> _Shadows:
+        centre = scene.head_centre_cam
+        if config.shadows == 0.0:
+            return cls(None, centre, scene, 0.0)
+        vertices, faces = v_cam, None
+        if scene.cover is not None and cover_stage is not None:
+            vertices, faces = torch.cat((v_cam, scene.cover.part.v_cam), dim=1), cover_stage.casters
+        faces = outer_faces(stage.model) if faces is None else faces
+        maps = shadow_maps(vertices, faces, centre, scene.lights.directions[:, 0])
+        return cls(maps, centre, scene, config.shadows)
+
+    def lit(self, position: Float[Tensor, "p 3"], picture: Int[Tensor, " p"]) -> Float[Tensor, "p 2"]:
+        """Share of each lamp that points see; the second lamp casts no shadow."""
+        lit = torch.ones_like(position[:, :2])
+        if self.maps is not None:
+            lights = self.scene.lights
+            share = lit_share(self.maps, position, picture, self.centre, lights.directions[:, 0], lights.softness)
+            lit[:, 0] = 1.0 - self.strength * (1.0 - share)
+        return lit
 
 
 def _head_points(
@@ -95,43 +187,38 @@ def _head_points(
     config: SynthesisConfig,
     v_cam: Float[Tensor, "b v 3"],
     raster: Raster,
-) -> tuple[shading.Points, Float[Tensor, " p"]]:
-    """Visible points of the head, and the segment of each."""
+    shadows: _Shadows,
+) -> tuple[shading.Points, Float[Tensor, "p 3"], Float[Tensor, " p"]]:
+    """Visible points of the head with the normals that light sees, their true normals, and their segments."""
     batch = v_cam.shape[0]
-    albedo = model.albedo(scene.people.albedo)
-    if not _is_plain(config):
-        hair = hair_colours(scene.person_draws, scene.people)
-        bald = torch.zeros(batch, device=v_cam.device)
-        albedo = painted(albedo, anatomy, config, scene.person_draws, scene.people, hair, bald)
-    sky = _sky(scene, model, anatomy)
-    rest = model.mean_shape[None].expand(batch, -1, -1)
-    packed = interpolate_packed(
-        torch.cat((v_cam, vertex_normals(v_cam, model.faces), albedo, sky[..., None], rest), dim=-1), raster
-    )
-    position, normals, colour, open_sky, rest_at = packed.split((3, 3, 3, 1, 3), dim=1)
-    normals = unit(normals)
+    attributes = [v_cam, vertex_normals(v_cam, model.faces), scene.albedo]
+    if not is_plain(config):
+        attributes += [_sky(scene, model, anatomy)[..., None], model.mean_shape[None].expand(batch, -1, -1)]
+    packed = interpolate_packed(torch.cat(attributes, dim=-1), raster)
+    position, normals, colour = packed[:, :3], unit(packed[:, 3:6]), packed[:, 6:9]
     picture = torch.div(raster.pixel_index, raster.size[0] * raster.size[1], rounding_mode="floor")
     segment = anatomy.labels[raster.triangle_ids.view(-1)[raster.pixel_index].long()]
+    segment_at = segment.to(v_cam.dtype)
+    ones = torch.ones_like(segment_at)
+    if is_plain(config):
+        points = shading.Points(
+            picture, raster.starts, position, normals, colour, ones, ones, ones, ones, ones[:, None].expand(-1, 2)
+        )
+        return points, normals, segment_at
     surfaces = Surfaces.on(v_cam.device)
-    gloss = surfaces.gloss[segment]
+    gloss = surfaces.gloss[segment] * scene.draws.uniform("oily", low=0.4, high=1.5)[picture]
     shaded = normals
     if config.skin_detail > 0.0:
-        detail = skin_detail(rest_at, picture, scene.people, scene.person_draws, config.skin_detail)
-        skin = surfaces.scatter[segment] > 0.5
-        colour = torch.where(skin[:, None], colour * detail.albedo, colour)
-        shaded = torch.where(skin[:, None], unit(normals + detail.bump), normals)
-        gloss = torch.where(skin, gloss * detail.gloss, gloss)
-    gloss = gloss * scene.draws.uniform("oily", low=0.4, high=1.7)[picture]
-    lit = torch.ones_like(position[:, :2])
-    if config.shadows > 0.0:
-        lit[:, 0] = _lit(scene, config, v_cam, model.faces, position, picture)
+        detail = skin_detail(packed[:, 10:13], picture, scene.people, scene.person_draws, config.skin_detail)
+        skin = (surfaces.scatter[segment] > 0.5)[:, None]
+        colour = torch.where(skin, colour * detail.albedo, colour)
+        shaded = torch.where(skin, unit(normals + detail.bump), normals)
+        gloss = torch.where(skin[:, 0], gloss * detail.gloss, gloss)
     points = shading.Points(
-        picture, raster.starts, position, normals, colour, open_sky[:, 0], gloss,
-        surfaces.sharpness[segment], surfaces.scatter[segment], lit,
+        picture, raster.starts, position, shaded, colour, packed[:, 9], gloss,
+        surfaces.sharpness[segment], surfaces.scatter[segment], shadows.lit(position, picture),
     )  # fmt: skip
-    if shaded is not normals:
-        points = dataclasses.replace(points, normals=shaded)
-    return points, segment.to(v_cam.dtype)
+    return points, normals, segment_at
 
 
 def _sky(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor, "b v"]:
@@ -142,28 +229,50 @@ def _sky(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor,
     return anatomy.open_sky + jaw * (anatomy.open_sky_jaw - anatomy.open_sky)
 
 
-def _lit(
-    scene: Scene,
+def _layers(
+    seen: CoverPoints, scene: Scene, config: SynthesisConfig, depth: Tensor, mask: Tensor, shadows: _Shadows
+) -> _Layers:
+    """Shade the cover and sort it against the head."""
+    surfaces = Surfaces.on(depth.device)
+    points = shading.Points(
+        seen.picture, seen.raster.starts, seen.position, seen.normals, seen.albedo, seen.sky,
+        surfaces.gloss[seen.segment], surfaces.sharpness[seen.segment], seen.scatter,
+        shadows.lit(seen.position, seen.picture),
+    )  # fmt: skip
+    colour = shading.shade(points, scene.lights, config).clamp_min(0.0)
+    opacity = seen.opacity[:, None]
+    packed = torch.cat(
+        (colour * opacity, opacity, -seen.position[:, 2:], seen.segment[:, None].to(colour.dtype)), dim=1
+    )
+    maps = seen.raster.unpack(packed)
+    covered, cover_depth = maps[..., 3:4] > 0.0, maps[..., 4:5]
+    over_head = covered & mask & (cover_depth < depth)
+    # Beside the head the cover goes with what its neighbours do, so that the head's soft edge meets the right layer.
+    near = torch.nn.functional.max_pool2d(over_head.permute(0, 3, 1, 2).float(), 3, stride=1, padding=1)
+    beside = covered & ~mask & (near.permute(0, 2, 3, 1) > 0.0)
+    return _Layers(maps[..., :4], over_head | beside, maps[..., 5].round().long(), cover_depth)
+
+
+def _composed(
+    layers: _Layers,
+    seen: CoverPoints,
+    colour: Float[Tensor, "p 3"],
+    raster: Raster,
+    backdrop: Float[Tensor, "b h w 3"],
+    stage: Stage,
+    cover_stage: CoverStage,
     config: SynthesisConfig,
-    v_cam: Float[Tensor, "b v 3"],
-    faces: Int[Tensor, "f 3"],
-    position: Float[Tensor, "p 3"],
-    picture: Int[Tensor, " p"],
-) -> Float[Tensor, " p"]:
-    camera, lights = scene.camera, scene.lights
-    centre = camera.to_camera(position.new_tensor(HEAD_CENTRE_MM).expand(len(v_cam), 1, 3))[:, 0]
-    towards = lights.directions[:, 0]
-    maps = shadow_maps(v_cam, faces, centre, towards)
-    share = lit_share(maps, position, picture, centre, towards, lights.softness)
-    return 1.0 - config.shadows * (1.0 - share)
-
-
-def _is_plain(config: SynthesisConfig) -> bool:
-    """Whether nothing but the model's albedo under distant light shows."""
-    looks = (config.shadows, config.occlusion, config.shine, config.softness, config.skin_detail)
-    paints = (config.make_up, config.beard, config.hair)
-    return not any((*looks, *paints))
-
-
-def _ids(names: tuple[str, ...], device: torch.device) -> Int[Tensor, " n"]:
-    return torch.tensor([SEGMENT_NAMES.index(name) for name in names], device=device)
+) -> Float[Tensor, "b h w 3"]:
+    """Background, cover behind the head, head, cover before the head; both silhouettes are antialiased."""
+    front = layers.premultiplied * layers.in_front
+    behind = layers.premultiplied - front
+    back = backdrop * (1.0 - behind[..., 3:]) + behind[..., :3]
+    if config.occlusion > 0.0:
+        # Hair lies on the skin and keeps the light from its surroundings off it.
+        radius = max(1, round(_CONTACT_SHARE * min(raster.size)))
+        near = torch.nn.functional.avg_pool2d(front[..., 3].unsqueeze(1), 2 * radius + 1, stride=1, padding=radius)
+        near = near.flatten()[raster.pixel_index]
+        colour = colour * (1.0 - 0.55 * config.occlusion * near)[:, None]
+    picture = antialias(raster.unpack(colour.clamp_min(0.0), back), raster, stage.topology)
+    front = antialias(front, seen.raster, cover_stage.topology)
+    return picture * (1.0 - front[..., 3:]) + front[..., :3]

@@ -14,9 +14,10 @@ from recon.rotation import matrix_to_euler
 
 SEGMENT_NAMES: tuple[str, ...] = (
     *("background", "face", "nose", "lips", "brows", "eyelids", "eyes", "mouth", "ears", "scalp", "neck"),
-    *("hair", "clothes", "glasses", "occluder"),
+    *("hair", "clothes", "body", "glasses", "occluder"),
 )
-"""Names of the ids in ``FaceBatch.segmentation``. From ``face`` to ``neck`` they are the head model's own surface."""
+"""Names of the ids in ``FaceBatch.segmentation``. From ``face`` to ``neck`` they are the head model's own surface;
+``body`` is bare skin below it."""
 
 FACE_SEGMENTS: tuple[str, ...] = ("face", "nose", "lips", "brows", "eyelids", "eyes")
 """What ``FaceBatch.face_mask`` holds: the front of the face without the inside of the mouth."""

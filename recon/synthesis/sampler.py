@@ -12,18 +12,20 @@ from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.display import srgb_to_linear
-from recon.render import Topology
-from recon.synthesis.anatomy import Anatomy
 from recon.synthesis.backgrounds import FolderBackgrounds, procedural
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
+from recon.synthesis.cover import make_cover
 from recon.synthesis.draws import Draws
 from recon.synthesis.expressions import draw_expressions
+from recon.synthesis.hair import Hairdos, draw_hairdos
 from recon.synthesis.labels import LANDMARK_SETS
 from recon.synthesis.lights import draw_lights
-from recon.synthesis.people import draw_people
+from recon.synthesis.people import People, draw_people
 from recon.synthesis.picture import Scene, draw_scene
 from recon.synthesis.poses import HeadPoses, aligned_cameras, draw_poses, free_cameras
 from recon.synthesis.sample import FaceBatch, intrinsic_matrix
+from recon.synthesis.skin import hair_colours, painted
+from recon.synthesis.stage import CoverStage, Stage
 
 _AT_ONCE = 16
 """Samples drawn together on a CPU: more does not get faster, and less stays in the caches."""
@@ -70,8 +72,10 @@ class FaceSampler:
         if "520" not in model.landmark_sets:
             model = model.with_landmarks("520", dense_landmarks(model))
         self.model = model if model.mean_shape.device == self.device else MorphableModel(model.data()).to(self.device)
-        self.topology = Topology.of(self.model.faces, self.model.n_vertices)
-        self.anatomy = Anatomy.of(self.model, self.config.occlusion > 0.0)
+        self._stage = Stage.of(self.model, self.config)
+        region = self.model.region("face") if "face" in self.model.region_names else torch.ones(self.model.n_vertices)
+        self._face_vertices = torch.nonzero(region)[::23, 0].to(self.device)
+        self._cover_stage = CoverStage.of(self._stage, self._scene([0]).cover)
         folder = self.config.background_folder
         self._backgrounds = FolderBackgrounds(folder) if folder is not None else None
 
@@ -100,7 +104,7 @@ class FaceSampler:
     def _draw(self, indices: list[int]) -> FaceBatch:
         scene = self._scene(indices)
         background = srgb_to_linear(self._background(scene.draws))
-        drawn = draw_scene(scene, self.model, self.topology, self.anatomy, self.config, self.size, background)
+        drawn = draw_scene(scene, self._stage, self._cover_stage, self.config, self.size, background)
         camera = scene.camera
         return FaceBatch(
             **drawn,
@@ -125,7 +129,12 @@ class FaceSampler:
         expression = self._expressions(draws, poses)
         v_obj = model.shape(people.identity, expression)
         camera = self._camera(draws, poses, v_obj)
-        lights = draw_lights(draws, config.lighting, config.exposure, camera.rotation[:, :, 2])
+        albedo, hairdos = self._colours(person_draws, people)
+        level = albedo[:, self._face_vertices].mean(dim=(1, 2))
+        lights = draw_lights(draws, config.lighting, config.exposure, camera.rotation[:, :, 2], level)
+        cover = None
+        if hairdos is not None:
+            cover = make_cover(self._stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)
         return Scene(
             draws=draws,
             person_draws=person_draws,
@@ -133,9 +142,22 @@ class FaceSampler:
             people=people,
             expression=expression,
             v_obj=v_obj,
+            albedo=albedo,
+            hairdos=hairdos,
+            cover=cover,
             camera=camera,
             lights=lights,
         )
+
+    def _colours(self, draws: Draws, people: People) -> tuple[Float[Tensor, "b v 3"], Hairdos | None]:
+        """The skin with what is on it, and the hair; the bare model where the config has nothing on it."""
+        config = self.config
+        albedo = self.model.albedo(people.albedo)
+        if not any((config.hair, config.beard, config.make_up, config.clothes, config.glasses, config.occluders)):
+            return albedo, None
+        colour = hair_colours(draws, people)
+        hairdos = draw_hairdos(draws, people, config.hair, colour)
+        return painted(albedo, self._stage.anatomy, config, draws, people, hairdos), hairdos
 
     def _expressions(self, draws: Draws, poses: HeadPoses) -> Float[Tensor, "b ke"]:
         config, names = self.config, self.model.expression_names

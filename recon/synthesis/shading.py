@@ -80,7 +80,7 @@ def shade(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tens
         factors = lights.surroundings.new_tensor(CLAMPED_COSINE)[:, None] / torch.pi
         # The kernel applies the cosine lobe; a reflection wants the bare radiance.
         radiance = shade_packed(torch.ones_like(mirrored), mirrored, lights.surroundings / factors, points.starts)
-        fresnel = 0.028 + 0.5 * (1.0 - n_dot_v) ** 5
+        fresnel = 0.028 + 0.22 * (1.0 - n_dot_v) ** 5
         amount = config.shine * 0.8 * fresnel * points.gloss.clamp_max(1.5) * points.sky
         colour = colour + amount[:, None] * radiance.clamp_min(0.0)
     return colour

@@ -11,6 +11,7 @@ from torch import Tensor
 from recon.synthesis.anatomy import Anatomy
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.draws import Draws
+from recon.synthesis.hair import STYLES, Hairdos
 from recon.synthesis.noise import solid_noise
 from recon.synthesis.people import People
 from recon.synthesis.sample import SEGMENT_NAMES
@@ -44,8 +45,7 @@ def painted(
     config: SynthesisConfig,
     draws: Draws,
     people: People,
-    hair: Float[Tensor, "b 3"],
-    bald: Float[Tensor, " b"],
+    hairdos: Hairdos,
 ) -> Float[Tensor, "b v 3"]:
     """The albedo with what people put on it and what grows on it.
 
@@ -55,9 +55,10 @@ def painted(
         config: for the strengths.
         draws: of the persons, so that a person keeps a beard.
         people: for sex.
-        hair: ``(B, 3)`` colour of the hair.
-        bald: ``(B,)`` 1 where the scalp is bare, 0 where hair grows.
+        hairdos: for the colour of hair, and whether the scalp is bare.
     """
+    hair = hairdos.colour
+    bald = (hairdos.style == STYLES.index("bald")).to(albedo.dtype)
     male = people.column("male")
     if config.hair > 0.0:
         roots = (0.85 * (1.0 - bald))[:, None, None] * anatomy.map("scalp")[None, :, None]
@@ -76,7 +77,7 @@ def painted(
 
 def _beard_map(anatomy: Anatomy, draws: Draws) -> Float[Tensor, "b v 1"]:
     """Where the beard grows: all of it, or without cheeks, or only around the mouth."""
-    beard = (1.15 * anatomy.map("beard")).clamp(0.0, 1.0)
+    beard = anatomy.beard
     cheeks = (draws.uniform("beard cheeks") < 0.35).float()
     return (beard[None] * (1.0 - 0.9 * cheeks[:, None] * anatomy.map("cheeks")[None]))[..., None]
 
@@ -156,6 +157,10 @@ class Surfaces:
             "ears": (0.8, 12.0, 1.0),
             "scalp": (0.6, 12.0, 1.0),
             "neck": (0.7, 12.0, 1.0),
+            "hair": (1.1, 11.0, 0.35),
+            "body": (0.7, 12.0, 1.0),
+            "glasses": (7.0, 160.0, 0.0),
+            "occluder": (0.7, 14.0, 0.5),
         }
         columns = zip(*[kinds.get(name, (0.2, 8.0, 0.0)) for name in SEGMENT_NAMES], strict=True)
         return cls(*(torch.tensor(column, device=device) for column in columns))
