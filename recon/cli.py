@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-_COMMANDS = ("reconstruct", "demo", "models", "render")
+_COMMANDS = ("reconstruct", "demo", "models", "render", "export_onnx", "complexity")
 
 
 def parser() -> argparse.ArgumentParser:

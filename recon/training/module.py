@@ -13,12 +13,12 @@ from torch import Tensor
 
 import bfm
 from losses.total import LossWeights, weighted_sum
+from recon.decoder import FaceDecoder
 from recon.networks.checkpoint import save_checkpoint
 from recon.networks.head import FaceBlocks
 from recon.networks.occlusion import ResidualOcclusion
 from recon.networks.regressor import Regressor, RegressorConfig
 from recon.training.batch import TrainingBatch
-from recon.training.decoder import FaceDecoder
 from recon.training.embedding import EmbeddingConfig, open_embedding
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.terms import Judges, loss_terms

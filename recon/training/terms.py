@@ -19,11 +19,11 @@ from losses.priors import coefficient_prior, lighting_loss, lighting_prior
 from losses.shape import coefficient_loss, shape_loss
 from losses.total import LossWeights
 from losses.wing import wing_loss
+from recon.decoder import DecodedFaces
 from recon.networks.critic import ShapeCritic
 from recon.networks.occlusion import OcclusionMask
 from recon.render import Render
 from recon.training.batch import TrainingBatch
-from recon.training.decoder import DecodedFaces
 
 _REFERENCE_PX = 224.0
 """Losses in px are those of a crop of this side, so that weights mean the same at every size."""

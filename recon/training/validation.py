@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from recon.coefficients import Coefficients
+from recon.decoder import FaceDecoder
 from recon.training.batch import TrainingBatch
-from recon.training.decoder import FaceDecoder
 from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
 
 
