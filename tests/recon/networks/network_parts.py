@@ -21,7 +21,7 @@ TINY: dict[str, dict] = {
     ),
     "resnet18": {"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16)},
     **dict.fromkeys(("resnet101", "resnet152"), {"layers": (1, 1, 1, 1), "channels": (8, 8, 16, 16)}),
-    "resnet101x3": {"channels": (32, 32, 32, 32), "stem_chs": 32},
+    "resnet101x3": {"channels": (128, 128, 128, 128), "stem_chs": 32},
     **dict.fromkeys(("efficientnetv2_l", "efficientnetv2_xl"), {"channel_multiplier": 0.25, "depth_multiplier": 0.1}),
     **dict.fromkeys(("vit_b16", "vit_l16"), {"embed_dim": 24, "depth": 4, "num_heads": 2}),
     "mobilenetv2": {},
