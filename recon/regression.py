@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ _LEAST_FOCAL_SHARE = 0.8
 """An unknown focal length is never taken shorter than this share of the photo's longer side, as when fitting."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """A regressor, in torch or in onnxruntime."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class OcclusionMask(Protocol):
     """Anything that tells bare face from hair, hands and glasses. A parsing network may ignore ``rendered``."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from recon.synthesis.sample import FaceBatch
@@ -14,6 +15,7 @@ from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What draws synthetic faces, see :class:`recon.synthesis.FaceSampler`."""
 
@@ -97,48 +99,42 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
         first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         sampler = self.make_sampler()
         plan = self.plan
-        if plan.replay == 1:
-            step = self.start + first
-            while True:
-                yield self._finished(self._draw(sampler, [step]), step)
-                step += stride
         step = self.start + first
+        if plan.replay == 1:
+            while True:
+                yield self._augmented(self._draw(sampler, step), step)
+                step += stride
         # What an uninterrupted run would have in its window by now.
-        window = [self._compact(self._draw(sampler, [s])) for s in plan.replayed_steps(step - stride, stride)]
+        window = [_packed(self._draw(sampler, s)) for s in plan.replayed_steps(step - stride, stride)]
         kept = max(1, plan.window // plan.fresh)
         while True:
-            window = [*window, self._compact(self._draw(sampler, [step]))][-kept:]
-            yield self._finished(self._mixed(window, step), step)
+            window = [*window, _packed(self._draw(sampler, step))][-kept:]
+            yield self._augmented(self._mixed(window, step), step)
             step += stride
 
-    def _draw(self, sampler: Sampler, steps: list[int]) -> TrainingBatch:
-        indices = [index for step in steps for index in self.plan.fresh_indices(step)]
-        return TrainingBatch.of(sampler.batch(indices), maps=self.maps)
+    def _draw(self, sampler: Sampler, step: int) -> TrainingBatch:
+        return TrainingBatch.of(sampler.batch(self.plan.fresh_indices(step)), maps=self.maps)
 
-    def _mixed(self, window: list[TrainingBatch], step: int) -> TrainingBatch:
+    def _mixed(self, window: list[dict[str, Tensor]], step: int) -> TrainingBatch:
         """All of the newest pictures, the rest at random from the window."""
         generator = torch.Generator().manual_seed(_mix(self.plan.seed, step, self.plan.rank))
         n_old = self.plan.batch_size - self.plan.fresh
         slots = torch.randint(len(window) * self.plan.fresh, (n_old,), generator=generator).tolist()
-        old = [window[slot // self.plan.fresh].select([slot % self.plan.fresh]) for slot in slots]
-        return TrainingBatch.cat([window[-1], *old])
+        picked = [{n: t[s % self.plan.fresh, None] for n, t in window[s // self.plan.fresh].items()} for s in slots]
+        parts = [window[-1], *picked]
+        tensors = {name: torch.cat([part[name] for part in parts]) for name in window[-1]}
+        return TrainingBatch(**{**tensors, "image": tensors["image"].float() / 255.0})
 
-    def _finished(self, batch: TrainingBatch, step: int) -> TrainingBatch:
-        image = batch.image.float() / 255.0 if batch.image.dtype == torch.uint8 else batch.image
-        batch = dataclasses.replace(batch, image=image)
+    def _augmented(self, batch: TrainingBatch, step: int) -> TrainingBatch:
         if self.augmentation is None:
             return batch
         generator = torch.Generator().manual_seed(_mix(self.plan.seed + 1, step, self.plan.rank))
         return augment(batch, self.augmentation, generator)
 
-    @staticmethod
-    def _compact(batch: TrainingBatch) -> TrainingBatch:
-        """Pictures as bytes: a window of 2048 at 128 px then takes 100 MB."""
-        fields = {**batch.tensors(), "image": (255.0 * batch.image).round().to(torch.uint8)}
-        holder = object.__new__(TrainingBatch)  # the only place where an image is not float
-        for field in dataclasses.fields(TrainingBatch):
-            object.__setattr__(holder, field.name, fields.get(field.name))
-        return holder
+
+def _packed(batch: TrainingBatch) -> dict[str, Tensor]:
+    """Pictures as bytes: a window of 2048 at 128 px then takes 100 MB."""
+    return {**batch.tensors(), "image": (255.0 * batch.image).round().to(torch.uint8)}
 
 
 def _mix(seed: int, step: int, rank: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ _REFERENCE_PX = 224.0
 """Losses in px are those of a crop of this side, so that weights mean the same at every size."""
 
 
+@runtime_checkable
 class FaceEmbedding(Protocol):
     """A face recognition network; see :mod:`recon.networks.arcface`."""
 
