@@ -7,6 +7,7 @@ downloads. Both are for research only and are not shipped.
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,13 @@ class IResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(width, eps=1e-5)
         self.prelu = nn.PReLU(width)
         inside = width
+        stages = []
         for number, depth in enumerate(_STAGES[name]):
             outside = width * 2**number
             blocks = [_Block(inside if k == 0 else outside, outside, 2 if k == 0 else 1) for k in range(depth)]
-            setattr(self, f"layer{number + 1}", nn.Sequential(*blocks))
+            stages.append(nn.Sequential(*blocks))
             inside = outside
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.bn2 = nn.BatchNorm2d(inside, eps=1e-5)
         self.fc = nn.Linear(inside * (CROP_PX // 16) ** 2, embedding)
         self.features = nn.BatchNorm1d(embedding, eps=1e-5)
@@ -146,7 +149,7 @@ def load_iresnet(path: str | os.PathLike[str], name: str = "iresnet100") -> IRes
         return _of_onnx(place, name)
     try:
         state = torch.load(place, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError) as error:
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise WeightsMissing(f"{place} is no file of torch weights: {error}") from error
     network = IResNet(name, len(state["fc.bias"]) if "fc.bias" in state else 512)
     return _filled(network, state, place)
@@ -171,6 +174,9 @@ def _of_onnx(place: Path, name: str) -> IResNet:
 
     graph = onnx.load(place).graph
     arrays = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    for node in graph.node:  # equal weights are stored once and passed on by name
+        if node.op_type == "Identity" and node.input[0] in arrays:
+            arrays[node.output[0]] = arrays[node.input[0]]
     nodes = [node for node in graph.node if node.op_type in ("Conv", "BatchNormalization", "PRelu", "Gemm")]
     linear = next((node for node in nodes if node.op_type == "Gemm"), None)
     first = next((node for node in nodes if node.op_type == "Conv"), None)
@@ -189,6 +195,8 @@ def _of_onnx(place: Path, name: str) -> IResNet:
             raise WeightsMissing(f"{place} is not {name}: expected {kind}, the file has {has}")
         node = queue.pop(0)
         held = [arrays[key] for key in node.input[1:] if key in arrays]
+        if not held:
+            raise WeightsMissing(f"{place}: the weights of {kind} {node.name!r} are computed, not stored")
         _copy(layer, held, place)
         bias = held[1] if kind == "Conv" and len(held) > 1 else None
     if queue:

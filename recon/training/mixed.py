@@ -104,7 +104,7 @@ class MixedModule(RegressorModule):
 
     def training_step(self, batch: MixedBatch, batch_idx: int) -> None:  # type: ignore[override]
         """A step of the regressor, then one of the critic."""
-        regressor_optimiser, critic_optimiser = self.optimizers()
+        regressor_optimiser, critic_optimiser = self.optimizers()  # type: ignore[attr-defined]
         weights = self._weights_now()
         self.critic.requires_grad_(False)
         total = self._loss(batch.labelled, weights, self.judges(), "labelled")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning
 import torch
@@ -84,7 +84,7 @@ class RegressorModule(lightning.LightningModule):
         model = bfm.load(chosen.name, chosen.path)
         self.regressor = Regressor(regressor, FaceBlocks.of(model), **(backbone_options or {}))
         # A quarter faster on CPUs, and what tensor cores want.
-        self.regressor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.regressor.to(memory_format=torch.channels_last)
         self.backbone_options = dict(backbone_options or {})
         self.averaged = copy.deepcopy(self.regressor).requires_grad_(False)
         # In a tuple, so that neither the face model nor a frozen judge is saved in every checkpoint.
@@ -129,19 +129,21 @@ class RegressorModule(lightning.LightningModule):
 
     def _loss(self, batch: TrainingBatch, weights: LossWeights, judges: Judges, prefix: str = "loss") -> Tensor:
         coefficients = self.regressor(batch.image.contiguous(memory_format=torch.channels_last), batch.intrinsics)
+        if self.device.type == "cpu" and not all(bool(t.isfinite().all()) for t in coefficients.tensors().values()):
+            # On a CPU the face model would refuse them; on a GPU they show in the loss, and nobody waits for a check.
+            self._stop(torch.tensor(torch.nan), {}, batch)
         # Geometry in full precision: half precision is blind to a millimetre at one metre.
         with torch.autocast(self.device.type, enabled=False):
             faces = self.decoder.decode(coefficients, batch.intrinsics)
             terms = loss_terms(faces, batch, weights, judges)
             total = weighted_sum(terms, weights)
-        self._stop_if_not_finite(total, terms, batch)
+        if not bool(torch.isfinite(total)):
+            self._stop(total, terms, batch)
         self.log_dict({f"{prefix}/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         self.log(f"{prefix}/total", total.detach(), prog_bar=True, batch_size=len(batch))
         return total
 
-    def _stop_if_not_finite(self, total: Tensor, terms: dict[str, Tensor], batch: TrainingBatch) -> None:
-        if bool(torch.isfinite(total)):
-            return
+    def _stop(self, total: Tensor, terms: dict[str, Tensor], batch: TrainingBatch) -> NoReturn:
         from safetensors.torch import save
 
         from recon.export.files import write_file
@@ -151,9 +153,12 @@ class RegressorModule(lightning.LightningModule):
         path = folder / f"diverged_step{self.batches_seen}_rank{self.global_rank}.safetensors"
         tensors = {name: tensor.contiguous().cpu() for name, tensor in batch.tensors().items()}
         write_file(path, save(tensors), overwrite=True)
-        values = ", ".join(f"{name} {float(term):.4g}" for name, term in terms.items())
+        values = (
+            ", ".join(f"{name} {float(term.detach()):.4g}" for name, term in terms.items())
+            or "the network's answer is not finite"
+        )
         raise TrainingDiverged(
-            f"the loss is {float(total)} in step {self.batches_seen} ({values}); the batch was saved to {path}. Lower the "
+            f"the loss is {float(total.detach())} in step {self.batches_seen} ({values}); the batch was saved to {path}. Lower the "
             "learning rate, clip gradients (trainer.gradient_clip_val) or look at the batch"
         )
 
@@ -170,8 +175,8 @@ class RegressorModule(lightning.LightningModule):
         with torch.no_grad():
             for kept, now in zip(self.averaged.parameters(), self.regressor.parameters(), strict=True):
                 kept.lerp_(now, 1.0 - decay)
-            for kept, now in zip(self.averaged.buffers(), self.regressor.buffers(), strict=True):
-                kept.copy_(now)
+            for fixed, latest in zip(self.averaged.buffers(), self.regressor.buffers(), strict=True):
+                fixed.copy_(latest)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beside weights and optimiser."""

@@ -144,7 +144,7 @@ def photo_loader(
     """Batches of photos for ever, from a step on."""
     return DataLoader(
         photos,
-        batch_sampler=EndlessOrder(len(photos), plan, start),  # type: ignore[arg-type]
+        batch_sampler=EndlessOrder(len(photos), plan, start),
         collate_fn=_Collate(augmentation, plan.seed),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,

@@ -71,4 +71,5 @@ def make_optimiser(model: nn.Module, config: OptimiserConfig, slow: str = "backb
 
 def make_scheduler(optimiser: torch.optim.Optimizer, config: OptimiserConfig) -> torch.optim.lr_scheduler.LambdaLR:
     """The schedule, to be advanced once a step."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, config.factor)
+    # A plain function, because a bound method would be pickled into every checkpoint.
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: config.factor(step))

@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Checkpoint directory.*exists and is not empty"),
     pytest.mark.filterwarnings("ignore:.*IterableDataset.*"),
     pytest.mark.filterwarnings("ignore:.*`weights_only`.*"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
 ]
 
 
@@ -107,14 +108,12 @@ def test_a_loss_that_is_nan_stops_the_run_and_saves_the_batch(tmp_path, open_mod
     with torch.no_grad():
         module.regressor.head.linear.bias.fill_(float("nan"))
 
-    class Plain(SyntheticData):
-        pass
-
-    with pytest.raises((TrainingDiverged, ValueError), match=r"the loss is nan|is nan") as error:
+    with pytest.raises(
+        TrainingDiverged, match=r"the loss is nan in step 0 \(the network's answer is not finite\); the batch was saved"
+    ):
         trainer(tmp_path, 2, callbacks=[]).fit(module, data())
-    if isinstance(error.value, TrainingDiverged):
-        saved = load_file(next(tmp_path.rglob("diverged_step0_rank0.safetensors")))
-        assert saved["image"].shape == (2, 3, SIZE, SIZE) and "rotation" in saved
+    saved = load_file(next(tmp_path.rglob("diverged_step0_rank0.safetensors")))
+    assert saved["image"].shape == (2, 3, SIZE, SIZE) and "rotation" in saved
 
 
 def test_checkpoints_of_another_face_model_are_refused():
