@@ -167,7 +167,7 @@ class RegressorModule(lightning.LightningModule):
         trainer = self._trainer
         return Path((trainer.log_dir or trainer.default_root_dir) if trainer is not None else ".")
 
-    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the batch and move the averaged weights."""
         self.batches_seen += 1
         # A young average follows quickly.

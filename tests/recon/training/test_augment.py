@@ -30,7 +30,8 @@ def test_pictures_and_maps_move_with_them(batch, open_model):
     shrunk = reframe(batch, torch.full((3,), 0.8), torch.zeros(3, 2))
     drawn = FaceDecoder(open_model).decode(shrunk.truth(), shrunk.intrinsics).drawn((SIZE, SIZE))
     both = drawn.covered & (shrunk.depth_mm > 0)
-    assert float(both.sum() / drawn.covered.sum()) > 0.93
+    # Of the neck, the old picture did not show as much as the shrunken one could.
+    assert float(drawn.covered[shrunk.face_mask].float().mean()) > 0.97
     gap_mm = (drawn.depth_mm - shrunk.depth_mm).abs()[both]
     assert float(gap_mm.median()) < 3.0
 
