@@ -117,6 +117,7 @@ class MixedModule(RegressorModule):
         regressor_optimiser.step()
         schedule = self.lr_schedulers()
         schedule.step()  # type: ignore[union-attr]
+        self.update_average()
         self.critic.requires_grad_(True)
         if self.weights.adversarial and self.batches_seen % self.critic_config.every == 0:
             loss = self.critic_step_loss(batch.labelled)
@@ -124,6 +125,7 @@ class MixedModule(RegressorModule):
             self.manual_backward(loss)
             critic_optimiser.step()
             self.log("loss/critic", loss.detach(), batch_size=len(batch.labelled))
+        self.batches_seen += 1
 
     def critic_step_loss(self, batch: TrainingBatch) -> Tensor:
         """Loss of the critic on the batch's true shapes and those that the regressor makes of it.

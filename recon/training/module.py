@@ -117,7 +117,9 @@ class RegressorModule(lightning.LightningModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms, each logged under its own name."""
-        return self._loss(batch, self._weights_now(), self.judges())
+        total = self._loss(batch, self._weights_now(), self.judges())
+        self.batches_seen += 1
+        return total
 
     def _weights_now(self) -> LossWeights:
         """Weights of this step; see ``picture_every``."""
@@ -167,10 +169,13 @@ class RegressorModule(lightning.LightningModule):
         trainer = self._trainer
         return Path((trainer.log_dir or trainer.default_root_dir) if trainer is not None else ".")
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Count the batch and move the averaged weights."""
-        self.batches_seen += 1
-        # A young average follows quickly.
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Move the weights, then their average: not in a hook after the batch, which runs after checkpoints are written."""
+        super().optimizer_step(*arguments, **options)
+        self.update_average()
+
+    def update_average(self) -> None:
+        """Move the averaged weights towards the latest; a young average follows quickly."""
         decay = min(self.average, (1.0 + self.batches_seen) / (10.0 + self.batches_seen))
         with torch.no_grad():
             for kept, now in zip(self.averaged.parameters(), self.regressor.parameters(), strict=True):

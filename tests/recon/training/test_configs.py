@@ -10,6 +10,12 @@ from train import main
 _CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 
 
+@pytest.fixture(autouse=True)
+def no_other_arguments(monkeypatch):
+    """LightningCLI warns when it is called with arguments from a command line that has others."""
+    monkeypatch.setattr("sys.argv", ["train.py"])
+
+
 @pytest.mark.parametrize("path", _CONFIGS, ids=lambda path: path.stem)
 def test_configs_are_complete(path, capsys):
     with pytest.raises(SystemExit) as stop:
