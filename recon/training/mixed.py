@@ -104,6 +104,7 @@ class MixedModule(RegressorModule):
 
     def training_step(self, batch: MixedBatch, batch_idx: int) -> None:  # type: ignore[override]
         """A step of the regressor, then one of the critic."""
+        self.restore_random_state()
         regressor_optimiser, critic_optimiser = self.optimizers()  # type: ignore[attr-defined]
         weights = self._weights_now()
         self.critic.requires_grad_(False)

@@ -25,6 +25,9 @@ from recon.training.terms import Judges, loss_terms
 from recon.training.validation import Summary, validate_batch
 
 
+_RANDOM_STATES = ("random_state", "random_state_cuda")
+
+
 class TrainingDiverged(RuntimeError):
     """A loss became nan or inf; the batch was saved."""
 
@@ -93,6 +96,7 @@ class RegressorModule(lightning.LightningModule):
             open_embedding(embedding, self.weights.perceptual > 0.0),
         )
         self.batches_seen = 0
+        self._random_states: dict[str, Tensor] = {}
         self._summary: Summary | None = None
         self._occlusion = ResidualOcclusion()
 
@@ -117,6 +121,7 @@ class RegressorModule(lightning.LightningModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms, each logged under its own name."""
+        self.restore_random_state()
         total = self._loss(batch, self._weights_now(), self.judges())
         self.batches_seen += 1
         return total
@@ -187,6 +192,8 @@ class RegressorModule(lightning.LightningModule):
         """Add what an exact resume needs beside weights and optimiser."""
         checkpoint["batches_seen"] = self.batches_seen
         checkpoint["random_state"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
         checkpoint["face_blocks"] = dataclasses.asdict(self.regressor.blocks)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -197,7 +204,15 @@ class RegressorModule(lightning.LightningModule):
                 f"this checkpoint was trained for the face model {found}, the config asks for {self.regressor.blocks}"
             )
         self.batches_seen = int(checkpoint["batches_seen"])
-        torch.set_rng_state(checkpoint["random_state"])
+        self._random_states = {name: checkpoint[name] for name in _RANDOM_STATES if name in checkpoint}
+
+    def restore_random_state(self) -> None:
+        """Once, in the first step after a resume: making the loaders has drawn random numbers before it."""
+        if "random_state" in self._random_states:
+            torch.set_rng_state(self._random_states["random_state"].cpu())
+        if "random_state_cuda" in self._random_states and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self._random_states["random_state_cuda"].cpu())
+        self._random_states = {}
 
     def on_validation_epoch_start(self) -> None:
         """Start a new summary."""

@@ -35,8 +35,10 @@ DistributedDataParallel(Step())(batch.select(slice(2 * rank, 2 * rank + 2))).bac
 shared = [p.grad.clone() for p in module.regressor.parameters()]
 module.zero_grad()
 module.training_step(batch, 0).backward()
-worst = max(float((a - b.grad).abs().max() / b.grad.abs().max().clamp_min(1e-6)) for a, b in zip(shared, module.regressor.parameters()))
-assert worst < 2e-3, worst
+names = [name for name, _ in module.regressor.named_parameters()]
+gaps = [float((a - p.grad).abs().max() / p.grad.abs().max().clamp_min(1e-4)) for a, p in zip(shared, module.regressor.parameters())]
+worst = max(zip(gaps, names))
+assert worst[0] < 2e-3, worst
 alone = tiny_module(backbone_options=steady)
 alone.log = alone.log_dict = lambda *a, **k: None
 alone.training_step(batch.select(slice(0, 2)), 0).backward()
