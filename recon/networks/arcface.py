@@ -40,6 +40,7 @@ class _Block(nn.Module):
         self.prelu = nn.PReLU(outside)
         self.conv2 = nn.Conv2d(outside, outside, 3, stride, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outside, eps=1e-5)
+        self.downsample: nn.Sequential | None
         shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside, eps=1e-5))
         self.downsample = shortcut if stride != 1 or inside != outside else None
 
@@ -213,6 +214,7 @@ def _layers_in_order(network: IResNet) -> list[tuple[str, nn.Module, bool]]:
     ]
     for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
         for block in stage:
+            assert isinstance(block, _Block)
             found += [
                 ("BatchNormalization", block.bn1, False),
                 ("Conv", block.conv1, False),
@@ -221,7 +223,7 @@ def _layers_in_order(network: IResNet) -> list[tuple[str, nn.Module, bool]]:
                 ("Conv", block.conv2, False),
                 ("BatchNormalization", block.bn3, True),
             ]
-            if block.downsample is not None:
+            if isinstance(block.downsample, nn.Sequential):
                 found += [("Conv", block.downsample[0], False), ("BatchNormalization", block.downsample[1], True)]
     return [
         *found,

@@ -114,7 +114,7 @@ class MixedModule(RegressorModule):
         regressor_optimiser.zero_grad()
         self.manual_backward(total)
         if self.clip:
-            self.clip_gradients(regressor_optimiser, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
+            self.clip_gradients(regressor_optimiser, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")  # type: ignore[arg-type]
         regressor_optimiser.step()
         schedule = self.lr_schedulers()
         schedule.step()  # type: ignore[union-attr]

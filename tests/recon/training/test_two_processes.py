@@ -31,7 +31,8 @@ class Step(torch.nn.Module):
     def forward(self, part):
         return module.training_step(part, 0)
 
-DistributedDataParallel(Step())(batch.select(slice(2 * rank, 2 * rank + 2))).backward()
+together = DistributedDataParallel(Step())  # its hooks live as long as it does
+together(batch.select(slice(2 * rank, 2 * rank + 2))).backward()
 shared = [p.grad.clone() for p in module.regressor.parameters()]
 module.zero_grad()
 module.training_step(batch, 0).backward()
