@@ -69,9 +69,7 @@ def draw_head(model: bfm.MorphableModel, topology: Topology, number: int) -> Dra
     distance_mm = 600.0 + 600.0 * float(uniform(1))
     translation = torch.cat([10.0 * normal(1, 2), torch.tensor([[-distance_mm]])], dim=1)
     focal_px = 1.75 * distance_mm
-    camera = PerspectiveCamera.at(
-        rotation, translation, size=(SIZE_PX, SIZE_PX), focal_px=torch.full((1, 2), focal_px)
-    )
+    camera = PerspectiveCamera.at(rotation, translation, size=(SIZE_PX, SIZE_PX), focal_px=torch.full((1, 2), focal_px))
     lamps = normal(1, 2, 3)
     lamps[..., 2] = lamps[..., 2].abs() + 0.5
     light = ambient(torch.full((1, 3), 0.35 + 0.25 * float(uniform(1))))
@@ -154,7 +152,9 @@ def stages(repeats: int) -> None:
         "seconds of one 512 px photo, median", ["quality", "detect", "points", "picture", "texture", "all"], rows
     )
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"\npeak memory of the process, imports included: {peak_gb:.2f} GB (limit 2.5); limits 3 s fast, 12 s default")
+    print(
+        f"\npeak memory of the process, imports included: {peak_gb:.2f} GB (limit 2.5); limits 3 s fast, 12 s default"
+    )
 
 
 def main() -> None:

@@ -7,7 +7,16 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-_COMMANDS = ("reconstruct", "demo", "models", "render", "synthesize", "evaluate")
+_COMMANDS = (
+    "reconstruct",
+    "demo",
+    "models",
+    "render",
+    "synthesize",
+    "evaluate",
+    "export_onnx",
+    "complexity",
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,7 +17,10 @@ from recon.faces.detect import Detector, open_detector
 from recon.faces.face import Face
 from recon.faces.image import Photo, read_image
 from recon.fitting import FitResult, FitSettings, View, fit
+from recon.network_method import NetworkFace, NetworkMethod
 from recon.reconstruction import FitQuality, Reconstruction
+
+METHODS = ("fit", "regress", "hybrid")
 
 PhotoLike = str | os.PathLike[str] | Image.Image | np.ndarray | Photo
 
@@ -35,13 +38,16 @@ class Reconstructor:
 
     Args:
         model: a model's name, see ``recon models``, or a model.
-        method: ``"fit"``, analysis by synthesis.
+        method: ``"fit"``, analysis by synthesis; ``"regress"``, one look by a trained network; ``"hybrid"``, the network and
+            then a few steps of fitting that stay near its answer.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
         detector: a name of :data:`recon.faces.DETECTORS` or an open detector.
+        checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
 
     Raises:
-        ValueError: an unknown method, quality or device, or a model without the 478 landmarks.
+        ValueError: an unknown method, quality or device, a model without the 478 landmarks, a checkpoint that is missing,
+            damaged or made for another face model, or one that the method does not use.
     """
 
     def __init__(
@@ -51,20 +57,25 @@ class Reconstructor:
         device: str = "auto",
         quality: str = "default",
         detector: str | Detector = "mediapipe",
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
-        if method != "fit":
-            raise ValueError(f"unknown method {method!r}; known: fit")
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+        if checkpoint is not None and method == "fit":
+            raise ValueError("method 'fit' uses no network: leave out the checkpoint, or choose regress or hybrid")
+        self.method = method
         self.settings = FitSettings.of(quality)
         self.device = _device(device)
         self._detector = detector
         loaded = bfm.load(model) if isinstance(model, str) else model
-        if "478" not in loaded.landmark_sets:
+        if method != "regress" and "478" not in loaded.landmark_sets:
             raise ValueError(
                 f"model {loaded.name!r} has no '478' landmark set, which fitting needs; "
                 "recon.faces.transfer.transfer_landmarks makes one"
             )
         self.model = loaded.to("cpu")
         self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
+        self._network = None if method == "fit" else NetworkMethod(self.model, method, quality, checkpoint, self.device)
 
     def __call__(self, photos: PhotoLike | Sequence[PhotoLike]) -> list[Reconstruction]:
         """Heads of all faces in one photo, or of the largest face in each of several photos.
@@ -97,7 +108,10 @@ class Reconstructor:
 
         Raises:
             NoFaceError: a photo without a face.
+            ValueError: the method is not ``"fit"``.
         """
+        if self._network is not None:
+            raise ValueError(f"several photos of one person need method 'fit', this is {self.method!r}")
         images = [photo if isinstance(photo, Photo) else read_image(photo) for photo in photos]
         chosen = [self.detect(image)[0] for image in images]
         result = fit(self._working, [_view(i, f) for i, f in zip(images, chosen, strict=True)], self.settings)
@@ -115,7 +129,7 @@ class Reconstructor:
                 found = detector.detect(photo.pixels, smallest)
         else:
             found = self._detector.detect(photo.pixels, smallest)
-        usable = [face for face in found if face.landmarks478 is not None]
+        usable = [face for face in found if face.landmarks478 is not None or self.method == "regress"]
         if found and not usable:
             raise NoFaceError(
                 f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and fitting "
@@ -127,7 +141,23 @@ class Reconstructor:
 
     def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
         """The head of one detected face."""
+        if self._network is not None:
+            return self._network_result(photo, face, self._network(photo, face))
         return self._result(photo, face, fit(self._working, [_view(photo, face)], self.settings), 0)
+
+    def _network_result(self, photo: Photo, face: Face, found: NetworkFace) -> Reconstruction:
+        gap = found.gap_percent
+        return Reconstruction(
+            model=self.model,
+            photo=photo,
+            face=face,
+            identity=found.coefficients.identity,
+            expression=found.coefficients.expression,
+            albedo_coefficients=found.coefficients.albedo,
+            lighting=found.coefficients.lighting,
+            camera=found.camera,
+            quality=FitQuality(gap, found.residual, _warnings(photo, face, found.camera, gap)),
+        )
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
         state = result.state

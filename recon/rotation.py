@@ -41,7 +41,12 @@ def sixd_to_matrix(sixd: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
 
     Any length of the two is accepted; parallel or zero columns have no rotation and give nan.
     """
-    return roma.special_gramschmidt(sixd.unflatten(-1, (2, 3)).transpose(-1, -2))
+    # Plain operations: roma's version fixes the batch size of an ONNX export.
+    first, second = sixd[..., :3], sixd[..., 3:]
+    x = first / torch.linalg.vector_norm(first, dim=-1, keepdim=True)
+    across = second - (x * second).sum(dim=-1, keepdim=True) * x
+    y = across / torch.linalg.vector_norm(across, dim=-1, keepdim=True)
+    return torch.stack((x, y, torch.linalg.cross(x, y, dim=-1)), dim=-1)
 
 
 def matrix_to_sixd(rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 6"]:

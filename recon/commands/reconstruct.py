@@ -50,6 +50,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file [open]"
     )
     parser.add_argument("--format", default="glb", metavar="LIST", help="mesh formats: glb, obj, ply, stl [glb]")
+    parser.add_argument(
+        "--method",
+        choices=("fit", "regress", "hybrid"),
+        default="fit",
+        help="fitting, a trained network, or both [fit]",
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="network for regress and hybrid [the package's]"
+    )
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")
     parser.add_argument("--detector", default="mediapipe", help="mediapipe or insightface [mediapipe]")
@@ -78,12 +87,19 @@ def reconstruct_all(photos: list[tuple[str, Any]], arguments: argparse.Namespace
         return _complain(f"unknown mesh format {unknown[0]!r}; known: {', '.join(FORMATS)}", 2)
     if not 0 <= arguments.texture_size <= 8192:
         return _complain(f"--texture-size must lie in 0..8192, got {arguments.texture_size}", 2)
+    if getattr(arguments, "same_person", False) and arguments.method != "fit":
+        return _complain(f"--same-person needs --method fit, not {arguments.method}", 2)
     problem = _unwritable(arguments.out)
     if problem:
         return _complain(problem, 1)
     try:
         reconstructor = Reconstructor(
-            arguments.model, device=arguments.device, quality=arguments.quality, detector=arguments.detector
+            arguments.model,
+            method=arguments.method,
+            device=arguments.device,
+            quality=arguments.quality,
+            detector=arguments.detector,
+            checkpoint=arguments.checkpoint,
         )
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)

@@ -55,7 +55,7 @@ class InsightfaceDetector:
 
 def _open_analyser() -> Any:
     try:
-        from insightface.app import FaceAnalysis  # type: ignore[import-not-found]
+        from insightface.app import FaceAnalysis
     except ImportError as error:
         raise DetectorUnavailable(
             f"the 'insightface' detector needs a package that is missing ({error}): {_HOW_TO_GET}"

@@ -1,0 +1,52 @@
+"""``recon complexity``: parameters and multiply-adds of every network, beside the paper's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+
+def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``complexity`` to the subcommands of the ``recon`` command."""
+    parser = subcommands.add_parser(
+        "complexity",
+        help="parameters and GFLOPs of the networks",
+        description="Parameters and GFLOPs (10^9 multiply-adds) of the rows of Tables 4 and 5 and of the small networks, "
+        "beside the paper's figures. Heads are those of the paper's face model (80 + 64 + 80 coefficients).",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command. Returns 0."""
+    from recon.networks.complexity import BFM_BLOCKS, EDGE_ROWS, PAPER_ROWS, complexity
+
+    rows = []
+    for row in (*PAPER_ROWS, *EDGE_ROWS):
+        millions, gflops = complexity(row.config, BFM_BLOCKS)
+        rows.append(
+            {
+                "table": row.table or None,
+                "network": row.label,
+                "size_px": row.config.size,
+                "parameters_m": round(millions, 2),
+                "paper_parameters_m": row.parameters_m,
+                "gflops": round(gflops, 2),
+                "paper_gflops": row.gflops,
+            }
+        )
+    if arguments.json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in ("table", "network", "px", "parameters M", "paper", "GFLOPs", "paper"):
+        table.add_column(name, justify="left" if name == "network" else "right")
+    for values in rows:
+        table.add_row(*("" if value is None else str(value) for value in values.values()))
+    Console().print(table)
+    return 0

@@ -1,0 +1,1 @@
+"""Networks: a picture goes in, coefficients of a face model come out; and the networks that judge the result."""

@@ -1,0 +1,84 @@
+"""Parameters and multiply-adds of the networks in Tables 4 and 5 of the reconstruction paper, beside the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from recon.networks.head import FaceBlocks
+from recon.networks.regressor import Regressor, RegressorConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperRow:
+    """One row of a table of the paper.
+
+    Attributes:
+        table: its number.
+        label: as printed.
+        config: what is built here.
+        parameters_m: millions, as printed; ``None`` for networks that are ours alone.
+        gflops: as printed.
+    """
+
+    table: int
+    label: str
+    config: RegressorConfig
+    parameters_m: float | None
+    gflops: float | None
+
+
+def _row(
+    table: int, label: str, backbone: str, fam: bool, paper: tuple[float, float] | None, size: int = 224
+) -> PaperRow:
+    millions, gflops = paper if paper is not None else (None, None)
+    return PaperRow(table, label, RegressorConfig(backbone, size, fam), millions, gflops)
+
+
+# Swin is counted at 224 px in both tables: the paper prints the same figures in both, and Table 5 says 256 px.
+PAPER_ROWS: tuple[PaperRow, ...] = (
+    _row(4, "Swin-T", "swin_tiny", False, (27.4, 6.42)),
+    _row(4, "Swin-T + FAM", "swin_tiny", True, (28.0, 6.46)),
+    _row(4, "Swin-S", "swin_small", False, (55.1, 10.8)),
+    _row(4, "Swin-S + FAM", "swin_small", True, (55.8, 11.1)),
+    _row(4, "Swin-B", "swin_base", False, (87.0, 16.8)),
+    _row(4, "Swin-B + FAM", "swin_base", True, (87.6, 17.2)),
+    _row(4, "Swin-L", "swin_large", False, (197.4, 35.6)),
+    _row(4, "Swin-L + FAM", "swin_large", True, (198.0, 35.9)),
+    _row(5, "ResNet-101", "resnet101", False, (42.0, 8.6), 256),
+    _row(5, "ResNet-152", "resnet152", False, (62.0, 11.4), 256),
+    _row(5, "R-101x3", "resnet101x3", False, (368.0, 204.6), 256),
+    _row(5, "EffNetV2-L", "efficientnetv2_l", False, (105.0, 53.0), 256),
+    _row(5, "EffNetV2-XL", "efficientnetv2_xl", False, (198.0, 94.0), 256),
+    _row(5, "ViT-B/16", "vit_b16", False, (82.0, 55.5), 256),
+    _row(5, "ViT-L/16", "vit_l16", False, (298.0, 191.1), 256),
+    _row(5, "Swin-B", "swin_base", False, (87.0, 16.8)),
+    _row(5, "Swin-B + FAM", "swin_base", True, (87.6, 17.2)),
+)
+
+EDGE_ROWS: tuple[PaperRow, ...] = tuple(
+    _row(0, name, name, False, None)
+    for name in ("resnet18", "mobilenetv2", "mobilenetv4_small", "mobilenetv4_small_050", "efficientvit_b0")
+)
+
+
+def complexity(config: RegressorConfig, blocks: FaceBlocks, **options: Any) -> tuple[float, float]:
+    """Millions of parameters, and 10^9 multiply-adds of one picture (what papers on networks call GFLOPs).
+
+    Counted on the meta device: nothing is computed and no memory is taken.
+    """
+    with torch.device("meta"):
+        network = Regressor(dataclasses.replace(config, pretrained=False), blocks, **options).eval()
+        pictures = torch.zeros(1, 3, config.size, config.size)
+        intrinsics = torch.zeros(1, 3, 3)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(pictures, intrinsics)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    return millions, counter.get_total_flops() / 2.0 / 1e9
+
+
+BFM_BLOCKS = FaceBlocks("bfm2009", 35_709, 80, 64, 80, "normal", (0.0, 0.0, 0.0))
+"""The paper's model: 80 + 64 + 80 coefficients (the pivot does not change what is counted)."""

@@ -1,0 +1,146 @@
+"""From pooled features to coefficients, starting at the mean face: frontal, centred, softly lit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bfm.data import Prior
+from bfm.model import MorphableModel
+from recon.coefficients import Coefficients
+from recon.faces.align import STANDARD_POINTS_MM
+from recon.lighting import ambient, lamps_to_sh
+from recon.rotation import sixd_to_matrix
+
+_PX_PER_MM_AT_224 = 1.02
+"""Scale of an aligned crop, see :mod:`recon.faces.align`."""
+
+_SIXD_START = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_AMBIENT, _FRONT = 0.5, 0.45
+_EXPRESSION_START = -3.0
+_EXPRESSION_GAIN = 4.0
+_INITIAL_STD = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceBlocks:
+    """What the head must know of a face model.
+
+    Attributes:
+        model: its name.
+        n_vertices: tells versions of a model apart.
+        n_identity, n_expression, n_albedo: components.
+        expression_prior: ``"unit"`` bounds the weights to [0, 1].
+        pivot_mm: ``(3,)`` the point of the head, object frame, that an aligned crop centres.
+    """
+
+    model: str
+    n_vertices: int
+    n_identity: int
+    n_expression: int
+    n_albedo: int
+    expression_prior: Prior
+    pivot_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, model: MorphableModel) -> FaceBlocks:
+        """The blocks of a model.
+
+        Raises:
+            KeyError: the model has no 68 landmarks.
+        """
+        points = model.landmarks68(model.shape())[0].double().cpu().numpy()
+        five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
+        x, y, z = np.round((five - STANDARD_POINTS_MM).mean(axis=0), 2).tolist()
+        return cls(
+            model.name,
+            model.n_vertices,
+            model.n_identity,
+            model.n_expression,
+            model.n_albedo,
+            model.expression_prior,
+            (x, y, z),
+        )
+
+    @classmethod
+    def of_dict(cls, values: dict[str, Any]) -> FaceBlocks:
+        """Back from ``dataclasses.asdict`` or JSON."""
+        x, y, z = values["pivot_mm"]
+        return cls(**{**values, "pivot_mm": (float(x), float(y), float(z))})
+
+
+class CoefficientHead(nn.Module):
+    """One linear layer with one link a block.
+
+    - identity and albedo: as they come, in standard deviations;
+    - expression: a sigmoid when the prior is ``"unit"``, starting at 0.05;
+    - rotation: the 6D form of Zhou et al. 2019, against the ray on which the head lies, starting at frontal. A crop does not
+      show how far off the photo's axis the head was; the intrinsics do, and turn the rotation into the camera's frame;
+    - place: where the pivot lies in the picture, in halves of its side, and the logarithm of px per mm there. Intrinsics
+      turn them into millimetres, so one network serves every focal length and crop;
+    - lighting: a plain soft front light plus what the network adds.
+
+    Args:
+        width: of the features.
+        blocks: of the face model.
+        size: side of the picture in px.
+    """
+
+    start_lighting: Float[Tensor, "9 3"]
+    pivot_mm: Float[Tensor, " 3"]
+    sixd_start: Float[Tensor, " 6"]
+
+    def __init__(self, width: int, blocks: FaceBlocks, size: int) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.size = size
+        self._widths = [blocks.n_identity, blocks.n_expression, blocks.n_albedo, 6, 3, 27]
+        self.linear = nn.Linear(width, sum(self._widths))
+        # Not exactly zero: the layers below would get no gradient in the first step.
+        nn.init.trunc_normal_(self.linear.weight, std=_INITIAL_STD)
+        nn.init.zeros_(self.linear.bias)
+        lamp = lamps_to_sh(torch.tensor([[0.0, 0.3, 1.0]]), torch.full((1, 3), math.pi * _FRONT))
+        self.register_buffer("start_lighting", ambient(torch.full((3,), _AMBIENT)) + lamp)
+        self.register_buffer("pivot_mm", torch.tensor(blocks.pivot_mm))
+        self.register_buffer("sixd_start", torch.tensor(_SIXD_START))
+
+    def forward(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+        """Coefficients of the pictures with these features and intrinsics (px of the picture)."""
+        # Rotations and exponentials in full precision, also under autocast.
+        raw = self.linear(features).float()
+        identity, expression, albedo, sixd, place, light = raw.split(self._widths, dim=-1)
+        if self.blocks.expression_prior == "unit":
+            expression = torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * expression)
+        pivot_cam = self._pivot_cam(place, intrinsics)
+        rotation = turn_to_ray(pivot_cam) @ sixd_to_matrix(self.sixd_start + sixd)
+        # A matrix-vector product would fix the batch size of an ONNX export.
+        translation_mm = pivot_cam - (rotation * self.pivot_mm).sum(dim=-1)
+        lighting = self.start_lighting + light.unflatten(-1, (9, 3))
+        return Coefficients(identity, expression, albedo, rotation, translation_mm, lighting)
+
+    def _pivot_cam(self, place: Float[Tensor, "b 3"], intrinsics: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
+        half = 0.5 * self.size
+        x_pix, y_pix = half + half * place[:, 0], half + half * place[:, 1]
+        px_per_mm = _PX_PER_MM_AT_224 * self.size / 224.0 * torch.exp(place[:, 2].clamp(-3.0, 3.0))
+        focal_x, focal_y = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
+        depth_mm = 0.5 * (focal_x + focal_y) / px_per_mm
+        x = (x_pix - intrinsics[:, 0, 2]) * depth_mm / focal_x
+        y = (intrinsics[:, 1, 2] - y_pix) * depth_mm / focal_y
+        return torch.stack((x, y, -depth_mm), dim=-1)
+
+
+def turn_to_ray(v_cam: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
+    """The smallest rotation that takes the optical axis, -z, to the direction of a point in front of the camera."""
+    x, y, z = (v_cam / torch.linalg.vector_norm(v_cam, dim=-1, keepdim=True)).unbind(-1)
+    # Rodrigues's formula for the axis a = (0, 0, -1) x d and the cosine -z, written out.
+    share = 1.0 / (1.0 - z)
+    row0 = torch.stack((1.0 - x * x * share, -x * y * share, -x), dim=-1)
+    row1 = torch.stack((-x * y * share, 1.0 - y * y * share, -y), dim=-1)
+    row2 = torch.stack((x, y, -z), dim=-1)
+    return torch.stack((row0, row1, row2), dim=-2)

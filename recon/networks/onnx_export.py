@@ -1,0 +1,151 @@
+"""The regressor as an ONNX file, and the way to run one with onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from recon.coefficients import Coefficients
+from recon.export.files import write_file
+from recon.networks.head import FaceBlocks
+from recon.networks.regressor import Regressor
+
+OUTPUTS = ("identity", "expression", "albedo", "rotation", "translation_mm", "lighting")
+_FORMAT = "facerecon-regressor-onnx-1"
+_OPSET = 18
+
+
+class OnnxError(ValueError):
+    """An ONNX file that is missing, damaged or not written by :func:`export_onnx`."""
+
+
+class _Plain(nn.Module):
+    """Tensors in, tensors out."""
+
+    def __init__(self, regressor: Regressor) -> None:
+        super().__init__()
+        self.regressor = regressor
+
+    def forward(self, pictures: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
+        found = self.regressor(pictures, intrinsics).tensors()
+        return tuple(found[name] for name in OUTPUTS)
+
+
+def export_onnx(regressor: Regressor, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write the network as one ONNX file with any batch size; normalisation and links are inside.
+
+    Inputs ``pictures`` (B, 3, S, S) sRGB in [0, 1] and ``intrinsics`` (B, 3, 3); outputs as :data:`OUTPUTS`.
+
+    Raises:
+        OutputExistsError, OutputError: see :func:`recon.export.write_file`.
+    """
+    import onnx
+
+    side = regressor.config.size
+    examples = (torch.rand(2, 3, side, side), _example_intrinsics(2, side))
+    plain = _Plain(regressor).eval()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        part = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            plain,
+            examples,
+            str(part),
+            input_names=["pictures", "intrinsics"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("pictures", "intrinsics", *OUTPUTS)},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(part)
+    facts = {
+        "format": _FORMAT,
+        "size": str(side),
+        "backbone": regressor.config.backbone,
+        "blocks": json.dumps(vars(regressor.blocks)),
+    }
+    onnx.helper.set_model_props(model, facts)
+    return write_file(path, model.SerializeToString(), overwrite=overwrite)
+
+
+def _example_intrinsics(count: int, side: int) -> Float[Tensor, "b 3 3"]:
+    focal, middle = 1015.0 / 224.0 * side, 0.5 * side
+    return torch.tensor([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]]).expand(count, 3, 3).clone()
+
+
+class OnnxRegressor:
+    """A regressor run by onnxruntime; called like :class:`recon.networks.regressor.Regressor`.
+
+    Args:
+        path: of a file that :func:`export_onnx` wrote.
+        threads: of onnxruntime; 0 leaves it to it.
+
+    Attributes:
+        size: side of the pictures.
+        blocks: of the face model.
+
+    Raises:
+        OnnxError: no such file, or another format.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
+        import onnxruntime
+
+        place = Path(path)
+        if not place.is_file():
+            raise OnnxError(f"no ONNX file at {place}; write one with recon export-onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises types of its own that share no base
+            raise OnnxError(f"{place} is damaged or no ONNX file: {error}") from error
+        facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        if facts.get("format") != _FORMAT:
+            raise OnnxError(f"{place} is no regressor of ours: format {facts.get('format')!r}, expected {_FORMAT!r}")
+        self.size = int(facts["size"])
+        self.blocks = FaceBlocks.of_dict(json.loads(facts["blocks"]))
+
+    def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+        """Coefficients of pictures in [0, 1], on the CPU."""
+        if tuple(pictures.shape[1:]) != (3, self.size, self.size):
+            raise ValueError(
+                f"this network takes pictures (B, 3, {self.size}, {self.size}), got {tuple(pictures.shape)}"
+            )
+        feeds: dict[str, Any] = {
+            "pictures": np.ascontiguousarray(pictures.detach().cpu().numpy(), dtype=np.float32),
+            "intrinsics": np.ascontiguousarray(intrinsics.detach().cpu().numpy(), dtype=np.float32),
+        }
+        found = self._session.run(list(OUTPUTS), feeds)
+        return Coefficients(**{name: torch.from_numpy(value) for name, value in zip(OUTPUTS, found, strict=True)})
+
+
+def compare_with_torch(regressor: Regressor, path: str | os.PathLike[str], repeats: int = 20) -> tuple[float, float]:
+    """Largest difference between onnxruntime and torch on random pictures, over each output's largest value; and the
+    least time of one picture on one thread in seconds."""
+    import time
+
+    network = OnnxRegressor(path, threads=1)
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(3, 3, network.size, network.size, generator=generator)
+    intrinsics = _example_intrinsics(3, network.size)
+    with torch.no_grad():
+        wanted = regressor(pictures, intrinsics).tensors()
+    found = network(pictures, intrinsics).tensors()
+    gap = max(float((found[name] - value).abs().max() / value.abs().max()) for name, value in wanted.items())
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        network(pictures[:1], intrinsics[:1])
+        times.append(time.perf_counter() - start)
+    return gap, min(times)

@@ -1,0 +1,132 @@
+"""The regressor: backbone, optional feature aggregation, coefficient head."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from recon.coefficients import Coefficients
+from recon.networks.backbones import Backbone
+from recon.networks.fam import AggregationPyramid
+from recon.networks.head import CoefficientHead, FaceBlocks
+
+
+@dataclasses.dataclass(frozen=True)
+class RegressorConfig:
+    """How a regressor is built.
+
+    Attributes:
+        backbone: a key of :data:`recon.networks.backbones.BACKBONES`.
+        size: side of the picture in px.
+        fam: refine features coarse to fine, and pool the finest (the paper's FAM).
+        fam_width: channels inside the FAM; ``None`` as in the paper. Only used with ``fam``.
+        pool: ``mean`` over the picture, or ``grid``: a 1 x 1 layer to a few channels, kept where they are, so that the
+            place of things survives. Landmarks of small networks need it; the paper pools.
+        pool_channels: channels of the grid.
+        pretrained: start from ImageNet.
+        checkpointing: trade time for memory in training.
+    """
+
+    backbone: str = "swin_tiny"
+    size: int = 224
+    fam: bool = True
+    fam_width: int | None = None
+    pool: Literal["mean", "grid"] = "mean"
+    pool_channels: int = 64
+    pretrained: bool = False
+    checkpointing: bool = False
+
+
+class Regressor(nn.Module):
+    """Pictures and their intrinsics in, coefficients out.
+
+    Args:
+        config: how it is built.
+        blocks: of the face model.
+        **options: for the backbone, see :class:`recon.networks.backbones.Backbone`.
+
+    Raises:
+        BackboneError: see there.
+    """
+
+    def __init__(self, config: RegressorConfig, blocks: FaceBlocks, **options: Any) -> None:
+        super().__init__()
+        self.config, self.blocks = config, blocks
+        self.backbone = Backbone(
+            config.backbone,
+            config.size,
+            pretrained=config.pretrained,
+            checkpointing=config.checkpointing,
+            **options,
+        )
+        channels = self.backbone.channels
+        self.pyramid = AggregationPyramid(channels, config.fam_width) if config.fam else None
+        last = channels[-1] if config.fam else channels[0]
+        self.pool = _MeanPool(last) if config.pool == "mean" else _GridPool(last, config.pool_channels)
+        self.head = CoefficientHead(self.pool.width, blocks, config.size)
+
+    def forward(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+        """Coefficients of faces in crops framed as :func:`recon.faces.align.align` does.
+
+        Args:
+            pictures: ``(B, 3, S, S)`` sRGB code values in [0, 1]; normalisation is inside.
+            intrinsics: of the crops, px.
+
+        Raises:
+            ValueError: pictures of another size than the network's.
+        """
+        side = self.config.size
+        if tuple(pictures.shape[-2:]) != (side, side):
+            raise ValueError(f"this network takes pictures (B, 3, {side}, {side}), got {tuple(pictures.shape)}")
+        return self.from_features(self.features(pictures), intrinsics)
+
+    def features(self, pictures: Float[Tensor, "b 3 h w"]) -> Tensor:
+        """Pooled features ``(B, C)``."""
+        maps = self.backbone(pictures)
+        # Without the FAM the coarsest map alone carries the answer, as in classification.
+        chosen = self.pyramid(maps)[-1] if self.pyramid is not None else maps[0]
+        pooled: Tensor = self.pool(chosen)
+        return pooled
+
+    def from_features(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+        """Coefficients of pooled features."""
+        found: Coefficients = self.head(features, intrinsics)
+        return found
+
+
+class _MeanPool(nn.Module):
+    """Layer norm of the mean over the picture."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.width = channels
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        pooled: Tensor = self.norm(maps.mean(dim=(-2, -1)))
+        return pooled
+
+
+class _GridPool(nn.Module):
+    """A few channels on a 4 x 4 grid beside the mean of all: features keep their place."""
+
+    _GRID = 4
+
+    def __init__(self, channels: int, kept: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, kept, 1)
+        self.width = channels + kept * self._GRID**2
+        self.norm = nn.LayerNorm(self.width)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Tensor:
+        # Interpolation, because adaptive pooling of sizes that 4 does not divide cannot be exported.
+        grid = nn.functional.interpolate(
+            self.reduce(maps), size=(self._GRID, self._GRID), mode="bilinear", align_corners=False
+        )
+        joined = torch.cat((maps.mean(dim=(-2, -1)), grid.flatten(1)), dim=1)
+        pooled: Tensor = self.norm(joined)
+        return pooled

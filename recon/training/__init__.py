@@ -1,0 +1,1 @@
+"""Training of the regressor: batches, losses put together, Lightning modules and data."""

@@ -1,0 +1,159 @@
+"""Step 2 of the paper's recipe: labelled faces with all losses, unlabelled photos with three, and a critic of shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losses.adversarial import critic_loss
+from losses.total import LossWeights
+from recon.networks.critic import ShapeCritic, critic_vertices
+from recon.training.batch import TrainingBatch
+from recon.training.embedding import EmbeddingConfig
+from recon.training.module import FaceModelConfig, RegressorConfig, RegressorModule
+from recon.training.schedule import OptimiserConfig
+from recon.training.terms import Judges
+
+_PHOTO_TERMS = ("landmark", "photometric", "perceptual", "prior", "white_light")
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedBatch:
+    """One step's pictures.
+
+    Attributes:
+        labelled: with coefficients.
+        photos: without; ``None`` trains on labelled faces alone.
+    """
+
+    labelled: TrainingBatch
+    photos: TrainingBatch | None = None
+
+    def __len__(self) -> int:
+        return len(self.labelled) + (len(self.photos) if self.photos is not None else 0)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> MixedBatch:
+        """The same batches on another device."""
+        photos = None if self.photos is None else self.photos.to(device, non_blocking)
+        return MixedBatch(self.labelled.to(device, non_blocking), photos)
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticConfig:
+    """The discriminator (WGAN-div, Wu et al. 2018).
+
+    Attributes:
+        points: vertices that it sees.
+        region: where they lie.
+        width: of its hidden layers.
+        rate: learning rate.
+        strength, power: k and p of the gradient penalty.
+        every: regressor steps to one step of the critic.
+    """
+
+    points: int = 1024
+    region: str = "face"
+    width: int = 256
+    rate: float = 1e-4
+    strength: float = 2.0
+    power: float = 6.0
+    every: int = 1
+
+
+class MixedModule(RegressorModule):
+    """Alternates steps of the regressor and of the critic.
+
+    Optimisation is manual, so gradients are clipped here and not by ``trainer.gradient_clip_val``; Lightning counts the steps
+    of both optimisers in ``max_steps``.
+
+    Args:
+        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options: see
+            :class:`RegressorModule`.
+        critic: the discriminator.
+        clip: largest norm of the regressor's gradient; 0 does not clip.
+    """
+
+    def __init__(
+        self,
+        regressor: RegressorConfig,
+        face_model: FaceModelConfig | None = None,
+        weights: LossWeights | None = None,
+        optimiser: OptimiserConfig | None = None,
+        embedding: EmbeddingConfig | None = None,
+        average: float = 0.999,
+        picture_every: int = 1,
+        critic: CriticConfig | None = None,
+        clip: float = 1.0,
+        backbone_options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options)
+        self.automatic_optimization = False
+        self.critic_config, self.clip = critic or CriticConfig(), clip
+        model = self.decoder.model
+        rows = critic_vertices(model, self.critic_config.points, self.critic_config.region)
+        self.critic = ShapeCritic(model.mean_shape[rows], width=self.critic_config.width)
+        self._rows = rows
+
+    def judges(self) -> Judges:
+        """With the critic."""
+        rows = self._rows.to(self.device)
+        return dataclasses.replace(super().judges(), critic=self.critic, critic_rows=rows)
+
+    def training_step(self, batch: MixedBatch, batch_idx: int) -> None:  # type: ignore[override]
+        """A step of the regressor, then one of the critic."""
+        self.restore_random_state()
+        regressor_optimiser, critic_optimiser = self.optimizers()  # type: ignore[attr-defined]
+        weights = self._weights_now()
+        self.critic.requires_grad_(False)
+        total = self._loss(batch.labelled, weights, self.judges(), "labelled")
+        if batch.photos is not None:
+            total = total + self._loss(batch.photos, _only_photo_terms(weights), self.judges(), "photos")
+        regressor_optimiser.zero_grad()
+        self.manual_backward(total)
+        if self.clip:
+            self.clip_gradients(regressor_optimiser, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")  # type: ignore[arg-type]
+        regressor_optimiser.step()
+        schedule = self.lr_schedulers()
+        schedule.step()  # type: ignore[union-attr]
+        self.update_average()
+        self.critic.requires_grad_(True)
+        if self.weights.adversarial and self.batches_seen % self.critic_config.every == 0:
+            loss = self.critic_step_loss(batch.labelled)
+            critic_optimiser.zero_grad()
+            self.manual_backward(loss)
+            critic_optimiser.step()
+            self.log("loss/critic", loss.detach(), batch_size=len(batch.labelled))
+        self.batches_seen += 1
+
+    def critic_step_loss(self, batch: TrainingBatch) -> Tensor:
+        """Loss of the critic on the batch's true shapes and those that the regressor makes of it.
+
+        Raises:
+            ValueError: the batch has no labels.
+        """
+        if batch.identity is None or batch.expression is None:
+            raise ValueError("the critic needs labelled faces: identity and expression of the batch are not known")
+        model = self.decoder.model
+        with torch.no_grad():
+            found = self.regressor(batch.image, batch.intrinsics)
+            real = model.shape(batch.identity, batch.expression)[:, self._rows.to(self.device)]
+            fake = model.shape(found.identity, found.expression)[:, self._rows.to(self.device)]
+        mixing = torch.rand(len(real), device=real.device)
+        with torch.autocast(self.device.type, enabled=False):
+            config = self.critic_config
+            return critic_loss(self.critic, real, fake, mixing, strength=config.strength, power=config.power)
+
+    def configure_optimizers(self) -> Any:
+        """The regressor's optimiser with its schedule, and the critic's Adam."""
+        settings = super().configure_optimizers()
+        critic = torch.optim.Adam(self.critic.parameters(), lr=self.critic_config.rate, betas=(0.5, 0.9))
+        return [settings["optimizer"], critic], [settings["lr_scheduler"]]
+
+
+def _only_photo_terms(weights: LossWeights) -> LossWeights:
+    """Landmarks, picture and embedding, with the priors that keep unlabelled faces possible."""
+    values = dataclasses.asdict(weights)
+    return LossWeights(**{name: value if name in _PHOTO_TERMS else 0.0 for name, value in values.items()})

@@ -1,0 +1,172 @@
+"""Data of the paper's two steps: unlabelled photos, and photos mixed with labelled faces."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from recon.synthesis import SynthesisConfig
+from recon.training.augment import Augmentation, augment
+from recon.training.batch import TrainingBatch
+from recon.training.mixed import MixedBatch
+from recon.training.module import FaceModelConfig
+from recon.training.photos import PhotoSet
+from recon.training.stream import EndlessOrder, StreamPlan
+from recon.training.synthetic_data import SyntheticData
+
+
+class PhotoData(lightning.LightningDataModule):
+    """Unlabelled photos (step 1), and a held-out set of synthetic faces whose truth is known.
+
+    Args:
+        folder: of prepared photos, see :func:`recon.training.photos.prepare_photos`.
+        face_model, size: as in the module; ``train.py`` copies them from there.
+        batch_size: photos a step and process; the paper's is 5.
+        mirror: every photo a second time, mirrored.
+        augmentation: of training batches; the paper scales to [0.8, 1].
+        validation: what varies in held-out synthetic faces.
+        n_validation: their number.
+        workers: processes that read.
+        seed: of the order.
+
+    Raises:
+        PhotoSetError: the folder is missing or empty; raised when the data module is made.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        face_model: FaceModelConfig | None = None,
+        size: int = 224,
+        batch_size: int = 5,
+        mirror: bool = True,
+        augmentation: Augmentation | None = None,
+        validation: SynthesisConfig | None = None,
+        n_validation: int = 256,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.photos = PhotoSet(Path(folder).expanduser(), size, mirror)
+        self.plan = StreamPlan(batch_size, seed=seed)
+        EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
+        self.augmentation, self.workers = augmentation, workers
+        self._faces = SyntheticData(
+            validation or SynthesisConfig(), None, face_model, size, batch_size, n_validation=n_validation
+        )
+
+    def train_dataloader(self) -> Any:
+        """Photos from the module's next step on."""
+        return photo_loader(self.photos, *_place(self.trainer, self.plan), self.augmentation, self.workers)
+
+    def val_dataloader(self) -> Any:
+        """See :class:`SyntheticData`."""
+        self._faces.trainer = self.trainer
+        return self._faces.val_dataloader()
+
+    test_dataloader = val_dataloader
+
+    def transfer_batch_to_device(
+        self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
+    ) -> TrainingBatch:
+        """Batches are not dictionaries, so Lightning needs to be told."""
+        return batch.to(device, non_blocking=True)
+
+
+class MixedData(lightning.LightningDataModule):
+    """Labelled faces and unlabelled photos (step 2).
+
+    Args:
+        labelled: synthetic faces.
+        photos: unlabelled photos; ``None`` trains on labelled faces alone.
+        face_model, size: as in the module; ``train.py`` copies them from there. Those of the two data sets must agree.
+
+    Raises:
+        ValueError: the two draw pictures of different sizes.
+    """
+
+    def __init__(
+        self,
+        labelled: SyntheticData,
+        photos: PhotoData | None = None,
+        face_model: FaceModelConfig | None = None,
+        size: int = 224,
+    ) -> None:
+        super().__init__()
+        sizes = {size, labelled.size, *([photos.photos.size] if photos is not None else [])}
+        if len(sizes) > 1:
+            raise ValueError(f"labelled faces, photos and network must have one size, got {sorted(sizes)}")
+        self.labelled, self.photos = labelled, photos
+
+    def train_dataloader(self) -> Any:
+        """Pairs of batches."""
+        for part in (self.labelled, self.photos):
+            if part is not None:
+                part.trainer = self.trainer
+        photos = None if self.photos is None else self.photos.train_dataloader()
+        return DataLoader(_Pairs(self.labelled.train_dataloader(), photos), batch_size=None)
+
+    def val_dataloader(self) -> Any:
+        """Held-out synthetic faces."""
+        self.labelled.trainer = self.trainer
+        return self.labelled.val_dataloader()
+
+    test_dataloader = val_dataloader
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Batches are not dictionaries, so Lightning needs to be told."""
+        return batch.to(device, non_blocking=True)
+
+
+class _Pairs(IterableDataset[MixedBatch]):
+    def __init__(self, labelled: Any, photos: Any | None) -> None:
+        super().__init__()
+        self.labelled, self.photos = labelled, photos
+
+    def __iter__(self) -> Iterator[MixedBatch]:
+        if self.photos is None:
+            for batch in self.labelled:
+                yield MixedBatch(batch)
+            return
+        for batch, photos in zip(self.labelled, self.photos, strict=False):
+            yield MixedBatch(batch, photos)
+
+
+def photo_loader(
+    photos: PhotoSet, plan: StreamPlan, start: int, augmentation: Augmentation | None, workers: int
+) -> DataLoader[TrainingBatch]:
+    """Batches of photos for ever, from a step on."""
+    return DataLoader(
+        photos,
+        batch_sampler=EndlessOrder(len(photos), plan, start),
+        collate_fn=_Collate(augmentation, plan.seed),
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+    )
+
+
+class _Collate:
+    """Joins photos and frames them anew; random numbers follow from the pictures, so a resumed run sees the same."""
+
+    def __init__(self, augmentation: Augmentation | None, seed: int) -> None:
+        self.augmentation, self.seed = augmentation, seed
+
+    def __call__(self, photos: list[TrainingBatch]) -> TrainingBatch:
+        batch = TrainingBatch.cat(photos)
+        if self.augmentation is None:
+            return batch
+        key = int(batch.landmarks68_px.double().sum().item() * 1e3) & 0xFFFFFFFF
+        return augment(batch, self.augmentation, torch.Generator().manual_seed(self.seed * 1_000_003 + key))
+
+
+def _place(trainer: Any, plan: StreamPlan) -> tuple[StreamPlan, int]:
+    if trainer is None:
+        return plan, 0
+    placed = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)
+    return placed, int(getattr(trainer.lightning_module, "batches_seen", 0))

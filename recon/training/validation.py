@@ -1,0 +1,64 @@
+"""Errors of predictions on faces with known truth, and of the mean head beside them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from recon.coefficients import Coefficients
+from recon.decoder import FaceDecoder
+from recon.training.batch import TrainingBatch
+from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
+
+
+class Summary:
+    """Means of per-picture errors over a validation run; nan, for what a picture does not show, is left out."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = {}
+
+    def add(self, errors: dict[str, Tensor]) -> None:
+        """Errors ``(B,)`` of one batch by name."""
+        for name, values in errors.items():
+            self._values.setdefault(name, []).append(values.detach().float())
+
+    def means(self) -> dict[str, Tensor]:
+        """Mean of each error."""
+        return {name: torch.cat(values).nanmean() for name, values in self._values.items()}
+
+
+def validate_batch(decoder: FaceDecoder, found: Coefficients, batch: TrainingBatch) -> dict[str, Tensor]:
+    """Errors a picture, ``(B,)``: what can be known of the batch.
+
+    ``nme``: 68 points, percent. ``pose_deg``: mean over the three angles. ``geodesic_deg``. ``depth_mm`` and
+    ``relief_mm``: depth on the visible face, as it is and without each picture's median. ``mean_head_*``: the same of the
+    mean head; ``mean_head_depth_mm`` and ``mean_head_relief_mm`` are taken in the *true* pose.
+    """
+    faces = decoder.decode(found, batch.intrinsics)
+    errors = {"nme": landmark_error_percent(faces.landmarks68_px, batch.landmarks68_px)}
+    truth = batch.truth()
+    if truth is None or batch.depth_mm is None or batch.face_mask is None:
+        return errors
+    errors["pose_deg"] = pose_error_deg(found.rotation, truth.rotation)
+    errors["geodesic_deg"] = geodesic_error_deg(found.rotation, truth.rotation)
+    mean = Coefficients(
+        torch.zeros_like(truth.identity),
+        torch.zeros_like(truth.expression),
+        torch.zeros_like(truth.albedo),
+        truth.rotation,
+        truth.translation_mm,
+        truth.lighting,
+    )
+    for prefix, coefficients in (("", found), ("mean_head_", mean)):
+        drawn = decoder.decode(coefficients, batch.intrinsics).drawn(batch.size)
+        both = drawn.covered & batch.face_mask
+        depth_mm, relief_mm = depth_error_mm(drawn.depth_mm, batch.depth_mm, both)
+        errors[f"{prefix}depth_mm"], errors[f"{prefix}relief_mm"] = depth_mm, relief_mm
+    return errors
+
+
+def ratio(value: float, reference: float) -> float:
+    """value / reference; nan where there is nothing to compare with."""
+    return value / reference if reference > 0.0 else math.nan

@@ -1,0 +1,41 @@
+"""Counting parameters and multiply-adds."""
+
+import json
+
+import pytest
+import torch
+from network_parts import BLOCKS, SIZE, TINY, tiny_regressor
+
+from recon.cli import main
+from recon.networks.complexity import BFM_BLOCKS, PAPER_ROWS, complexity
+from recon.networks.regressor import RegressorConfig
+
+
+def test_counts_are_those_of_the_network():
+    network = tiny_regressor()
+    millions, gflops = complexity(RegressorConfig("swin_tiny", SIZE), BLOCKS, **TINY["swin_tiny"])
+    assert millions == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6)
+    assert gflops > 0.0
+    larger = complexity(RegressorConfig("swin_tiny", 2 * SIZE), BLOCKS, **TINY["swin_tiny"])
+    assert larger[1] == pytest.approx(4.0 * gflops, rel=0.1)
+
+
+def test_multiply_adds_of_a_network_known_to_everybody():
+    millions, gflops = complexity(RegressorConfig("resnet18", 224, fam=False), BFM_BLOCKS)
+    assert gflops == pytest.approx(1.81, abs=0.02)
+    assert millions == pytest.approx(11.3, abs=0.15)
+
+
+def test_every_row_of_the_tables_is_there():
+    assert len([row for row in PAPER_ROWS if row.table == 4]) == 8
+    assert len([row for row in PAPER_ROWS if row.table == 5]) == 9
+
+
+@pytest.mark.slow
+def test_the_command_prints_ours_beside_the_papers(capsys):
+    torch.manual_seed(0)
+    assert main(["complexity", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    swin = next(row for row in rows if row["network"] == "Swin-T" and row["table"] == 4)
+    assert swin["paper_parameters_m"] == 27.4 and swin["parameters_m"] == pytest.approx(27.7, abs=0.5)
+    assert all(row["gflops"] > 0.0 for row in rows)

@@ -1,0 +1,139 @@
+"""The coefficient head and feature aggregation by themselves."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from network_parts import BLOCKS, SIZE, intrinsics
+
+from recon.lighting import irradiance
+from recon.networks.fam import AggregationPyramid, FeatureAggregation
+from recon.networks.head import CoefficientHead, FaceBlocks, turn_to_ray
+from recon.rotation import matrix_to_euler
+
+
+def head_with(width=6):
+    torch.manual_seed(0)
+    return CoefficientHead(width, BLOCKS, SIZE)
+
+
+def test_it_starts_at_the_mean_face_frontal_and_centred():
+    found = head_with()(torch.randn(2, 6), intrinsics())
+    assert float(found.identity.detach().abs().max()) < 0.02
+    assert float(found.albedo.detach().abs().max()) < 0.02
+    assert 0.03 < float(found.expression.detach().mean()) < 0.07
+    camera = found.camera(intrinsics())
+    pivot = torch.tensor(BLOCKS.pivot_mm).expand(2, 1, 3)
+    at = camera.to_pixels(camera.to_camera(pivot)).detach()
+    torch.testing.assert_close(at, torch.full((2, 1, 2), SIZE / 2), atol=0.5, rtol=0.0)
+    # 1.02 px a mm at 224 px, whatever the focal length
+    side = camera.to_pixels(camera.to_camera(pivot + torch.tensor([1.0, 0.0, 0.0]))).detach() - at
+    torch.testing.assert_close(side.norm(dim=-1), torch.full((2, 1), 1.02 * SIZE / 224), rtol=0.02, atol=0.0)
+
+
+def test_frontal_means_facing_the_camera_wherever_the_head_is():
+    off_axis = intrinsics()
+    off_axis[:, 0, 2] += 3 * SIZE  # a crop from the left of a wide photo
+    found = head_with()(torch.zeros(2, 6), off_axis)
+    facing = found.rotation[:, :, 2]
+    towards = torch.nn.functional.normalize(
+        -(found.translation_mm + found.rotation @ torch.tensor(BLOCKS.pivot_mm)), dim=-1
+    )
+    torch.testing.assert_close(facing, towards, atol=1e-5, rtol=0.0)
+    yaw = torch.rad2deg(matrix_to_euler(found.rotation)[:, 1])
+    assert float(yaw.detach().abs().min()) > 10.0, "seen from the camera's axis it is turned"
+
+
+def test_turn_to_ray_is_the_smallest_rotation():
+    points = torch.tensor([[100.0, 200.0, -900.0], [0.0, 0.0, -5.0], [-300.0, 20.0, -500.0]], dtype=torch.float64)
+    turn = turn_to_ray(points)
+    torch.testing.assert_close(turn @ turn.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3))
+    torch.testing.assert_close(torch.linalg.det(turn), torch.ones(3, dtype=torch.float64))
+    rays = torch.nn.functional.normalize(points, dim=-1)
+    torch.testing.assert_close(turn @ torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64), rays)
+    cosine = 0.5 * (turn.diagonal(dim1=1, dim2=2).sum(-1) - 1.0)
+    torch.testing.assert_close(cosine, -rays[:, 2])
+    assert torch.autograd.gradcheck(turn_to_ray, (points.requires_grad_(),))
+
+
+def test_focal_length_changes_distance_only():
+    head = head_with()
+    torch.nn.init.normal_(head.linear.weight, std=0.1)
+    features = torch.randn(2, 6)
+    near = intrinsics()
+    far = near.clone()
+    far[:, :2, :2] *= 3.0
+    points = 10.0 * torch.randn(2, 7, 3)
+    for matrix in (near, far):
+        found = head(features, matrix)
+        camera = found.camera(matrix)
+        seen = camera.to_pixels(camera.to_camera(torch.tensor(BLOCKS.pivot_mm).expand(2, 1, 3))).detach()
+        if matrix is near:
+            first, distance = seen, found.translation_mm[:, 2]
+        else:
+            torch.testing.assert_close(seen, first, rtol=1e-4, atol=1e-3)
+            assert bool((found.translation_mm[:, 2] < 2.5 * distance).all())
+    assert points.shape == (2, 7, 3)
+
+
+def test_expression_is_bounded_only_where_the_prior_is():
+    for prior, most in (("unit", 1.0), ("normal", math.inf)):
+        head = CoefficientHead(6, dataclasses.replace(BLOCKS, expression_prior=prior), SIZE)
+        torch.nn.init.normal_(head.linear.weight, std=5.0)
+        expression = head(torch.randn(2, 6), intrinsics()).expression
+        inside = bool(((expression >= 0.0) & (expression <= 1.0)).all())
+        assert inside == (most == 1.0)
+
+
+def test_the_first_light_comes_from_the_front_and_is_white():
+    light = head_with().start_lighting
+    normals = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
+    front, back = irradiance(normals, light) / math.pi
+    assert bool((front > back + 0.2).all())
+    assert 0.6 < float(front.mean()) < 1.3
+    torch.testing.assert_close(front, front.mean().expand(3))
+
+
+def test_blocks_of_a_model(open_model):
+    blocks = FaceBlocks.of(open_model)
+    assert (blocks.model, blocks.n_identity, blocks.n_expression, blocks.n_albedo) == ("open", 80, 52, 80)
+    assert FaceBlocks.of_dict(dataclasses.asdict(blocks)) == blocks
+    x, y, z = blocks.pivot_mm
+    assert abs(x) < 1.0 and -45.0 < y < -20.0 and -20.0 < z < 10.0
+
+
+def test_aggregation_has_the_equations_of_the_paper():
+    torch.manual_seed(0)
+    block = FeatureAggregation(8, 4)
+    coarse, fine = torch.randn(2, 8, 3, 2), torch.randn(2, 4, 6, 4)
+    a = torch.nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    b = block.fine_linear(block.fine_conv(fine))
+    mid = torch.cat((a, b, a * b), dim=1)  # 6D = 3 x 2D
+    wanted = block.mid_linear(block.mid_conv(block.norm(mid)))
+    torch.testing.assert_close(block(coarse, fine), wanted)
+    assert block(coarse, fine).shape == fine.shape
+
+
+def test_every_stage_reaches_the_last_map():
+    torch.manual_seed(0)
+    pyramid = AggregationPyramid((32, 16, 8, 4))
+    maps = [torch.randn(2, c, s, s + 1, requires_grad=True) for c, s in ((32, 2), (16, 4), (8, 8), (4, 16))]
+    refined = pyramid(maps)
+    assert [m.shape for m in refined] == [m.shape for m in maps]
+    refined[-1].square().sum().backward()
+    assert all(float(m.grad.abs().sum()) > 0.0 for m in maps)
+
+
+def test_narrow_aggregation_has_fewer_parameters():
+    count = [sum(p.numel() for p in FeatureAggregation(64, 32, hidden).parameters()) for hidden in (None, 16)]
+    assert count[1] < count[0]
+
+
+@pytest.mark.parametrize("scale", [1e4])
+def test_a_wild_prediction_stays_finite(scale):
+    head = head_with()
+    torch.nn.init.normal_(head.linear.weight, std=scale)
+    found = head(torch.randn(2, 6), intrinsics())
+    assert all(bool(torch.isfinite(t).all()) for t in found.tensors().values())
+    assert bool((found.translation_mm[:, 2] < 0.0).all())

@@ -1,0 +1,204 @@
+"""Networks applied to photos: frames there and back, the two methods, the commands."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+
+from recon.camera import PerspectiveCamera
+from recon.cli import main
+from recon.coefficients import Coefficients
+from recon.faces import Face
+from recon.faces.image import Photo, read_image
+from recon.lighting import lamps_to_sh
+from recon.networks.checkpoint import CheckpointError, save_checkpoint
+from recon.networks.head import FaceBlocks
+from recon.networks.onnx_export import export_onnx
+from recon.networks.regressor import Regressor, RegressorConfig
+from recon.reconstructor import NoFaceError, Reconstructor
+from recon.refinement import RefinementSettings, Refiner
+from recon.regression import FaceRegressor, RegressedFace, default_checkpoint
+from recon.rotation import euler_to_matrix, rotation_angle
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def checkpoint(open_model, tmp_path_factory):
+    """An untrained network for the open model: it says "the mean head, here"."""
+    torch.manual_seed(0)
+    config = RegressorConfig("mobilenetv4_small_050", SIZE, fam=False, pool="grid", pool_channels=8)
+    network = Regressor(config, FaceBlocks.of(open_model))
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save_checkpoint(path, network, {})
+    export_onnx(network.eval(), path.with_suffix(".onnx"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return read_image(astronaut())
+
+
+@pytest.fixture(scope="module")
+def face(photo, open_model):
+    return Reconstructor(open_model, quality="fast").detect(photo)[0]
+
+
+def test_an_untrained_head_lands_upright_on_a_turned_face(open_model, checkpoint, photo, face):
+    regressor = FaceRegressor(open_model, checkpoint)
+    for turn in (0.0, 0.6):
+        cos, sin = math.cos(turn), math.sin(turn)
+        centre = face.points5.mean(axis=0)
+        five = (face.points5 - centre) @ np.array([[cos, sin], [-sin, cos]]) + centre
+        found = regressor(photo, dataclasses.replace(face, points5=five))
+        pivot = torch.tensor([[[0.0, -33.0, -7.0]]])
+        at = found.photo_camera.to_pixels(found.photo_camera.to_camera(pivot))[0, 0].numpy()
+        assert np.linalg.norm(at - centre) < 0.25 * face.size_px
+        up = found.photo_camera.rotation[0] @ torch.tensor([0.0, 1.0, 0.0])
+        roll = math.atan2(-float(up[0]), float(up[1]))
+        upright = face.points5[:2].mean(0) - face.points5[3:].mean(0)
+        wanted = math.atan2(-float(upright[0]), -float(upright[1])) - turn
+        assert abs(roll - wanted) < 0.15, "clockwise in the picture is negative roll"
+
+
+def test_crop_and_photo_show_the_same_points_and_light(open_model, checkpoint, photo, face):
+    found = FaceRegressor(open_model, checkpoint)(photo, face)
+    points = 20.0 * torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(0))
+    in_crop = found.crop_camera.to_pixels(found.crop_camera.to_camera(points))[0].double().numpy()
+    in_photo = found.photo_camera.to_pixels(found.photo_camera.to_camera(points))[0].double().numpy()
+    np.testing.assert_allclose(found.alignment.photo_points(in_crop), in_photo, atol=0.02)
+    # A lamp fixed to the head shines from the same side of it in both frames.
+    lamp_crop = found.crop_camera.rotation[0] @ torch.tensor([1.0, 0.0, 0.0])
+    lamp_photo = found.photo_camera.rotation[0] @ torch.tensor([1.0, 0.0, 0.0])
+    light = lamps_to_sh(lamp_crop[None, None], torch.ones(1, 1, 3))
+    lit = dataclasses.replace(found, coefficients=dataclasses.replace(found.coefficients, lighting=light))
+    torch.testing.assert_close(
+        lit.photo_lighting, lamps_to_sh(lamp_photo[None, None], torch.ones(1, 1, 3)), atol=1e-4, rtol=0
+    )
+
+
+def test_a_known_focal_length_is_used(open_model, checkpoint, photo, face):
+    regressor = FaceRegressor(open_model, checkpoint)
+    far = regressor(dataclasses.replace(photo, focal_px=3000.0), face)
+    near = regressor(dataclasses.replace(photo, focal_px=1000.0), face)
+    assert float(far.photo_camera.focal_px[0, 0]) == pytest.approx(3000.0, rel=1e-5)
+    ratio = far.photo_camera.translation_mm[0, 2] / near.photo_camera.translation_mm[0, 2]
+    assert float(ratio) == pytest.approx(3.0, rel=0.03)
+
+
+def test_regress_needs_no_landmarks_and_hybrid_does(open_model, checkpoint, photo, face):
+    bare = Face(face.box, face.points5, 0.9, "bare")
+
+    class Detector:
+        name = "bare"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exc):
+            return None
+
+        def detect(self, image, min_face_px):
+            return [bare]
+
+    settings = {"checkpoint": checkpoint, "detector": Detector(), "device": "cpu"}
+    head = Reconstructor(open_model, method="regress", **settings)(photo)[0]
+    assert math.isnan(head.quality.landmark_error_percent) and 0.0 < head.quality.photometric_residual < 1.0
+    with pytest.raises(NoFaceError, match="no landmarks on it"):
+        Reconstructor(open_model, method="hybrid", **settings)(photo)
+
+
+def test_hybrid_comes_nearer_to_the_points(open_model, checkpoint, photo):
+    settings = {"checkpoint": checkpoint, "device": "cpu", "quality": "fast"}
+    regressed, refined = (Reconstructor(open_model, method=m, **settings)(photo)[0] for m in ("regress", "hybrid"))
+    assert refined.quality.landmark_error_percent < 0.5 * regressed.quality.landmark_error_percent
+    assert refined.quality.landmark_error_percent < 4.0
+    assert 0.0 <= float(refined.expression.min()) and float(refined.expression.max()) <= 1.0
+
+
+def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):
+    first = FaceRegressor(open_model, checkpoint)(photo, face).coefficients.tensors()
+    second = FaceRegressor(open_model, checkpoint.with_suffix(".onnx"))(photo, face).coefficients.tensors()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, atol=1e-4, rtol=1e-4, msg=name)
+
+
+def known_face(model):
+    """A face whose truth is known, and its points in a crop."""
+    generator = torch.Generator().manual_seed(2)
+    truth = Coefficients(
+        0.5 * torch.randn(1, model.n_identity, generator=generator),
+        torch.zeros(1, model.n_expression),
+        torch.zeros(1, model.n_albedo),
+        euler_to_matrix(torch.tensor([[0.1, 0.2, 0.0]])),
+        torch.tensor([[5.0, 30.0, -1000.0]]),
+        torch.zeros(1, 9, 3),
+    )
+    camera = PerspectiveCamera.at(truth.rotation, truth.translation_mm, size=(SIZE, SIZE))
+    points = model.landmarks(model.shape(truth.identity, truth.expression), "478")
+    return truth, camera, camera.to_pixels(camera.to_camera(points))
+
+
+def test_refinement_moves_towards_the_truth_and_edits_nothing(open_model, checkpoint, photo, face):
+    truth, camera, points = known_face(open_model)
+    start = dataclasses.replace(
+        truth,
+        identity=torch.zeros_like(truth.identity),
+        rotation=euler_to_matrix(torch.tensor([[0.0, 0.1, 0.05]])),
+        translation_mm=truth.translation_mm + torch.tensor([[4.0, -3.0, 40.0]]),
+    )
+    begin = FaceRegressor(open_model, checkpoint)(photo, face)
+    posed = camera.with_pose(start.rotation, start.translation_mm)
+    begin = RegressedFace(start, begin.crop, posed, begin.alignment)
+    copies = {name: tensor.clone() for name, tensor in start.tensors().items()}
+    found = Refiner(open_model)(begin, points, RefinementSettings.of("fast")).coefficients
+    before = float(torch.rad2deg(rotation_angle(start.rotation, truth.rotation))[0])
+    after = float(torch.rad2deg(rotation_angle(found.rotation, truth.rotation))[0])
+    assert before > 7.0 and after < 2.0
+    assert float((found.identity - truth.identity).norm()) < 0.9 * float(truth.identity.norm())
+    assert all(torch.equal(copies[name], tensor) for name, tensor in start.tensors().items())
+    with pytest.raises(ValueError, match="quality must be fast, default or best, got 'hasty'"):
+        RefinementSettings.of("hasty")
+
+
+def test_wrong_choices_are_refused_before_work(open_model, checkpoint, tmp_path):
+    with pytest.raises(ValueError, match="method 'fit' uses no network"):
+        Reconstructor(open_model, checkpoint=checkpoint)
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        Reconstructor(open_model, method="regress", checkpoint=tmp_path / "none.safetensors")
+    small = open_model.subset(n_identity=10)
+    with pytest.raises(CheckpointError, match="trained for the face model 'open' with 20543 vertices and 80/52/80"):
+        Reconstructor(small, method="regress", checkpoint=checkpoint)
+    with pytest.raises(CheckpointError, match="made for the face model"):
+        Reconstructor(small, method="regress", checkpoint=checkpoint.with_suffix(".onnx"))
+    with pytest.raises(CheckpointError, match="no trained network comes with the package for the face model 'flame'"):
+        default_checkpoint("flame")
+    with pytest.raises(ValueError, match="several photos of one person need method 'fit', this is 'regress'"):
+        Reconstructor(open_model, method="regress", checkpoint=checkpoint).same_person([astronaut()])
+
+
+def test_commands(checkpoint, tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ["--method", "hybrid", "--checkpoint", str(checkpoint), "--quality", "fast", "--texture-size", "32"]
+    assert main(["demo", "-o", str(out), *options]) == 0
+    numbers = json.loads((out / "astronaut" / "face.json").read_text())
+    assert len(numbers["expression"]) == 52
+    assert main(["demo", "-o", str(out), "--checkpoint", str(checkpoint), "--overwrite"]) == 2
+    assert "method 'fit' uses no network" in capsys.readouterr().err
+    target = tmp_path / "net.onnx"
+    assert main(["export-onnx", str(target), "--checkpoint", str(checkpoint)]) == 0
+    assert "ms a crop on one thread" in capsys.readouterr().out
+    assert main(["export-onnx", str(target), "--checkpoint", str(checkpoint)]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert main(["export-onnx", str(tmp_path / "net.pt")]) == 2
+    assert main(["export-onnx", str(target), "--checkpoint", str(tmp_path / "no.safetensors")]) == 2
+    assert "no checkpoint at" in capsys.readouterr().err
+
+
+def test_photo_type_is_what_the_regressor_reads(photo):
+    assert isinstance(photo, Photo)

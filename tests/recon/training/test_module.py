@@ -1,0 +1,177 @@
+"""The training module: exact resume, averaged weights, divergence, what is saved."""
+
+import dataclasses
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from safetensors.torch import load_file
+from training_parts import CLEAN, DIRECT, SIZE, sampled, tiny_module
+
+from losses.total import LossWeights
+from recon.networks.arcface import WeightsMissing
+from recon.networks.checkpoint import load_regressor
+from recon.training.augment import Augmentation
+from recon.training.module import RegressorModule, TrainingDiverged
+from recon.training.progress import BestWeights, face_panel
+from recon.training.schedule import OptimiserConfig
+from recon.training.synthetic_data import SyntheticData
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
+    pytest.mark.filterwarnings("ignore:.*treespec.*"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit.*"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory.*exists and is not empty"),
+    pytest.mark.filterwarnings("ignore:.*IterableDataset.*"),
+    pytest.mark.filterwarnings("ignore:.*`weights_only`.*"),
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
+]
+
+
+def data(**changes):
+    settings = {"batch_size": 2, "maps": False, "augmentation": Augmentation(), "n_validation": 2, "size": SIZE}
+    return SyntheticData(CLEAN, **{**settings, **changes})
+
+
+def trainer(folder, steps, **changes):
+    settings = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_steps": steps,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "limit_val_batches": 0,
+        "check_val_every_n_epoch": None,
+        "gradient_clip_val": 1.0,
+        "default_root_dir": folder,
+        "callbacks": [ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=1)],
+    }
+    return lightning.Trainer(**{**settings, **changes})
+
+
+def test_four_steps_are_two_and_two(tmp_path):
+    # A Swin with stochastic depth draws random numbers in every step.
+    options = {
+        "embed_dim": 8,
+        "depths": (1, 1, 2, 1),
+        "num_heads": (1, 1, 2, 2),
+        "window_size": 2,
+        "drop_path_rate": 0.3,
+    }
+    whole = tiny_module(backbone_options=options)
+    torch.manual_seed(7)
+    trainer(tmp_path / "a", 4).fit(whole, data(replay=2, window=4))
+    torch.manual_seed(7)
+    first = tiny_module(backbone_options=options)
+    torch.manual_seed(7)
+    trainer(tmp_path / "b", 2).fit(first, data(replay=2, window=4))
+    second = tiny_module(backbone_options=options, seed=99)  # everything must come from the file
+    trainer(tmp_path / "c", 4).fit(
+        second, data(replay=2, window=4), ckpt_path=tmp_path / "b" / "last.ckpt", weights_only=False
+    )
+    assert whole.batches_seen == second.batches_seen == 4
+    for (name, wanted), found in zip(whole.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(wanted, found), name
+    assert not torch.equal(first.regressor.head.linear.weight, whole.regressor.head.linear.weight)
+
+
+def test_the_average_trails_and_is_what_validation_sees(tmp_path):
+    module = tiny_module()
+    before = module.averaged.head.linear.weight.detach().clone()
+    trainer(tmp_path, 3).fit(module, data())
+    now, kept = module.regressor.head.linear.weight.detach(), module.averaged.head.linear.weight
+    assert 0.0 < float((kept - before).norm()) < float((now - before).norm())
+    assert not any(p.requires_grad for p in module.averaged.parameters())
+    module.average = 0.0
+    module.update_average()
+    torch.testing.assert_close(module.averaged.head.linear.weight.data, now)
+
+
+def test_validation_reports_and_the_best_weights_are_kept(tmp_path):
+    module = tiny_module()
+    run = trainer(tmp_path, 2, limit_val_batches=1.0, val_check_interval=1, callbacks=[BestWeights()])
+    run.fit(module, data())
+    names = {name for name in run.callback_metrics if name.startswith("val/")}
+    assert {"val/nme", "val/pose_deg", "val/depth_mm", "val/relief_mm", "val/mean_head_relief_mm"} <= names
+    best = tmp_path / "best.safetensors"
+    regressor, header = load_regressor(best, module.regressor.blocks)
+    assert "val/nme" in header["metrics"] and header["step"] in ("1", "2") and header["commit"]
+    assert regressor.config == module.regressor.config
+
+
+def test_a_loss_that_is_nan_stops_the_run_and_saves_the_batch(tmp_path, open_model):
+    module = tiny_module()
+    with torch.no_grad():
+        module.regressor.head.linear.bias.fill_(float("nan"))
+
+    with pytest.raises(
+        TrainingDiverged, match=r"the loss is nan in step 0 \(the network's answer is not finite\); the batch was saved"
+    ):
+        trainer(tmp_path, 2, callbacks=[]).fit(module, data())
+    saved = load_file(next(tmp_path.rglob("diverged_step0_rank0.safetensors")))
+    assert saved["image"].shape == (2, 3, SIZE, SIZE) and "rotation" in saved
+
+
+def test_checkpoints_of_another_face_model_are_refused():
+    module = tiny_module()
+    state: dict = {}
+    module.on_save_checkpoint(state)
+    state["face_blocks"] = {**state["face_blocks"], "n_identity": 3}
+    with pytest.raises(ValueError, match="was trained for the face model .*n_identity=3"):
+        module.on_load_checkpoint(state)
+
+
+def test_the_face_model_is_not_in_the_checkpoint():
+    keys = tiny_module().state_dict()
+    assert all(key.startswith(("regressor.", "averaged.")) for key in keys)
+
+
+def test_pictures_can_be_left_to_every_third_step():
+    weights = dataclasses.replace(DIRECT, photometric=0.5)
+    module = tiny_module(weights=weights, picture_every=3)
+    seen = []
+    for step in range(6):
+        module.batches_seen = step
+        seen.append(module._weights_now().photometric)
+    assert seen == [1.5, 0.0, 0.0, 1.5, 0.0, 0.0]
+
+
+def test_every_trainable_parameter_gets_a_gradient(open_model):
+    module = tiny_module(weights=dataclasses.replace(DIRECT, photometric=1.0, depth=0.1, normals=0.1, shape=0.01))
+    batch = sampled(open_model)
+    module.log = module.log_dict = lambda *a, **k: None
+    module.training_step(batch, 0).backward()
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in module.regressor.parameters())
+
+
+def test_panels_show_what_they_say(open_model):
+    panel = face_panel(tiny_module().eval(), sampled(open_model, 3))
+    assert panel.shape == (3, 5 * SIZE, 3 * SIZE)
+    assert float(panel.min()) >= 0.0 and float(panel.max()) <= 1.0
+
+
+def test_bad_settings_are_named_before_work():
+    with pytest.raises(ValueError, match=r"decay of averaged weights must lie in \[0, 1\), got 1.0"):
+        tiny_module(average=1.0)
+    with pytest.raises(ValueError, match="picture_every must be at least 1, got 0"):
+        tiny_module(picture_every=0)
+    with pytest.raises(WeightsMissing, match="set embedding.weights to backbone.pth"):
+        tiny_module(weights=LossWeights())
+    with pytest.raises(ValueError, match="learning rates must be positive, got rate 0"):
+        OptimiserConfig(rate=0.0)
+    with pytest.raises(ValueError, match="n_validation must be at least 1"):
+        data(n_validation=0)
+    assert issubclass(TrainingDiverged, RuntimeError) and RegressorModule
+
+
+def test_schedules():
+    paper = OptimiserConfig(warm_up=0, step_every=50)
+    assert [paper.factor(s) for s in (0, 49, 50, 149)] == pytest.approx([1.0, 1.0, 0.1, 0.01])
+    cosine = OptimiserConfig(warm_up=10, schedule="cosine", total=100)
+    assert cosine.factor(0) == pytest.approx(0.1, rel=1e-2)
+    assert cosine.factor(100) == pytest.approx(0.01) and cosine.factor(50) == pytest.approx(0.505)

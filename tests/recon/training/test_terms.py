@@ -1,0 +1,115 @@
+"""All loss terms together: which are computed, and that the truth costs nothing."""
+
+import dataclasses
+
+import pytest
+import torch
+from training_parts import DIRECT, sampled
+
+from losses.total import LossWeights
+from recon.decoder import FaceDecoder, PointBasis
+from recon.networks.critic import ShapeCritic
+from recon.networks.occlusion import ResidualOcclusion
+from recon.training.batch import TrainingBatch
+from recon.training.terms import Judges, loss_terms
+
+EVERYTHING = LossWeights(**dict.fromkeys([field.name for field in dataclasses.fields(LossWeights)], 1.0))
+GEOMETRY = ("landmark", "dense", "dense_mm", "shape", "depth", "normals", "rotation", "translation", "identity",
+            "expression", "albedo", "lighting")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def batch(open_model):
+    return sampled(open_model)
+
+
+@pytest.fixture(scope="module")
+def decoder(open_model):
+    return FaceDecoder(open_model)
+
+
+class _Colours:
+    """Stands in for face recognition: the mean colour of each quarter."""
+
+    def __call__(self, pictures, landmarks68_px):
+        return torch.nn.functional.adaptive_avg_pool2d(pictures, 2).flatten(1) - 0.5
+
+
+def judges():
+    rows = torch.arange(0, 9000, 100)
+    torch.manual_seed(0)
+    return Judges(_Colours(), ShapeCritic(torch.zeros(90, 3), 50.0, 16), rows, ResidualOcclusion())
+
+
+def test_the_truth_costs_nothing_where_it_must(batch, decoder):
+    faces = decoder.decode(batch.truth(), batch.intrinsics)
+    terms = loss_terms(faces, batch, EVERYTHING, judges())
+    assert set(terms) == {field.name for field in dataclasses.fields(LossWeights)}
+    for name in GEOMETRY:
+        assert float(terms[name]) < 0.02, name
+    # Clean faces are drawn by the same renderer; only the eyes' whites and rounding to sRGB differ.
+    assert float(terms["photometric"]) < 0.05
+    assert float(terms["perceptual"]) < 0.02
+
+
+def test_every_term_sees_a_wrong_face_and_has_a_gradient(batch, decoder):
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in batch.truth().tensors().items()}
+    wrong = dataclasses.replace(
+        batch.truth(),
+        identity=leaves["identity"] + 0.7,
+        expression=leaves["expression"] * 0.5 + 0.1,
+        albedo=leaves["albedo"] - 0.5,
+        translation_mm=leaves["translation_mm"] + torch.tensor([5.0, -4.0, -20.0]),
+        rotation=leaves["rotation"][[1, 0]],
+        lighting=leaves["lighting"] * torch.tensor([1.3, 1.0, 0.8]),
+    )
+    terms = loss_terms(decoder.decode(wrong, batch.intrinsics), batch, EVERYTHING, judges())
+    for name, term in terms.items():
+        assert bool(torch.isfinite(term)), name
+        if name != "adversarial":
+            assert float(term.detach()) > 1e-3, name
+        grads = torch.autograd.grad(term, list(leaves.values()), retain_graph=True, allow_unused=True)
+        assert any(
+            grad is not None and bool(torch.isfinite(grad).all()) and float(grad.abs().sum()) > 0 for grad in grads
+        )
+
+
+def test_only_what_has_weight_and_labels_is_computed(batch, decoder):
+    truth = batch.truth()
+    few = loss_terms(decoder.decode(truth, batch.intrinsics), batch, DIRECT, Judges())
+    assert set(few) == {"landmark", "dense", "rotation", "translation", "identity", "expression", "albedo", "lighting"}
+    photo = TrainingBatch(batch.image, batch.intrinsics, batch.landmarks68_px)
+    unlabelled = loss_terms(decoder.decode(truth, batch.intrinsics), photo, EVERYTHING, judges())
+    assert set(unlabelled) == {"landmark", "photometric", "perceptual", "adversarial", "prior", "white_light"}
+
+
+def test_pixel_losses_do_not_depend_on_the_crops_size(batch, decoder):
+    """The same face in a crop twice as large has the same landmark loss."""
+    moved = dataclasses.replace(batch.truth(), translation_mm=batch.translation_mm + torch.tensor([3.0, 0.0, 0.0]))
+    doubled = batch.intrinsics.clone()
+    doubled[:, :2] *= 2.0
+    large = TrainingBatch(
+        torch.nn.functional.interpolate(batch.image, scale_factor=2.0), doubled, 2.0 * batch.landmarks68_px
+    )
+    only = dataclasses.replace(DIRECT, dense=0.0)
+    values = [
+        float(loss_terms(decoder.decode(moved, b.intrinsics), b, only, Judges())["landmark"]) for b in (batch, large)
+    ]
+    assert values[0] > 0.1
+    assert values[0] == pytest.approx(values[1], rel=1e-3)
+
+
+def test_landmarks_from_the_point_basis_are_the_models(open_model, batch):
+    for name in ("68", "478"):
+        basis = PointBasis(open_model, name)
+        slow = open_model.landmarks(open_model.shape(batch.identity, batch.expression), name)
+        torch.testing.assert_close(basis(batch.identity, batch.expression), slow, atol=2e-3, rtol=0.0)
+
+
+def test_a_face_alone_is_drawn_like_the_whole_head_there(open_model, batch, decoder):
+    part = FaceDecoder(open_model, "face")
+    whole = decoder.decode(batch.truth(), batch.intrinsics).drawn(batch.size)
+    face = part.decode(batch.truth(), batch.intrinsics).drawn(batch.size)
+    assert int(face.covered.sum()) < int(whole.covered.sum())
+    both = face.covered & whole.covered & batch.face_mask
+    assert float((face.depth_mm - whole.depth_mm).abs()[both].median()) < 0.01

@@ -1,0 +1,37 @@
+"""Train, validate or test a regressor: ``python train.py fit --config configs/smoke.yaml``.
+
+Every key of a config can be given on the command line too: ``--model.optimiser.rate 1e-4``. ``--print_config`` shows all of
+them; an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+from lightning import LightningDataModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from recon.training.module import RegressorModule
+
+
+class TrainingCli(LightningCLI):
+    """Fills in what data and module must agree on."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The data follow the module's picture size and face model."""
+        parser.link_arguments("model.init_args.regressor.size", "data.init_args.size")
+        parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
+
+
+def main(arguments: list[str] | None = None) -> TrainingCli:
+    """Run the command line."""
+    return TrainingCli(
+        RegressorModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_kwargs={"overwrite": True},
+        args=arguments,
+    )
+
+
+if __name__ == "__main__":
+    main()
