@@ -45,7 +45,7 @@ class FitSettings:
     exposure_sigma: float = 0.25
     distance_mm: float = 1000.0
     landmark_steps: int = 30
-    focal_sigma: float = 0.0
+    focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
     picture_weight: float = 300.0
 
