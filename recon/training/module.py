@@ -24,7 +24,6 @@ from recon.training.schedule import OptimiserConfig, make_optimiser, make_schedu
 from recon.training.terms import Judges, loss_terms
 from recon.training.validation import Summary, validate_batch
 
-
 _RANDOM_STATES = ("random_state", "random_state_cuda")
 
 
