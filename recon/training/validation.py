@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -57,8 +55,3 @@ def validate_batch(decoder: FaceDecoder, found: Coefficients, batch: TrainingBat
         depth_mm, relief_mm = depth_error_mm(drawn.depth_mm, batch.depth_mm, both)
         errors[f"{prefix}depth_mm"], errors[f"{prefix}relief_mm"] = depth_mm, relief_mm
     return errors
-
-
-def ratio(value: float, reference: float) -> float:
-    """value / reference; nan where there is nothing to compare with."""
-    return value / reference if reference > 0.0 else math.nan
