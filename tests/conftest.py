@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 import bfm
 from bfm.data import ModelData, SurfacePoints
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # threads of several workers on the same cores wait for each other
 
 N_TINY = 11
 
