@@ -22,7 +22,7 @@ class Level:
 
 @dataclasses.dataclass(frozen=True)
 class FitSettings:
-    """Weights and effort of a fit. Every default was set on rendered heads whose truth is known.
+    """Weights and effort of a fit. Defaults were set on drawn heads whose truth is known and by looking at photos.
 
     Attributes:
         landmark_sigma: standard deviation of a detected point, in shares of the face's size. The 478 points err together,
@@ -39,7 +39,7 @@ class FitSettings:
     """
 
     landmark_sigma: float = 0.025
-    identity_weight: float = 1.0
+    identity_weight: float = 2.0
     albedo_weight: float = 1.0
     expression_sigma: float = 0.30
     exposure_sigma: float = 0.25
