@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
@@ -197,9 +196,3 @@ def _point_gap(model: MorphableModel, state: FaceState, view: PointView, index: 
 
 def _focal_px(state: FaceState, view: PointView, index: int) -> float:
     return view.focal_px * float(torch.exp(state.log_zoom[index]))
-
-
-def camera_of(result: FitResult, index: int) -> tuple[Tensor, Tensor]:
-    """Intrinsics of a photo as tensors: focal ``(1, 2)`` and principal point ``(1, 2)``, px."""
-    like = result.state.translation_mm
-    return like.new_full((1, 2), result.focal_px[index]), like.new_tensor([result.principal_px[index]])

@@ -2,7 +2,7 @@
 
 Gauss-Newton on all unknowns at once, coarse to fine. Each step draws the face with the renderer, measures the blurred
 difference to the photo at the visible vertices, and solves the normal equations together with landmarks and priors.
-Five steps do what hundreds of gradient steps did not: shape, pose and light are strongly coupled.
+Shape, pose and light are strongly coupled: following the gradient alone, a step at a time, did not part them.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class PictureFitter:
         photos = [_blur(view.picture, blur_px) for view in views]
         normal_bases: list[Tensor] = []
         model = self.model
-        layout = Layout(model.n_identity, model.n_albedo, model.n_expression, len(views), 27, 1)
+        layout = self._layout(len(views))
         for step in range(n_steps):
             if step % _NORMALS_EVERY == 0:
                 normal_bases = [
@@ -148,6 +148,9 @@ class PictureFitter:
         bare = torch.stack(regions).any(dim=0)[self.model.faces].all(dim=1)
         return (bare[ids.clamp_min(0).long()] & (ids >= 0))[None, None].to(view.picture)
 
+    def _layout(self, n_views: int) -> Layout:
+        return Layout(self.model.n_identity, self.model.n_albedo, self.model.n_expression, n_views, 27, 1)
+
     def _picture_rows(
         self,
         state: FaceState,
@@ -167,9 +170,7 @@ class PictureFitter:
         gaps = _sample(shown - photo, spots.pixels)
         weights = self._spot_weights(spots, drawn, view, state, index)
         if not bool((weights > 0).any()):
-            return photo.new_zeros(0, Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1).n_all), (
-                photo.new_zeros(0)
-            )
+            return photo.new_zeros(0, self._layout(1).n_all), photo.new_zeros(0)
         noise = float((1.48 * gaps[weights > 0].abs().amax(dim=1).median()).clamp(_LEAST_NOISE, _MOST_NOISE))
         robust = 1.0 / (1.0 + gaps.square().sum(dim=1) / noise**2 / _GEMAN_SCALE2) ** 2
         weights = settings.picture_weight / noise**2 * robust * weights / weights.sum()
@@ -223,7 +224,7 @@ class PictureFitter:
         weights = view.point_weights[0] / (1.0 + gaps.square().sum(-1) * view.point_weights[0] / 9.0) ** 2
         by_position = projection_gradient(v_cam, camera.focal_px[0, 0])
         by_shape = torch.bmm(by_position @ rotation, self._landmark_basis)
-        layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
+        layout = self._layout(1)
         jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_all)
         jacobian[..., layout.identity] = by_shape[..., : model.n_identity]
         jacobian[..., layout.expression(0)] = by_shape[..., model.n_identity :]
