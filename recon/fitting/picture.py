@@ -55,7 +55,7 @@ class PictureFitter:
     """
 
     def __init__(self, model: MorphableModel, landmark_set: str) -> None:
-        self.model = _front(model)
+        self.model = _front(model, landmark_set)
         self.landmark_set = landmark_set
         self.topology = Topology.of(self.model.faces, self.model.n_vertices)
         self._vertex_trust = _vertex_trust(self.model)
@@ -352,11 +352,16 @@ def _sample(picture: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> 
     return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _front(model: MorphableModel) -> MorphableModel:
+def _front(model: MorphableModel, landmark_set: str) -> MorphableModel:
     """The part of a head that a photo of a face shows: without scalp and neck there is half as much to draw."""
     if not {"scalp", "neck"} <= set(model.region_names):
         return model
-    return model.crop(~(model.region("scalp") | model.region("neck")))
+    keep = ~(model.region("scalp") | model.region("neck"))
+    # A landmark at the hairline may lie on the scalp.
+    data = model.data()
+    points = data.landmarks[landmark_set] if landmark_set in data.landmarks else model.landmark_points(landmark_set)
+    keep[torch.from_numpy(data.faces[points.triangles]).to(keep.device).long().flatten()] = True
+    return model.crop(keep)
 
 
 def _vertex_trust(model: MorphableModel) -> Float[Tensor, " v"]:
