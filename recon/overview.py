@@ -1,4 +1,4 @@
-"""One picture that shows a reconstruction: photo, overlay, shape from three sides, albedo and depth."""
+"""One picture that shows a reconstruction: photo, overlay, shape and texture from several sides, albedo and depth."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.display import to_display
-from recon.preview import portrait
+from recon.display import from_display, to_display
+from recon.lighting import shade
+from recon.preview import portrait, portrait_camera, studio_lighting
 from recon.reconstruction import Reconstruction
-from recon.render import Topology
+from recon.render import Topology, rasterize, vertex_normals
 
 _TILE_PX = 320
 _LABEL_PX = 20
 _CLAY = 0.42
 _CROP_MARGIN = 1.9
+_TEXTURE_PX = 768
 
 
 def overview(result: Reconstruction) -> UInt8[np.ndarray, "h w 3"]:
-    """Two rows of four tiles."""
+    """Two rows of five tiles, or of four for a model without texture coordinates."""
     model = result.model
     topology = Topology.of(model.faces, model.n_vertices)
     vertices = model.shape(result.identity, result.expression)
@@ -44,8 +46,38 @@ def overview(result: Reconstruction) -> UInt8[np.ndarray, "h w 3"]:
         ("albedo, studio light", shape_from(0.0, albedo)),
         ("yaw 90", shape_from(90.0, clay)),
     ]
+    if len(model.uv):
+        texture = result.texture(_TEXTURE_PX)
+        tiles.insert(4, ("texture of the photo, yaw 0", _textured(result, texture, framing, 0.0)))
+        tiles.append(("yaw -40", _textured(result, texture, framing, -40.0)))
     labelled = [_labelled(picture, label) for label, picture in tiles]
-    return np.concatenate([np.concatenate(labelled[:4], axis=1), np.concatenate(labelled[4:], axis=1)])
+    half = len(labelled) // 2
+    return np.concatenate([np.concatenate(labelled[:half], axis=1), np.concatenate(labelled[half:], axis=1)])
+
+
+def _textured(
+    result: Reconstruction, texture: np.ndarray, framing: tuple[torch.Tensor, float], yaw_deg: float
+) -> np.ndarray:
+    """The head with its texture in studio light, drawn at twice the size and reduced."""
+    model, size = result.model, 2 * _TILE_PX
+    vertices = torch.as_tensor(result.vertices)[None] - framing[0]
+    camera = portrait_camera(framing[1], (yaw_deg, 0.0), size)
+    v_cam = camera.to_camera(vertices)
+    raster = rasterize(camera.to_clip(v_cam, (size, size)), model.faces, (size, size))
+    ids, weights = raster.triangle_ids[0].long(), raster.barycentrics[0]
+
+    def at(values: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("hwk,hwkc->hwc", weights, values[faces[ids.clamp_min(0)]])
+
+    place = at(model.uv, model.uv_faces) * torch.tensor([2.0, -2.0]) + torch.tensor([-1.0, 1.0])
+    paint = torch.as_tensor(texture.copy()).permute(2, 0, 1)[None].float() / 255.0
+    colours = torch.nn.functional.grid_sample(paint, place[None], padding_mode="border", align_corners=False)
+    normals = torch.nn.functional.normalize(at(vertex_normals(v_cam, model.faces)[0], model.faces), dim=-1)
+    light = shade(torch.ones(1, size * size, 3), normals.view(1, -1, 3), studio_lighting()).view(size, size, 3)
+    shown = from_display(colours[0].permute(1, 2, 0), "linear") * light
+    shown = torch.where((ids >= 0)[..., None], shown, 0.75).clamp(0.0, 1.0)
+    reduced = torch.nn.functional.avg_pool2d(shown.permute(2, 0, 1)[None], 2)[0]
+    return _bytes(to_display(reduced, "linear"))
 
 
 def _bytes(picture: torch.Tensor) -> np.ndarray:

@@ -48,18 +48,22 @@ def portrait(
         angles_deg: yaw and pitch of the head.
         size_px: side of the square picture.
     """
-    centre, height_mm = framing
+    mesh = Mesh.of(vertices - framing[0], topology, albedo)
+    camera = portrait_camera(framing[1], angles_deg, size_px)
+    return render(mesh, camera, studio_lighting(), (size_px, size_px), torch.full((1, 3, 1, 1), 0.75)).image
+
+
+def portrait_camera(height_mm: float, angles_deg: tuple[float, float], size_px: int) -> PerspectiveCamera:
+    """A camera that looks at the origin from far away and shows ``height_mm``; the head is turned by yaw and pitch."""
     distance_mm = 5.0 * height_mm
     yaw, pitch = angles_deg
     rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[pitch, yaw, 0.0]])))
-    camera = PerspectiveCamera.at(
+    return PerspectiveCamera.at(
         rotation,
         torch.tensor([[0.0, 0.0, -distance_mm]]),
         size=(size_px, size_px),
         focal_px=torch.full((1, 2), size_px * distance_mm / height_mm),
     )
-    mesh = Mesh.of(vertices - centre, topology, albedo)
-    return render(mesh, camera, studio_lighting(), (size_px, size_px), torch.full((1, 3, 1, 1), 0.75)).image
 
 
 def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:

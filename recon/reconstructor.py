@@ -18,6 +18,7 @@ from recon.faces.face import Face
 from recon.faces.image import Photo, read_image
 from recon.fitting import FitResult, FitSettings, View, fit
 from recon.network_method import NetworkFace, NetworkMethod
+from recon.parsing import FaceParser, cut_face
 from recon.reconstruction import FitQuality, Reconstruction
 
 METHODS = ("fit", "regress", "hybrid")
@@ -44,6 +45,7 @@ class Reconstructor:
         quality: ``"fast"``, ``"default"`` or ``"best"``.
         detector: a name of :data:`recon.faces.DETECTORS` or an open detector.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
+        face_parser: tells the bare face from hair, hands and glasses; a face-parsing network fits in here.
 
     Raises:
         ValueError: an unknown method, quality or device, a model without the 478 landmarks, a checkpoint that is missing,
@@ -58,6 +60,7 @@ class Reconstructor:
         quality: str = "default",
         detector: str | Detector = "mediapipe",
         checkpoint: str | os.PathLike[str] | None = None,
+        face_parser: FaceParser = cut_face,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -67,6 +70,7 @@ class Reconstructor:
         self.settings = FitSettings.of(quality)
         self.device = _device(device)
         self._detector = detector
+        self._parser = face_parser
         loaded = bfm.load(model) if isinstance(model, str) else model
         if method != "regress" and "478" not in loaded.landmark_sets:
             raise ValueError(
@@ -114,7 +118,12 @@ class Reconstructor:
             raise ValueError(f"several photos of one person need method 'fit', this is {self.method!r}")
         images = [photo if isinstance(photo, Photo) else read_image(photo) for photo in photos]
         chosen = [self.detect(image)[0] for image in images]
-        result = fit(self._working, [_view(i, f) for i, f in zip(images, chosen, strict=True)], self.settings)
+        result = fit(
+            self._working,
+            [_view(i, f) for i, f in zip(images, chosen, strict=True)],
+            self.settings,
+            parser=self._parser,
+        )
         return [self._result(i, f, result, k) for k, (i, f) in enumerate(zip(images, chosen, strict=True))]
 
     def detect(self, photo: Photo) -> list[Face]:
@@ -143,7 +152,9 @@ class Reconstructor:
         """The head of one detected face."""
         if self._network is not None:
             return self._network_result(photo, face, self._network(photo, face))
-        return self._result(photo, face, fit(self._working, [_view(photo, face)], self.settings), 0)
+        return self._result(
+            photo, face, fit(self._working, [_view(photo, face)], self.settings, parser=self._parser), 0
+        )
 
     def _network_result(self, photo: Photo, face: Face, found: NetworkFace) -> Reconstruction:
         gap = found.gap_percent

@@ -9,7 +9,7 @@ from torch import Tensor
 from recon.display import from_display
 
 
-def skin_trust(picture: Float[Tensor, "1 3 s s"], on_skin: Float[Tensor, "1 1 s s"]) -> Float[Tensor, "1 1 s s"]:
+def skin_trust(picture: Float[Tensor, "1 3 h w"], on_skin: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
     """How much each pixel's colour is like that of cheeks and nose: a robust Gaussian in two chroma ratios and lightness.
 
     A stand-in for a face-parsing network: it takes out hair, hats and sunglasses, and leaves shaded skin in.
@@ -30,7 +30,7 @@ def skin_trust(picture: Float[Tensor, "1 3 s s"], on_skin: Float[Tensor, "1 1 s 
         spread = torch.cov(kept.T) + torch.diag(torch.tensor([2e-4, 1e-4, 4e-3]).to(kept))
         gap = inside - centre
         distance2 = (gap @ torch.linalg.inv(spread) * gap).sum(-1)
-        kept = inside[distance2 < distance2.quantile(0.8)]
+        kept = inside[distance2 <= distance2.quantile(0.8)]
         centre = kept.mean(dim=0)
     gap = features.double() - centre
     distance2 = (gap @ torch.linalg.inv(2.5 * spread) * gap).sum(-1)

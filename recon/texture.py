@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.display import from_display, to_display
+from recon.faces.resample import resample
 from recon.lighting import shade
+from recon.parsing import PARSE_PX, FaceParser, cut_face, guess_face
 from recon.render import rasterize, vertex_normals
-from recon.skin import skin_trust
 
 _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 """Cosine to the viewing ray below which a texel is not taken from the photo, and above which it wholly is."""
 _DEPTH_SLACK_MM = 1.5
 _LEAST_SHADING = 0.08
 _FEATHER_SHARE = 0.004
+_CROP_MARGIN = 1.35
+_SMOOTH_ROUNDS = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +69,7 @@ def bake_texture(
     lighting: Float[Tensor, "1 9 3"],
     photo: UInt8[np.ndarray, "h w 3"],
     light: str = "removed",
+    parser: FaceParser = cut_face,
 ) -> UInt8[np.ndarray, "t t 3"]:
     """The texture as uint8 sRGB, first row at the top.
 
@@ -77,6 +82,7 @@ def bake_texture(
         lighting: ``(1, 9, 3)``, camera frame.
         photo: the full photo.
         light: ``"removed"`` divides the photo by the fitted shading; ``"baked"`` keeps it and shades the rest to match.
+        parser: tells the bare face from what covers it.
 
     Raises:
         ValueError: another kind of ``light``.
@@ -85,10 +91,13 @@ def bake_texture(
         raise ValueError(f"light must be 'removed' or 'baked', got {light!r}")
     faces = model.faces.cpu()
     v_cam = camera.to_camera(vertices).cpu()
-    at = texels.sample(torch.cat([v_cam[0], vertex_normals(v_cam, faces)[0], albedo[0].cpu()], dim=1), faces)
-    position, normals, paint = at[..., :3], torch.nn.functional.normalize(at[..., 3:6], dim=-1), at[..., 6:].clamp(0, 1)
+    v_normals = vertex_normals(v_cam, faces)[0]
+    smooth = _smoothed(v_normals, faces)
+    at = texels.sample(torch.cat([v_cam[0], v_normals, smooth, albedo[0].cpu()], dim=1), faces)
+    position, paint = at[..., :3], at[..., 9:].clamp(0, 1)
+    normals, soft_normals = (torch.nn.functional.normalize(at[..., k : k + 3], dim=-1) for k in (3, 6))
     covered = texels.triangles >= 0
-    shading = shade(torch.ones_like(normals).flatten(0, 1)[None], normals.flatten(0, 1)[None], lighting.cpu())
+    shading = shade(torch.ones_like(normals).flatten(0, 1)[None], soft_normals.flatten(0, 1)[None], lighting.cpu())
     shading = shading[0].unflatten(0, normals.shape[:2]).clamp_min(_LEAST_SHADING)
 
     pixels = camera.to_pixels(position.flatten(0, 1)[None].to(v_cam))[0].unflatten(0, normals.shape[:2])
@@ -97,7 +106,8 @@ def bake_texture(
     ray = -torch.nn.functional.normalize(position, dim=-1)
     facing = (normals * ray).sum(-1)
     share = ((facing - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0) * seen
-    share = share * _skin_share(model, texels, faces) * _bare_share(model, texels, photo_linear, share > 0.5)
+    bare = _bare_share(model, v_cam, camera, photo, parser)(pixels)
+    share = share * _skin_share(model, texels, faces) * bare
     share = _feathered(share, max(1, round(_FEATHER_SHARE * share.shape[0])))[..., None]
 
     own = paint if light == "removed" else paint * shading
@@ -105,6 +115,19 @@ def bake_texture(
     from_photo = _toned(from_photo, own, share[..., 0] > 0.8)
     mixed = share * from_photo.clamp(0.0, 1.0) + (1.0 - share) * own
     return _padded(to_display(mixed, model.albedo_space), covered)
+
+
+def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
+    """Normals averaged over about a centimetre.
+
+    Shading is removed with these: a fold of the fitted shape that misses the photo's by a few millimetres would leave a
+    dark and a bright line, while light that leaves skin has spread below it anyway.
+    """
+    for _ in range(_SMOOTH_ROUNDS):
+        means = normals[faces].mean(dim=1)
+        sums = torch.zeros_like(normals).index_add(0, faces.reshape(-1), means.repeat_interleave(3, dim=0))
+        normals = torch.nn.functional.normalize(sums, dim=1)
+    return normals
 
 
 def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "t t 2"]) -> Float[Tensor, "t t 3"]:
@@ -163,21 +186,31 @@ def _skin_share(model: MorphableModel, texels: TexelMap, faces: Int[Tensor, "f 3
 
 
 def _bare_share(
-    model: MorphableModel, texels: TexelMap, colours: Float[Tensor, "t t 3"], seen: Bool[Tensor, "t t"]
-) -> Float[Tensor, "t t"]:
-    """Less where hair or glasses cover the skin; brows, lids, eyes and lips are taken as they are."""
-    names = model.region_names
-    if not {"cheeks", "nose", "brows", "eyelids", "lips", "eyes"} <= set(names):
-        return torch.ones(seen.shape)
+    model: MorphableModel,
+    v_cam: Float[Tensor, "1 v 3"],
+    camera: PerspectiveCamera,
+    photo: UInt8[np.ndarray, "h w 3"],
+    parser: FaceParser,
+) -> Callable[[Float[Tensor, "t t 2"]], Float[Tensor, "t t"]]:
+    """How surely the photo shows bare face at given pixels: the parser's answer for a crop around the face."""
+    inside = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices, dtype=torch.bool)
+    v_pix = camera.to_pixels(v_cam)[0, inside.cpu()]
+    low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
+    side = _CROP_MARGIN * float((high - low).max())
+    left, top = (0.5 * (low + high) - 0.5 * side).tolist()
+    scale = PARSE_PX / side
+    photo_from_crop = np.array([[1.0 / scale, 0.0, left], [0.0, 1.0 / scale, top], [0.0, 0.0, 1.0]])
+    size = (PARSE_PX, PARSE_PX)
+    drawn = rasterize(camera.cropped(left, top).resized(scale, scale).to_clip(v_cam, size), model.faces.cpu(), size)
+    pixels = resample(photo, photo_from_crop, size)
+    mask = torch.from_numpy(parser(pixels, guess_face(model, drawn.triangle_ids[0]))).float()[None, None]
 
-    def where(*regions: str) -> Float[Tensor, "t t"]:
-        mask = torch.stack([model.region(name).cpu() for name in regions]).any(dim=0).float()
-        return texels.sample(mask[:, None], model.faces.cpu())[..., 0]
+    def at(positions: Float[Tensor, "t t 2"]) -> Float[Tensor, "t t"]:
+        # Texels off the surface have no pixel.
+        grid = (2.0 * (positions - torch.tensor([left, top])) / side - 1.0).nan_to_num(-2.0)
+        return torch.nn.functional.grid_sample(mask, grid[None].float(), align_corners=False)[0, 0]
 
-    bare = (where("cheeks", "nose") > 0.9) & seen
-    picture = to_display(colours, model.albedo_space).permute(2, 0, 1)[None]
-    trust = skin_trust(picture, bare[None, None].float())[0, 0]
-    return torch.maximum(trust, where("brows", "eyelids", "lips", "eyes"))
+    return at
 
 
 def _feathered(share: Float[Tensor, "t t"], radius: int) -> Float[Tensor, "t t"]:

@@ -9,7 +9,7 @@ import numpy as np
 from bfm.data import FloatArray, IntArray
 from bfm.open.quads import catmull_clark
 
-RADIUS_MM = 17.1
+RADIUS_MM = 16.6
 """Half the width of an eyeball of the mean head. Larger than life (12 mm), and the lids are modelled to fit it."""
 PUPIL_RADIUS_MM = 2.0
 IRIS_RADIUS_MM = 5.9

@@ -60,7 +60,6 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
     from recon.faces.detect import open_detector
     from recon.reconstructor import Reconstructor
 
-    extra = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
     with open_detector(options.detector) as detector:
         reconstructor = Reconstructor(
             options.model,
@@ -68,7 +67,7 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
             device=options.device,
             quality=options.quality,
             detector=detector,
-            **extra,
+            checkpoint=options.checkpoint,
         )
 
         def head(photo: Photo, near: FaceBox | None) -> Reconstruction:

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
@@ -14,7 +16,7 @@ from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
-from recon.skin import skin_trust
+from recon.parsing import PARSE_PX, FaceParser, cut_face
 
 _CROP_MARGIN = 1.35
 _MIN_FOCAL_SHARE = 0.8
@@ -55,7 +57,13 @@ class FitResult:
     picture_residual: tuple[float, ...]
 
 
-def fit(model: MorphableModel, views: list[View], settings: FitSettings, landmark_set: str = "478") -> FitResult:
+def fit(
+    model: MorphableModel,
+    views: list[View],
+    settings: FitSettings,
+    landmark_set: str = "478",
+    parser: FaceParser = cut_face,
+) -> FitResult:
     """Fit one person in one or more photos. Deterministic.
 
     Args:
@@ -63,6 +71,7 @@ def fit(model: MorphableModel, views: list[View], settings: FitSettings, landmar
         views: at least one.
         settings: weights and effort.
         landmark_set: the model's points that the views' landmarks correspond to.
+        parser: tells the bare face from what covers it.
 
     Raises:
         ValueError: no views, landmarks of another number than the set's, or not finite.
@@ -82,10 +91,14 @@ def fit(model: MorphableModel, views: list[View], settings: FitSettings, landmar
     residuals = tuple(float("nan") for _ in views)
     if settings.levels:
         fitter = PictureFitter(model, landmark_set)
+        masks = [
+            _bare_face(fitter, state, _crop(fitter, state, view, seen, index, PARSE_PX, settings), index, parser)
+            for index, (view, seen) in enumerate(zip(views, point_views, strict=True))
+        ]
         for level in settings.levels:
             crops = [
-                _crop(fitter, state, view, seen, index, level.size_px, settings)
-                for index, (view, seen) in enumerate(zip(views, point_views, strict=True))
+                _masked(_crop(fitter, state, view, seen, index, level.size_px, settings), mask)
+                for index, (view, seen, mask) in enumerate(zip(views, point_views, masks, strict=True))
             ]
             if not bool(state.lighting.any()):
                 state = fitter.estimate_lighting(state, crops)
@@ -148,7 +161,7 @@ def _crop(
     size: int,
     settings: FitSettings,
 ) -> PictureView:
-    """The square around the landmarks at the wanted size, and which of its pixels to believe."""
+    """The square around the landmarks at the wanted size; what lies beyond the photo's border is not to be believed."""
     low, high = view.points_pix.min(axis=0), view.points_pix.max(axis=0)
     side = _CROP_MARGIN * float((high - low).max())
     corner = 0.5 * (low + high) - 0.5 * side
@@ -161,7 +174,7 @@ def _crop(
     inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
     inside = as_tensor(np.outer(inside_y, inside_x), like)[None, None]
     sigma_px = settings.landmark_sigma * seen.size_px * scale
-    crop = PictureView(
+    return PictureView(
         picture,
         inside,
         as_tensor((view.points_pix - corner)[None] * scale, like),
@@ -170,7 +183,18 @@ def _crop(
         as_tensor(((seen.principal_px - corner) * scale)[None], like),
         0.0 if view.focal_px is not None else settings.focal_sigma,
     )
-    return dataclasses.replace(crop, trust=inside * skin_trust(picture, fitter.bare_skin(state, crop, index)))
+
+
+def _bare_face(
+    fitter: PictureFitter, state: FaceState, crop: PictureView, index: int, parser: FaceParser
+) -> Float[Tensor, "1 1 s s"]:
+    pixels = (255.0 * crop.picture[0].permute(1, 2, 0)).round().to(torch.uint8).cpu().numpy()
+    return as_tensor(parser(pixels, fitter.guess(state, crop, index)), crop.picture)[None, None]
+
+
+def _masked(crop: PictureView, mask: Float[Tensor, "1 1 s s"]) -> PictureView:
+    """All crops of a view show the same square, so that one mask serves them."""
+    return dataclasses.replace(crop, trust=crop.trust * F.interpolate(mask, crop.size, mode="bilinear"))
 
 
 def _visibility(fitter: PictureFitter, state: FaceState, index: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.display import from_display, to_photo
+from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
 from recon.fitting.surface import (
@@ -28,6 +29,7 @@ from recon.fitting.surface import (
 )
 from recon.fitting.unknowns import Layout, solve_within
 from recon.lighting import sh_basis
+from recon.parsing import FaceGuess, guess_face
 from recon.render import Mesh, Render, Topology, render, vertex_normals
 
 _GEMAN_SCALE2 = 18.75
@@ -42,7 +44,6 @@ _MOST_IDENTITY, _MOST_ALBEDO = 3.5, 3.0
 _MOST_LOG_ZOOM = 0.7
 _PAINT_STIFFNESS = 30.0
 _MOST_SPIN_RAD = 0.2
-_TINT_SHARE, _BAND2_SHARE = 0.15, 0.25
 _FAR_MM = 1e5
 
 
@@ -86,7 +87,7 @@ class PictureFitter:
             if int(keep.sum()) < 50:
                 keep = drawn.covered[0, 0]
             target = from_display(photo, self.model.albedo_space)[:, keep].double()
-            basis = sh_basis(drawn.normals[0][:, keep].T).double() * _band_factors().to(target.device)
+            basis = sh_basis(drawn.normals[0][:, keep].T).double() * band_factors().to(target.device)
             paint = drawn.albedo[0][:, keep].double()
             lights.append(torch.stack([_solve_light(basis * paint[c, :, None], target[c]) for c in range(3)], -1))
         return dataclasses.replace(state, lighting=torch.stack(lights).to(state.lighting))
@@ -117,7 +118,7 @@ class PictureFitter:
                 ]
             # Paint follows last: a fringe of hair must look wrong before paint may explain it.
             stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
-            normal, right = _priors(state, views, layout, settings, stiffness)
+            normal, right = priors(state, views, layout, settings, stiffness)
             for index, view in enumerate(views):
                 where = layout.of_view(index)
                 for rows, gaps in (
@@ -140,13 +141,10 @@ class PictureFitter:
         return float(((trust * gap).sum() / trust.sum().clamp_min(1e-6)).sqrt())
 
     @torch.no_grad()
-    def bare_skin(self, state: FaceState, view: PictureView, index: int) -> Float[Tensor, "1 1 s s"]:
-        """1 where the model shows cheeks and nose, which hair, beard and glasses mostly leave free."""
+    def guess(self, state: FaceState, view: PictureView, index: int) -> FaceGuess:
+        """Where the face lies in one view."""
         ids = self.draw(state, view, index)[0].triangle_ids[0]
-        names = [name for name in ("cheeks", "nose") if name in self.model.region_names]
-        regions = [self.model.region(name) for name in names] or [self._vertex_trust > 0.9]
-        bare = torch.stack(regions).any(dim=0)[self.model.faces].all(dim=1)
-        return (bare[ids.clamp_min(0).long()] & (ids >= 0))[None, None].to(view.picture)
+        return guess_face(self.model, ids)
 
     def _layout(self, n_views: int) -> Layout:
         return Layout(self.model.n_identity, self.model.n_albedo, self.model.n_expression, n_views, 27, 1)
@@ -238,10 +236,18 @@ class PictureFitter:
     def _advance(self, state: FaceState, layout: Layout, normal: np.ndarray, right: np.ndarray) -> FaceState:
         views = range(layout.n_views)
         bounded = self.model.expression_prior == "unit"
-        faces = [np.arange(layout.expression(k).start, layout.expression(k).stop) for k in views]
-        positions = np.concatenate(faces) if bounded else np.zeros(0, dtype=int)
-        now = state.expression.double().cpu().numpy().ravel() if bounded else np.zeros(0)
-        step = as_tensor(solve_within(normal, right, positions, now, 0.0, 1.0), state.identity)
+        # Bounds belong into the solution: cutting paint off afterwards would leave the light that was solved with it.
+        blocks = [
+            (layout.identity, state.identity[0], -_MOST_IDENTITY, _MOST_IDENTITY),
+            (layout.albedo, state.albedo[0], -_MOST_ALBEDO, _MOST_ALBEDO),
+        ]
+        if bounded:
+            blocks += [(layout.expression(k), state.expression[k], 0.0, 1.0) for k in views]
+        positions = np.concatenate([np.arange(where.start, where.stop) for where, *_ in blocks])
+        now = torch.cat([values for _, values, *_ in blocks]).double().cpu().numpy()
+        low = np.concatenate([np.full(len(values), least) for _, values, least, _ in blocks])
+        high = np.concatenate([np.full(len(values), most) for _, values, _, most in blocks])
+        step = as_tensor(solve_within(normal, right, positions, now, low, high), state.identity)
         expression = state.expression + torch.stack([step[layout.expression(k)] for k in views])
         poses = torch.stack([step[layout.pose(k)] for k in views])
         spin = poses[:, :3]
@@ -264,53 +270,6 @@ class PictureFitter:
         on_face = torch.where(ids >= 0, face_trust[ids.clamp_min(0).long()], torch.zeros((), device=ids.device))
         facing = drawn.normals[:, 2:].clamp(0.0, 1.0)
         return on_face[None, None] * view.trust * (facing / 0.35).clamp(0.0, 1.0)
-
-
-def _priors(
-    state: FaceState, views: list[PictureView], layout: Layout, settings: FitSettings, paint_stiffness: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations of what is believed before looking at the pictures."""
-    weights, now = np.zeros(layout.n_all), np.zeros(layout.n_all)
-    weights[layout.identity], now[layout.identity] = settings.identity_weight, state.identity[0].cpu()
-    weights[layout.albedo], now[layout.albedo] = settings.albedo_weight * paint_stiffness, state.albedo[0].cpu()
-    for index, view in enumerate(views):
-        weights[layout.expression(index)] = 1.0 / settings.expression_sigma**2
-        now[layout.expression(index)] = state.expression[index].cpu()
-        # A known focal length is held by a prior so narrow that it does not move.
-        weights[layout.zoom(index)] = 1.0 / max(view.focal_sigma, 1e-6) ** 2
-        now[layout.zoom(index)] = float(state.log_zoom[index])
-    normal, right = np.diag(weights), -weights * now
-    for index in range(len(views)):
-        light = state.lighting[index].double().cpu().numpy()
-        stiffness = _light_stiffness(float(max(light[0].mean(), 0.1)))
-        where = layout.light(index)
-        normal[where, where] += stiffness
-        right[where] -= stiffness @ light.ravel()
-        # Exposure: what shows the face at its own albedo is the likeliest, or light and dark paint would trade freely.
-        level = _exposure()
-        gap = float((level @ light).mean()) - 1.0
-        row = np.kron(level, np.full(3, 1.0 / 3.0)) / settings.exposure_sigma
-        normal[where, where] += np.outer(row, row)
-        right[where] -= row * gap / settings.exposure_sigma
-    return normal, right
-
-
-def _light_stiffness(level: float) -> np.ndarray:
-    """Real light is mostly white and never far from smooth: colour apart from the mean costs, so do the high bands."""
-    tint = (np.eye(3) - 1.0 / 3.0) / (_TINT_SHARE * level) ** 2
-    band2 = np.diag([0.0] * 4 + [1.0 / (_BAND2_SHARE * level) ** 2] * 5)
-    return np.asarray(np.kron(np.eye(9), tint) + np.kron(band2, np.eye(3)))
-
-
-def _exposure() -> np.ndarray:
-    """Row ``(9,)`` that takes light to the irradiance over pi of a surface that faces the camera a little upwards."""
-    towards = torch.nn.functional.normalize(torch.tensor([[0.0, 0.25, 1.0]], dtype=torch.float64), dim=1)
-    return np.asarray((sh_basis(towards) * _band_factors())[0])
-
-
-def _band_factors() -> Tensor:
-    """Irradiance over pi of a unit coefficient, by band: what :func:`recon.lighting.shade` multiplies by."""
-    return torch.tensor([1.0] + [2.0 / 3.0] * 3 + [0.25] * 5, dtype=torch.float64)
 
 
 def _solve_light(design: Tensor, target: Tensor) -> Tensor:

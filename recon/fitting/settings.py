@@ -40,14 +40,14 @@ class FitSettings:
 
     landmark_sigma: float = 0.025
     identity_weight: float = 2.0
-    albedo_weight: float = 1.0
+    albedo_weight: float = 4.0
     expression_sigma: float = 0.30
-    exposure_sigma: float = 0.25
+    exposure_sigma: float = 0.15
     distance_mm: float = 1000.0
     landmark_steps: int = 30
     focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
-    picture_weight: float = 300.0
+    picture_weight: float = 150.0
 
     @classmethod
     def of(cls, quality: str) -> FitSettings:

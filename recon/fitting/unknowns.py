@@ -73,7 +73,12 @@ class Layout:
 
 
 def solve_within(
-    normal: FloatArray, right: FloatArray, positions: np.ndarray, now: FloatArray, low: float, high: float
+    normal: FloatArray,
+    right: FloatArray,
+    positions: np.ndarray,
+    now: FloatArray,
+    low: float | FloatArray,
+    high: float | FloatArray,
 ) -> FloatArray:
     """The step ``x`` of ``normal @ x = right`` that keeps some unknowns within bounds.
 
@@ -83,8 +88,9 @@ def solve_within(
         normal, right: ``(D, D)`` and ``(D,)``.
         positions: ``(N,)`` of the bounded unknowns.
         now: ``(N,)`` their values before the step.
-        low, high: the bounds.
+        low, high: the bounds, one for all or ``(N,)``.
     """
+    low, high = np.broadcast_to(low, now.shape), np.broadcast_to(high, now.shape)
     step = np.zeros(len(right))
     free = np.ones(len(right), dtype=bool)
     for _ in range(_ROUNDS):
@@ -94,6 +100,6 @@ def solve_within(
         outside = ((after < low - 1e-9) | (after > high + 1e-9)) & free[positions]
         if not outside.any():
             break
-        step[positions[outside]] = np.clip(after[outside], low, high) - now[outside]
+        step[positions[outside]] = np.clip(after[outside], low[outside], high[outside]) - now[outside]
         free[positions[outside]] = False
     return step

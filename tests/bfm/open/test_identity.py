@@ -96,7 +96,7 @@ def population() -> Population:
 
 def test_population_is_balanced(population: Population) -> None:
     a = population.attributes
-    assert a["age"].min() < 0.01 and a["age"].max() > 0.99 and a["age"].mean() == pytest.approx(0.5, abs=0.03)
+    assert a["age"].min() < 0.01 and a["age"].max() > 0.95 and a["age"].mean() == pytest.approx(1 / 3, abs=0.03)
     assert (a["gender"] < 0.2).mean() == pytest.approx((a["gender"] > 0.8).mean(), abs=0.04)
     races = np.stack([a[name] for name in ("african", "asian", "caucasian")])
     np.testing.assert_allclose(races.sum(axis=0), 1.0, atol=1e-9)
@@ -120,3 +120,12 @@ def test_left_and_right_are_nearly_alike(population: Population) -> None:
     assert 0.0 < difference.std() < 1.5 * ASYMMETRY_SIGMA
     alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(left.T, right.T, strict=True) if a.std() > 0]
     assert np.median(alike) > 0.7
+
+
+def test_sliders_have_the_means_that_are_asked_for(population: Population) -> None:
+    """The mean weight of a slider's two targets differs by its mean, up to the few draws that are cut off."""
+    names = [path.name.removesuffix(".target.gz") for path in population.targets]
+    weight = dict(zip(names, population.weights.mean(axis=0), strict=True))
+    assert weight["nose-curve-convex"] - weight["nose-curve-concave"] == pytest.approx(0.5, abs=0.04)
+    assert weight["head-back-scale-depth-incr"] - weight["head-back-scale-depth-decr"] == pytest.approx(-0.45, abs=0.02)
+    assert weight["nose-hump-incr"] - weight["nose-hump-decr"] == pytest.approx(0.0, abs=0.03)

@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 import bfm
 from recon.display import to_photo
 from recon.fitting.picture import PictureFitter
+from recon.fitting.priors import negative_light
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
 from recon.lighting import ambient, lamps_to_sh
@@ -148,3 +150,30 @@ def test_covered_pixels_do_not_move_anything(fitter, truth, view):
 
 def test_no_steps_leave_the_state_as_it_is(fitter, truth, view):
     assert fitter.improve(truth, [view], FitSettings(), 0) is truth
+
+
+def test_no_paint_beyond_its_bounds_and_light_follows(fitter, truth, view):
+    """A photo far brighter than any skin: paint stops at its bound, and light makes up for the rest."""
+    bright = dataclasses.replace(view, picture=(2.2 * view.picture).clamp(0.0, 0.97))
+    start = dataclasses.replace(truth, albedo=torch.zeros_like(truth.albedo))
+    settings = FitSettings(exposure_sigma=1e-3, albedo_weight=1e-3)
+    found = fitter.improve(start, [bright], settings, 12)
+    assert float(found.albedo.abs().max()) <= 3.0 + 1e-5
+    assert fitter.residual(found, bright, 0) < 0.5 * fitter.residual(start, bright, 0)
+
+
+def test_a_light_that_would_be_negative_behind_is_pushed_back():
+    light = np.zeros((9, 3))
+    light[0], light[1:4] = 1.0, [[0.2], [1.6], [0.0]]
+    row, excess = negative_light(light)
+    step = -row * excess / (row @ row)
+    after = (light.ravel() + step).reshape(9, 3).mean(axis=1)
+    assert excess > 0.0
+    assert np.linalg.norm(after[1:4]) / after[0] == pytest.approx(1.3, rel=0.02)
+    assert not np.any(negative_light(0.5 * light * [[2.0], *[[1.0]] * 8])[0])
+
+
+def test_strength_of_that_push_does_not_depend_on_exposure():
+    light = np.zeros((9, 3))
+    light[0], light[2] = 1.0, 1.6
+    assert negative_light(light)[1] == pytest.approx(negative_light(3.0 * light)[1])

@@ -34,3 +34,10 @@ def test_a_held_unknown_stays_at_its_bound_and_the_rest_is_optimal():
     assert step[position] == -0.2
     rest = np.arange(5) != position
     np.testing.assert_allclose((normal @ step)[rest], right[rest])
+
+
+def test_every_unknown_may_have_bounds_of_its_own():
+    normal, right = np.eye(3), np.array([5.0, 5.0, -5.0])
+    now = np.array([0.5, -1.0, 0.0])
+    step = solve_within(normal, right, np.arange(3), now, np.array([-1.0, -2.0, -3.5]), np.array([1.0, 3.0, 3.5]))
+    np.testing.assert_allclose(now + step, [1.0, 3.0, -3.5])

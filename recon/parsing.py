@@ -1,0 +1,112 @@
+"""Which pixels of a photo show the bare face: an interface for face-parsing networks, and a default that needs none."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.skin import skin_trust
+
+PARSE_PX = 160
+"""Side of the crops that faces are cut out in: hair and hands are large."""
+
+_ROUNDS = 3
+_LIKE_SKIN, _UNLIKE_SKIN = 0.4, 0.3
+_MARGIN_SHARE = 0.03
+_HAIRLINE_SHARE = 0.1
+_CHIN_SHARE = 0.85
+_FEWEST_PX = 30
+_LEAST_TRUST = 0.3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceGuess:
+    """Where a model that has been placed by its landmarks believes the face to be.
+
+    Attributes:
+        face: ``(H, W)`` the face, ear to ear and hairline to chin.
+        bare: ``(H, W)`` cheeks and nose, which hair, beard and glasses mostly leave free.
+        head: ``(H, W)`` everything of the head that was drawn.
+    """
+
+    face: Bool[np.ndarray, "h w"]
+    bare: Bool[np.ndarray, "h w"]
+    head: Bool[np.ndarray, "h w"]
+
+
+def guess_face(model: MorphableModel, triangle_ids: Int[Tensor, "h w"]) -> FaceGuess:
+    """The guess of a drawn model, from the triangle at each pixel, -1 for none."""
+
+    def shown(*names: str) -> Bool[np.ndarray, "h w"]:
+        known = [model.region(name) for name in names if name in model.region_names]
+        inside = torch.stack(known).any(dim=0) if known else torch.ones_like(model.mean_shape[:, 0]).bool()
+        whole = inside[model.faces].all(dim=1)
+        return np.asarray((whole[triangle_ids.clamp_min(0).long()] & (triangle_ids >= 0)).cpu().numpy())
+
+    return FaceGuess(shown("face"), shown("cheeks", "nose"), np.asarray((triangle_ids >= 0).cpu().numpy()))
+
+
+@runtime_checkable
+class FaceParser(Protocol):
+    """Tells the bare face from hair, hands, glasses and background. A network may ignore the guess."""
+
+    def __call__(self, pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.ndarray, "h w"]:
+        """How surely each pixel shows the bare face, in [0, 1].
+
+        Args:
+            pixels: sRGB crop around one face.
+            guess: where it should be.
+        """
+        ...
+
+
+def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.ndarray, "h w"]:
+    """The default parser: a graph cut between colours of the cheeks and colours of what surrounds the head.
+
+    GrabCut (Rother, Kolmogorov and Blake 2004) starts from the guess and from the likeness to the skin of cheeks and
+    nose. A fringe of hair has the colours of the hair around it, so it goes even where it is as light as skin; lips,
+    eyes and brows lie amid skin and stay. What stays but does not look like skin is believed less.
+    """
+    skin = _skin(pixels, guess.bare)
+    sure = cv2.erode(guess.bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    beside = _around(guess) & (skin < _UNLIKE_SKIN)
+    if int(sure.sum()) < _FEWEST_PX or int(beside.sum()) < _FEWEST_PX:
+        return np.asarray(guess.face * skin)
+    labels = np.full(guess.face.shape, cv2.GC_PR_BGD, dtype=np.uint8)
+    labels[guess.face & (skin > _LIKE_SKIN)] = cv2.GC_PR_FGD
+    labels[beside] = cv2.GC_BGD
+    labels[sure] = cv2.GC_FGD
+    # The cut clusters colours from a random start.
+    cv2.setRNGSeed(0)
+    colours = np.ascontiguousarray(pixels[..., ::-1])
+    cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    inside = guess.face & ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
+
+
+def _skin(pixels: UInt8[np.ndarray, "h w 3"], bare: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    picture = torch.from_numpy(pixels.astype(np.float32) / 255.0).permute(2, 0, 1)[None]
+    return np.asarray(skin_trust(picture, torch.from_numpy(bare)[None, None].float())[0, 0].double().numpy())
+
+
+def _around(guess: FaceGuess) -> Bool[np.ndarray, "h w"]:
+    """Beside and above the head: hair and background, but not the neck."""
+    height, width = guess.face.shape
+    rows = np.nonzero(guess.face.any(axis=1))[0]
+    if not len(rows):
+        return np.zeros_like(guess.face)
+    top, chin = int(rows[0]), int(rows[-1])
+    margin = 2 * max(1, round(_MARGIN_SHARE * max(height, width))) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))
+    grown = cv2.dilate(guess.head.astype(np.uint8), kernel) > 0
+    row = np.arange(height)[:, None]
+    beside = ~grown & (row < _CHIN_SHARE * chin)
+    above = ~guess.face & (row < top + _HAIRLINE_SHARE * (chin - top))
+    return np.asarray(beside | above)

@@ -1,0 +1,87 @@
+"""Cutting the bare face out of a picture."""
+
+import numpy as np
+import pytest
+import torch
+
+import bfm
+from recon.parsing import FaceGuess, cut_face, guess_face
+
+_HEIGHT, _WIDTH = 150, 130
+_SKIN, _HAIR = np.array([205.0, 160.0, 135.0]), np.array([150.0, 120.0, 80.0])
+
+
+def _disc(centre, radii):
+    y, x = np.mgrid[:_HEIGHT, :_WIDTH]
+    return ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 < 1.0
+
+
+@pytest.fixture
+def guess():
+    face = _disc((75, 65), (52, 38))
+    bare = _disc((80, 65), (16, 26))
+    return FaceGuess(face, bare, _disc((70, 65), (60, 42)))
+
+
+def _picture(covered, seed=0):
+    """Skin, lit from one side, on hair, with the noise of a camera; ``covered`` shows hair too."""
+    rng = np.random.default_rng(seed)
+    light = np.linspace(0.8, 1.1, _WIDTH)[None, :, None]
+    skin = _disc((75, 65), (52, 38)) & ~covered
+    colours = np.where(skin[..., None], _SKIN * light, _HAIR * (0.8 + 0.4 * rng.random((_HEIGHT, _WIDTH, 1))))
+    return (colours + rng.normal(0.0, 3.0, colours.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_fringe_goes_and_skin_stays(guess):
+    fringe = guess.face & (np.arange(_HEIGHT)[:, None] < 52)
+    trust = cut_face(_picture(fringe), guess)
+    assert trust.shape == (_HEIGHT, _WIDTH)
+    assert trust.min() >= 0.0 and trust.max() <= 1.0
+    assert trust[fringe].mean() < 0.1
+    assert trust[guess.face & (np.arange(_HEIGHT)[:, None] > 58)].mean() > 0.8
+
+
+def test_bare_forehead_stays(guess):
+    trust = cut_face(_picture(np.zeros_like(guess.face)), guess)
+    assert trust[guess.face].mean() > 0.85
+
+
+def test_dark_spot_amid_skin_is_kept_but_believed_less(guess):
+    picture = _picture(np.zeros_like(guess.face))
+    brow = _disc((50, 52), (3, 9))
+    picture[brow] = (90, 60, 45)
+    trust = cut_face(picture, guess)
+    assert 0.15 < trust[brow].mean() < 0.6
+
+
+def test_nothing_outside_the_guess_is_trusted(guess):
+    trust = cut_face(np.full((_HEIGHT, _WIDTH, 3), (205, 160, 135), np.uint8), guess)
+    grown = _disc((75, 65), (55, 41))
+    assert trust[~grown].max() == 0.0
+
+
+def test_same_answer_twice(guess):
+    picture = _picture(guess.face & (np.arange(_HEIGHT)[:, None] < 45))
+    assert np.array_equal(cut_face(picture, guess), cut_face(picture, guess))
+
+
+def test_a_face_that_fills_the_picture_needs_no_surroundings(guess):
+    everywhere = np.ones_like(guess.face)
+    trust = cut_face(_picture(np.zeros_like(guess.face)), FaceGuess(everywhere, guess.bare, everywhere))
+    assert trust[guess.bare].mean() > 0.8
+
+
+def test_an_empty_guess_trusts_nothing(guess):
+    nothing = np.zeros_like(guess.face)
+    assert cut_face(_picture(nothing), FaceGuess(nothing, nothing, nothing)).max() == 0.0
+
+
+def test_guess_of_a_drawn_model_takes_its_regions():
+    model = bfm.load("open", n_identity=5, n_albedo=5)
+    on_cheek = model.region("cheeks")[model.faces].all(dim=1).nonzero()[0, 0]
+    on_scalp = model.region("scalp")[model.faces].all(dim=1).nonzero()[0, 0]
+    ids = torch.tensor([[-1, int(on_cheek), int(on_scalp)]])
+    guess = guess_face(model, ids)
+    assert guess.head.tolist() == [[False, True, True]]
+    assert guess.face.tolist() == [[False, True, False]]
+    assert guess.bare.tolist() == [[False, True, False]]
