@@ -73,10 +73,10 @@ class FaceSampler:
         if "520" not in model.landmark_sets:
             model = model.with_landmarks("520", dense_landmarks(model))
         self.model = model if model.mean_shape.device == self.device else MorphableModel(model.data()).to(self.device)
-        self._stage = Stage.of(self.model, self.config)
+        self.stage = Stage.of(self.model, self.config)
         region = self.model.region("face") if "face" in self.model.region_names else torch.ones(self.model.n_vertices)
         self._face_vertices = torch.nonzero(region)[::23, 0].to(self.device)
-        self._cover_stage = CoverStage.of(self._stage, self._scene([0]).cover)
+        self._cover_stage = CoverStage.of(self.stage, self._scene([0]).cover)
         folder = self.config.background_folder
         self._backgrounds = FolderBackgrounds(folder) if folder is not None else None
 
@@ -104,8 +104,8 @@ class FaceSampler:
 
     def _draw(self, indices: list[int]) -> FaceBatch:
         scene = self._scene(indices)
-        background = self._background(scene.draws)
-        drawn = draw_scene(scene, self._stage, self._cover_stage, self.config, self.size, background)
+        background = self.background(scene.draws)
+        drawn = draw_scene(scene, self.stage, self._cover_stage, self.config, self.size, background)
         camera = scene.camera
         return FaceBatch(
             **drawn,
@@ -136,7 +136,7 @@ class FaceSampler:
         lights = draw_lights(draws, config.lighting, config.exposure, camera.rotation[:, :, 2], level)
         cover = None
         if hairdos is not None:
-            cover = make_cover(self._stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)
+            cover = make_cover(self.stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)
         return Scene(
             draws=draws,
             person_draws=person_draws,
@@ -160,7 +160,7 @@ class FaceSampler:
             return albedo, None
         colour = hair_colours(draws, people)
         hairdos = draw_hairdos(draws, people, config.hair, colour)
-        return painted(albedo, self._stage.anatomy, config, draws, people, hairdos), hairdos
+        return painted(albedo, self.stage.anatomy, config, draws, people, hairdos), hairdos
 
     def _expressions(self, draws: Draws, poses: HeadPoses) -> Float[Tensor, "b ke"]:
         config, names = self.config, self.model.expression_names
@@ -184,8 +184,8 @@ class FaceSampler:
         marks_cam = marks @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
         return aligned_cameras(self.config, draws, poses, marks_cam, self.size)
 
-    def _background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
-        """What is behind the head, in linear light."""
+    def background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+        """What is behind the heads, in linear light ``(B, 3, H, W)``."""
         if self._backgrounds is not None:
             return srgb_to_linear(self._backgrounds.draw(draws, self.size))
         if self.config.background == "procedural":

@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import bfm
 from recon.synthesis.config import SynthesisConfig
@@ -16,8 +17,14 @@ from recon.synthesis.layouts import Layout, block_path, encode, shard_name, tar_
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.synthesis.sampler import FaceSampler
 
+if TYPE_CHECKING:
+    from recon.synthesis.cycles import CyclesSampler
+
+Engine = Literal["raster", "cycles"]
 CARD = "dataset.json"
 _AT_ONCE = 16
+_TRACED = ("engine", "paths")
+"""Entries of a card that only path-traced data sets have."""
 
 
 class DatasetError(OSError):
@@ -38,6 +45,8 @@ class Plan:
         model: name of the face model.
         block: samples a block; a tar shard is one block.
         shard: (i, n): this run writes the blocks i, i + n, i + 2 n, ...
+        engine: ``"raster"``, or ``"cycles"`` for path tracing in Blender.
+        paths: samples a pixel of path tracing.
     """
 
     folder: Path
@@ -49,6 +58,8 @@ class Plan:
     model: str = "open"
     block: int = 256
     shard: tuple[int, int] = (0, 1)
+    engine: Engine = "raster"
+    paths: int = 24
 
     def __post_init__(self) -> None:
         part, parts = self.shard
@@ -91,7 +102,7 @@ def begin(plan: Plan) -> None:
                 raise DatasetError(f"{path} is no data set card ({error}): choose another folder") from error
             if not isinstance(found, dict):
                 raise DatasetError(f"{path} is no data set card: choose another folder")
-            other = sorted(key for key in card if found.get(key) != card[key])
+            other = sorted(key for key in {*card, *_TRACED} if found.get(key) != card.get(key))
             if other:
                 raise DatasetError(
                     f"{plan.folder} holds another data set (different {', '.join(other)}): choose another folder, or "
@@ -108,7 +119,7 @@ def begin(plan: Plan) -> None:
         raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
 
 
-def write_block(plan: Plan, sampler: FaceSampler, block: int, progress: Callable[[int], object]) -> int:
+def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]) -> int:
     """Write one block; returns how many samples were written, 0 if it was there.
 
     Raises:
@@ -145,9 +156,19 @@ def write_block(plan: Plan, sampler: FaceSampler, block: int, progress: Callable
     return len(indices)
 
 
-def make_sampler(plan: Plan) -> FaceSampler:
-    """The sampler of a plan, on the CPU."""
-    return FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+def make_sampler(plan: Plan) -> FaceSampler | CyclesSampler:
+    """The sampler of a plan, on the CPU.
+
+    Raises:
+        BlenderError: path tracing is asked for and there is no usable Blender.
+    """
+    if plan.engine == "raster":
+        return FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+    from recon.synthesis.cycles import CyclesSampler, CyclesSettings, load_bpy
+
+    bpy = load_bpy()
+    sampler = FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+    return CyclesSampler(sampler, CyclesSettings(samples=plan.paths), bpy)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -164,6 +185,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _card(plan: Plan) -> dict[str, object]:
     config = dataclasses.asdict(plan.config)
+    traced = dict(zip(_TRACED, (plan.engine, plan.paths), strict=True)) if plan.engine == "cycles" else {}
     return {
         "kind": "synthetic faces",
         "layout": plan.layout,
@@ -174,6 +196,7 @@ def _card(plan: Plan) -> dict[str, object]:
         "block": plan.block,
         "segments": list(SEGMENT_NAMES),
         "config": json.loads(json.dumps(config)),
+        **traced,
     }
 
 
@@ -181,9 +204,10 @@ def _readme(card: dict[str, object]) -> str:
     config = card["config"]
     assert isinstance(config, dict)
     rows = "\n".join(f"| {name} | {value} |" for name, value in config.items())
+    how = f"with Cycles, {card['paths']} paths a pixel, " if "engine" in card else ""
     return (
         f"# Synthetic faces\n\n{card['count']} pictures of {card['size']} px (height, width) made with "
-        f"`recon synthesize` from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
+        f"`recon synthesize` {how}from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
         "No person is shown: every face is drawn from random numbers. Sample i can be made again from the seed and i.\n\n"
         "Units: millimetres (EXR depth of the c3i layout: metres along the ray), pixels with centres at +0.5. Frames and "
         "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world.\n\n"
