@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.synthesis.backgrounds import BackgroundError
     from recon.synthesis.config import SynthesisConfigError
     from recon.synthesis.cycles import BlenderError, load_bpy
+    from recon.synthesis.environments import EnvironmentMapError
 
     try:
         config = _config(arguments)
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"wrote {arguments.preview}\n")
         if arguments.out is not None:
             return _write(_plan(arguments, config, size, arguments.count), arguments.workers)
-    except (SynthesisConfigError, BackgroundError) as error:
+    except (SynthesisConfigError, BackgroundError, EnvironmentMapError) as error:
         return _complain(str(error), 2)
     except (OSError, ModuleNotFoundError, ValueError, BlenderError) as error:
         return _complain(str(error), 1)

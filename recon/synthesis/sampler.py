@@ -17,6 +17,7 @@ from recon.synthesis.capture import draw_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cover import make_cover
 from recon.synthesis.draws import Draws
+from recon.synthesis.environments import FolderEnvironments
 from recon.synthesis.expressions import draw_expressions
 from recon.synthesis.hair import Hairdos, draw_hairdos
 from recon.synthesis.labels import LANDMARK_SETS
@@ -51,6 +52,7 @@ class FaceSampler:
     Raises:
         SynthesisConfigError: the config asks for what this model cannot give, or an impossible size.
         BackgroundError: the folder of backgrounds is missing, empty or holds unreadable pictures.
+        EnvironmentMapError: the same of the folder of environment maps.
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class FaceSampler:
         self.stage = Stage.of(self.model, self.config)
         region = self.model.region("face") if "face" in self.model.region_names else torch.ones(self.model.n_vertices)
         self._face_vertices = torch.nonzero(region)[::23, 0].to(self.device)
+        maps = self.config.environment_folder
+        self._environments = FolderEnvironments(maps) if maps is not None else None
         self._cover_stage = CoverStage.of(self.stage, self._scene([0]).cover)
         folder = self.config.background_folder
         self._backgrounds = FolderBackgrounds(folder) if folder is not None else None
@@ -133,7 +137,8 @@ class FaceSampler:
         camera = self._camera(draws, poses, v_obj)
         albedo, hairdos = self._colours(person_draws, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
-        lights = draw_lights(draws, config.lighting, config.exposure, camera.rotation[:, :, 2], level)
+        facing = camera.rotation[:, :, 2]
+        lights = draw_lights(draws, config.lighting, config.exposure, facing, level, self._environments)
         cover = None
         if hairdos is not None:
             cover = make_cover(self.stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)

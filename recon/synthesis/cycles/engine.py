@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.datasets.exr import ExrError, decode_exr
+from recon.read_exr import ExrError, decode_exr
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cycles import materials
 from recon.synthesis.cycles.blender import BlenderError, load_bpy

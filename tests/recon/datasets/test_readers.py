@@ -18,8 +18,8 @@ from recon.datasets import (
     ShardReader,
     W300LPReader,
 )
-from recon.datasets.exr import ExrError, decode_exr
 from recon.export.exr import encode_exr
+from recon.read_exr import ExrError, decode_exr
 
 _TEXT = """Camera Location: (-0.0002, -0.3136, 1.6779)
 Head Point Location: (-0.0002, -0.0136, 1.6779)
