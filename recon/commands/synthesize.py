@@ -54,7 +54,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--shard", default="0/1", metavar="I/N", help="make only the I-th of N parts, counting from 0 [0/1]"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes [1]")
+    parser.add_argument("--workers", type=int, default=0, help="processes of one thread each; 0 works in this one [0]")
     parser.add_argument(
         "--block", type=int, default=256, help="samples a tar file, and between two marks of progress [256]"
     )
@@ -218,8 +218,8 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
     part, _, parts = arguments.shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
         return f"--shard takes I/N with 0 <= I < N, got {arguments.shard!r}"
-    if min(arguments.workers, arguments.block, arguments.paths) < 1 or arguments.seed < 0:
-        return "--workers, --block and --paths must be at least 1 and --seed at least 0"
+    if min(arguments.block, arguments.paths) < 1 or min(arguments.seed, arguments.workers) < 0:
+        return "--block and --paths must be at least 1, --seed and --workers at least 0"
     return None
 
 

@@ -6,10 +6,13 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import torch
 
 import bfm
 from recon.synthesis.config import SynthesisConfig
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 Engine = Literal["raster", "cycles"]
 CARD = "dataset.json"
 _AT_ONCE = 16
+_NUMBERED = re.compile(r"(\d+)\.(jpg|json|npz|exr|txt|tar|done)\.[0-9a-f]+\.part$")
 _TRACED = ("engine", "paths")
 """Entries of a card that only path-traced data sets have."""
 
@@ -108,6 +112,7 @@ def begin(plan: Plan) -> None:
                     f"{plan.folder} holds another data set (different {', '.join(other)}): choose another folder, or "
                     "the same settings to go on with it"
                 )
+            _remove_leftovers(plan)
             return
         if any(plan.folder.iterdir()):
             raise DatasetError(f"{plan.folder} is not empty and holds no {CARD}: choose an empty folder")
@@ -117,6 +122,18 @@ def begin(plan: Plan) -> None:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
+
+
+def _remove_leftovers(plan: Plan) -> None:
+    """Delete what a killed run had begun to write, where the block is this run's: other machines may be at work."""
+    own = {block for block in plan.blocks if not plan.is_done(block)}
+    for part in plan.folder.rglob(".*.part"):
+        match = _NUMBERED.search(part.name)
+        if match is None:
+            continue
+        number = int(match.group(1))
+        if (number if match.group(2) in ("tar", "done") else number // plan.block) in own:
+            part.unlink(missing_ok=True)
 
 
 def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]) -> int:
@@ -132,8 +149,9 @@ def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, pr
         samples = []
         for first in range(0, len(indices), _AT_ONCE):
             part = indices[first : first + _AT_ONCE]
-            batch = sampler.batch(part)
-            for sample in encode(plan.layout, batch, sampler.scene(part), part):
+            with _one_thread():
+                batch, scene = sampler.batch(part), sampler.scene(part)
+            for sample in encode(plan.layout, batch, scene, part):
                 if plan.layout == "webdataset":
                     samples.append(sample)
                     continue
@@ -154,6 +172,17 @@ def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, pr
             raise
         raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
     return len(indices)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of floating point numbers depend on how many threads share them: with one, all machines write the same bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_sampler(plan: Plan) -> FaceSampler | CyclesSampler:
@@ -210,6 +239,7 @@ def _readme(card: dict[str, object]) -> str:
         f"`recon synthesize` {how}from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
         "No person is shown: every face is drawn from random numbers. Sample i can be made again from the seed and i.\n\n"
         "Units: millimetres (EXR depth of the c3i layout: metres along the ray), pixels with centres at +0.5. Frames and "
-        "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world.\n\n"
+        "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world,\n"
+        "and the names of its scene folders are those of the published set, though the backgrounds are not its scenes.\n\n"
         f"| setting | value |\n|---|---|\n{rows}\n"
     )
