@@ -217,7 +217,7 @@ def _common(bpy: Any) -> Any:
     scene.cycles.use_adaptive_sampling = False
     scene.render.film_transparent = True
     scene.render.use_compositing = scene.render.use_sequencer = False
-    scene.cycles_curves.shape = "THICK"
+    scene.cycles_curves.shape = "RIBBONS"
     kind = scene.render.image_settings
     kind.media_type = "MULTI_LAYER_IMAGE"
     kind.file_format, kind.color_depth, kind.exr_codec = "OPEN_EXR_MULTILAYER", "32", "ZIP"

@@ -83,7 +83,7 @@ def grow(
     points = surface - (1.0 - lift)[..., None] * below
     points += _waves(random, way, float(hairdos.curl[0]), count)
     thin = _RADIUS_MM[0] + (_RADIUS_MM[1] - _RADIUS_MM[0]) * share**2
-    shade = np.exp(0.25 * random.normal(0.0, 1.0, count) + 0.14 * lock - 0.35)
+    shade = np.exp(0.25 * random.normal(0.0, 1.0, count) + 0.14 * lock + 0.05)
     return Strands(points, np.broadcast_to(thin, (count, _POINTS)).copy(), shade)
 
 
