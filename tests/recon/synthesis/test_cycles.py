@@ -117,6 +117,9 @@ def test_a_world_picture_is_the_sphere():
     basis = sh_basis(directions)
     gram = (area * basis[..., :, None] * basis[..., None, :]).sum(dim=(0, 1))
     assert torch.allclose(gram, torch.eye(9), atol=5e-3)
+    right_of_middle, top = directions[16, 40], directions[0, 0]
+    assert right_of_middle[0] > 0.5 and right_of_middle[1] < -0.5
+    assert top[2] > 0.99
 
 
 @pytest.fixture(scope="module")
