@@ -71,8 +71,8 @@ def test_a_shadow_falls_where_geometry_says():
 def test_surfaces_that_face_the_lamp_do_not_shadow_themselves(head_model):
     bare = {"yaw_deg": 30.0, "pitch_deg": 10.0, "roll_deg": 5.0}
     samplers = [FaceSampler(head_model, SynthesisConfig.clean(shadows=s, **bare), 3, (200, 200)) for s in (1.0, 1e-9)]
-    shadowed, lit = (sampler.batch(range(8)) for sampler in samplers)
-    lamps = samplers[0].scene(range(8)).lights.directions[:, 0]
+    shadowed, lit = (sampler.batch(range(16)) for sampler in samplers)
+    lamps = samplers[0].scene(range(16)).lights.directions[:, 0]
     facing = (shadowed.normals * lamps[:, :, None, None]).sum(dim=1, keepdim=True) > 0.1
     dark = (lit.image - shadowed.image).mean(dim=1, keepdim=True) > 0.02
     # the nose's shadow stays
