@@ -4,6 +4,7 @@ python benchmarks/synthesis.py                      speed on this machine, two t
 python benchmarks/synthesis.py --memory 50000       memory over many samples
 python benchmarks/synthesis.py --detect 200         share of pictures in which MediaPipe finds the face
 python benchmarks/synthesis.py --check              labels against trimesh, Procrustes and projection
+python benchmarks/synthesis.py --cycles 3           time and depth of path-traced frames, 640x480 (needs bpy)
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, metavar="N", help="draw N samples and print the peak memory on the way")
     parser.add_argument("--detect", type=int, metavar="N", help="look for the face in N pictures within yaw 60")
     parser.add_argument("--check", action="store_true", help="check labels independently")
+    parser.add_argument("--cycles", type=int, metavar="N", help="path-trace N frames of the papers' capture modes")
     arguments = parser.parse_args()
     print_header(arguments.threads)
     model = bfm.load("open")
@@ -39,6 +41,8 @@ def main() -> None:
         _memory(FaceSampler(model, device=arguments.device), arguments.memory)
     elif arguments.detect:
         _detect(FaceSampler(model, SynthesisConfig(yaw_deg=60.0)), arguments.detect)
+    elif arguments.cycles:
+        _cycles(model, arguments.cycles, arguments.threads)
     elif arguments.check:
         _check(model)
     else:
@@ -100,6 +104,28 @@ def _detect(sampler: FaceSampler, count: int) -> None:
     ]
     print_table(f"MediaPipe on {count} pictures, everything on, yaw within 60 degrees", ("", ""), rows)
     print(f"missed: {missed}")
+
+
+def _cycles(model, count: int, threads: int) -> None:  # type: ignore[no-untyped-def]
+    from recon.synthesis.cycles import CyclesSampler, CyclesSettings
+
+    config = SynthesisConfig(capture="c3i", framing="free", field_of_view_deg=60.0, expressions="basic")
+    fast = FaceSampler(model, config, size=(480, 640))
+    traced = CyclesSampler(fast, CyclesSettings(threads=threads))
+    rows, worst = [], 0.0
+    for index in range(count):
+        wall, used = time.perf_counter(), time.process_time()
+        theirs = traced[index]
+        wall, used = time.perf_counter() - wall, time.process_time() - used
+        depth = fast[index].depth_mm
+        near = torch.nn.functional.unfold(depth, 3, padding=1).view(1, 9, *depth.shape[2:])
+        bend = (near[:, [3, 1]] + near[:, [5, 7]] - 2.0 * depth).abs().amax(dim=1, keepdim=True)
+        smooth = (near > 0).all(dim=1, keepdim=True) & (bend < 0.5) & theirs.mask
+        gap = (theirs.scene_depth_mm - depth)[smooth].abs().max()
+        rows.append((index, f"{wall:.1f}", f"{used:.1f}", f"{gap:.4f}", int(smooth.sum())))
+        worst = max(worst, float(gap))
+    print_table("Cycles, 640x480, 24 paths a pixel", ("sample", "s", "processor s", "largest gap mm", "pixels"), rows)
+    print(f"\nThe papers need {PAPER_SECONDS} s a frame. Largest difference of depth away from edges: {worst:.4f} mm.")
 
 
 def _check(model) -> None:  # type: ignore[no-untyped-def]

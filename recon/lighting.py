@@ -128,13 +128,19 @@ def environment_to_sh(picture: Float[Tensor, "*b c h w"]) -> Float[Tensor, "*b 9
     The middle column lies at -z, where the camera looks; the picture's right is +x, its top row +y. The columns at
     both edges are behind the camera (+z): they light the front of a face.
     """
+    directions, solid_angle = environment_directions(picture)
+    return torch.einsum("...chw,hwk,h->...kc", picture, sh_basis(directions), solid_angle)
+
+
+def environment_directions(picture: Float[Tensor, "*b c h w"]) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, " h"]]:
+    """Unit directions of the texels of an environment picture, and the solid angle of a texel by row."""
     height, width = picture.shape[-2:]
     edges = torch.linspace(0.0, math.pi, height + 1, dtype=picture.dtype, device=picture.device)
     polar = 0.5 * (edges[1:] + edges[:-1])
     azimuth = (torch.arange(width, dtype=picture.dtype, device=picture.device) + 0.5) * (
         2.0 * math.pi / width
     ) - math.pi
-    solid_angle = (edges[:-1].cos() - edges[1:].cos()) * (2.0 * math.pi / width)  # of a texel, by row
+    solid_angle = (edges[:-1].cos() - edges[1:].cos()) * (2.0 * math.pi / width)
     directions = torch.stack(
         (
             polar.sin()[:, None] * azimuth.sin(),
@@ -143,7 +149,7 @@ def environment_to_sh(picture: Float[Tensor, "*b c h w"]) -> Float[Tensor, "*b 9
         ),
         dim=-1,
     )
-    return torch.einsum("...chw,hwk,h->...kc", picture, sh_basis(directions), solid_angle)
+    return directions, solid_angle
 
 
 def rotate_lighting(lighting: Float[Tensor, "*b 9 c"], rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 9 c"]:

@@ -64,7 +64,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     offsets = read_offsets(
         population, len(base.vertices), lambda o: head.binding @ o, lambda n: progress("morph targets", n * share)
     )
-    weights = _shape_weights(head, rest)
+    weights = shape_weights(head, rest)
     average = rest + np.tensordot(population.weights.mean(axis=0), offsets.astype(np.float64), 1)
     offsets = without_rigid_motion(offsets.astype(np.float64), average, weights)
     components = principal_components(population, offsets, weights, options.n_identity)
@@ -148,7 +148,7 @@ class _Subdivision:
         return np.asarray(fine, dtype=np.float32).reshape(-1, 3, basis.shape[-1])
 
 
-def _shape_weights(head: HeadMesh, rest: FloatArray) -> FloatArray:
+def shape_weights(head: HeadMesh, rest: FloatArray) -> FloatArray:
     """Importance of each vertex for the identity components: its area, mostly on the front of the face.
 
     Ears hold a third of the sliders and little of a face; the inside of the mouth is hardly ever seen.

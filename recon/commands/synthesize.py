@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   recon synthesize -o faces --count 10000
   recon synthesize -o faces --count 10000 --layout webdataset --shard 0/4
   recon synthesize -o c3i --count 600 --layout c3i --set identities=20
+  recon synthesize -o traced --count 100 --layout c3i --engine cycles
   recon synthesize -o clean --count 1000 --config settings.yaml --set jpeg=0 --set hair=0.5
 """
 _PREVIEW = 24
@@ -44,9 +45,16 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--seed", type=int, default=0, help="[0]")
     parser.add_argument("--size", metavar="PX", help="side, or HEIGHTxWIDTH [224; 480x640 for c3i]")
     parser.add_argument(
+        "--engine",
+        choices=("raster", "cycles"),
+        default="raster",
+        help="cycles: path tracing in Blender, needs Python 3.11 and facerecon[blender] [raster]",
+    )
+    parser.add_argument("--paths", type=int, default=24, metavar="N", help="paths a pixel of the cycles engine [24]")
+    parser.add_argument(
         "--shard", default="0/1", metavar="I/N", help="make only the I-th of N parts, counting from 0 [0/1]"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes [1]")
+    parser.add_argument("--workers", type=int, default=0, help="processes of one thread each; 0 works in this one [0]")
     parser.add_argument(
         "--block", type=int, default=256, help="samples a tar file, and between two marks of progress [256]"
     )
@@ -57,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage; problems go to the standard error."""
     from recon.synthesis.backgrounds import BackgroundError
     from recon.synthesis.config import SynthesisConfigError
+    from recon.synthesis.cycles import BlenderError, load_bpy
+    from recon.synthesis.environments import EnvironmentMapError
 
     try:
         config = _config(arguments)
@@ -64,14 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
         problem = _usage_problem(arguments)
         if problem:
             return _complain(problem, 2)
+        if arguments.engine == "cycles":
+            load_bpy()
         if arguments.preview is not None:
             _preview(arguments, config, size)
             sys.stdout.write(f"wrote {arguments.preview}\n")
         if arguments.out is not None:
-            return _write(_plan(arguments, config, size), arguments.workers)
-    except (SynthesisConfigError, BackgroundError) as error:
+            return _write(_plan(arguments, config, size, arguments.count), arguments.workers)
+    except (SynthesisConfigError, BackgroundError, EnvironmentMapError) as error:
         return _complain(str(error), 2)
-    except (OSError, ModuleNotFoundError, ValueError) as error:
+    except (OSError, ModuleNotFoundError, ValueError, BlenderError) as error:
         return _complain(str(error), 1)
     return 0
 
@@ -135,30 +147,31 @@ def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple
 
     from PIL import Image
 
-    import bfm
-    from recon.synthesis.sampler import FaceSampler
     from recon.synthesis.sheet import contact_sheet
-    from recon.synthesis.writer import write_whole
+    from recon.synthesis.writer import make_sampler, write_whole
 
-    batch = FaceSampler(bfm.load("open"), config, arguments.seed, size).batch(range(_PREVIEW))
+    sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
+    batch = sampler.batch(range(_PREVIEW))
     buffer = io.BytesIO()
     Image.fromarray(contact_sheet(batch, labels=not arguments.bare)).save(buffer, format="PNG")
     write_whole(arguments.preview, buffer.getvalue())
 
 
-def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> Plan:
+def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
     from recon.synthesis.writer import Plan
 
     part, parts = (int(x) for x in arguments.shard.split("/"))
     return Plan(
-        folder=arguments.out,
-        count=arguments.count,
+        folder=arguments.out or arguments.preview.parent,
+        count=count,
         layout=arguments.layout,
         config=config,
         seed=arguments.seed,
         size=size,
         block=arguments.block,
         shard=(part, parts),
+        engine=arguments.engine,
+        paths=arguments.paths,
     )
 
 
@@ -205,8 +218,8 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
     part, _, parts = arguments.shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
         return f"--shard takes I/N with 0 <= I < N, got {arguments.shard!r}"
-    if arguments.workers < 1 or arguments.block < 1 or arguments.seed < 0:
-        return "--workers and --block must be at least 1 and --seed at least 0"
+    if min(arguments.block, arguments.paths) < 1 or min(arguments.seed, arguments.workers) < 0:
+        return "--block and --paths must be at least 1, --seed and --workers at least 0"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from recon.datasets.biwi import BiwiReader
 from recon.datasets.c3i import C3iReader
+from recon.datasets.pandora import PandoraReader
 from recon.datasets.photos import PhotoReader
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord
 from recon.datasets.synthetic import FolderReader, ShardReader
@@ -14,6 +15,7 @@ __all__ = [
     "FaceReader",
     "FaceRecord",
     "FolderReader",
+    "PandoraReader",
     "PhotoReader",
     "ShardReader",
     "W300LPReader",

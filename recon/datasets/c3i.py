@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from recon.datasets.exr import ExrError, decode_exr
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+from recon.read_exr import ExrError, decode_exr
 from recon.synthesis.capture import FIELD_OF_VIEW_DEG, Capture, world_rotation
 
 DepthMeaning = Literal["ray", "planar"]

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from recon.camera import PerspectiveCamera
 from recon.faces.resample import resample
 
-_PX_PER_MM_AT_224 = 1.02
+PX_PER_MM_AT_224 = 1.02
 """Scale of Deng et al.'s crops: 102 px a decimetre ("rescale factor 102")."""
 
 STANDARD_POINTS_MM = np.array(
@@ -135,7 +135,7 @@ def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) ->
             "left eye, right eye, nose tip, left mouth corner, right mouth corner"
         )
     roll_rad = _roll_rad(points) if remove_roll else 0.0
-    scale = _PX_PER_MM_AT_224 * size / 224.0 / px_per_mm
+    scale = PX_PER_MM_AT_224 * size / 224.0 / px_per_mm
     crop_from_photo = np.eye(3)
     cos, sin = math.cos(-roll_rad), math.sin(-roll_rad)
     crop_from_photo[:2, :2] = scale * np.array([[cos, -sin], [sin, cos]])

@@ -18,6 +18,8 @@ from recon.synthesis.draws import Draws
 from recon.synthesis.poses import HeadPoses
 
 MODES = ("HeadRot", "CameraTran", "HeadCameraRotTran")
+SCENES = ("Barbershop", "Classroom")
+"""Names of the published set's scene folders (001:814, 001:1011). Ours hold other backgrounds under these names."""
 FIELD_OF_VIEW_DEG = 60.0
 SIZE = (480, 640)
 DISTANCE_M = 0.3

@@ -45,6 +45,8 @@ class SynthesisConfig:
         identities: number of different people; 0 makes everyone a new person.
         identity, albedo, expression, gaze, eyelids: strengths of shape, colour, expression, eye movement, closed eyes.
         lighting: strength of coloured, directed light; 0 is even white light.
+        environment_folder: equirectangular maps (``.hdr``, ``.exr``, ``.jpg``, ``.png``) to take the light from; ``None``
+            invents it.
         exposure: variation of brightness.
         shadows, occlusion, shine, softness: cast shadows of lamps, darker hollows, highlights, and light that
             scatters in the skin.
@@ -76,6 +78,7 @@ class SynthesisConfig:
     gaze: float = 1.0
     eyelids: float = 1.0
     lighting: float = 1.0
+    environment_folder: str | None = None
     exposure: float = 1.0
     shadows: float = 1.0
     occlusion: float = 1.0

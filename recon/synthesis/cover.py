@@ -162,13 +162,13 @@ def _hair_look(place: Tensor, facing: Tensor, position: Tensor, draws: Draws, pi
     """Strands along the columns; curls where hair curls; ragged at the tips and against the light."""
     across, to_tip, curl = place.unbind(1)
     fine, middle, coarse = line_noise(across * 1.3), line_noise(across * 0.42 + 77.0), line_noise(across * 0.11 + 500.0)
-    strand = 0.45 * fine + 0.35 * middle + 0.2 * coarse
+    strand = 0.55 * fine + 0.30 * middle + 0.15 * coarse
     knots = solid_noise(position / 3.6)
     curls = (0.5 + 0.32 * knots[:, 0]).clamp(0.0, 1.0)
     texture = strand + curl * (curls - strand)
-    shade = 0.45 + 1.05 * texture
-    ragged = (6.0 + 6.0 * curl) * (0.25 + 1.5 * texture)
-    tips = ((to_tip - ragged + 5.0) / 6.0).clamp(0.0, 1.0)
+    shade = 0.62 + 0.76 * texture
+    ragged = (5.0 + 6.0 * curl) * (0.25 + 1.2 * texture) + 9.0 * fine * fine + 5.0 * coarse
+    tips = ((to_tip - ragged + 5.0) / 7.0).clamp(0.0, 1.0)
     fuzz = 0.34 * (1.0 - 0.6 * curl) * (texture - 0.25).clamp_min(0.0)
     edge = ((facing - 0.03 - fuzz) / 0.14).clamp(0.0, 1.0)
     sky = 0.45 + 0.55 * texture

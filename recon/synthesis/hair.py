@@ -21,8 +21,8 @@ from recon.synthesis.people import People
 from recon.synthesis.sample import SEGMENT_NAMES
 
 STYLES = ("bald", "buzz", "short", "fringe", "swept", "medium", "long", "curly")
-_SHARES_MALE = (0.0, 0.16, 0.40, 0.14, 0.16, 0.05, 0.03, 0.06)
-_SHARES_FEMALE = (0.0, 0.02, 0.10, 0.10, 0.09, 0.27, 0.34, 0.08)
+_SHARES_MALE = (0.0, 0.18, 0.42, 0.12, 0.16, 0.04, 0.02, 0.06)
+_SHARES_FEMALE = (0.0, 0.005, 0.04, 0.06, 0.055, 0.30, 0.46, 0.08)
 
 _COLUMNS, _SCALP_ROWS, _HANGING_ROWS = 65, 13, 11
 _CENTRE_MM = np.array([0.0, 35.0, -80.0])
@@ -35,6 +35,8 @@ _HAIRLINE = np.array(
 _TEMPLE_DEG = 50.0
 _EAR_MM = 99.0
 """Half the width over the ears, which falling hair clears."""
+_LEAST_FRINGE = 0.16
+"""Share of the forehead's rows that hair reaches into where there is no fringe: ragged tips take as much away again."""
 STRAND_CELLS = 420.0
 """Strands around the head in the coordinate along columns."""
 
@@ -153,7 +155,7 @@ def hair_part(
     hang = torch.linspace(0.0, 1.0, _HANGING_ROWS + 1, device=v_obj.device)[1:][None, :, None]
     root = grid_scalp[:, -1:]
     fringe = hairdos.fringe[:, None, None] * (1.0 + 0.12 * _locks(draws, "fringe", 1, batch))
-    wanted = hang * fringe.clamp(0.0, 1.0) * _HANGING_ROWS
+    wanted = hang * fringe.clamp(_LEAST_FRINGE, 1.0) * _HANGING_ROWS
     lower = wanted.floor().clamp(0, _HANGING_ROWS - 1).long()
     share = (wanted - lower)[..., None]
     on_brow = torch.cat((scalp[:, -1:], brow), dim=1)

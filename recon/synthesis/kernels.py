@@ -12,6 +12,9 @@ from torch import Tensor
 from recon.render.threads import for_each_task, thread_count
 from recon.synthesis.lights import N_LAMPS
 
+MASKING = 0.2
+"""Share of a slanted mirror image that roughness hides: k of Schlick's masking term."""
+
 
 def lit_share(
     maps: Tensor,
@@ -80,7 +83,7 @@ def _add_lamps(
     n = len(colour)
     zero, one = np.float32(0.0), np.float32(1.0)
     softness, shine = settings[0], settings[1]
-    by_pi = np.float32(1.0 / math.pi)
+    by_pi, masking = np.float32(1.0 / math.pi), np.float32(MASKING)
     for p in range(part * n // parts, (part + 1) * n // parts):
         nx, ny, nz = normals[p, 0], normals[p, 1], normals[p, 2]
         vx, vy, vz = view[p, 0], view[p, 1], view[p, 2]
@@ -111,7 +114,8 @@ def _add_lamps(
                 colour[p, c] += lamp[3 + c] * lit * by_pi * (diffuse + peak)
         if shine > zero:
             back = one - n_dot_v
-            fresnel = np.float32(0.028) + np.float32(0.22) * back * back * back * back * back
-            amount = shine * np.float32(0.8) * fresnel * min(gloss, np.float32(1.5)) * sky[p]
+            fresnel = np.float32(0.028) + np.float32(0.08) * back * back * back * back * back
+            free = n_dot_v / (n_dot_v * (one - masking) + masking) * sky[p] * sky[p]
+            amount = shine * np.float32(0.8) * fresnel * min(gloss, np.float32(1.5)) * free
             for c in range(3):
                 colour[p, c] += amount * max(mirrored[p, c], zero)

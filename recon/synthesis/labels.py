@@ -22,21 +22,21 @@ def landmark_labels(
 ) -> dict[str, Tensor]:
     """``landmarks<set>_px``, ``_cam`` and ``_visible`` of every set."""
     labels: dict[str, Tensor] = {}
-    depth = torch.where(scene_depth_mm > 0.0, scene_depth_mm, torch.inf)[:, 0]
     for name in LANDMARK_SETS:
         points = model.landmarks(v_cam, name)
         pixels = camera.to_pixels(points)
         labels[f"landmarks{name}_px"] = pixels
         labels[f"landmarks{name}_cam"] = points
-        labels[f"landmarks{name}_visible"] = _visible(pixels, points, depth)
+        labels[f"landmarks{name}_visible"] = visible_landmarks(pixels, points, scene_depth_mm)
     return labels
 
 
-def _visible(
-    pixels: Float[Tensor, "b n 2"], points: Float[Tensor, "b n 3"], seen_mm: Float[Tensor, "b h w"]
+def visible_landmarks(
+    pixels: Float[Tensor, "b n 2"], points: Float[Tensor, "b n 3"], scene_depth_mm: Float[Tensor, "b 1 h w"]
 ) -> Bool[Tensor, "b n"]:
-    """Inside the picture, and not behind everything around its pixel: on a silhouette the pixel itself may already show
+    """Which points are inside the picture, and not behind everything around its pixel: on a silhouette the pixel itself may already show
     something nearer."""
+    seen_mm = torch.where(scene_depth_mm > 0.0, scene_depth_mm, torch.inf)[:, 0]
     height, width = seen_mm.shape[1:]
     x, y = pixels.unbind(-1)
     depth = -points[..., 2]

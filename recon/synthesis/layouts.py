@@ -16,7 +16,7 @@ from PIL import Image
 
 from recon.camera import depth_to_ray_length
 from recon.export.exr import encode_exr
-from recon.synthesis.capture import MODES, world_angles_deg
+from recon.synthesis.capture import MODES, SCENES, world_angles_deg
 from recon.synthesis.expressions import BASIC, EXPRESSIONS, basic_rows
 from recon.synthesis.picture import Scene
 from recon.synthesis.sample import FaceBatch
@@ -25,7 +25,6 @@ Layout = Literal["c3i", "webdataset", "folder"]
 LAYOUTS: tuple[Layout, ...] = ("c3i", "webdataset", "folder")
 FAR_M = 1e10
 """What Blender writes into the depth of the background."""
-_SCENE_FOLDER = "Procedural"
 _JPEG_QUALITY = 95
 
 
@@ -93,7 +92,8 @@ def _c3i(batch: FaceBatch, scene: Scene, row: int, index: int) -> dict[str, byte
     assert expression in BASIC
     mode = MODES[int(capture.mode[row])]
     person = int(batch.identity_number[row]) + 1
-    folder = f"{sex}/{person:04d}/Complex/{_SCENE_FOLDER}/{expression}/{mode}"
+    place = SCENES[int(scene.draws.integer("c3i scene", len(SCENES))[row])]
+    folder = f"{sex}/{person:04d}/Complex/{place}/{expression}/{mode}"
     depth_mm = batch.scene_depth_mm[row, 0].double().cpu()
     height, width = depth_mm.shape
     intrinsics = batch.intrinsics[row].double().cpu()
@@ -103,9 +103,9 @@ def _c3i(batch: FaceBatch, scene: Scene, row: int, index: int) -> dict[str, byte
     ray_m = depth_to_ray_length(torch.stack((x, y, depth_mm), dim=-1)) / 1000.0
     shown = np.where(depth_mm.numpy() > 0.0, ray_m.numpy(), FAR_M).astype(np.float32)
     return {
-        f"{folder}/rgb_{index}.jpg": _jpeg(batch, row),
-        f"{folder}/depthExr_{index}.exr": encode_exr(dict.fromkeys("RGB", shown)),
-        f"{folder}/data_{index}.txt": _text(scene, row).encode(),
+        f"{folder}/rgb_{index:04d}.jpg": _jpeg(batch, row),
+        f"{folder}/depthExr_{index:04d}.exr": encode_exr(dict.fromkeys("RGB", shown)),
+        f"{folder}/data_{index:04d}.txt": _text(scene, row).encode(),
     }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.lighting import environment_to_sh, irradiance, lamps_to_sh
 from recon.synthesis.draws import Draws
+from recon.synthesis.environments import FolderEnvironments
 
 N_LAMPS = 2
 _MIDDLE_ALBEDO = 0.26
@@ -42,7 +43,12 @@ class Lights:
 
 
 def draw_lights(
-    draws: Draws, strength: float, exposure: float, facing: Float[Tensor, "b 3"], albedo: Float[Tensor, " b"]
+    draws: Draws,
+    strength: float,
+    exposure: float,
+    facing: Float[Tensor, "b 3"],
+    albedo: Float[Tensor, " b"],
+    environments: FolderEnvironments | None = None,
 ) -> Lights:
     """Lights of all kinds of rooms and weathers.
 
@@ -52,22 +58,19 @@ def draw_lights(
         exposure: spread of the brightness, [0, 1].
         facing: ``(B, 3)`` where the face looks, camera frame: exposure is for the face.
         albedo: ``(B,)`` mean albedo of the face: cameras expose dark skin longer and light skin shorter.
+        environments: maps that light the pictures instead of invented rooms.
     """
-    room = draws.choice("room", _ROOMS)
-    white = facing.new_ones(3)
-    surroundings = environment_to_sh(_environment(draws))
-    directions = torch.nn.functional.normalize(_lamp_directions(draws, room), dim=-1)
-    # How much of the light on the face comes from lamps.
-    share = facing.new_tensor([0.45, 0.65, 0.0, 0.6, 0.6])[room] * (0.5 + 0.8 * draws.uniform("lamp share"))
-    second = facing.new_tensor([0.7, 0.25, 0.0, 0.4, 0.0])[room] * draws.uniform("second lamp")
-    lamps = torch.stack((share, share * second), dim=1)[..., None] * _tint(draws, "lamp", N_LAMPS)
-    # The surroundings' mean over all directions is brought to what the lamps leave.
-    mean = surroundings[:, :1].mean(dim=2, keepdim=True).clamp_min(1e-3) * 0.28209479
-    surroundings = surroundings / mean * (1.0 - share).clamp_min(0.12)[:, None, None]
+    if environments is None:
+        surroundings, directions, irradiances = _room(draws)
+    else:
+        found = environments.draw(draws)
+        surroundings = found.lighting
+        directions = torch.stack((found.direction, torch.nn.functional.normalize(facing, dim=-1)), dim=1)
+        irradiances = torch.stack((found.irradiance, torch.zeros_like(found.irradiance)), dim=1)
     even = torch.zeros_like(surroundings)
-    even[:, 0] = white / 0.28209479
+    even[:, 0] = facing.new_ones(3) / 0.28209479
     surroundings = even + strength * (surroundings - even)
-    irradiances = strength * 2.6 * lamps
+    irradiances = strength * irradiances
     # Exposed for the whole face rather than its brightest spot.
     normals = torch.nn.functional.normalize(facing[:, None] + 0.8 * facing.new_tensor(_AROUND), dim=-1)
     total = surroundings + lamps_to_sh(directions, irradiances)
@@ -76,6 +79,21 @@ def draw_lights(
     wanted = wanted * 0.95 * (_MIDDLE_ALBEDO / albedo.clamp_min(0.03)) ** 0.55
     gain = (wanted / level.clamp_min(0.05))[:, None, None]
     return Lights(gain * surroundings, directions, gain * irradiances, draws.uniform("lamp softness"))
+
+
+def _room(draws: Draws) -> tuple[Float[Tensor, "b 9 3"], Float[Tensor, "b 2 3"], Float[Tensor, "b 2 3"]]:
+    """An invented room or weather: surroundings, and directions and irradiances of the lamps."""
+    room = draws.choice("room", _ROOMS)
+    surroundings = environment_to_sh(_environment(draws))
+    directions = torch.nn.functional.normalize(_lamp_directions(draws, room), dim=-1)
+    # How much of the light on the face comes from lamps.
+    share = surroundings.new_tensor([0.45, 0.65, 0.0, 0.6, 0.6])[room] * (0.5 + 0.8 * draws.uniform("lamp share"))
+    second = surroundings.new_tensor([0.7, 0.25, 0.0, 0.4, 0.0])[room] * draws.uniform("second lamp")
+    lamps = torch.stack((share, share * second), dim=1)[..., None] * _tint(draws, "lamp", N_LAMPS)
+    # The surroundings' mean over all directions is brought to what the lamps leave.
+    mean = surroundings[:, :1].mean(dim=2, keepdim=True).clamp_min(1e-3) * 0.28209479
+    surroundings = surroundings / mean * (1.0 - share).clamp_min(0.12)[:, None, None]
+    return surroundings, directions, 2.6 * lamps
 
 
 _AROUND = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))

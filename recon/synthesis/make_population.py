@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bfm.open.build import _shape_weights
+from bfm.open.build import shape_weights
 from bfm.open.head_mesh import cut_head
 from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
 from bfm.open.makehuman import data_folder, read_base_mesh
@@ -29,7 +29,7 @@ def main() -> None:
     rest = head.binding @ base.vertices
     population = draw_population(folder)
     offsets = read_offsets(population, len(base.vertices), lambda o: head.binding @ o, lambda n: None)
-    weights = _shape_weights(head, rest)
+    weights = shape_weights(head, rest)
     average = rest + np.tensordot(population.weights.mean(axis=0), offsets.astype(np.float64), 1)
     moved = without_rigid_motion(offsets.astype(np.float64), average, weights)
     scores = principal_components(population, moved, weights, MAX_IDENTITY).scores

@@ -22,6 +22,8 @@ ATTRIBUTE_NAMES = ("male", "age_years", "african", "asian", "caucasian", "weight
 YOUNGEST_YEARS, OLDEST_YEARS = 25.0, 90.0
 """MakeHuman's ends of the age slider; the identity components hold no children."""
 
+_DIMORPHISM = 1.4
+"""Difference between women and men as a multiple of the one between the ends of MakeHuman's slider."""
 _MELANIN_OF = {"african": 1.25, "asian": -0.1, "caucasian": -0.85}
 _MELANIN_SIGMA = 0.55
 _TINT_SIGMA = 0.65
@@ -59,7 +61,8 @@ def draw_people(model: MorphableModel, draws: Draws, identity_strength: float, a
     spread = draws.uniform("groups", 3).clamp_min(1e-6).log().neg() ** 2.2
     groups = spread / spread.sum(dim=1, keepdim=True)
     weight = 0.5 + 0.25 * draws.normal("weight").clamp(-2.0, 2.0)
-    known = torch.stack((male, age, groups[:, 0], groups[:, 1], weight), dim=1)
+    sex = 0.5 + _DIMORPHISM * (male - 0.5)
+    known = torch.stack((sex, age, groups[:, 0], groups[:, 1], weight), dim=1)
     width = model.n_identity
     noise = draws.normal("identity", width) if width else male.new_zeros(batch, 0)
     if model.identity_prior == "unit":

@@ -33,6 +33,7 @@ from recon.synthesis.stage import CoverStage, Stage, outer_faces
 
 _OPAQUE = 0.5
 """What is more opaque than this hides what lies behind it, in the labels."""
+_LIFT_MM = 4.0
 _CONTACT_SHARE = 0.035
 """Reach of the dim rim under hair as a share of the picture's side."""
 
@@ -173,12 +174,16 @@ class _Shadows:
         maps = shadow_maps(vertices, faces, centre, scene.lights.directions[:, 0])
         return cls(maps, centre, scene, config.shadows)
 
-    def lit(self, position: Float[Tensor, "p 3"], picture: Int[Tensor, " p"]) -> Float[Tensor, "p 2"]:
+    def lit(
+        self, position: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], picture: Int[Tensor, " p"]
+    ) -> Float[Tensor, "p 2"]:
         """Share of each lamp that points see; the second lamp casts no shadow."""
         lit = torch.ones_like(position[:, :2])
         if self.maps is not None:
             lights = self.scene.lights
-            share = lit_share(self.maps, position, picture, self.centre, lights.directions[:, 0], lights.softness)
+            # A little off the surface, or a slanted one would shadow itself in the steps of the map.
+            lifted = position + _LIFT_MM * normals
+            share = lit_share(self.maps, lifted, picture, self.centre, lights.directions[:, 0], lights.softness)
             lit[:, 0] = 1.0 - self.strength * (1.0 - share)
         return lit
 
@@ -219,7 +224,7 @@ def _head_points(
         gloss = torch.where(skin[:, 0], gloss * detail.gloss, gloss)
     points = shading.Points(
         picture, raster.starts, position, shaded, colour, packed[:, 9], gloss,
-        surfaces.sharpness[segment], surfaces.scatter[segment], shadows.lit(position, picture),
+        surfaces.sharpness[segment], surfaces.scatter[segment], shadows.lit(position, normals, picture),
     )  # fmt: skip
     return points, normals, segment_at
 
@@ -240,7 +245,7 @@ def _layers(
     points = shading.Points(
         seen.picture, seen.raster.starts, seen.position, seen.normals, seen.albedo, seen.sky,
         surfaces.gloss[seen.segment], surfaces.sharpness[seen.segment], seen.scatter,
-        shadows.lit(seen.position, seen.picture),
+        shadows.lit(seen.position, seen.normals, seen.picture),
     )  # fmt: skip
     colour = shading.shade(points, scene.lights, config).clamp_min(0.0)
     opacity = seen.opacity[:, None]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.camera import PerspectiveCamera
-from recon.faces.align import _PX_PER_MM_AT_224, STANDARD_POINTS_MM
+from recon.faces.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.rotation import euler_to_matrix
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.draws import Draws
@@ -121,7 +121,7 @@ def aligned_cameras(
         flat = flat @ about_z[:, :2, :2].transpose(1, 2)
     per_mm, origin = _scaled_orthography(flat)
     side = min(size)
-    scale = _PX_PER_MM_AT_224 * side / 224.0 / per_mm
+    scale = PX_PER_MM_AT_224 * side / 224.0 / per_mm
     scale = scale * torch.exp(config.scale_jitter * draws.normal("scale jitter").clamp(-2.5, 2.5))
     shift = config.shift_jitter * side * draws.normal("shift jitter", 2).clamp(-2.5, 2.5)
     middle = origin.new_tensor([0.5 * size[1], 0.5 * size[0]])

@@ -17,6 +17,7 @@ from recon.synthesis.capture import draw_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cover import make_cover
 from recon.synthesis.draws import Draws
+from recon.synthesis.environments import FolderEnvironments
 from recon.synthesis.expressions import draw_expressions
 from recon.synthesis.hair import Hairdos, draw_hairdos
 from recon.synthesis.labels import LANDMARK_SETS
@@ -51,6 +52,7 @@ class FaceSampler:
     Raises:
         SynthesisConfigError: the config asks for what this model cannot give, or an impossible size.
         BackgroundError: the folder of backgrounds is missing, empty or holds unreadable pictures.
+        EnvironmentMapError: the same of the folder of environment maps.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class FaceSampler:
         if "520" not in model.landmark_sets:
             model = model.with_landmarks("520", dense_landmarks(model))
         self.model = model if model.mean_shape.device == self.device else MorphableModel(model.data()).to(self.device)
-        self._stage = Stage.of(self.model, self.config)
+        self.stage = Stage.of(self.model, self.config)
         region = self.model.region("face") if "face" in self.model.region_names else torch.ones(self.model.n_vertices)
         self._face_vertices = torch.nonzero(region)[::23, 0].to(self.device)
-        self._cover_stage = CoverStage.of(self._stage, self._scene([0]).cover)
+        maps = self.config.environment_folder
+        self._environments = FolderEnvironments(maps) if maps is not None else None
+        self._cover_stage = CoverStage.of(self.stage, self._scene([0]).cover)
         folder = self.config.background_folder
         self._backgrounds = FolderBackgrounds(folder) if folder is not None else None
 
@@ -104,8 +108,8 @@ class FaceSampler:
 
     def _draw(self, indices: list[int]) -> FaceBatch:
         scene = self._scene(indices)
-        background = self._background(scene.draws)
-        drawn = draw_scene(scene, self._stage, self._cover_stage, self.config, self.size, background)
+        background = self.background(scene.draws)
+        drawn = draw_scene(scene, self.stage, self._cover_stage, self.config, self.size, background)
         camera = scene.camera
         return FaceBatch(
             **drawn,
@@ -133,10 +137,11 @@ class FaceSampler:
         camera = self._camera(draws, poses, v_obj)
         albedo, hairdos = self._colours(person_draws, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
-        lights = draw_lights(draws, config.lighting, config.exposure, camera.rotation[:, :, 2], level)
+        facing = camera.rotation[:, :, 2]
+        lights = draw_lights(draws, config.lighting, config.exposure, facing, level, self._environments)
         cover = None
         if hairdos is not None:
-            cover = make_cover(self._stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)
+            cover = make_cover(self.stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)
         return Scene(
             draws=draws,
             person_draws=person_draws,
@@ -160,7 +165,7 @@ class FaceSampler:
             return albedo, None
         colour = hair_colours(draws, people)
         hairdos = draw_hairdos(draws, people, config.hair, colour)
-        return painted(albedo, self._stage.anatomy, config, draws, people, hairdos), hairdos
+        return painted(albedo, self.stage.anatomy, config, draws, people, hairdos), hairdos
 
     def _expressions(self, draws: Draws, poses: HeadPoses) -> Float[Tensor, "b ke"]:
         config, names = self.config, self.model.expression_names
@@ -184,8 +189,8 @@ class FaceSampler:
         marks_cam = marks @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
         return aligned_cameras(self.config, draws, poses, marks_cam, self.size)
 
-    def _background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
-        """What is behind the head, in linear light."""
+    def background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+        """What is behind the heads, in linear light ``(B, 3, H, W)``."""
         if self._backgrounds is not None:
             return srgb_to_linear(self._backgrounds.draw(draws, self.size))
         if self.config.background == "procedural":

@@ -12,6 +12,7 @@ from recon.lighting import CLAMPED_COSINE
 from recon.render.shading import shade_packed
 from recon.synthesis import kernels
 from recon.synthesis.config import SynthesisConfig
+from recon.synthesis.kernels import MASKING
 from recon.synthesis.lights import N_LAMPS, Lights
 
 _WRAP = (0.34, 0.14, 0.07)
@@ -89,8 +90,10 @@ def shade_reference(points: Points, lights: Lights, config: SynthesisConfig) -> 
         peak = 0.0045 * (points.sharpness + 8.0) * n_dot_h**points.sharpness
         shine = config.shine * points.gloss * peak * (n_dot_l.clamp(0.0, 1.0) * n_dot_v).sqrt()
         colour = colour + shine[:, None] * lamp
-    fresnel = 0.028 + 0.22 * (1.0 - n_dot_v) ** 5
-    amount = config.shine * 0.8 * fresnel * points.gloss.clamp_max(1.5) * points.sky
+    fresnel = 0.028 + 0.08 * (1.0 - n_dot_v) ** 5
+    # What a rough surface mirrors at a slant is mostly hidden by its own bumps (Schlick 1994) or by what is around it.
+    free = n_dot_v / (n_dot_v * (1.0 - MASKING) + MASKING) * points.sky**2
+    amount = config.shine * 0.8 * fresnel * points.gloss.clamp_max(1.5) * free
     return colour + amount[:, None] * _mirrored(points, lights, view).clamp_min(0.0)
 
 

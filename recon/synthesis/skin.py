@@ -32,7 +32,7 @@ def hair_colours(draws: Draws, people: People) -> Float[Tensor, "b 3"]:
     colour = stops[low] + (place - low)[:, None] * (stops[low + 1] - stops[low])
     red = draws.chance("red hair", 0.06) & (light > 0.25)
     colour = torch.where(red[:, None], colour * light.new_tensor([1.5, 0.75, 0.45]), colour)
-    age = (people.column("age_years") - 45.0) / 30.0
+    age = (people.column("age_years") - 50.0) / 32.0
     gray = (age + 0.5 * draws.normal("gray hair")).clamp(0.0, 1.0)[:, None] * 0.85
     dyed = draws.chance("dyed hair", 0.25 * (1.0 - 0.8 * people.column("male")))[:, None]
     silver = light.new_tensor([0.34, 0.34, 0.35])
@@ -63,16 +63,25 @@ def painted(
     if config.hair > 0.0:
         roots = (0.85 * (1.0 - bald))[:, None, None] * anatomy.map("scalp")[None, :, None]
         albedo = albedo + roots * (0.8 * hair[:, None] - albedo)
-        brows = 0.55 * anatomy.map("brows")[None, :, None] * config.hair
-        albedo = albedo + brows * (0.7 * hair[:, None] - albedo)
+        albedo = _brows(albedo, anatomy, config.hair * (0.24 + 0.21 * male), config.hair * 0.45 * (1.0 - male), hair)
     if config.beard > 0.0:
         has = (draws.uniform("beard") < config.beard) & (male > 0.5)
         amount = has * (0.18 + 0.72 * draws.uniform("beard length") ** 1.6)
         albedo = albedo + amount[:, None, None] * _beard_map(anatomy, draws) * (0.9 * hair[:, None] - albedo)
     if config.make_up > 0.0:
-        wears = draws.uniform("make-up") < config.make_up * (1.6 - 1.4 * male)
+        wears = draws.uniform("make-up") < config.make_up * (2.4 - 2.3 * male)
         albedo = _made_up(albedo, anatomy, draws, wears.float())
     return albedo.clamp(0.0, 1.0)
+
+
+def _brows(albedo: Tensor, anatomy: Anatomy, painted: Tensor, plucked: Tensor, hair: Tensor) -> Tensor:
+    """Brows in the colour of the hair; ``plucked`` is the share of the model's own full brows that skin replaces."""
+    brows, cheeks = anatomy.map("brows"), anatomy.map("cheeks")
+    skin = (albedo * cheeks[:, None]).sum(dim=1, keepdim=True) / cheeks.sum().clamp_min(1e-6)
+    # The middle of a brow stays full: what goes is its upper and lower edge.
+    edge = plucked[:, None, None] * (brows * (1.6 - 1.2 * brows)).clamp(0.0, 1.0)[None, :, None]
+    albedo = albedo + edge * (skin - albedo)
+    return albedo + painted[:, None, None] * (brows**1.5)[None, :, None] * (0.7 * hair[:, None] - albedo)
 
 
 def _beard_map(anatomy: Anatomy, draws: Draws) -> Float[Tensor, "b v 1"]:
@@ -116,13 +125,13 @@ def skin_detail(
     Args:
         rest_mm: ``(P, 3)`` place on the mean face.
         picture: ``(P,)`` picture of each point.
-        people: for age.
+        people: for age and sex.
         draws: of the persons: skin keeps its spots.
         strength: [0, 1].
     """
     shift = 32.0 * draws.uniform("skin place", 3)
-    rough = strength * draws.uniform("skin roughness", low=0.5, high=1.4)
-    spots = strength * draws.uniform("spots") ** 3 * 0.9
+    rough = strength * draws.uniform("skin roughness", low=0.35, high=1.1) * (0.65 + 0.35 * people.column("male"))
+    spots = strength * draws.uniform("spots") ** 3 * 0.6
     old = ((people.column("age_years") - 40.0) / 40.0).clamp(0.0, 1.0)
     at = shift[picture]
     fine, coarse = solid_noise(rest_mm / 2.1 + at), solid_noise(rest_mm / 9.0 + at.flip(-1))
@@ -157,7 +166,7 @@ class Surfaces:
             "ears": (0.8, 12.0, 1.0),
             "scalp": (0.6, 12.0, 1.0),
             "neck": (0.7, 12.0, 1.0),
-            "hair": (0.7, 9.0, 0.35),
+            "hair": (1.6, 24.0, 0.35),
             "body": (0.7, 12.0, 1.0),
             "glasses": (7.0, 160.0, 0.0),
             "occluder": (0.7, 14.0, 0.5),

@@ -6,9 +6,13 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
 
 import bfm
 from recon.synthesis.config import SynthesisConfig
@@ -16,8 +20,15 @@ from recon.synthesis.layouts import Layout, block_path, encode, shard_name, tar_
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.synthesis.sampler import FaceSampler
 
+if TYPE_CHECKING:
+    from recon.synthesis.cycles import CyclesSampler
+
+Engine = Literal["raster", "cycles"]
 CARD = "dataset.json"
 _AT_ONCE = 16
+_NUMBERED = re.compile(r"(\d+)\.(jpg|json|npz|exr|txt|tar|done)\.[0-9a-f]+\.part$")
+_TRACED = ("engine", "paths")
+"""Entries of a card that only path-traced data sets have."""
 
 
 class DatasetError(OSError):
@@ -38,6 +49,8 @@ class Plan:
         model: name of the face model.
         block: samples a block; a tar shard is one block.
         shard: (i, n): this run writes the blocks i, i + n, i + 2 n, ...
+        engine: ``"raster"``, or ``"cycles"`` for path tracing in Blender.
+        paths: samples a pixel of path tracing.
     """
 
     folder: Path
@@ -49,6 +62,8 @@ class Plan:
     model: str = "open"
     block: int = 256
     shard: tuple[int, int] = (0, 1)
+    engine: Engine = "raster"
+    paths: int = 24
 
     def __post_init__(self) -> None:
         part, parts = self.shard
@@ -91,12 +106,13 @@ def begin(plan: Plan) -> None:
                 raise DatasetError(f"{path} is no data set card ({error}): choose another folder") from error
             if not isinstance(found, dict):
                 raise DatasetError(f"{path} is no data set card: choose another folder")
-            other = sorted(key for key in card if found.get(key) != card[key])
+            other = sorted(key for key in {*card, *_TRACED} if found.get(key) != card.get(key))
             if other:
                 raise DatasetError(
                     f"{plan.folder} holds another data set (different {', '.join(other)}): choose another folder, or "
                     "the same settings to go on with it"
                 )
+            _remove_leftovers(plan)
             return
         if any(plan.folder.iterdir()):
             raise DatasetError(f"{plan.folder} is not empty and holds no {CARD}: choose an empty folder")
@@ -108,7 +124,19 @@ def begin(plan: Plan) -> None:
         raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
 
 
-def write_block(plan: Plan, sampler: FaceSampler, block: int, progress: Callable[[int], object]) -> int:
+def _remove_leftovers(plan: Plan) -> None:
+    """Delete what a killed run had begun to write, where the block is this run's: other machines may be at work."""
+    own = {block for block in plan.blocks if not plan.is_done(block)}
+    for part in plan.folder.rglob(".*.part"):
+        match = _NUMBERED.search(part.name)
+        if match is None:
+            continue
+        number = int(match.group(1))
+        if (number if match.group(2) in ("tar", "done") else number // plan.block) in own:
+            part.unlink(missing_ok=True)
+
+
+def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]) -> int:
     """Write one block; returns how many samples were written, 0 if it was there.
 
     Raises:
@@ -121,8 +149,9 @@ def write_block(plan: Plan, sampler: FaceSampler, block: int, progress: Callable
         samples = []
         for first in range(0, len(indices), _AT_ONCE):
             part = indices[first : first + _AT_ONCE]
-            batch = sampler.batch(part)
-            for sample in encode(plan.layout, batch, sampler.scene(part), part):
+            with _one_thread():
+                batch, scene = sampler.batch(part), sampler.scene(part)
+            for sample in encode(plan.layout, batch, scene, part):
                 if plan.layout == "webdataset":
                     samples.append(sample)
                     continue
@@ -145,9 +174,30 @@ def write_block(plan: Plan, sampler: FaceSampler, block: int, progress: Callable
     return len(indices)
 
 
-def make_sampler(plan: Plan) -> FaceSampler:
-    """The sampler of a plan, on the CPU."""
-    return FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of floating point numbers depend on how many threads share them: with one, all machines write the same bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def make_sampler(plan: Plan) -> FaceSampler | CyclesSampler:
+    """The sampler of a plan, on the CPU.
+
+    Raises:
+        BlenderError: path tracing is asked for and there is no usable Blender.
+    """
+    if plan.engine == "raster":
+        return FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+    from recon.synthesis.cycles import CyclesSampler, CyclesSettings, load_bpy
+
+    bpy = load_bpy()
+    sampler = FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
+    return CyclesSampler(sampler, CyclesSettings(samples=plan.paths), bpy)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -164,6 +214,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _card(plan: Plan) -> dict[str, object]:
     config = dataclasses.asdict(plan.config)
+    traced = dict(zip(_TRACED, (plan.engine, plan.paths), strict=True)) if plan.engine == "cycles" else {}
     return {
         "kind": "synthetic faces",
         "layout": plan.layout,
@@ -174,6 +225,7 @@ def _card(plan: Plan) -> dict[str, object]:
         "block": plan.block,
         "segments": list(SEGMENT_NAMES),
         "config": json.loads(json.dumps(config)),
+        **traced,
     }
 
 
@@ -181,11 +233,13 @@ def _readme(card: dict[str, object]) -> str:
     config = card["config"]
     assert isinstance(config, dict)
     rows = "\n".join(f"| {name} | {value} |" for name, value in config.items())
+    how = f"with Cycles, {card['paths']} paths a pixel, " if "engine" in card else ""
     return (
         f"# Synthetic faces\n\n{card['count']} pictures of {card['size']} px (height, width) made with "
-        f"`recon synthesize` from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
+        f"`recon synthesize` {how}from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
         "No person is shown: every face is drawn from random numbers. Sample i can be made again from the seed and i.\n\n"
         "Units: millimetres (EXR depth of the c3i layout: metres along the ray), pixels with centres at +0.5. Frames and "
-        "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world.\n\n"
+        "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world,\n"
+        "and the names of its scene folders are those of the published set, though the backgrounds are not its scenes.\n\n"
         f"| setting | value |\n|---|---|\n{rows}\n"
     )

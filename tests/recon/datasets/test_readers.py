@@ -8,9 +8,18 @@ from PIL import Image
 from scipy.io import savemat
 
 from bfm.mediapipe_table import MEDIAPIPE_68
-from recon.datasets import BiwiReader, C3iReader, DamagedSample, FolderReader, PhotoReader, ShardReader, W300LPReader
-from recon.datasets.exr import ExrError, decode_exr
+from recon.datasets import (
+    BiwiReader,
+    C3iReader,
+    DamagedSample,
+    FolderReader,
+    PandoraReader,
+    PhotoReader,
+    ShardReader,
+    W300LPReader,
+)
 from recon.export.exr import encode_exr
+from recon.read_exr import ExrError, decode_exr
 
 _TEXT = """Camera Location: (-0.0002, -0.3136, 1.6779)
 Head Point Location: (-0.0002, -0.0136, 1.6779)
@@ -193,7 +202,9 @@ def test_a_cut_shard_is_reported(tmp_path):
     assert any("cannot be read to its end" in str(fault) for fault in reader.faults)
 
 
-@pytest.mark.parametrize("reader", [C3iReader, W300LPReader, BiwiReader, PhotoReader, FolderReader, ShardReader])
+@pytest.mark.parametrize(
+    "reader", [C3iReader, W300LPReader, BiwiReader, PhotoReader, FolderReader, ShardReader, PandoraReader]
+)
 def test_missing_and_empty_folders_say_so(reader, tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         reader(tmp_path / "none")

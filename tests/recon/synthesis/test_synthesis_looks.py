@@ -9,7 +9,7 @@ from PIL import Image
 
 from recon.display import linear_to_srgb
 from recon.lighting import irradiance
-from recon.synthesis import SynthesisConfig, shading
+from recon.synthesis import FaceSampler, SynthesisConfig, shading
 from recon.synthesis.anatomy import light_frames, open_sky
 from recon.synthesis.backgrounds import BackgroundError, FolderBackgrounds
 from recon.synthesis.draws import Draws
@@ -66,6 +66,17 @@ def test_a_shadow_falls_where_geometry_says():
     spots = torch.tensor([[-60.0, 0, 0], [0, 0, 0], [60, 0, 0], [-60, 80, 0]])
     lit = lit_share(maps, spots, torch.zeros(4, dtype=torch.int64), centre, towards, torch.zeros(1))
     assert lit.tolist() == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_surfaces_that_face_the_lamp_do_not_shadow_themselves(head_model):
+    bare = {"yaw_deg": 30.0, "pitch_deg": 10.0, "roll_deg": 5.0}
+    samplers = [FaceSampler(head_model, SynthesisConfig.clean(shadows=s, **bare), 3, (200, 200)) for s in (1.0, 1e-9)]
+    shadowed, lit = (sampler.batch(range(16)) for sampler in samplers)
+    lamps = samplers[0].scene(range(16)).lights.directions[:, 0]
+    facing = (shadowed.normals * lamps[:, :, None, None]).sum(dim=1, keepdim=True) > 0.1
+    dark = (lit.image - shadowed.image).mean(dim=1, keepdim=True) > 0.02
+    # the nose's shadow stays
+    assert 0.001 < dark[shadowed.face_mask & facing].float().mean() < 0.03
 
 
 def test_compiled_shadow_lookup_equals_its_plain_twin():

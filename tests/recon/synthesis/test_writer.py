@@ -162,10 +162,12 @@ def test_the_published_layout_reads_back(published):
     assert len(reader) == 7
     for record in reader:
         k = int(record.name.rsplit("_", 1)[1].removesuffix(".jpg"))
-        sex, person, complex_, _, expression, mode = record.name.split("/")[:6]
+        sex, person, complex_, place, expression, mode = record.name.split("/")[:6]
         assert sex == ("male" if batch.attributes[k, 0] > 0.5 else "female")
         assert int(person) == record.identity_number == int(batch.identity_number[k]) + 1
         assert complex_ == "Complex"
+        assert place in ("Barbershop", "Classroom")
+        assert record.name.endswith(f"rgb_{k:04d}.jpg")  # as the published data_0046.txt
         assert expression in ("neutral", "angry", "happy", "sad", "scared")
         assert mode in ("HeadRot", "CameraTran", "HeadCameraRotTran")
         assert np.allclose(record.intrinsics, batch.intrinsics[k].numpy(), atol=1e-3)

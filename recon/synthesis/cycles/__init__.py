@@ -1,0 +1,6 @@
+"""Path-traced twins of synthetic faces: the same samples through Blender's Cycles (extra ``blender``)."""
+
+from recon.synthesis.cycles.blender import BlenderError, load_bpy
+from recon.synthesis.cycles.engine import CyclesSampler, CyclesSettings
+
+__all__ = ["BlenderError", "CyclesSampler", "CyclesSettings", "load_bpy"]
