@@ -47,7 +47,7 @@ class FitSettings:
     landmark_steps: int = 30
     focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
-    picture_weight: float = 150.0
+    picture_weight: float = 300.0
 
     @classmethod
     def of(cls, quality: str) -> FitSettings:
