@@ -70,7 +70,7 @@ class MixedModule(RegressorModule):
     of both optimisers in ``max_steps``.
 
     Args:
-        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options: see
+        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile: see
             :class:`RegressorModule`.
         critic: the discriminator.
         clip: largest norm of the regressor's gradient; 0 does not clip.
@@ -88,8 +88,11 @@ class MixedModule(RegressorModule):
         critic: CriticConfig | None = None,
         clip: float = 1.0,
         backbone_options: dict[str, Any] | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options)
+        super().__init__(
+            regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile
+        )
         self.automatic_optimization = False
         self.critic_config, self.clip = critic or CriticConfig(), clip
         model = self.decoder.model

@@ -12,6 +12,7 @@ from training_parts import CLEAN, DIRECT, SIZE, sampled, tiny_module
 from losses.total import LossWeights
 from recon.networks.arcface import WeightsMissing
 from recon.networks.checkpoint import load_regressor
+from recon.training import module as module_file
 from recon.training.augment import Augmentation
 from recon.training.module import RegressorModule, TrainingDiverged
 from recon.training.progress import BestWeights, face_panel
@@ -129,6 +130,16 @@ def test_checkpoints_of_another_face_model_are_refused():
 def test_the_face_model_is_not_in_the_checkpoint():
     keys = tiny_module().state_dict()
     assert all(key.startswith(("regressor.", "averaged.")) for key in keys)
+
+
+def test_compiling_is_off_unless_asked_for_and_spares_the_average(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module_file, "compile_network", lambda network, device: seen.append((network, device)))
+    trainer(tmp_path, 1).fit(tiny_module(), data())
+    assert not seen
+    module = tiny_module(compile=True)
+    trainer(tmp_path, 1).fit(module, data())
+    assert [(network is module.regressor, device) for network, device in seen] == [(True, "cpu")]
 
 
 def test_pictures_can_be_left_to_every_third_step():
