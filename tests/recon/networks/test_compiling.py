@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from recon.networks import compiling
 from recon.networks.compiling import CompilerMissing, compile_network, require_compiler
@@ -64,8 +65,8 @@ def test_a_cpu_without_a_compiler_is_told(monkeypatch, tmp_path):
 def test_a_gpu_without_triton_is_told_and_nothing_is_compiled(monkeypatch):
     monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: None)
 
-    class Network:
-        def compile(self):
+    class Network(torch.nn.Module):
+        def compile(self, *arguments, **options):
             raise AssertionError("compiled before the check")
 
     with pytest.raises(CompilerMissing, match=r"needs the package triton on 'cuda'.* leave model\.init_args\.compile off"):

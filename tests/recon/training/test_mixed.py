@@ -10,7 +10,8 @@ from training_parts import DIRECT, SIZE, sampled, tiny_module
 
 from recon.training.batch import TrainingBatch
 from recon.training.mixed import CriticConfig, MixedBatch, MixedModule
-from recon.training.photo_data import MixedData, PhotoData
+from recon.training.mixed_data import MixedData
+from recon.training.photo_data import PhotoData
 from recon.training.photos import PhotoSetError
 
 WEIGHTS = dataclasses.replace(DIRECT, adversarial=0.01, shape=0.01)
