@@ -89,9 +89,7 @@ def relight(face: RegressedFace, decoder: FaceDecoder, settings: RelightSettings
     for _ in range(chosen.steps):
         light, albedo = _step(pixels, light, albedo, chosen)
     like = face.coefficients.lighting
-    answer = dataclasses.replace(
-        face.coefficients, lighting=light.view(1, 9, 3).to(like), albedo=albedo[None].to(like)
-    )
+    answer = dataclasses.replace(face.coefficients, lighting=light.view(1, 9, 3).to(like), albedo=albedo[None].to(like))
     return dataclasses.replace(face, coefficients=answer)
 
 

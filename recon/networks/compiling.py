@@ -25,7 +25,9 @@ def require_compiler(device_type: str) -> None:
         wanted = os.environ.get("CXX")
         found = shutil.which(wanted) if wanted else next(filter(None, map(shutil.which, _COMPILERS)), None)
         if found is None:
-            tried = f"CXX names {wanted!r}, which is not there" if wanted else f"none of {', '.join(_COMPILERS)} is there"
+            tried = (
+                f"CXX names {wanted!r}, which is not there" if wanted else f"none of {', '.join(_COMPILERS)} is there"
+            )
             raise CompilerMissing(
                 f"torch.compile needs a C++ compiler on the CPU, and {tried}; install one (apt-get install g++), or leave "
                 "model.init_args.compile off"
