@@ -21,7 +21,8 @@ from recon.lighting import CLAMPED_COSINE, ambient, sh_basis
 from recon.regression import RegressedFace
 
 _UNTRUSTED = ("brows", "eyes", "eye_sockets", "lips", "mouth_interior", "teeth", "tongue")
-_LEAST_FACING, _SATURATED, _LEAST_PIXELS, _LEAST_PAINT = 0.25, 0.985, 60, 1e-3
+_LEAST_FACING, _SATURATED, _LEAST_PAINT = 0.25, 0.985, 1e-3
+_LEAST_PIXELS, _MOST_PIXELS = 60, 1500
 _TOWARDS = (0.0, 0.25, 1.0)
 
 
@@ -107,14 +108,16 @@ def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
     facing = -(drawn.surface.normals * torch.nn.functional.normalize(drawn.surface.position, dim=1)).sum(dim=1)
     keep = trusted[corners].all(dim=1) & (facing > _LEAST_FACING) & (photo.amax(dim=1) < _SATURATED)
     keep &= photo.amax(dim=1) > 0.0  # black is what lies beyond the photo
-    corners, shares = corners[keep].long(), shares[keep].double()
+    chosen = torch.nonzero(keep).squeeze(1)
+    chosen = chosen[:: max(1, -(-len(chosen) // _MOST_PIXELS))]
+    corners, shares = corners[chosen].long(), shares[chosen].double()
     factors = torch.tensor(CLAMPED_COSINE, dtype=torch.float64) / math.pi
     zero = torch.zeros(1, model.n_albedo)
     mean = model.albedo_unclamped(zero)[0].double()
     units = model.albedo_unclamped(torch.eye(model.n_albedo)).double() - mean
     return _Pixels(
-        from_display(photo[keep], model.albedo_space).double(),
-        sh_basis(drawn.surface.normals[keep]).double() * factors,
+        from_display(photo[chosen], model.albedo_space).double(),
+        sh_basis(drawn.surface.normals[chosen]).double() * factors,
         torch.einsum("pk,pkc->pc", shares, mean[corners]),
         torch.einsum("pk,jpkc->pcj", shares, units[:, corners]),
     )
