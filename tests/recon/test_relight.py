@@ -45,9 +45,7 @@ def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
     crop = to_photo(drawn.image, model.albedo_space).clamp(0.0, 1.0)
     crop = torch.where(drawn.covered, crop, torch.full_like(crop, 0.4))
     five = torch.tensor([[25.0, 30.0], [45.0, 30.0], [35.0, 42.0], [28.0, 50.0], [42.0, 50.0]]).double().numpy()
-    answer = dataclasses.replace(
-        truth, albedo=torch.zeros_like(albedo), lighting=ambient(torch.full((1, 3), 0.6))
-    )
+    answer = dataclasses.replace(truth, albedo=torch.zeros_like(albedo), lighting=ambient(torch.full((1, 3), 0.6)))
     return truth, RegressedFace(answer, crop, camera, align(five, SIDE))
 
 

@@ -97,7 +97,8 @@ def evaluate_alignment(
         sample = _measure(label, head, points)
         if true_dense is not None:
             dense_sets.add(true_dense[0])
-            sample.values[DENSE.key] = dense.error(head, *true_dense, box_size(label.landmarks))
+            gap = dense.error(head, *true_dense, box_size(label.landmarks))
+            sample = dataclasses.replace(sample, values={**sample.values, DENSE.key: gap})
         samples.append(sample)
         shown.append(_Shown(sample.values["nme2d"], photo.pixels, points[:, :2], label.landmarks[:, :2], path.stem))
         # Only those that the sheet will show are kept: the worst and, until then, all.

@@ -61,7 +61,7 @@ def test_an_interrupted_run_leaves_a_whole_checkpoint_and_goes_on_from_it(tmp_pa
     saved = torch.load(last, weights_only=False)
     step = saved["global_step"]
     assert step == saved["batches_seen"] >= 1
-    again = train(tmp_path, step + 2, f"--ckpt_path={last}", "--weights_only=false")
+    again = train(tmp_path, step + 2, f"--ckpt_path={last}")
     assert again.wait(timeout=240) == 0, (tmp_path / "log.txt").read_text()[-2000:]
     resumed = torch.load(last, weights_only=False)
     assert resumed["global_step"] == resumed["batches_seen"] == step + 2
