@@ -81,3 +81,28 @@ def test_mixed_data_without_photos_and_with_wrong_sizes(tmp_path):
         MixedData(data(), size=224)
     with pytest.raises(PhotoSetError, match="no prepared photos in"):
         PhotoData(str(tmp_path))
+
+
+def test_old_gradients_are_dropped_clipped_and_the_schedule_moves(open_model):
+    batch = MixedBatch(sampled(open_model))
+    ends = []
+    for old in (None, 1e3):
+        module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, every=2), clip=1e-3)
+        module.batches_seen = 1  # no step of the critic
+        if old is not None:
+            for parameter in module.regressor.parameters():
+                parameter.grad = torch.full_like(parameter, old)
+        run = one_step(module, batch)
+        ends.append([p.detach().clone() for p in module.regressor.parameters()])
+        norm = torch.stack([p.grad.norm() for p in module.regressor.parameters() if p.grad is not None]).norm()
+        assert float(norm) <= 1.001e-3
+        assert all(p.grad is None for p in module.critic.parameters()), "the regressor's loss is not the critic's"
+        assert run.lr_scheduler_configs[0].scheduler.last_epoch == 1
+    assert all(torch.equal(first, second) for first, second in zip(*ends, strict=True))
+
+
+def test_shapes_of_the_prior_are_not_the_regressors(open_model):
+    torch.manual_seed(4)
+    module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, real="prior", strength=0.0))
+    loss = module.critic_step_loss(photos_only(sampled(open_model)))
+    assert abs(float(loss.detach())) > 1e-4
