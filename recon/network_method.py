@@ -73,6 +73,8 @@ class NetworkMethod:
             assert face.landmarks478 is not None, "detect() leaves out faces without landmarks"
             points = found.alignment.crop_points(np.asarray(face.landmarks478[:, :2], dtype=np.float64))
             found = self._refiner(found, torch.from_numpy(points).float()[None], self._settings)
+            # Again, because the face now lies elsewhere and the refinement has drawn the paint to the mean.
+            found = relight(found, self._refiner.decoder)
         camera = found.photo_camera
         coefficients = dataclasses.replace(
             found.coefficients,
