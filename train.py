@@ -1,15 +1,18 @@
 """Train, validate or test a regressor: ``python train.py fit --config configs/smoke.yaml``.
 
 Every key of a config can be given on the command line too: ``--model.optimiser.rate 1e-4``. ``--print_config`` shows all of
-them; an unknown key is an error.
+them; an unknown key is an error. A run that was interrupted goes on with ``--ckpt_path runs/.../last.ckpt``.
 """
 
 from __future__ import annotations
 
-from lightning import LightningDataModule
+from typing import Any
+
+from lightning import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from recon.training.module import RegressorModule
+from recon.training.saving import WholeCheckpoints
 
 
 class TrainingCli(LightningCLI):
@@ -19,6 +22,12 @@ class TrainingCli(LightningCLI):
         """The data follow the module's picture size and face model."""
         parser.link_arguments("model.init_args.regressor.size", "data.init_args.size")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
+
+    def instantiate_trainer(self, **settings: Any) -> Trainer:
+        """With checkpoints that survive an interrupt and a full disk."""
+        given = self._get(self.config_init, "trainer", default={}).get("plugins") or []
+        plugins = [*(given if isinstance(given, list) else [given]), WholeCheckpoints()]
+        return super().instantiate_trainer(plugins=plugins, **settings)
 
 
 def main(arguments: list[str] | None = None) -> TrainingCli:

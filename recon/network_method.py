@@ -18,6 +18,7 @@ from recon.faces.image import Photo
 from recon.networks.occlusion import ResidualOcclusion
 from recon.refinement import RefinementSettings, Refiner
 from recon.regression import FaceRegressor, RegressedFace
+from recon.relight import relight
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,11 +68,13 @@ class NetworkMethod:
 
     def __call__(self, photo: Photo, face: Face) -> NetworkFace:
         """The head of one detected face."""
-        found = self.regressor(photo, face)
+        found = relight(self.regressor(photo, face), self._refiner.decoder)
         if self._hybrid:
             assert face.landmarks478 is not None, "detect() leaves out faces without landmarks"
             points = found.alignment.crop_points(np.asarray(face.landmarks478[:, :2], dtype=np.float64))
             found = self._refiner(found, torch.from_numpy(points).float()[None], self._settings)
+            # Again, because the face now lies elsewhere and the refinement has drawn the paint to the mean.
+            found = relight(found, self._refiner.decoder)
         camera = found.photo_camera
         coefficients = dataclasses.replace(
             found.coefficients,

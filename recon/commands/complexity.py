@@ -21,11 +21,16 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0."""
-    from recon.networks.complexity import BFM_BLOCKS, EDGE_ROWS, PAPER_ROWS, complexity
+    import dataclasses
+
+    from recon.networks.complexity import BFM_BLOCKS, EDGE_ROWS, FOOTNOTE, PAPER_ROWS, complexity
 
     rows = []
     for row in (*PAPER_ROWS, *EDGE_ROWS):
         millions, gflops = complexity(row.config, BFM_BLOCKS)
+        likely = None
+        if row.likely_px is not None:
+            likely = complexity(dataclasses.replace(row.config, size=row.likely_px), BFM_BLOCKS)[1]
         rows.append(
             {
                 "table": row.table or None,
@@ -35,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "paper_parameters_m": row.parameters_m,
                 "gflops": round(gflops, 2),
                 "paper_gflops": row.gflops,
+                "paper_likely_px": row.likely_px,
+                "gflops_at_likely_px": None if likely is None else round(likely, 2),
             }
         )
     if arguments.json:
@@ -44,9 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     table = Table()
-    for name in ("table", "network", "px", "parameters M", "paper", "GFLOPs", "paper"):
+    for name in ("table", "network", "px", "parameters M", "paper", "GFLOPs", "paper", "paper's px*", "GFLOPs there"):
         table.add_column(name, justify="left" if name == "network" else "right")
     for values in rows:
         table.add_row(*("" if value is None else str(value) for value in values.values()))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(f"* {FOOTNOTE}")
     return 0

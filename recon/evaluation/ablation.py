@@ -149,18 +149,23 @@ def run_ablation(plan: Plan, settings: AblationSettings, run: Runner | None = No
     return Outcome(_tables(plan, found, settings.protocol), tuple(failures))
 
 
+def train_command(plan: Plan, row: Row, seed: int, place: Path) -> list[str]:
+    """The command that trains a row with a seed, writing below a folder."""
+    return [
+        *plan.train,
+        *("--config", str(row.config), "--seed_everything", str(seed)),
+        *(part for key in _folder_keys(row.config) for part in (f"--{key}", str(place))),
+        *(part for key, value in row.overrides for part in (f"--{key}", value)),
+    ]
+
+
 def _one(plan: Plan, row: Row, seed: int, place: Path, settings: AblationSettings, run: Runner) -> str | None:
     """Carry out one run as far as it is not done. Returns what went wrong."""
     if _report(place).is_file():
         return None
     place.mkdir(parents=True, exist_ok=True)
     trained = place / "trained.json"
-    command = [
-        *plan.train,
-        *("--config", str(row.config), "--seed_everything", str(seed)),
-        *(part for key in _folder_keys(row.config) for part in (f"--{key}", str(place))),
-        *(part for key, value in row.overrides for part in (f"--{key}", value)),
-    ]
+    command = train_command(plan, row, seed, place)
     # A plan that was edited must not take over weights of the former one.
     wanted = json.dumps({"command": command, "config": row.config.read_text(encoding="utf-8")})
     if not trained.is_file() or trained.read_text(encoding="utf-8") != wanted:

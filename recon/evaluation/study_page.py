@@ -10,26 +10,27 @@ PAGE = """<!doctype html>
 :root { color-scheme: light; --ink: #1d2430; --soft: #667085; --line: #d5dae3; --accent: #2457c5; }
 * { box-sizing: border-box; }
 body { margin: 0; font: 17px/1.5 system-ui, sans-serif; color: var(--ink); background: #f5f6f9; }
-main { max-width: 920px; margin: 0 auto; padding: 24px 20px 64px; }
+main { max-width: 920px; margin: 0 auto; padding: 16px 20px 40px; }
 h1 { font-size: 1.35rem; margin: 0 0 4px; }
 p { margin: 4px 0 14px; color: var(--soft); }
-img { width: 100%; max-height: 62vh; object-fit: contain; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
-fieldset { border: 0; padding: 0; margin: 16px 0 0; display: grid; grid-template-columns: 1fr auto; gap: 2px 18px; align-items: center; }
+img { width: 100%; max-height: 46vh; object-fit: contain; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
+fieldset { border: 0; padding: 0; margin: 9px 0 0; display: grid; grid-template-columns: 1fr auto; gap: 2px 18px; align-items: center; }
 legend { padding: 0; font-weight: 600; }
 .scale { display: flex; gap: 6px; align-items: center; }
 .scale label { position: relative; cursor: pointer; }
 .scale input { position: absolute; opacity: 0; }
-.scale span { display: grid; place-items: center; min-width: 44px; height: 44px; padding: 0 8px; border: 1px solid var(--line);
+.scale span { display: grid; place-items: center; min-width: 44px; height: 40px; padding: 0 8px; border: 1px solid var(--line);
   border-radius: 8px; background: #fff; }
 .scale input:checked + span { background: var(--accent); border-color: var(--accent); color: #fff; }
 .scale input:focus-visible + span { outline: 3px solid #9db8f2; }
 small { color: var(--soft); }
-nav { display: flex; justify-content: space-between; margin-top: 26px; }
+nav { display: flex; justify-content: space-between; margin-top: 16px; }
+#done { color: var(--ink); font-weight: 600; min-height: 1.5em; margin: 14px 0 0; }
 button { font: inherit; padding: 10px 22px; border-radius: 8px; border: 1px solid var(--line); background: #fff; cursor: pointer; }
 button.main { background: var(--accent); border-color: var(--accent); color: #fff; }
 button:disabled { opacity: .4; cursor: default; }
 progress { width: 100%; height: 8px; accent-color: var(--accent); }
-@media (max-width: 640px) { fieldset { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { fieldset { grid-template-columns: 1fr; } .scale { flex-wrap: wrap; } }
 </style>
 </head>
 <body>
@@ -39,6 +40,7 @@ progress { width: 100%; height: 8px; accent-color: var(--accent); }
 <progress id="bar" value="0" max="1"></progress>
 <section id="sheet"></section>
 <nav><button id="back">Back</button><button id="next" class="main">Next</button></nav>
+<p id="done" role="status"></p>
 </main>
 <script type="application/json" id="content">%CONTENT%</script>
 <script>
@@ -75,7 +77,7 @@ function show() {
   const entry = content.entries[order[at]];
   const given = answers[entry.token] || (answers[entry.token] = {});
   document.getElementById("where").textContent = `Picture ${at + 1} of ${order.length}. 1 is bad, 5 is good.`;
-  document.getElementById("bar").value = order.filter(k => complete(content.entries[k].token)).length / order.length;
+  document.getElementById("done").textContent = "";
   sheet.replaceChildren();
   const picture = document.createElement("img");
   picture.src = entry.picture;
@@ -109,6 +111,7 @@ function show() {
   keep();
 }
 function buttons() {
+  document.getElementById("bar").value = order.filter(k => complete(content.entries[k].token)).length / order.length;
   const last = at === order.length - 1;
   const next = document.getElementById("next");
   document.getElementById("back").disabled = at === 0;
@@ -124,6 +127,8 @@ document.getElementById("next").addEventListener("click", () => {
   link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
   link.download = `answers-${content.study}-${Math.random().toString(36).slice(2, 8)}.json`;
   link.click();
+  document.getElementById("done").textContent = `Thank you. Your answers are in ${link.download}; please send it to whoever asked you.`;
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 });
 show();
 </script>

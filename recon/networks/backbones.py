@@ -47,6 +47,8 @@ BACKBONES: dict[str, BackboneInfo] = {
     "swin_base_22k": _swin("base", 7, "ms_in22k"),
     "swin_base_window12": _swin("base", 12, "ms_in22k"),
     "swin_large": _swin("large", 7, "ms_in22k"),
+    # Weights of Swin-L from ImageNet-1K alone were never published; these are tuned on it after ImageNet-22K.
+    "swin_large_1k": _swin("large", 7, "ms_in22k_ft_in1k"),
     "swin_large_window12": _swin("large", 12, "ms_in22k"),
     "resnet18": BackboneInfo("resnet18", "a1_in1k"),
     "resnet101": BackboneInfo("resnet101", "a1h_in1k"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -52,6 +52,9 @@ class CriticConfig:
         rate: learning rate.
         strength, power: k and p of the gradient penalty.
         every: regressor steps to one step of the critic.
+        real: where real shapes come from: the batch's ``labels``, or the face model's ``prior`` for labelled photos whose
+            coefficients are another model's. The prior gives identities; expressions are those that the regressor found,
+            so that the critic judges the person alone.
     """
 
     points: int = 1024
@@ -61,6 +64,7 @@ class CriticConfig:
     strength: float = 2.0
     power: float = 6.0
     every: int = 1
+    real: Literal["labels", "prior"] = "labels"
 
 
 class MixedModule(RegressorModule):
@@ -70,7 +74,7 @@ class MixedModule(RegressorModule):
     of both optimisers in ``max_steps``.
 
     Args:
-        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options: see
+        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile: see
             :class:`RegressorModule`.
         critic: the discriminator.
         clip: largest norm of the regressor's gradient; 0 does not clip.
@@ -88,8 +92,11 @@ class MixedModule(RegressorModule):
         critic: CriticConfig | None = None,
         clip: float = 1.0,
         backbone_options: dict[str, Any] | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options)
+        super().__init__(
+            regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile
+        )
         self.automatic_optimization = False
         self.critic_config, self.clip = critic or CriticConfig(), clip
         model = self.decoder.model
@@ -129,17 +136,23 @@ class MixedModule(RegressorModule):
         self.batches_seen += 1
 
     def critic_step_loss(self, batch: TrainingBatch) -> Tensor:
-        """Loss of the critic on the batch's true shapes and those that the regressor makes of it.
+        """Loss of the critic on real shapes and those that the regressor makes of the batch.
 
         Raises:
-            ValueError: the batch has no labels.
+            ValueError: real shapes should come from labels, and the batch has none.
         """
-        if batch.identity is None or batch.expression is None:
-            raise ValueError("the critic needs labelled faces: identity and expression of the batch are not known")
         model = self.decoder.model
         with torch.no_grad():
             found = self.regressor(batch.image, batch.intrinsics)
-            real = model.shape(batch.identity, batch.expression)[:, self._rows.to(self.device)]
+            identity, expression = batch.identity, batch.expression
+            if self.critic_config.real == "prior":
+                identity, expression = torch.randn_like(found.identity), found.expression
+            if identity is None or expression is None:
+                raise ValueError(
+                    "the critic needs labelled faces: identity and expression of the batch are not known; set critic.real to "
+                    "prior, or weights.adversarial to 0"
+                )
+            real = model.shape(identity, expression)[:, self._rows.to(self.device)]
             fake = model.shape(found.identity, found.expression)[:, self._rows.to(self.device)]
         mixing = torch.rand(len(real), device=real.device)
         with torch.autocast(self.device.type, enabled=False):

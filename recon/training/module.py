@@ -15,6 +15,7 @@ import bfm
 from losses.total import LossWeights, weighted_sum
 from recon.decoder import FaceDecoder
 from recon.networks.checkpoint import save_checkpoint
+from recon.networks.compiling import compile_network
 from recon.networks.head import FaceBlocks
 from recon.networks.occlusion import ResidualOcclusion
 from recon.networks.regressor import Regressor, RegressorConfig
@@ -58,6 +59,7 @@ class RegressorModule(lightning.LightningModule):
         average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
         picture_every: losses that need a rendered picture are computed in every k-th step, with k times their weight.
         backbone_options: passed on to timm, to build smaller networks.
+        compile: train the network through ``torch.compile``. Worth its minutes of compiling in long runs on a GPU.
 
     Raises:
         ValueError: an impossible setting, named.
@@ -73,6 +75,7 @@ class RegressorModule(lightning.LightningModule):
         average: float = 0.999,
         picture_every: int = 1,
         backbone_options: dict[str, Any] | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if not 0.0 <= average < 1.0:
@@ -81,7 +84,7 @@ class RegressorModule(lightning.LightningModule):
             raise ValueError(f"picture_every must be at least 1, got {picture_every}")
         self.weights = weights or LossWeights()
         self.optimiser = optimiser or OptimiserConfig()
-        self.average, self.picture_every = average, picture_every
+        self.average, self.picture_every, self.compiled = average, picture_every, compile
         chosen = face_model or FaceModelConfig()
         model = bfm.load(chosen.name, chosen.path)
         self.regressor = Regressor(regressor, FaceBlocks.of(model), **(backbone_options or {}))
@@ -98,6 +101,15 @@ class RegressorModule(lightning.LightningModule):
         self._random_states: dict[str, Tensor] = {}
         self._summary: Summary | None = None
         self._occlusion = ResidualOcclusion()
+
+    def on_fit_start(self) -> None:
+        """Compile, now that the device is known; the averaged copy is for validation and stays as it is.
+
+        Raises:
+            CompilerMissing: it was asked for and cannot work here.
+        """
+        if self.compiled:
+            compile_network(self.regressor, self.device.type)
 
     @property
     def decoder(self) -> FaceDecoder:

@@ -1,20 +1,18 @@
-"""Data of the paper's two steps: unlabelled photos, and photos mixed with labelled faces."""
+"""Data of the paper's step 1: unlabelled photos."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
-from recon.training.mixed import MixedBatch
 from recon.training.module import FaceModelConfig
 from recon.training.photos import PhotoSet
 from recon.training.stream import EndlessOrder, StreamPlan
@@ -63,7 +61,7 @@ class PhotoData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Photos from the module's next step on."""
-        return photo_loader(self.photos, *_place(self.trainer, self.plan), self.augmentation, self.workers)
+        return photo_loader(self.photos, *place_in_stream(self.trainer, self.plan), self.augmentation, self.workers)
 
     def val_dataloader(self) -> Any:
         """See :class:`SyntheticData`."""
@@ -79,71 +77,25 @@ class PhotoData(lightning.LightningDataModule):
         return batch.to(device, non_blocking=True)
 
 
-class MixedData(lightning.LightningDataModule):
-    """Labelled faces and unlabelled photos (step 2).
+@runtime_checkable
+class Photos(Protocol):
+    """A data set of batches of one."""
 
-    Args:
-        labelled: synthetic faces.
-        photos: unlabelled photos; ``None`` trains on labelled faces alone.
-        face_model, size: as in the module; ``train.py`` copies them from there. Those of the two data sets must agree.
+    def __len__(self) -> int:
+        """Photos in it."""
+        ...
 
-    Raises:
-        ValueError: the two draw pictures of different sizes.
-    """
-
-    def __init__(
-        self,
-        labelled: SyntheticData,
-        photos: PhotoData | None = None,
-        face_model: FaceModelConfig | None = None,
-        size: int = 224,
-    ) -> None:
-        super().__init__()
-        sizes = {size, labelled.size, *([photos.photos.size] if photos is not None else [])}
-        if len(sizes) > 1:
-            raise ValueError(f"labelled faces, photos and network must have one size, got {sorted(sizes)}")
-        self.labelled, self.photos = labelled, photos
-
-    def train_dataloader(self) -> Any:
-        """Pairs of batches."""
-        for part in (self.labelled, self.photos):
-            if part is not None:
-                part.trainer = self.trainer
-        photos = None if self.photos is None else self.photos.train_dataloader()
-        return DataLoader(_Pairs(self.labelled.train_dataloader(), photos), batch_size=None)
-
-    def val_dataloader(self) -> Any:
-        """Held-out synthetic faces."""
-        self.labelled.trainer = self.trainer
-        return self.labelled.val_dataloader()
-
-    test_dataloader = val_dataloader
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Batches are not dictionaries, so Lightning needs to be told."""
-        return batch.to(device, non_blocking=True)
-
-
-class _Pairs(IterableDataset[MixedBatch]):
-    def __init__(self, labelled: Any, photos: Any | None) -> None:
-        super().__init__()
-        self.labelled, self.photos = labelled, photos
-
-    def __iter__(self) -> Iterator[MixedBatch]:
-        if self.photos is None:
-            for batch in self.labelled:
-                yield MixedBatch(batch)
-            return
-        for batch, photos in zip(self.labelled, self.photos, strict=False):
-            yield MixedBatch(batch, photos)
+    def __getitem__(self, index: int) -> TrainingBatch:
+        """One of them."""
+        ...
 
 
 def photo_loader(
-    photos: PhotoSet, plan: StreamPlan, start: int, augmentation: Augmentation | None, workers: int
+    photos: Photos, plan: StreamPlan, start: int, augmentation: Augmentation | None, workers: int
 ) -> DataLoader[TrainingBatch]:
     """Batches of photos for ever, from a step on."""
     return DataLoader(
-        photos,
+        photos,  # type: ignore[arg-type]
         batch_sampler=EndlessOrder(len(photos), plan, start),
         collate_fn=_Collate(augmentation, plan.seed),
         num_workers=workers,
@@ -165,7 +117,8 @@ class _Collate:
         return augment(batch, self.augmentation, torch.Generator().manual_seed(self.seed * 1_000_003 + key))
 
 
-def _place(trainer: Any, plan: StreamPlan) -> tuple[StreamPlan, int]:
+def place_in_stream(trainer: Any, plan: StreamPlan) -> tuple[StreamPlan, int]:
+    """The plan of this process, and the step at which a run goes on."""
     if trainer is None:
         return plan, 0
     placed = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)

@@ -36,11 +36,12 @@ def validate_batch(decoder: FaceDecoder, found: Coefficients, batch: TrainingBat
     """
     faces = decoder.decode(found, batch.intrinsics)
     errors = {"nme": landmark_error_percent(faces.landmarks68_px, batch.landmarks68_px)}
+    if batch.rotation is not None:
+        errors["pose_deg"] = pose_error_deg(found.rotation, batch.rotation)
+        errors["geodesic_deg"] = geodesic_error_deg(found.rotation, batch.rotation)
     truth = batch.truth()
     if truth is None or batch.depth_mm is None or batch.face_mask is None:
         return errors
-    errors["pose_deg"] = pose_error_deg(found.rotation, truth.rotation)
-    errors["geodesic_deg"] = geodesic_error_deg(found.rotation, truth.rotation)
     mean = Coefficients(
         torch.zeros_like(truth.identity),
         torch.zeros_like(truth.expression),

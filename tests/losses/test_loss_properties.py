@@ -146,6 +146,15 @@ def test_gradient_difference_by_hand():
     assert float(photometric.gradient_difference(step, 1.0 - step, ones)) == 0.0, "absolute gradients are equal"
 
 
+def test_gradient_difference_counts_both_axes_alike():
+    steps = torch.zeros(1, 1, 3, 5)
+    steps[..., 2:] = 1.0  # three edges across, none down
+    flat, ones = torch.zeros(1, 1, 3, 5), torch.ones(1, 1, 3, 5)
+    assert float(photometric.gradient_difference(steps, flat, ones)) == pytest.approx(3.0 / 15.0)
+    turned = [picture.transpose(2, 3) for picture in (steps, flat, ones)]
+    assert float(photometric.gradient_difference(*turned)) == pytest.approx(3.0 / 15.0)
+
+
 def test_relief_does_not_count_distance_and_depth_does():
     first = draw(B, 1, H, W, seed=1)
     away = first + torch.tensor([30.0, -12.0], dtype=torch.float64)[:, None, None, None]
@@ -211,6 +220,19 @@ def test_critic_loss_by_hand():
     assert float(adversarial.critic_loss(linear_critic, real, real, mixing, strength=0.0)) == 0.0
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_penalty_is_taken_between_fake_and_real(share):
+    """The slope of a quadratic critic tells where it was taken."""
+    real, fake = draw(B, 11, 3, seed=1), draw(B, 11, 3, seed=2)
+    mixing = torch.full((B,), share, dtype=torch.float64)
+    between = (1.0 - share) * fake + share * real
+    with_penalty, without = (
+        adversarial.critic_loss(lambda s: s.square().flatten(1).sum(1), real, fake, mixing, strength=k, power=2.0)
+        for k in (1.0, 0.0)
+    )
+    torch.testing.assert_close(with_penalty - without, (2.0 * between).square().flatten(1).sum(1).mean())
+
+
 def test_adversarial_gradients_go_where_they_should():
     torch.manual_seed(0)
     critic = torch.nn.Sequential(torch.nn.Flatten(1), torch.nn.Linear(33, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
@@ -239,3 +261,17 @@ def test_a_flat_critic_has_a_finite_penalty_gradient():
     penalty = adversarial.divergence_penalty(lambda s: scale * s.flatten(1).sum(1), draw(B, 11, 3), 6.0)
     penalty.backward()
     assert float(penalty.detach()) == 0.0 and bool(torch.isfinite(scale.grad))
+
+
+def test_translation_is_measured_in_shares_of_the_true_distance():
+    target = torch.tensor([[0.0, 0.0, -1000.0], [0.0, 0.0, -500.0]], dtype=torch.float64)
+    predicted = torch.tensor([[0.0, 0.0, -3000.0], [30.0, 40.0, -500.0]], dtype=torch.float64)
+    assert float(pose.translation_loss(predicted, target)) == pytest.approx(0.5 * (2.0 + 0.1), rel=1e-4)
+
+
+def test_light_is_compared_by_what_it_shows():
+    none, light = torch.zeros(1, 9, 3), torch.zeros(1, 9, 3)
+    for coefficient, share in ((0, 1.0), (2, 2.0 / 3.0), (6, 0.25)):
+        light.zero_()
+        light[0, coefficient] = 0.9
+        assert float(priors.lighting_loss(light, none)) == pytest.approx(0.9 * share / 9.0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from skimage.data import astronaut
 
+from recon import network_method
 from recon.camera import PerspectiveCamera
 from recon.cli import main
 from recon.coefficients import Coefficients
@@ -119,6 +120,18 @@ def test_hybrid_comes_nearer_to_the_points(open_model, checkpoint, photo):
     assert refined.quality.landmark_error_percent < 0.5 * regressed.quality.landmark_error_percent
     assert refined.quality.landmark_error_percent < 4.0
     assert 0.0 <= float(refined.expression.min()) and float(refined.expression.max()) <= 1.0
+
+
+@pytest.mark.parametrize("method", ["regress", "hybrid"])
+def test_light_and_paint_are_those_of_the_photo(open_model, checkpoint, photo, monkeypatch, method):
+    """An untrained network says "grey light"; the photo says otherwise."""
+    settings = {"method": method, "checkpoint": checkpoint, "device": "cpu", "quality": "fast"}
+    lit = Reconstructor(open_model, **settings)(photo)[0]
+    monkeypatch.setattr(network_method, "relight", lambda face, decoder: face)
+    plain = Reconstructor(open_model, **settings)(photo)[0]
+    assert lit.quality.photometric_residual < 0.85 * plain.quality.photometric_residual
+    for name in ("identity", "expression"):
+        assert torch.equal(getattr(lit, name), getattr(plain, name))
 
 
 def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):

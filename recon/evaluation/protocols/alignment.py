@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from recon.evaluation import published
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import Aflw2000Label, LabelError, photos_and_labels, read_label
+from recon.evaluation.dense import NOTHING_DENSE, DensePoints, read_dense
 from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
 from recon.evaluation.nme import (
     YAW_BINS_DEG,
@@ -40,6 +41,7 @@ METRICS = (
     Metric("pose_mae", "pose, mean absolute error", "degrees"),
     Metric("geodesic", "pose, geodesic error", "degrees"),
 )
+DENSE = Metric("nme_dense", "NME, dense points, 2D", "%")
 _LIMIT_PERCENT = 10.0
 _N_TILES = 24
 _DRAWS = 100
@@ -77,10 +79,12 @@ def evaluate_alignment(
     dropped = [Left(text.split()[1], text) for text in alone]
     shown: list[_Shown] = []
     failed_yaws: list[float] = []
+    dense = DensePoints(predictor.model)
+    dense_sets: set[str] = set()
     for path in photos:
         progress(path.name)
         try:
-            label, photo = read_label(path), read_image(path)
+            label, photo, true_dense = read_label(path), read_image(path), read_dense(path)
         except (LabelError, ImageError, OSError) as error:
             dropped.append(Left(path.name, str(error)))
             continue
@@ -91,6 +95,10 @@ def evaluate_alignment(
             continue
         points = points_px(head)
         sample = _measure(label, head, points)
+        if true_dense is not None:
+            dense_sets.add(true_dense[0])
+            gap = dense.error(head, *true_dense, box_size(label.landmarks))
+            sample = dataclasses.replace(sample, values={**sample.values, DENSE.key: gap})
         samples.append(sample)
         shown.append(_Shown(sample.values["nme2d"], photo.pixels, points[:, :2], label.landmarks[:, :2], path.stem))
         # Only those that the sheet will show are kept: the worst and, until then, all.
@@ -107,7 +115,7 @@ def evaluate_alignment(
         provenance=provenance(
             predictor.method, predictor.weights, folder.name, used, folder, time.perf_counter() - started
         ),
-        metrics=METRICS,
+        metrics=(*METRICS, DENSE) if dense_sets else METRICS,
         samples=tuple(samples),
         failures=tuple(failures),
         dropped=tuple(dropped),
@@ -120,6 +128,7 @@ def evaluate_alignment(
             "AFLW's 21 points are the file's own (pt2d), as far as they are seen; they too are divided by the box of the 68 points.",
             "Jaw points are fixed points of the head, as in the 3D annotation, not of the silhouette.",
             "Balanced: the mean over draws of equally many samples from each yaw bin.",
+            _dense_note(dense_sets, samples),
             *([_few(len(samples))] if len(samples) < 200 else []),
         ),
     )
@@ -232,6 +241,16 @@ def _curve_csv(samples: Sequence[Sample], n_failed: int) -> bytes:
     columns = [cumulative_curve([s.values[k] for s in samples], limits, n_failed) for k in keys]
     rows = [[float(v) for v in row] for row in np.stack([limits, *columns], axis=1)]
     return csv_bytes(("nme_percent", *(f"{k}_percent_of_samples" for k in keys)), rows)
+
+
+def _dense_note(sets: set[str], samples: Sequence[Sample]) -> str:
+    if not sets:
+        return NOTHING_DENSE
+    count = sum(DENSE.key in sample.values for sample in samples)
+    return (
+        f"Dense points ({' and '.join(sorted(sets))} a face) were measured on the {count} of {len(samples)} photos that bring "
+        "them; they are divided by the box of the 68 points, and hidden ones count too."
+    )
 
 
 def _few(n_samples: int) -> str:

@@ -14,9 +14,10 @@ from jaxtyping import Float
 
 from bfm.model import MorphableModel
 from recon.display import to_display
+from recon.evaluation.dense import DensePoints
 from recon.evaluation.depth_errors import depth_errors
 from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
-from recon.evaluation.nme import YAW_BINS_DEG, normalised_error, without_depth_offset, yaw_bin
+from recon.evaluation.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
 from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.predict import Predictor, predict
 from recon.evaluation.protocols.alignment import points_px
@@ -39,6 +40,7 @@ CONFIG = SynthesisConfig(
 METRICS = (
     Metric("nme2d", "NME, 68 points, 2D", "%"),
     Metric("nme3d", "NME, 68 points, 3D", "%"),
+    Metric("nme_dense", "NME, 520 dense points, 2D", "%"),
     Metric("pose_mae", "pose, mean absolute error", "degrees"),
     Metric("geodesic", "pose, geodesic error", "degrees"),
     Metric("depth_raw", "depth of the face, mean absolute error", "mm"),
@@ -61,11 +63,12 @@ class _Truth:
     model: MorphableModel
     face: np.ndarray
     mean: Float[np.ndarray, "v 3"]
+    dense: DensePoints
 
     @classmethod
     def of(cls, model: MorphableModel) -> _Truth:
         face = model.region("face").numpy() if "face" in model.region_names else np.ones(model.n_vertices, dtype=bool)
-        return cls(model, face, model.shape()[0].double().numpy())
+        return cls(model, face, model.shape()[0].double().numpy(), DensePoints(model))
 
 
 def evaluate_synthetic(
@@ -163,6 +166,7 @@ def _measure(
     values = {
         "nme2d": nme2d,
         "nme3d": normalised_error(without_depth_offset(found, true), true),
+        "nme_dense": truth.dense.error(head, "520", face.landmarks520_px[0].double().cpu().numpy(), box_size(true)),
         "pose_mae": float(angle_differences(matrix_to_angles(rotation), matrix_to_angles(true_rotation)).mean()),
         "geodesic": geodesic_deg(rotation, true_rotation),
         "yaw_true": yaw_deg,

@@ -209,3 +209,10 @@ def test_summary_leaves_nan_out_and_survives_nothing():
 def test_failed_samples_lower_the_cumulative_curve():
     curve = cumulative_curve([1.0, 2.0, 3.0], np.array([0.5, 1.0, 2.5, 10.0]), n_failed=1)
     np.testing.assert_allclose(curve, [0.0, 25.0, 50.0, 75.0])
+
+
+def test_a_balanced_draw_takes_nobody_twice():
+    """With as many samples in each bin, every draw is all of them."""
+    values, bins = [1.0, 5.0, 2.0, 8.0, 3.0, 9.0], [0, 0, 1, 1, 2, 2]
+    mean, spread, each = balanced_means(values, bins, draws=20)
+    assert (mean, each) == (pytest.approx(28.0 / 6.0), 2) and spread == pytest.approx(0.0, abs=1e-12)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
+from recon.evaluation.dense import DensePoints
 from recon.evaluation.depth_folder import DepthDataError
 from recon.evaluation.heatmap import colour_of
 from recon.evaluation.nme import box_size
@@ -90,6 +91,39 @@ def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_hea
     assert [row[6] for row in bins[:4]] == [0, 0, 1, 1]
     last = found.files["curve.csv"].decode().splitlines()[-1].split(",")
     assert float(last[1]) == pytest.approx(80.0)
+
+
+@pytest.mark.parametrize("name", ["478", "520"])
+def test_dense_points_are_measured_where_a_data_set_brings_them(aflw, make_head, predictor_of, open_model, name):
+    dense = DensePoints(open_model)
+    for stem in "abc":  # two of the five bring none
+        head = make_head(read_image(aflw / f"{stem}.png"), angles_to_matrix(_angles(stem), "300wlp"))
+        points = dense.pixels(head, name)
+        assert points.shape == (int(name), 2)
+        size = box_size(points_px(head))
+        moved = points + [0.0, 0.03 * size] if stem == "b" else points
+        np.save(aflw / f"{stem}_{name}.npy", np.column_stack([moved, np.zeros(len(moved))]))
+    found = evaluate_alignment(
+        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp")))
+    )
+    values = {sample.name[0]: sample.values.get("nme_dense") for sample in found.samples}
+    assert values["a"] == pytest.approx(0.0, abs=1e-3) and values["b"] == pytest.approx(3.0, abs=1e-3)
+    assert values["d"] is None and values["e"] is None
+    assert found.metrics[-1].key == "nme_dense" and found.summary("nme_dense").mean == pytest.approx(1.0, abs=1e-3)
+    assert any(f"({name} a face) were measured on the 3 of 5 photos" in note for note in found.notes)
+
+
+def test_a_data_set_without_dense_points_is_told_and_faulty_ones_are_left_out(aflw, make_head, predictor_of):
+    predictor = predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp")))
+    found = evaluate_alignment(aflw, predictor)
+    assert any("Dense points were not measured: the data set brings none" in note for note in found.notes)
+    assert "nme_dense" not in {metric.key for metric in found.metrics}
+    np.save(aflw / "a_520.npy", np.zeros((519, 2)))
+    np.save(aflw / "b_478.npy", np.full((478, 2), np.nan))
+    (aflw / "c_520.npy").write_bytes(b"no array")
+    reasons = {entry.name: entry.reason for entry in evaluate_alignment(aflw, predictor).dropped}
+    assert "expected (520, 2) or (520, 3) pixels, found (519, 2)" in reasons["a.png"]
+    assert "holds nan" in reasons["b.png"] and "cannot be read" in reasons["c.png"]
 
 
 def test_ear_lobes_lie_under_the_ears_and_left_is_the_viewers(make_head, tmp_path):

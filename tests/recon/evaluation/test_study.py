@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from PIL import Image
 
 from recon.cli import main
 from recon.evaluation.study import StudyError, make_study, opinion_scores
+
+_BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture
@@ -47,6 +51,21 @@ def test_the_page_holds_all_shared_pictures_and_no_names(results):
     order = [(tokens[entry["token"]]["item"], tokens[entry["token"]]["method"]) for entry in entries]
     assert order != sorted(order), "the file's own order gives the methods away"
     assert make_study(results).page == study.page != make_study(results, seed=1).page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(_BROWSER is None, reason="no chromium to open the page in")
+def test_a_browser_shows_the_first_sheet(results, tmp_path):
+    (tmp_path / "study.html").write_bytes(make_study(results).page)
+    command = [_BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=3000", "--dump-dom", (tmp_path / "study.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    dom = done.stdout
+    assert "Picture 1 of 6." in dom and dom.count("<fieldset>") == 4 and dom.count('type="radio"') == 21
+    assert re.search(r'<button id="next" class="main" disabled', dom), "nothing is answered yet"
+    assert '<img src="data:image/jpeg;base64,' in dom
 
 
 def test_answers_become_means_and_deviations(results, tmp_path):

@@ -12,7 +12,7 @@ SIZE = 64
 
 TINY: dict[str, dict] = {
     **dict.fromkeys(
-        ("swin_tiny", "swin_small", "swin_base", "swin_base_22k", "swin_large"),
+        ("swin_tiny", "swin_small", "swin_base", "swin_base_22k", "swin_large", "swin_large_1k"),
         {"embed_dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 1, 2, 2), "window_size": 2},
     ),
     **dict.fromkeys(

@@ -39,3 +39,14 @@ def test_the_command_prints_ours_beside_the_papers(capsys):
     swin = next(row for row in rows if row["network"] == "Swin-T" and row["table"] == 4)
     assert swin["paper_parameters_m"] == 27.4 and swin["parameters_m"] == pytest.approx(27.7, abs=0.5)
     assert all(row["gflops"] > 0.0 for row in rows)
+    # Where the footnote names a size, counting at it gives the printed figure.
+    named = [row for row in rows if row["paper_likely_px"]]
+    assert {row["network"] for row in named} == {
+        "ResNet-152", "R-101x3", "EffNetV2-L", "EffNetV2-XL", "ViT-B/16", "ViT-L/16",
+    }  # fmt: skip
+    for row in named:
+        wide = 0.06 if row["network"] == "EffNetV2-L" else 0.012
+        assert row["gflops_at_likely_px"] == pytest.approx(row["paper_gflops"], rel=wide), row["network"]
+        assert row["gflops"] != pytest.approx(row["paper_gflops"], rel=0.1), row["network"]
+    assert main(["complexity"]) == 0
+    assert "tuned on ImageNet" in " ".join(capsys.readouterr().out.split())

@@ -41,3 +41,12 @@ def test_what_looks_unlike_the_render_is_hidden():
     assert bool(torch.isfinite(ResidualOcclusion()(photo, rendered, torch.zeros_like(covered))).all())
     with pytest.raises(ValueError, match="positive scale and floor"):
         ResidualOcclusion(0.0)
+
+
+def test_a_gap_of_three_medians_counts_a_quarter():
+    rendered = torch.full((1, 3, 4, 5), 0.5)
+    photo = rendered + 0.1
+    photo[..., 0, 0] = 0.5 + 0.3
+    weights = ResidualOcclusion()(photo, rendered, torch.ones(1, 1, 4, 5))
+    assert float(weights[0, 0, 0, 0]) == pytest.approx(0.25, rel=1e-3)
+    assert float(weights[0, 0, 1, 1]) == pytest.approx((1.0 + 1.0 / 9.0) ** -2, rel=1e-3)

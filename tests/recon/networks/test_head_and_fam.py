@@ -137,3 +137,12 @@ def test_a_wild_prediction_stays_finite(scale):
     found = head(torch.randn(2, 6), intrinsics())
     assert all(bool(torch.isfinite(t).all()) for t in found.tensors().values())
     assert bool((found.translation_mm[:, 2] < 0.0).all())
+
+
+def test_distance_follows_from_the_mean_of_both_focal_lengths():
+    matrix = intrinsics()
+    matrix[:, 0, 0], matrix[:, 1, 1] = 200.0, 400.0
+    found = head_with()(torch.zeros(2, 6), matrix)
+    camera = found.camera(matrix)
+    pivot_cam = camera.to_camera(torch.tensor(BLOCKS.pivot_mm).expand(2, 1, 3))
+    assert -float(pivot_cam[0, 0, 2].detach()) == pytest.approx(300.0 / (1.02 * SIZE / 224.0), rel=0.02)

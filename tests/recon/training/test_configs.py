@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recon.evaluation import published
+from recon.evaluation.ablation import read_plan, train_command
+from recon.networks.backbones import BACKBONES
 from train import main
 
 _NOT_TRAINED = ("ablation",)
@@ -28,6 +31,37 @@ def test_configs_are_complete(path, capsys):
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["init_args"]["regressor"]["backbone"]
     assert printed["trainer"]["max_steps"] > 0
+
+
+@pytest.mark.slow
+def test_every_row_of_the_ablation_is_a_full_config(capsys, tmp_path):
+    """As the ablation would train it; and every row of the paper's tables is there."""
+    plan = read_plan(_CONFIGS[0].parent / "ablation.yaml")
+    printed = [published.SWIN_ABLATION, published.BACKBONES, published.LOSS_WEIGHTS]
+    for number, rows in zip((4, 5, 6), printed, strict=True):
+        assert [row.name for row in plan.rows if row.table == number] == [row[0] for row in rows], number
+    weights = ("landmark", "photometric", "perceptual", "shape", "adversarial")
+    for row in plan.rows:
+        command = train_command(plan, row, 3, tmp_path)[len(plan.train) :]
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", *command, "--print_config"])
+        assert stop.value.code == 0, row.name
+        config = yaml.safe_load(capsys.readouterr().out)
+        settings = config["model"]["init_args"]
+        assert config["seed_everything"] == 3 and config["trainer"]["default_root_dir"] == str(tmp_path)
+        assert settings["regressor"]["backbone"] in BACKBONES
+        if row.table == 4:
+            assert settings["regressor"]["fam"] == ("no FAM" not in row.name)
+            letter = row.name[5]
+            assert settings["regressor"]["backbone"].split("_")[1][0] == letter.lower()
+        elif row.table == 5:
+            assert settings["regressor"]["size"] == (224 if "Swin" in row.name else 256)
+        else:
+            wanted = [float(value) for value in row.name.split(",")]
+            wanted[3] *= 0.01  # mm for decimetres
+            assert [settings["weights"][name] for name in weights] == pytest.approx(wanted)
+            assert config["data"]["init_args"]["photos"]["init_args"]["folder"] == "data/photos"
+            assert settings["embedding"]["weights"] == "data/arcface/backbone.pth"
 
 
 def test_all_recipes_are_there():

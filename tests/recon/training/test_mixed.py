@@ -10,7 +10,8 @@ from training_parts import DIRECT, SIZE, sampled, tiny_module
 
 from recon.training.batch import TrainingBatch
 from recon.training.mixed import CriticConfig, MixedBatch, MixedModule
-from recon.training.photo_data import MixedData, PhotoData
+from recon.training.mixed_data import MixedData
+from recon.training.photo_data import PhotoData
 from recon.training.photos import PhotoSetError
 
 WEIGHTS = dataclasses.replace(DIRECT, adversarial=0.01, shape=0.01)
@@ -21,12 +22,12 @@ def photos_only(batch):
     return TrainingBatch(batch.image, batch.intrinsics, batch.landmarks68_px)
 
 
-def one_step(module, batch):
-    """A step of both optimisers without a loader."""
+def one_step(module, *batches):
+    """A step of both optimisers on each batch, without a loader."""
 
     class One(lightning.LightningDataModule):
         def train_dataloader(self):
-            return torch.utils.data.DataLoader([batch], batch_size=None)
+            return torch.utils.data.DataLoader(list(batches), batch_size=None)
 
         def transfer_batch_to_device(self, batch, device, dataloader_idx):
             return batch.to(device)
@@ -80,3 +81,29 @@ def test_mixed_data_without_photos_and_with_wrong_sizes(tmp_path):
         MixedData(data(), size=224)
     with pytest.raises(PhotoSetError, match="no prepared photos in"):
         PhotoData(str(tmp_path))
+
+
+def test_old_gradients_are_dropped_clipped_and_the_schedule_moves(open_model):
+    batch = MixedBatch(sampled(open_model))
+    module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, every=9), clip=1e-3)
+    module.batches_seen = 1  # no step of the critic
+    backward, before = module.manual_backward, []
+
+    def watched(loss):
+        before.append(all(p.grad is None for p in module.regressor.parameters()))
+        backward(loss)
+
+    module.manual_backward = watched
+    run = one_step(module, batch, batch)
+    assert before == [True, True], "the second step starts without the gradients of the first"
+    norm = torch.stack([p.grad.norm() for p in module.regressor.parameters() if p.grad is not None]).norm()
+    assert 0.9e-3 <= float(norm) <= 1.001e-3
+    assert all(p.grad is None for p in module.critic.parameters()), "the regressor's loss is not the critic's"
+    assert run.lr_scheduler_configs[0].scheduler.last_epoch == 2
+
+
+def test_shapes_of_the_prior_are_not_the_regressors(open_model):
+    torch.manual_seed(4)
+    module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, real="prior", strength=0.0))
+    loss = module.critic_step_loss(photos_only(sampled(open_model)))
+    assert abs(float(loss.detach())) > 1e-4

@@ -12,11 +12,13 @@ from training_parts import CLEAN, DIRECT, SIZE, sampled, tiny_module
 from losses.total import LossWeights
 from recon.networks.arcface import WeightsMissing
 from recon.networks.checkpoint import load_regressor
+from recon.training import module as module_file
 from recon.training.augment import Augmentation
 from recon.training.module import RegressorModule, TrainingDiverged
 from recon.training.progress import BestWeights, face_panel
-from recon.training.schedule import OptimiserConfig
+from recon.training.schedule import OptimiserConfig, make_optimiser
 from recon.training.synthetic_data import SyntheticData
+from recon.training.validation import validate_batch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
@@ -131,6 +133,16 @@ def test_the_face_model_is_not_in_the_checkpoint():
     assert all(key.startswith(("regressor.", "averaged.")) for key in keys)
 
 
+def test_compiling_is_off_unless_asked_for_and_spares_the_average(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module_file, "compile_network", lambda network, device: seen.append((network, device)))
+    trainer(tmp_path, 1).fit(tiny_module(), data())
+    assert not seen
+    module = tiny_module(compile=True)
+    trainer(tmp_path, 1).fit(module, data())
+    assert [(network is module.regressor, device) for network, device in seen] == [(True, "cpu")]
+
+
 def test_pictures_can_be_left_to_every_third_step():
     weights = dataclasses.replace(DIRECT, photometric=0.5)
     module = tiny_module(weights=weights, picture_every=3)
@@ -175,3 +187,63 @@ def test_schedules():
     cosine = OptimiserConfig(warm_up=10, schedule="cosine", total=100)
     assert cosine.factor(0) == pytest.approx(0.1, rel=1e-2)
     assert cosine.factor(100) == pytest.approx(0.01) and cosine.factor(50) == pytest.approx(0.505)
+
+
+def test_a_young_average_follows_quickly():
+    module = tiny_module(average=0.999)
+    with torch.no_grad():
+        module.regressor.head.linear.bias.fill_(1.0)
+        module.averaged.head.linear.bias.fill_(0.0)
+    module.batches_seen = 0
+    module.update_average()
+    torch.testing.assert_close(
+        module.averaged.head.linear.bias.data, torch.full_like(module.averaged.head.linear.bias, 0.9)
+    )
+
+
+def test_a_nan_in_one_term_is_named(tmp_path, open_model):
+    batch = sampled(open_model)
+    spoiled = dataclasses.replace(batch, identity=torch.full_like(batch.identity, float("nan")))
+    module = tiny_module()
+    module.run_folder = lambda: tmp_path
+    with pytest.raises(TrainingDiverged, match=r"the loss is nan in step 0 \(.*identity nan.*the batch was saved to"):
+        module.training_step(spoiled, 0)
+    assert bool(load_file(next(tmp_path.glob("diverged*")))["identity"].isnan().all())
+
+
+def test_head_and_backbone_have_rates_of_their_own_and_biases_no_decay():
+    module = tiny_module()
+    config = OptimiserConfig(kind="adamw", rate=1e-3, weight_decay=0.1, head_factor=5.0)
+    names = {id(p): name for name, p in module.regressor.named_parameters()}
+    seen = set()
+    for group in make_optimiser(module.regressor, config).param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.add(name)
+            assert group["lr"] == pytest.approx(1e-3 if name.startswith("backbone.") else 5e-3), name
+            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0), name
+    assert seen == set(names.values())
+
+
+def test_validation_looks_at_the_visible_face_only(open_model):
+    batch = sampled(open_model)
+    module = tiny_module()
+    depth_mm = torch.where(batch.face_mask, batch.depth_mm, batch.depth_mm + 500.0)
+    spoiled = dataclasses.replace(batch, depth_mm=depth_mm)
+    errors = validate_batch(module.decoder, batch.truth(), spoiled)
+    assert float(errors["depth_mm"].max()) < 0.1 and float(errors["nme"].max()) < 0.01
+    assert float(errors["mean_head_relief_mm"].min()) > 0.5
+
+
+def test_only_better_weights_replace_the_best(tmp_path, monkeypatch):
+    module, kept = tiny_module(), BestWeights()
+    module.run_folder = lambda: tmp_path
+    run = trainer(tmp_path, 1, callbacks=[])
+    for step, value in ((1, 9.0), (2, 7.0), (3, 8.0)):
+        module.batches_seen = step
+        found = {"val/nme": torch.tensor(value), "loss/total": torch.tensor(1.0)}
+        monkeypatch.setattr(lightning.Trainer, "callback_metrics", found)
+        kept.on_validation_end(run, module)
+    assert kept.best == 7.0
+    _, header = load_regressor(tmp_path / "best.safetensors")
+    assert header["step"] == "2" and header["metrics"] == '{"val/nme": 7.0}'

@@ -91,3 +91,9 @@ def test_preparing_keeps_faces_and_says_why_not(tmp_path):
     batch = PhotoSet(tmp_path / "out", 128, mirror=False)[0]
     eyes, mouth = batch.landmarks68_px[0, 36:48].mean(0), batch.landmarks68_px[0, 48:].mean(0)
     assert abs(float(eyes[0]) - 64) < 12 and float(eyes[1]) < 64 < float(mouth[1])
+
+
+def test_a_mirrored_photo_has_a_mirrored_camera():
+    intrinsics = torch.tensor([[[180.0, 0.0, 22.0], [0.0, 190.0, 17.0], [0.0, 0.0, 1.0]]])
+    mirrored = mirrored_photo(TrainingBatch(torch.rand(1, 3, 5, 40), intrinsics, torch.rand(1, 68, 2)))
+    torch.testing.assert_close(mirrored.intrinsics[0, :2, 2], torch.tensor([40.0 - 22.0, 17.0]))

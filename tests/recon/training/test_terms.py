@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from training_parts import DIRECT, sampled
+from training_parts import DIRECT, SIZE, sampled
 
 from losses.total import LossWeights
 from recon.decoder import FaceDecoder, PointBasis
@@ -113,3 +113,27 @@ def test_a_face_alone_is_drawn_like_the_whole_head_there(open_model, batch, deco
     assert int(face.covered.sum()) < int(whole.covered.sum())
     both = face.covered & whole.covered & batch.face_mask
     assert float((face.depth_mm - whole.depth_mm).abs()[both].median()) < 0.01
+
+
+def test_hidden_skin_and_missing_depth_do_not_count(batch, decoder):
+    weights = dataclasses.replace(DIRECT, photometric=1.0, depth=1.0)
+    faces = decoder.decode(batch.truth(), batch.intrinsics)
+    plain = loss_terms(faces, batch, weights, judges())
+    shown = batch.face_mask.clone()
+    shown[..., : SIZE // 2] = False
+    depth_mm = batch.depth_mm.clone()
+    depth_mm[..., : SIZE // 2, :] = 0.0
+    # Nothing that the mask hides may change the term: paint over it.
+    spoiled = torch.where(shown, batch.image, 1.0 - batch.image)
+    hidden = dataclasses.replace(batch, image=spoiled, face_mask=shown, depth_mm=depth_mm)
+    terms = loss_terms(faces, hidden, weights, judges())
+    assert float(terms["photometric"]) < 2.0 * float(plain["photometric"]) + 0.02
+    assert float(terms["depth"]) < 0.02
+
+
+def test_points_behind_the_camera_are_projected_as_if_just_before_it(batch, decoder):
+    behind = dataclasses.replace(batch.truth(), translation_mm=torch.tensor([[0.0, 0.0, 300.0]]).expand(2, 3))
+    faces = decoder.decode(behind, batch.intrinsics)
+    v_cam = faces.camera.to_camera(faces.dense_obj)
+    v_cam[..., 2] = -20.0
+    torch.testing.assert_close(faces.dense_px, faces.camera.to_pixels(v_cam))
