@@ -22,7 +22,7 @@ _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 """Cosine to the viewing ray below which a texel is not taken from the photo, and above which it wholly is."""
 _DEPTH_SLACK_MM = 1.5
 _LEAST_SHADING = 0.08
-_FEATHER_SHARE = 0.004
+_FEATHER_SHARE = 0.012
 _CROP_MARGIN = 1.35
 _SMOOTH_ROUNDS = 10
 
@@ -230,7 +230,7 @@ def _toned(
     if int(sure.sum()) < 100:
         return from_photo
     gain = own[sure].mean(dim=0) / from_photo[sure].mean(dim=0).clamp_min(1e-3)
-    return from_photo * gain.clamp(0.7, 1.4)
+    return from_photo * gain.clamp(0.5, 2.0)
 
 
 def _padded(colours: Float[Tensor, "t t 3"], covered: Bool[Tensor, "t t"]) -> UInt8[np.ndarray, "t t 3"]:

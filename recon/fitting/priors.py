@@ -11,7 +11,7 @@ from recon.fitting.state import FaceState, PictureView
 from recon.fitting.unknowns import Layout
 from recon.lighting import sh_basis
 
-_TINT_SHARE, _BAND2_SHARE = 0.15, 0.25
+_TINT_SHARE, _BAND2_SHARE = 0.30, 0.25
 _MOST_DIRECTED = 1.3
 """Largest length of a light's first band over its mean. One lamp in the dark has sqrt(3); more would be negative light."""
 _DIRECTED_SIGMA = 0.03
