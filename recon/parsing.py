@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
 from bfm.model import MorphableModel
@@ -71,8 +72,8 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     """The default parser: a graph cut between colours of the cheeks and colours of what surrounds the head.
 
     GrabCut (Rother, Kolmogorov and Blake 2004) starts from the guess and from the likeness to the skin of cheeks and
-    nose. A fringe of hair has the colours of the hair around it, so it goes even where it is as light as skin; lips,
-    eyes and brows lie amid skin and stay. What stays but does not look like skin is believed less.
+    nose. A fringe of hair has the colours of the hair around it, so it goes even where it is as light as skin; what lies
+    amid skin, as lips, eyes and brows do, stays. What stays but does not look like skin is believed less.
     """
     skin = _skin(pixels, guess.bare)
     sure = cv2.erode(guess.bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -87,7 +88,8 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     cv2.setRNGSeed(0)
     colours = np.ascontiguousarray(pixels[..., ::-1])
     cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    inside = guess.face & ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    # What skin surrounds is a part of the face, whatever its colour.
+    inside = guess.face & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
 
 
