@@ -60,6 +60,21 @@ def test_nothing_outside_the_guess_is_trusted(guess):
     assert trust[~grown].max() == 0.0
 
 
+def test_skin_beside_the_head_does_not_take_the_face_away(guess):
+    """An arm beside the head: only what is unlike skin says what is not the face."""
+    picture = _picture(np.zeros_like(guess.face))
+    skin = picture[75, 60].copy()
+    picture[:, :40], picture[:30] = skin, skin
+    assert cut_face(picture, guess)[guess.face].mean() > 0.95
+
+
+def test_neck_is_no_face(guess):
+    picture = _picture(np.zeros_like(guess.face))
+    picture[115:, 40:90] = _SKIN
+    grown = _disc((75, 65), (55, 41))
+    assert cut_face(picture, guess)[~grown].max() == 0.0
+
+
 def test_same_answer_twice(guess):
     picture = _picture(guess.face & (np.arange(_HEIGHT)[:, None] < 45))
     assert np.array_equal(cut_face(picture, guess), cut_face(picture, guess))
@@ -79,9 +94,10 @@ def test_an_empty_guess_trusts_nothing(guess):
 def test_guess_of_a_drawn_model_takes_its_regions():
     model = bfm.load("open", n_identity=5, n_albedo=5)
     on_cheek = model.region("cheeks")[model.faces].all(dim=1).nonzero()[0, 0]
+    on_forehead = (model.region("forehead") & model.region("face"))[model.faces].all(dim=1).nonzero()[0, 0]
     on_scalp = model.region("scalp")[model.faces].all(dim=1).nonzero()[0, 0]
-    ids = torch.tensor([[-1, int(on_cheek), int(on_scalp)]])
+    ids = torch.tensor([[-1, int(on_cheek), int(on_forehead), int(on_scalp)]])
     guess = guess_face(model, ids)
-    assert guess.head.tolist() == [[False, True, True]]
-    assert guess.face.tolist() == [[False, True, False]]
-    assert guess.bare.tolist() == [[False, True, False]]
+    assert guess.head.tolist() == [[False, True, True, True]]
+    assert guess.face.tolist() == [[False, True, True, False]]
+    assert guess.bare.tolist() == [[False, True, False, False]]
