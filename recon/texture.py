@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -215,12 +216,11 @@ def _bare_share(
 
 def _feathered(share: Float[Tensor, "t t"], radius: int) -> Float[Tensor, "t t"]:
     """Shrunk and softened, so that the photo fades out before it ends."""
-    stacked = share[None, None]
-    eroded = -torch.nn.functional.max_pool2d(-stacked, 2 * radius + 1, stride=1, padding=radius)
+    side = (2 * radius + 1, 2 * radius + 1)
+    soft = cv2.erode(share.numpy(), np.ones(side, np.uint8))
     for _ in range(2):
-        padded = torch.nn.functional.pad(eroded, (radius,) * 4, mode="replicate")
-        eroded = torch.nn.functional.avg_pool2d(padded, 2 * radius + 1, stride=1)
-    return torch.minimum(eroded[0, 0], share)
+        soft = cv2.blur(soft, side, borderType=cv2.BORDER_REPLICATE)
+    return torch.minimum(torch.from_numpy(soft), share)
 
 
 def _toned(
