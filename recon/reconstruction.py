@@ -20,6 +20,7 @@ from recon.camera import PerspectiveCamera
 from recon.display import to_display
 from recon.faces.face import Face
 from recon.faces.image import Photo
+from recon.parsing import FaceParser, cut_face
 from recon.render import Mesh, Render, Topology, render
 from recon.rotation import matrix_to_euler
 from recon.texture import TexelMap, bake_texture
@@ -68,6 +69,7 @@ class Reconstruction:
         lighting: ``(1, 9, 3)`` radiance coefficients, camera frame.
         camera: of the full photo, with the head's pose.
         quality: of the fit.
+        face_parser: tells the bare face from what covers it when the texture is taken from the photo.
     """
 
     model: MorphableModel
@@ -79,6 +81,7 @@ class Reconstruction:
     lighting: Float[Tensor, "1 9 3"]
     camera: PerspectiveCamera
     quality: FitQuality
+    face_parser: FaceParser = cut_face
 
     @functools.cached_property
     def vertices(self) -> Float[np.ndarray, "v 3"]:
@@ -155,6 +158,7 @@ class Reconstruction:
             self.lighting,
             self.photo.pixels,
             light,
+            self.face_parser,
         )
 
     def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: str = "removed") -> export.Mesh:

@@ -167,6 +167,7 @@ class Reconstructor:
             albedo_coefficients=found.coefficients.albedo,
             lighting=found.coefficients.lighting,
             camera=found.camera,
+            face_parser=self._parser,
             quality=FitQuality(gap, found.residual, _warnings(photo, face, found.camera, gap)),
         )
 
@@ -189,6 +190,7 @@ class Reconstructor:
             albedo_coefficients=state.albedo.cpu(),
             lighting=state.lighting[one].cpu(),
             camera=camera,
+            face_parser=self._parser,
             quality=FitQuality(
                 gap_percent, result.picture_residual[index], _warnings(photo, face, camera, gap_percent)
             ),

@@ -56,7 +56,7 @@ CONTROL_MEAN = {
 MakeHuman's ethnic targets overdraw: with all sliders at 0 the bridge of the mean nose lies 8 mm lower over the eye
 corners than in MediaPipe's canonical face model (Apache 2.0; 300W-LP's labels and ICT-FaceKit's mean agree with that to
 2 mm), its tip 3 mm lower, and the head is 14 mm longer and 8 mm wider at the cheekbones than in the survey ANSUR II.
-These values bring the bridge to within 4 mm, the tip to 1 mm, the length to 2 mm and the cheekbones to 4 mm.
+These values bring the bridge to within 5 mm, the length to 2 mm and the cheekbones to 6 mm.
 """
 _OLD = 2.0
 """Ages follow Beta(1, this): most adults in photos are young, and wrinkles in the mean would age everyone."""

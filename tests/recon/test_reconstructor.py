@@ -1,5 +1,6 @@
 """The front door."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -99,6 +100,22 @@ def test_texture_takes_the_photo_where_it_is_seen(head):
     assert (removed != baked).any()
     with pytest.raises(ValueError, match="light must be 'removed' or 'baked'"):
         head.texture(128, light="dimmed")
+
+
+def test_a_parser_of_ones_own_decides_what_the_texture_takes():
+    """One that finds no bare face anywhere leaves a texture of paint alone; it is asked by the fit, then by the texture."""
+    calls = []
+
+    def nothing(pixels, guess):
+        calls.append(pixels.shape)
+        return np.zeros(guess.face.shape)
+
+    covered = Reconstructor(quality="fast", device="cpu", face_parser=nothing)(astronaut())[0]
+    assert len(calls) == 1
+    paint = covered.texture(128)
+    assert len(calls) == 2
+    elsewhere = dataclasses.replace(covered, photo=dataclasses.replace(covered.photo, pixels=255 - astronaut()))
+    assert np.array_equal(paint, elsewhere.texture(128))
 
 
 def test_command_reports_and_goes_on(tmp_path, capsys):
