@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
+from recon.fitting.anchor import Start, shape_and_pose
 from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
@@ -29,12 +30,13 @@ class View:
 
     Attributes:
         pixels: ``(H, W, 3)`` uint8 RGB.
-        points_pix: ``(N, 2)`` landmarks in pixels of the photo, in the order of the landmark set.
+        points_pix: ``(N, 2)`` landmarks in pixels of the photo, in the order of the landmark set; ``None`` if there are
+            none, as on full profiles. The fit then needs a start.
         focal_px: focal length, or ``None`` if unknown.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
-    points_pix: Float[np.ndarray, "n 2"]
+    points_pix: Float[np.ndarray, "n 2"] | None
     focal_px: float | None = None
 
 
@@ -46,7 +48,7 @@ class FitResult:
         state: coefficients, poses and lights; poses are those of the photos.
         focal_px: focal length of each photo, px.
         principal_px: ``(2,)`` of each photo.
-        point_gap_px: mean distance of fitted from detected landmarks, a view.
+        point_gap_px: mean distance of fitted from detected landmarks, a view; nan without landmarks.
         picture_residual: root mean square difference of code values on bare skin, a view; nan if no picture was used.
     """
 
@@ -63,6 +65,7 @@ def fit(
     settings: FitSettings,
     landmark_set: str = "478",
     parser: FaceParser = cut_face,
+    start: Start | None = None,
 ) -> FitResult:
     """Fit one person in one or more photos. Deterministic.
 
@@ -72,52 +75,57 @@ def fit(
         settings: weights and effort.
         landmark_set: the model's points that the views' landmarks correspond to.
         parser: tells the bare face from what covers it.
+        start: what is known of the views before, to start from and stay near; without it the landmarks tell.
 
     Raises:
-        ValueError: no views, landmarks of another number than the set's, or not finite.
+        ValueError: no views, landmarks of another number than the set's, or not finite, or a view without landmarks and
+            no start.
     """
     point_model = PointModel.of(model, landmark_set)
-    _check(views, len(point_model.mean))
-    point_views = [_point_view(point_model, view, settings) for view in views]
-    points = fit_points(
-        point_model,
-        point_views,
-        settings.landmark_sigma,
-        settings.identity_weight,
-        settings.expression_sigma,
-        settings.landmark_steps,
-    )
-    state = _state(points, model)
+    _check(views, len(point_model.mean), start)
+    seen = [_point_view(point_model, view, settings, start, index) for index, view in enumerate(views)]
+    if start is not None:
+        start = start.seen_through(tuple(view.focal_px for view in seen))
+    state = _first_state(model, point_model, views, seen, settings, start)
     residuals = tuple(float("nan") for _ in views)
     if settings.levels:
         fitter = PictureFitter(model, landmark_set)
         masks = [
-            _bare_face(fitter, state, _crop(fitter, state, view, seen, index, PARSE_PX, settings), index, parser)
-            for index, (view, seen) in enumerate(zip(views, point_views, strict=True))
+            _bare_face(fitter, state, _crop(fitter, state, view, points, index, PARSE_PX, settings), index, parser)
+            for index, (view, points) in enumerate(zip(views, seen, strict=True))
         ]
         for level in settings.levels:
             crops = [
-                _masked(_crop(fitter, state, view, seen, index, level.size_px, settings), mask)
-                for index, (view, seen, mask) in enumerate(zip(views, point_views, masks, strict=True))
+                _masked(_crop(fitter, state, view, points, index, level.size_px, settings), mask)
+                for index, (view, points, mask) in enumerate(zip(views, seen, masks, strict=True))
             ]
             if not bool(state.lighting.any()):
                 state = fitter.estimate_lighting(state, crops)
-            state = fitter.improve(state, crops, settings, level.n_steps, level.blur_px)
+            state = fitter.improve(state, crops, settings, level.n_steps, level.blur_px, start)
         residuals = tuple(fitter.residual(state, crop, index) for index, crop in enumerate(crops))
-    gaps = tuple(_point_gap(model, state, view, index, landmark_set) for index, view in enumerate(point_views))
+    gaps = tuple(
+        _point_gap(model, state, points, index, landmark_set) if view.points_pix is not None else float("nan")
+        for index, (view, points) in enumerate(zip(views, seen, strict=True))
+    )
     return FitResult(
         state,
-        tuple(_focal_px(state, view, index) for index, view in enumerate(point_views)),
-        tuple((float(view.principal_px[0]), float(view.principal_px[1])) for view in point_views),
+        tuple(_focal_px(state, view, index) for index, view in enumerate(seen)),
+        tuple((float(view.principal_px[0]), float(view.principal_px[1])) for view in seen),
         gaps,
         residuals,
     )
 
 
-def _check(views: list[View], n_points: int) -> None:
+def _check(views: list[View], n_points: int, start: Start | None) -> None:
     if not views:
         raise ValueError("a fit needs at least one view")
+    if start is not None and start.state.n_views != len(views):
+        raise ValueError(f"the start is of {start.state.n_views} views, the fit of {len(views)}")
     for number, view in enumerate(views):
+        if view.points_pix is None:
+            if start is None:
+                raise ValueError(f"view {number} has no landmarks: such a fit needs a start")
+            continue
         if view.points_pix.shape != (n_points, 2):
             raise ValueError(
                 f"view {number} has landmarks {view.points_pix.shape}, the model's set has ({n_points}, 2)"
@@ -126,17 +134,61 @@ def _check(views: list[View], n_points: int) -> None:
             raise ValueError(f"view {number} has landmarks that are nan or inf")
 
 
-def _point_view(model: PointModel, view: View, settings: FitSettings) -> PointView:
+def _point_view(
+    model: PointModel, view: View, settings: FitSettings, start: Start | None, index: int
+) -> PointView:
+    """Landmarks and lens of a view; where nothing was detected, the start's landmarks without any weight."""
     height, width = view.pixels.shape[:2]
-    points = view.points_pix.astype(np.float64)
+    principal_px = np.array([width / 2, height / 2])
+    if view.points_pix is not None:
+        points, weights = view.points_pix.astype(np.float64), np.ones(len(view.points_pix))
+    else:
+        assert start is not None, "checked before"
+        points, weights = _start_points(model, start, index, principal_px), np.zeros(len(model.mean))
     size = float(np.sqrt(np.prod(points.max(axis=0) - points.min(axis=0))))
-    seen = PointView(points, np.ones(len(points)), float(max(height, width)), np.array([width / 2, height / 2]), size)
+    seen = PointView(points, weights, float(max(height, width)), principal_px, size)
     if view.focal_px is not None:
         return dataclasses.replace(seen, focal_px=float(view.focal_px))
     # The apparent size fixes focal length over distance; assume the distance.
-    _, translation = pose_from_points(model, seen)
-    focal_px = seen.focal_px * settings.distance_mm / -translation[2]
+    if view.points_pix is None:
+        assert start is not None, "checked before"
+        focal_px = start.focal_px[index] * settings.distance_mm / -float(start.state.translation_mm[index, 2])
+    else:
+        _, translation = pose_from_points(model, seen)
+        focal_px = seen.focal_px * settings.distance_mm / -translation[2]
     return dataclasses.replace(seen, focal_px=max(focal_px, _MIN_FOCAL_SHARE * max(height, width)))
+
+
+def _start_points(
+    model: PointModel, start: Start, index: int, principal_px: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "n 2"]:
+    identity, expression, rotation, translation_mm = shape_and_pose(start.state)
+    points = model.mean + model.identity @ identity + model.expression @ expression[index]
+    v_cam = points @ rotation[index].T + translation_mm[index]
+    return np.asarray(principal_px + start.focal_px[index] * v_cam[:, :2] * [1.0, -1.0] / -v_cam[:, 2:])
+
+
+def _first_state(
+    model: MorphableModel,
+    point_model: PointModel,
+    views: list[View],
+    seen: list[PointView],
+    settings: FitSettings,
+    start: Start | None,
+) -> FaceState:
+    """What the landmarks say, near the start if there is one; the start itself where a view has no landmarks."""
+    if start is not None and any(view.points_pix is None for view in views):
+        return start.state.like(model.mean_shape)
+    points = fit_points(
+        point_model,
+        seen,
+        settings.landmark_sigma,
+        settings.identity_weight,
+        settings.expression_sigma,
+        settings.landmark_steps,
+        start,
+    )
+    return _state(points, model)
 
 
 def _state(points: PointFit, model: MorphableModel) -> FaceState:
@@ -162,7 +214,7 @@ def _crop(
     settings: FitSettings,
 ) -> PictureView:
     """The square around the landmarks at the wanted size; what lies beyond the photo's border is not to be believed."""
-    low, high = view.points_pix.min(axis=0), view.points_pix.max(axis=0)
+    low, high = seen.points_pix.min(axis=0), seen.points_pix.max(axis=0)
     side = _CROP_MARGIN * float((high - low).max())
     corner = 0.5 * (low + high) - 0.5 * side
     scale = size / side
@@ -177,8 +229,8 @@ def _crop(
     return PictureView(
         picture,
         inside,
-        as_tensor((view.points_pix - corner)[None] * scale, like),
-        as_tensor(_visibility(fitter, state, index)[None] / sigma_px**2, like),
+        as_tensor((seen.points_pix - corner)[None] * scale, like),
+        as_tensor((seen.weights * _visibility(fitter, state, index))[None] / sigma_px**2, like),
         like.new_full((1, 2), seen.focal_px * scale),
         as_tensor(((seen.principal_px - corner) * scale)[None], like),
         0.0 if view.focal_px is not None else settings.focal_sigma,

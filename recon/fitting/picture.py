@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.display import from_display, to_photo
+from recon.fitting.anchor import Start, shape_and_pose
 from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
@@ -94,7 +95,13 @@ class PictureFitter:
 
     @torch.no_grad()
     def improve(
-        self, state: FaceState, views: list[PictureView], settings: FitSettings, n_steps: int, blur_px: float = 1.0
+        self,
+        state: FaceState,
+        views: list[PictureView],
+        settings: FitSettings,
+        n_steps: int,
+        blur_px: float = 1.0,
+        start: Start | None = None,
     ) -> FaceState:
         """Gauss-Newton steps on everything at once.
 
@@ -104,6 +111,7 @@ class PictureFitter:
             settings: weights of picture, points and priors.
             n_steps: steps.
             blur_px: standard deviation of the blur of photo and drawing; the larger, the farther the face may be off.
+            start: what to stay near.
         """
         first = not bool(state.albedo.any())
         photos = [_blur(view.picture, blur_px) for view in views]
@@ -119,6 +127,10 @@ class PictureFitter:
             # Paint follows last: a fringe of hair must look wrong before paint may explain it.
             stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
             normal, right = priors(state, views, layout, settings, stiffness)
+            if start is not None:
+                weights, pull = start.equations(layout, *shape_and_pose(state))
+                normal += np.diag(weights)
+                right += pull
             for index, view in enumerate(views):
                 where = layout.of_view(index)
                 for rows, gaps in (

@@ -8,6 +8,7 @@ import numpy as np
 
 from bfm.data import FloatArray
 from bfm.model import MorphableModel
+from recon.fitting.anchor import Start
 from recon.fitting.unknowns import Layout, solve_within
 
 _NEAR_MM = 50.0
@@ -125,6 +126,7 @@ def fit_points(
     identity_weight: float,
     expression_sigma: float,
     n_steps: int,
+    start: Start | None = None,
 ) -> PointFit:
     """The most probable identity (shared), expressions and poses given landmarks in one or more views.
 
@@ -135,12 +137,13 @@ def fit_points(
         identity_weight: strength of the identity prior.
         expression_sigma: width of the expression prior.
         n_steps: Gauss-Newton steps.
+        start: shape and expression to start from and stay near; the pose follows from the landmarks.
     """
     n_id, n_exp, n_views = model.identity.shape[2], model.expression.shape[2], len(views)
     poses = [pose_from_points(model, view) for view in views]
     state = PointFit(
-        np.zeros(n_id),
-        np.zeros((n_views, n_exp)),
+        np.zeros(n_id) if start is None else start.state.identity[0].double().cpu().numpy(),
+        np.zeros((n_views, n_exp)) if start is None else start.state.expression.double().cpu().numpy(),
         np.stack([r for r, _ in poses]),
         np.stack([t for _, t in poses]),
     )
@@ -152,6 +155,12 @@ def fit_points(
         right = np.zeros(layout.n_all)
         normal[range(n_id), range(n_id)] += stiffness * identity_weight
         right[:n_id] -= stiffness * identity_weight * state.identity
+        if start is not None:
+            weights, pull = start.equations(
+                layout, state.identity, state.expression, state.rotation, state.translation_mm
+            )
+            normal[range(layout.n_all), range(layout.n_all)] += stiffness * weights
+            right += stiffness * pull
         for index, view in enumerate(views):
             jacobian, residual = _linearise(model, view, state, index)
             weight = _robust(residual, view, sigma, model, state, index)

@@ -64,6 +64,10 @@ class FaceState:
     def n_views(self) -> int:
         return len(self.rotation)
 
+    def like(self, tensor: Tensor) -> FaceState:
+        """The same state, of a tensor's type and on its device."""
+        return FaceState(**{field.name: getattr(self, field.name).to(tensor) for field in dataclasses.fields(self)})
+
     def camera(self, view: PictureView, index: int) -> PerspectiveCamera:
         """The camera of one view's crop."""
         return PerspectiveCamera(
