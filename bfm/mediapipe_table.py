@@ -23,6 +23,12 @@ MEDIAPIPE_68: tuple[int, ...] = (
 )
 """For each of the 68 points (jaw, brows, nose, eyes, lips; Multi-PIE order) the index of the nearest mesh point."""
 
+INNER_LIPS: tuple[tuple[int, int], ...] = (
+    *((78, 78), (191, 95), (80, 88), (81, 178), (82, 87), (13, 14)),
+    *((312, 317), (311, 402), (310, 318), (415, 324), (308, 308)),
+)
+"""Upper and lower point of the inner lips from the viewer's left to the right; the corners are one point."""
+
 MIDLINE: tuple[int, ...] = (
     *(0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
     *(94, 151, 152, 164, 168, 175, 195, 197, 199, 200),

@@ -199,7 +199,7 @@ def build_albedo(
     factors.append(_outer(0.12 * brow, _HAIR - skin.mean))
     factors += [_outer(maps["iris"], tint) for tint in _IRIS_TINTS]
     factors.append(_outer(maps["sclera"], np.array([0.07, 0.06, 0.05])))
-    factors.append(_outer(maps["teeth"], np.array([0.08, 0.09, 0.09])))
+    factors.append(_outer(maps["teeth"] * (1.0 - maps["in_shade"]), np.array([0.08, 0.09, 0.09])))
 
     mean = (
         _outer(skin_share, skin.mean)
@@ -216,6 +216,8 @@ def build_albedo(
         + _outer(maps["tongue"], _TONGUE)
     )
     mean *= (1.0 - 0.55 * maps["limbus"])[:, None]
+    # Light given by its direction alone casts no shadows, so the mouth would shine like the lips.
+    mean *= (1.0 - maps["in_shade"])[:, None]
     # Hair and iris take their colour from melanin too: dark with dark skin, lighter with light skin.
     melanin_everywhere = melanin_gain + 0.14 * hair + 0.08 * maps["iris"]
     whole = np.stack([_outer(melanin_everywhere, skin.melanin), _outer(blood_gain, skin.haemoglobin)], axis=-1)

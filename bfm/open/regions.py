@@ -21,6 +21,8 @@ from bfm.open.makehuman import EXPRESSION_FOLDER, BaseMesh, read_target
 _MASKS = {"lips": "mpfb_lips.jpg", "lids": "mpfb_eyelids.jpg", "ears": "mpfb_ears.jpg", "front": "mpfb_face.jpg"}
 _BROW_SHAPES = ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
 EVALUATION_RADIUS_MM = 95.0
+_SHADE_MM, _MOST_SHADE = 40.0, 0.85
+"""Behind the front teeth, how far until the mouth is dark, and how dark it gets."""
 """The crop around the nose tip that the MICC protocol measures in."""
 
 
@@ -105,6 +107,8 @@ def head_maps(
     iris_edge = step(IRIS_ANGLE_DEG - angle_deg, 0.45)
     pupil = eye * step(PUPIL_ANGLE_DEG - angle_deg, 0.45)
     teeth = part[:, 4] + part[:, 5]
+    behind_mm = z.max(where=teeth > 0.5, initial=-np.inf) - z
+    inside = np.clip(cavity + part[:, 3] + teeth, 0.0, 1.0)
     maps = {
         "outer": outer,
         "neck": neck,
@@ -129,6 +133,7 @@ def head_maps(
         "limbus": eye * np.exp(-0.5 * ((angle_deg - IRIS_ANGLE_DEG + 1.0) / 1.1) ** 2),
         "tongue": part[:, 3].astype(float),
         "teeth": teeth,
+        "in_shade": inside * np.clip(behind_mm / _SHADE_MM, 0.0, _MOST_SHADE),
     }
     return HeadMaps({name: np.asarray(values, dtype=np.float64) for name, values in maps.items()}, nose_tip)
 

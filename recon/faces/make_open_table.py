@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import bfm.open
-from bfm.mediapipe_table import MIRROR_478
+from bfm.mediapipe_table import INNER_LIPS, MIRROR_478
 from bfm.model import MorphableModel
 from bfm.open.build import build_without_landmarks
 from bfm.open.landmark_table import TABLE, ascend, triangle_to_quad
@@ -32,7 +32,7 @@ def main() -> None:
             found = faces[0].landmarks478 if len(faces) == 1 else None
             return None if found is None else found[:, :2]
 
-        result = transfer_landmarks(MorphableModel(data), marks, np.asarray(MIRROR_478))
+        result = transfer_landmarks(MorphableModel(data), marks, np.asarray(MIRROR_478), touching=INNER_LIPS)
     quads, places = ascend(*triangle_to_quad(result.points, cut_ac), options.levels)
     buffer = io.BytesIO()
     np.savez(buffer, quads=quads.astype(np.int32), places=places.astype(np.float32))

@@ -18,6 +18,7 @@ from bfm.model import MorphableModel
 from bfm.surface import SurfaceTree
 from recon.camera import PerspectiveCamera
 from recon.display import to_display
+from recon.faces.seam import part_at_seam
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, render
 from recon.rotation import euler_to_matrix
@@ -55,7 +56,11 @@ class Transfer:
 
 
 def transfer_landmarks(
-    model: MorphableModel, detector: Detector, mirror: IntArray | None = None, albedo: torch.Tensor | None = None
+    model: MorphableModel,
+    detector: Detector,
+    mirror: IntArray | None = None,
+    albedo: torch.Tensor | None = None,
+    touching: tuple[tuple[int, int], ...] = (),
 ) -> Transfer:
     """Carry a detector's landmarks onto the mean head of a model.
 
@@ -64,8 +69,11 @@ def transfer_landmarks(
         detector: see :data:`Detector`.
         mirror: ``(N,)`` the left-right partner of each landmark; the result is then made symmetric about x = 0.
         albedo: ``(1, V, 3)``; the model's mean without it.
+        touching: pairs of upper and lower landmarks that meet when the mouth is shut, see
+            :func:`recon.faces.seam.part_at_seam`.
 
     Raises:
+        SeamError: the mean head shows no seam at some pair.
         TransferError: fewer than a third of the views were recognised.
     """
     with torch.no_grad():
@@ -89,9 +97,12 @@ def transfer_landmarks(
     all_marks, all_weights = np.stack(marks), np.stack(weights)
     all_weights = all_weights * _on_the_near_side(all_marks[..., 0], all_weights, np.asarray(yaws_deg))
     consensus = np.stack([_median(all_marks[:, i], all_weights[:, i]) for i in range(all_marks.shape[1])])
-    if mirror is not None:
-        consensus = 0.5 * (consensus + consensus[mirror] * np.array([-1.0, 1.0, 1.0]))
     allowed = _allowed_faces(model)
+    if mirror is not None:
+        consensus = _symmetric(consensus, mirror)
+    if touching:
+        consensus = part_at_seam(model, consensus, touching, faces[allowed])
+        consensus = consensus if mirror is None else _symmetric(consensus, mirror)
     found = SurfaceTree(v_obj, faces[allowed]).query(consensus)
     away = np.where(all_weights > 0.0, np.linalg.norm(all_marks - consensus, axis=2), np.nan)
     return Transfer(
@@ -135,6 +146,10 @@ def _median(points: FloatArray, weights: FloatArray) -> FloatArray:
         pull = weights / np.maximum(np.linalg.norm(points - centre, axis=1), 0.2)
         centre = (points * pull[:, None]).sum(axis=0) / pull.sum()
     return np.asarray(centre)
+
+
+def _symmetric(points: FloatArray, mirror: IntArray) -> FloatArray:
+    return np.asarray(0.5 * (points + points[mirror] * np.array([-1.0, 1.0, 1.0])))
 
 
 def _on_the_near_side(x: FloatArray, weights: FloatArray, yaws_deg: IntArray) -> FloatArray:

@@ -18,6 +18,8 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.display import from_display, to_photo
 from recon.fitting.anchor import Start, shape_and_pose
+from recon.fitting.gaze import gaze_rows
+from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
 from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
@@ -25,7 +27,6 @@ from recon.fitting.surface import (
     Spots,
     SurfaceModel,
     picture_jacobian,
-    projection_gradient,
     spin_gradient,
 )
 from recon.fitting.unknowns import Layout, solve_within
@@ -61,6 +62,7 @@ class PictureFitter:
         self.landmark_set = landmark_set
         self.topology = Topology.of(self.model.faces, self.model.n_vertices)
         self._vertex_trust = _vertex_trust(self.model)
+        self._gaze = gaze_rows(self.model.expression_names)
         self._surface = SurfaceModel.of(self.model, self._vertex_trust)
         basis = self._surface.shape_basis
         self._landmark_basis = torch.stack(
@@ -126,7 +128,7 @@ class PictureFitter:
                 ]
             # Paint follows last: a fringe of hair must look wrong before paint may explain it.
             stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
-            normal, right = priors(state, views, layout, settings, stiffness)
+            normal, right = priors(state, views, layout, settings, stiffness, self._gaze)
             if start is not None:
                 weights, pull = start.equations(layout, *shape_and_pose(state))
                 normal += np.diag(weights)
@@ -135,7 +137,7 @@ class PictureFitter:
                 where = layout.of_view(index)
                 for rows, gaps in (
                     self._picture_rows(state, view, index, photos[index], blur_px, normal_bases[index], settings),
-                    self._landmark_rows(state, view, index),
+                    self._landmark_rows(state, view, index, settings),
                 ):
                     normal[np.ix_(where, where)] += (rows.T @ rows).double().cpu().numpy()
                     right[where] -= (rows.T @ gaps).double().cpu().numpy()
@@ -220,30 +222,22 @@ class PictureFitter:
         believed = _sample(view.trust, spots.pixels)[:, 0] * self._surface.trust * (facing / 0.35).clamp(0.0, 1.0)
         return area_px * believed * visible
 
-    def _landmark_rows(self, state: FaceState, view: PictureView, index: int) -> tuple[Tensor, Tensor]:
-        """Weighted Jacobian ``(2 N, d)`` and residual ``(2 N,)`` of the landmarks in one view."""
+    def _landmark_rows(
+        self, state: FaceState, view: PictureView, index: int, settings: FitSettings
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted Jacobian ``(R, d)`` and residual ``(R,)`` of landmarks and openings in one view."""
         model = self.model
         vertices = model.shape(state.identity, state.expression[index : index + 1])
         rotation = state.rotation[index]
         turned = model.landmarks(vertices, self.landmark_set)[0] @ rotation.T
         v_cam = turned + state.translation_mm[index]
         camera = state.camera(view, index)
-        pixels = camera.to_pixels(v_cam[None])[0]
-        gaps = pixels - view.points_pix[0]
-        # Geman and McClure's weight of the gap in standard deviations.
-        weights = view.point_weights[0] / (1.0 + gaps.square().sum(-1) * view.point_weights[0] / 9.0) ** 2
-        by_position = projection_gradient(v_cam, camera.focal_px[0, 0])
-        by_shape = torch.bmm(by_position @ rotation, self._landmark_basis)
-        layout = self._layout(1)
-        jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_all)
-        jacobian[..., layout.identity] = by_shape[..., : model.n_identity]
-        jacobian[..., layout.expression(0)] = by_shape[..., model.n_identity :]
-        pose = layout.pose(0)
-        jacobian[..., pose.start : pose.start + 3] = torch.bmm(by_position, spin_gradient(turned))
-        jacobian[..., pose.start + 3 : pose.stop] = by_position
-        jacobian[..., layout.zoom(0).start] = pixels - view.principal_px
-        roots = weights.sqrt()[:, None]
-        return (jacobian * roots[..., None]).flatten(0, 1), (gaps * roots).flatten()
+        gaps = camera.to_pixels(v_cam[None])[0] - view.points_pix[0]
+        jacobian = points_jacobian(
+            turned, v_cam, self._landmark_basis, rotation, camera.focal_px[0, 0], self._layout(1)
+        )
+        openings = OPENINGS.get(self.landmark_set, ())
+        return landmark_rows(jacobian, gaps, view.point_weights[0], openings, settings.opening_sharpness)
 
     def _advance(self, state: FaceState, layout: Layout, normal: np.ndarray, right: np.ndarray) -> FaceState:
         views = range(layout.n_views)

@@ -19,9 +19,20 @@ _DIRECTED_SIGMA = 0.03
 
 
 def priors(
-    state: FaceState, views: list[PictureView], layout: Layout, settings: FitSettings, paint_stiffness: float
+    state: FaceState,
+    views: list[PictureView],
+    layout: Layout,
+    settings: FitSettings,
+    paint_stiffness: float,
+    gaze: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations of what is believed before looking at the pictures."""
+    """Normal equations of what is believed before looking at the pictures.
+
+    Args:
+        state, views, layout, settings: of the fit.
+        paint_stiffness: factor of the prior of paint.
+        gaze: :func:`recon.fitting.gaze.gaze_rows` of the model.
+    """
     weights, now = np.zeros(layout.n_all), np.zeros(layout.n_all)
     weights[layout.identity], now[layout.identity] = settings.identity_weight, state.identity[0].cpu()
     weights[layout.albedo], now[layout.albedo] = settings.albedo_weight * paint_stiffness, state.albedo[0].cpu()
@@ -33,6 +44,9 @@ def priors(
         now[layout.zoom(index)] = float(state.log_zoom[index])
     normal, right = np.diag(weights), -weights * now
     for index in range(len(views)):
+        face = layout.expression(index)
+        normal[face, face] += gaze.T @ gaze
+        right[face] -= gaze.T @ (gaze @ now[face])
         light = state.lighting[index].double().cpu().numpy()
         stiffness = _light_stiffness(float(max(light[0].mean(), 0.1)))
         where = layout.light(index)

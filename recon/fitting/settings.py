@@ -27,10 +27,12 @@ class FitSettings:
     Attributes:
         landmark_sigma: standard deviation of a detected point, in shares of the face's size. The 478 points err together,
             so this is larger than the scatter of one of them.
+        opening_sharpness: how many times better the openings of eyes and mouth are known than single points.
         identity_weight, albedo_weight: strength of the N(0, 1) priors.
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
         exposure_sigma: how far a photo's exposure is from showing the face at its albedo, as a share.
-        distance_mm: assumed distance of the head when the focal length is unknown. 1 m, as Deng et al. 2019.
+        distance_mm: assumed distance of the head when the focal length is unknown: the geometric mean of a selfie at half a
+            metre and a portrait through a long lens at four.
         landmark_steps: Gauss-Newton steps on landmarks.
         focal_sigma: how far an unknown focal length may be off, as a standard deviation of its logarithm.
         levels: resolutions of the picture stage, coarse to fine; none leaves the picture out.
@@ -39,11 +41,12 @@ class FitSettings:
     """
 
     landmark_sigma: float = 0.025
+    opening_sharpness: float = 2.0
     identity_weight: float = 2.0
     albedo_weight: float = 4.0
-    expression_sigma: float = 0.30
+    expression_sigma: float = 0.40
     exposure_sigma: float = 0.15
-    distance_mm: float = 1000.0
+    distance_mm: float = 1500.0
     landmark_steps: int = 30
     focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))

@@ -124,9 +124,13 @@ def test_parts_have_their_colours(open_model: MorphableModel) -> None:
     def colour(name: str) -> torch.Tensor:
         return open_model.mean_albedo[open_model.region(name)].mean(dim=0)
 
-    cheeks, lips, brows, teeth, eyes = (colour(name) for name in ("cheeks", "lips", "brows", "teeth", "eyes"))
+    cheeks, lips, brows, eyes = (colour(name) for name in ("cheeks", "lips", "brows", "eyes"))
+    teeth = open_model.region("teeth")
+    behind_mm = open_model.mean_shape[teeth, 2].max() - open_model.mean_shape[teeth, 2]
+    front, back = (open_model.mean_albedo[teeth][where].mean(dim=0) for where in (behind_mm < 6.0, behind_mm > 30.0))
     assert lips[0] / lips[1] > cheeks[0] / cheeks[1], "lips are redder"
-    assert (brows < 0.7 * cheeks).all() and (teeth > cheeks).all()
+    assert (brows < 0.7 * cheeks).all() and (front > cheeks).all()
+    assert (back < 0.4 * front).all(), "the mouth lies in shade"
     assert eyes.max() / eyes.min() < 1.6, "the white of the eye is nearly grey"
 
 

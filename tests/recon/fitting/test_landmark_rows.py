@@ -1,0 +1,92 @@
+"""Landmarks, openings and gaze as rows of the normal equations."""
+
+import numpy as np
+import pytest
+import torch
+
+import bfm
+from recon.fitting.gaze import gaze_rows
+from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
+from recon.fitting.surface import spin_gradient
+from recon.fitting.unknowns import Layout
+from recon.rotation import euler_to_matrix
+
+_ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64))[0]
+_SHIFT = torch.tensor([3.0, 12.0, -800.0], dtype=torch.float64)
+
+
+def test_the_jacobian_of_points_equals_autograd():
+    generator = torch.Generator().manual_seed(5)
+    mean, basis = (torch.randn(7, 3, *k, generator=generator, dtype=torch.float64) for k in ((), (5,)))
+    layout = Layout(3, 0, 2, 1, 27, 1)
+
+    def pixels(x):
+        coefficients = torch.cat([x[layout.identity], x[layout.expression(0)]])
+        pose = x[layout.pose(0)]
+        turned = (40.0 * mean + basis @ coefficients) @ _ROTATION.T
+        turned = turned @ torch.linalg.matrix_exp(spin_gradient(pose[None, :3])[0].T).T
+        v_cam = turned + _SHIFT + pose[3:]
+        focal_px = 420.0 * torch.exp(x[layout.zoom(0)][0])
+        return focal_px * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:], turned, v_cam
+
+    x = 0.3 * torch.randn(layout.n_all, generator=generator, dtype=torch.float64)
+    x[layout.pose(0)] = 0.0
+    _, turned, v_cam = pixels(x)
+    focal_px = 420.0 * torch.exp(x[layout.zoom(0)][0])
+    found = points_jacobian(turned, v_cam, basis, _ROTATION, focal_px, layout)
+    wanted = torch.autograd.functional.jacobian(lambda z: pixels(z)[0], x)
+    assert torch.allclose(found, wanted, atol=1e-9)
+
+
+def test_an_opening_counts_by_its_own_precision_and_not_where_the_pair_lies():
+    jacobian = torch.eye(4, dtype=torch.float64).view(2, 2, 4)
+    gaps = torch.tensor([[1.0, 0.5], [1.0, 0.2]], dtype=torch.float64)
+    precision = torch.tensor([0.04, 0.01], dtype=torch.float64)
+    rows, residuals = landmark_rows(jacobian, gaps, precision, ((0, 1),), sharpness=3.0)
+    assert rows.shape == (6, 4)
+    assert residuals.shape == (6,)
+    weight = 9.0 * 0.01
+    root = (weight / (1.0 + 0.3**2 * weight / 9.0) ** 2) ** 0.5
+    assert torch.allclose(residuals[4:], root * torch.tensor([0.0, 0.3], dtype=torch.float64))
+    assert torch.allclose(rows[5], root * torch.tensor([0.0, 1.0, 0.0, -1.0], dtype=torch.float64))
+    moved = landmark_rows(jacobian, gaps + 2.0, precision, ((0, 1),), sharpness=3.0)[1]
+    assert torch.allclose(moved[4:], residuals[4:])
+    assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), sharpness=0.0)[1]) == 4
+
+
+def test_an_outlier_counts_less_than_its_square():
+    jacobian = torch.ones(1, 2, 1, dtype=torch.float64)
+    precision = torch.ones(1, dtype=torch.float64)
+    near, far = (landmark_rows(jacobian, torch.full((1, 2), g).double(), precision, (), 1.0)[0] for g in (0.1, 30.0))
+    assert float(far.abs().max()) < 0.02 * float(near.abs().max())
+
+
+@pytest.mark.parametrize("name", ["68", "478"])
+def test_openings_are_openings_of_the_open_model(name):
+    model = bfm.load("open", n_identity=2, n_albedo=2)
+    points = model.landmarks(model.shape(), name)[0]
+    opened = torch.zeros(1, model.n_expression)
+    for action in ("jawOpen", "eyeWideLeft", "eyeWideRight"):
+        opened[0, model.expression_names.index(action)] = 0.5
+    wide = model.landmarks(model.shape(None, opened), name)[0]
+    for upper, lower in OPENINGS[name]:
+        gap = points[upper, 1] - points[lower, 1]
+        assert float(gap) > 0.3
+        assert float(wide[upper, 1] - wide[lower, 1]) > float(gap) + 0.3
+
+
+def test_gaze_costs_nothing_when_both_eyes_look_the_same_way():
+    names = bfm.load("open", n_identity=2, n_albedo=2).expression_names
+    rows = gaze_rows(names)
+    together, squint = np.zeros(len(names)), np.zeros(len(names))
+    together[[names.index(n) for n in ("eyeLookOutLeft", "eyeLookInRight", "eyeLookUpLeft", "eyeLookUpRight")]] = 0.6
+    squint[[names.index(n) for n in ("eyeLookInLeft", "eyeLookInRight")]] = 0.6
+    assert np.abs(rows @ together).max() < 1e-12
+    assert np.abs(rows @ squint).max() == pytest.approx(12.0)
+    one_up = np.zeros(len(names))
+    one_up[names.index("eyeLookUpLeft")] = 0.1
+    assert np.abs(rows @ one_up).max() == pytest.approx(2.0)
+
+
+def test_a_model_without_eye_weights_has_no_gaze():
+    assert gaze_rows(("a", "b")).shape == (0, 2)
