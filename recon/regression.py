@@ -93,7 +93,7 @@ class FaceRegressor:
             from recon.networks.onnx_export import OnnxRegressor
 
             network = OnnxRegressor(path)
-            if network.blocks != blocks:
+            if not network.blocks.serves(blocks):
                 raise CheckpointError(
                     f"{path} was made for the face model {network.blocks}, the one in use is {blocks}"
                 )

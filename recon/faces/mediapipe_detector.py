@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from bfm.mediapipe_table import MEDIAPIPE_68, MIRROR_478
 from recon.faces.face import Face, roll_rad, roll_turn_deg
-from recon.faces.mediapipe_graphs import MESH_SIDE_PX, Graph, detection_graph, detection_side_px, mesh_graph
+from recon.faces.body import head_of_person
+from recon.faces.mediapipe_graphs import (
+    MESH_SIDE_PX,
+    Graph,
+    body_graph,
+    detection_graph,
+    detection_side_px,
+    mesh_graph,
+)
 from recon.faces.regions import Roi, picture_size, reduced, tile_sides, tiles, turn_to_photo
 from recon.faces.resample import resample
 
 Image = UInt8[np.ndarray, "h w 3"]
 
 NAME = "mediapipe"
+NAME_BOX, NAME_BODY = "mediapipe, box only", "mediapipe, box on a body"
+"""What faces without the 478 points are said to be found by."""
 _MIN_BOX_SCORE = 0.45
 _MIN_MESH_SCORE = 0.5
 _MIN_SCORE = 0.6
@@ -25,6 +35,13 @@ and a single box in any of many tiles can be chance; seen again upright, in two 
 was at least 0.72 on 21 photos of faces up to 71 degrees of yaw, and at most 0.53 on 40 false finds."""
 _MIN_SCORE_WITHOUT_MESH = 0.7
 """The same for a face in full profile, of which the mesh network says it is none."""
+_MIN_SCORE_ON_A_BODY = 0.55
+"""The same where the body network has found a person and the box is about its head: of 48 heads drawn from behind one
+scored more (0.65: the cheek and the glasses showed), 47 at most 0.46; bodies were seen in none of 17 pictures without people."""
+_MIN_BOX_SCORE_ON_A_BODY = 0.2
+_BODY_FACES = (1.5, 2.5)
+"""Size of the face / extent of the body network's points on the head, as assumed when it is looked for."""
+_BODY_BOXES = 6
 _SECOND_LOOKS = (0.25, 0.35)
 """Face size / picture side in the second look."""
 _ROI_SCALE = 1.5
@@ -55,7 +72,8 @@ class _Box:
 class MediapipeDetector:
     """Finds faces and their 478 points. A context manager: the networks are opened once and closed at the end.
 
-    Faces in full profile (beyond about 80 degrees of yaw) are found, but mostly without the 478 points.
+    Faces in full profile (beyond about 80 degrees of yaw) are found, but mostly without the 478 points, and some only
+    through the body; the face's ``detector`` then says so.
     Deterministic: the same photo gives the same faces. Not for use by two threads at once.
     """
 
@@ -64,6 +82,8 @@ class MediapipeDetector:
     def __init__(self) -> None:
         self._boxes: dict[str, Graph] = {}
         self._mesh: Graph | None = None
+        self._body: Graph | None = None
+        self._weak_boxes: dict[str, Graph] = {}
 
     def __enter__(self) -> MediapipeDetector:
         self._boxes = {kind: detection_graph(kind, _MIN_BOX_SCORE) for kind in ("full", "short")}
@@ -71,10 +91,10 @@ class MediapipeDetector:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for graph in (*self._boxes.values(), self._mesh):
+        for graph in (*self._boxes.values(), self._mesh, self._body, *self._weak_boxes.values()):
             if graph is not None:
                 graph.close()
-        self._boxes, self._mesh = {}, None
+        self._boxes, self._mesh, self._body, self._weak_boxes = {}, None, None, {}
 
     def detect(self, image: Image, min_face_px: float) -> list[Face]:
         """Faces whose box is at least about ``min_face_px`` high, the largest first; see :func:`recon.faces.detect`."""
@@ -84,7 +104,7 @@ class MediapipeDetector:
             faces = self._detect_turned(image, turn_deg, min_face_px)
             if faces:
                 return faces
-        return []
+        return self._detect_on_a_body(image, min_face_px)
 
     def _detect_turned(self, image: Image, turn_deg: int, min_face_px: float) -> list[Face]:
         """Faces found when the boxes are looked for in the photo turned clockwise."""
@@ -101,10 +121,33 @@ class MediapipeDetector:
         # Profiles: only what no other size or network could turn into points.
         for box in sorted(left_over, key=lambda b: -b.score):
             if not any(_same_place(face, box) for face in faces):
-                face = self._face_without_mesh(image, box)
-                if face is not None:
+                face = self._face_without_mesh(image, box, self._boxes)
+                if face.score >= _MIN_SCORE_WITHOUT_MESH:
                     faces.append(face)
         return distinct(faces)
+
+    def _detect_on_a_body(self, image: Image, min_face_px: float) -> list[Face]:
+        """The face of a person of whom only the body is plain to see, as in full profile; at most one."""
+        if self._body is None:
+            self._body = body_graph()
+            self._weak_boxes = {kind: detection_graph(kind, _MIN_BOX_SCORE_ON_A_BODY) for kind in self._boxes}
+        head = head_of_person(self._body, image)
+        if head is None:
+            return []
+        boxes = [
+            box
+            for factor in _BODY_FACES
+            for part in _SECOND_LOOKS
+            for graph in self._weak_boxes.items()
+            for box in self._boxes_in(image, head.scaled(factor / part), *graph)
+            if box.roi.distance_px(head) < 1.5 * head.side_px and box.roi.side_px >= min_face_px
+        ]
+        boxes = sorted(boxes, key=lambda b: -b.score)[:_BODY_BOXES]
+        faces = [self._face_without_mesh(image, box, self._weak_boxes) for box in boxes]
+        found = [
+            dataclasses.replace(face, detector=NAME_BODY) for face in faces if face.score >= _MIN_SCORE_ON_A_BODY
+        ]
+        return [max(found, key=lambda face: face.score)] if found else []
 
     def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[_Box]:
         """Boxes in all tiles of the turned photo, in pixels of the photo as given; a face may come several times."""
@@ -116,16 +159,16 @@ class MediapipeDetector:
             for tile in tiles(picture_size(level), side_px / float(to_turned[0, 0])):
                 # The short-range network only sees faces of a seventh of the picture and more: for the whole photo.
                 for kind in ("full", "short") if whole else ("full",):
-                    for box in self._boxes_in(level, tile, kind):
+                    for box in self._boxes_in(level, tile, kind, self._boxes[kind]):
                         yield box.moved(to_photo @ to_turned)
 
-    def _boxes_in(self, image: Image, tile: Roi, kind: str) -> list[_Box]:
+    def _boxes_in(self, image: Image, tile: Roi, kind: str, graph: Graph) -> list[_Box]:
         """Boxes in one square of the picture."""
         from mediapipe.python import packet_getter
 
         side = detection_side_px(kind)
         to_image = tile.to_photo(side)
-        packets = self._boxes[kind].run(resample(image, to_image, (side, side)))
+        packets = graph.run(resample(image, to_image, (side, side)))
         found = []
         for detection in packet_getter.get_proto_list(packets["detections"]):
             box = detection.location_data.relative_bounding_box
@@ -145,7 +188,7 @@ class MediapipeDetector:
             points = self._settled_points(image, roi)
             if points is None:
                 continue
-            score = self._second_look(image, _roi_of(points).scaled(1.0 / _ROI_SCALE), points[4, :2])
+            score = self._second_look(image, _roi_of(points).scaled(1.0 / _ROI_SCALE), points[4, :2], self._boxes)
             if score < _MIN_SCORE:
                 continue
             points5 = five_points(points)
@@ -160,12 +203,13 @@ class MediapipeDetector:
             )
         return None
 
-    def _face_without_mesh(self, image: Image, box: _Box) -> Face | None:
-        """The face of a box alone; the corners of its mouth are placed about the middle as the eyes lie."""
+    def _face_without_mesh(self, image: Image, box: _Box, graphs: Mapping[str, Graph]) -> Face:
+        """The face of a box alone; the corners of its mouth are placed about the middle as the eyes lie.
+
+        Its score is the second look's through these box networks.
+        """
         upright = dataclasses.replace(box.roi, angle_rad=roll_rad(box.points[:2], box.points[3:]))
-        score = self._second_look(image, upright, box.points[2])
-        if score < _MIN_SCORE_WITHOUT_MESH:
-            return None
+        score = self._second_look(image, upright, box.points[2], graphs)
         half_mouth = 0.5 * _MOUTH_PER_EYES * (box.points[1] - box.points[0])
         points5 = np.stack([*box.points[:3], box.points[3] - half_mouth, box.points[3] + half_mouth])
         middle, half = np.array([box.roi.x, box.roi.y]), 0.5 * box.roi.side_px
@@ -173,7 +217,7 @@ class MediapipeDetector:
             box=np.concatenate([middle - half, middle + half]),
             points5=points5,
             score=score,
-            detector=NAME,
+            detector=NAME_BOX,
             rotation_deg=roll_turn_deg(points5),
         )
 
@@ -186,12 +230,14 @@ class MediapipeDetector:
             roi = _roi_of(points)
         return points
 
-    def _second_look(self, image: Image, face: Roi, nose: Float[np.ndarray, " 2"]) -> float:
+    def _second_look(
+        self, image: Image, face: Roi, nose: Float[np.ndarray, " 2"], graphs: Mapping[str, Graph]
+    ) -> float:
         """Mean score of the box networks for this face in the middle of upright crops; 0 where it is not seen again."""
         scores = []
         for part in _SECOND_LOOKS:
-            for kind in self._boxes:
-                boxes = self._boxes_in(image, face.scaled(1.0 / part), kind)
+            for graph in graphs.items():
+                boxes = self._boxes_in(image, face.scaled(1.0 / part), *graph)
                 again = [box.score for box in boxes if _agrees(box, face, nose)]
                 scores.append(max(again, default=0.0))
         return float(np.mean(scores))

@@ -1,6 +1,6 @@
-"""The two MediaPipe networks we run, each as a small graph: boxes in a picture, 478 points in a face crop.
+"""The MediaPipe networks we run, each as a small graph: boxes in a picture, 478 points in a face crop, a person's body.
 
-The networks (BlazeFace in two ranges; Attention Mesh, Grishchenko et al. 2020) lie inside the mediapipe wheel. They are
+The networks (BlazeFace in two ranges; Attention Mesh, Grishchenko et al. 2020; BlazePose, Bazarevsky et al. 2020) lie inside the mediapipe wheel. They are
 wired here instead of through ``mediapipe.solutions`` for three reasons: ``FaceMesh`` looks for the face again with its
 own short-range detector, which loses profile and small faces that were already found; it hides the presence score; and
 its boxes suppress a face that overlaps another.
@@ -32,6 +32,8 @@ _DETECTORS = {
     "full": (192, "face_detection_full_range_sparse", 2304, "num_layers: 1 strides: [4]", 0.0),
 }
 MESH_SIDE_PX = 192
+BODY_SIDE_PX = 224
+"""Side of the picture in which people are looked for; a closer look follows by itself."""
 
 _INPUT = """
 input_stream: "image"
@@ -114,6 +116,23 @@ node {{
 """
 )
 
+# The package's own graph, told to look at every picture afresh.
+_BODY_GRAPH = """
+input_stream: "image"
+output_stream: "landmarks"
+node {
+  calculator: "ConstantSidePacketCalculator" output_side_packet: "PACKET:0:no" output_side_packet: "PACKET:1:full"
+  options { [mediapipe.ConstantSidePacketCalculatorOptions.ext] {
+    packet { bool_value: false } packet { int_value: 1 }
+  } }
+}
+node {
+  calculator: "PoseLandmarkCpu" input_stream: "IMAGE:image" output_stream: "LANDMARKS:landmarks"
+  input_side_packet: "USE_PREV_LANDMARKS:no" input_side_packet: "SMOOTH_LANDMARKS:no"
+  input_side_packet: "MODEL_COMPLEXITY:full"
+}
+"""
+
 
 class Graph:
     """A running MediaPipe graph with one picture in and one packet per output stream out.
@@ -124,6 +143,7 @@ class Graph:
     def __init__(self, text: str, outputs: tuple[str, ...], side_px: int) -> None:
         _check_mediapipe()
         from google.protobuf import text_format  # type: ignore[import-untyped]
+        from mediapipe.calculators.core import constant_side_packet_calculator_pb2 as _constant  # noqa: F401
         from mediapipe.calculators.core import split_vector_calculator_pb2 as _split  # noqa: F401
         from mediapipe.calculators.tensor import image_to_tensor_calculator_pb2 as _image  # noqa: F401
         from mediapipe.calculators.tensor import inference_calculator_pb2 as _inference  # noqa: F401
@@ -186,6 +206,11 @@ def mesh_graph() -> Graph:
     return Graph(_MESH_GRAPH.format(side=MESH_SIDE_PX, low=0.0), ("landmarks", "score"), MESH_SIDE_PX)
 
 
+def body_graph() -> Graph:
+    """The network that finds one person in a picture of any size: 33 points, the first eleven on the head."""
+    return Graph(_BODY_GRAPH, ("landmarks",), BODY_SIDE_PX)
+
+
 def detection_side_px(kind: str) -> int:
     """Side of the square picture that a box network looks at."""
     return _DETECTORS[kind][0]
@@ -201,7 +226,8 @@ def _package_parent() -> Path:
 def _check_mediapipe() -> None:
     networks = [f"face_detection/{network}" for _, network, *_ in _DETECTORS.values()]
     root = _package_parent() / "mediapipe" / "modules"
-    for network in (*networks, "face_landmark/face_landmark_with_attention"):
+    others = ("face_landmark/face_landmark_with_attention", "pose_detection/pose_detection")
+    for network in (*networks, *others, "pose_landmark/pose_landmark_full"):
         path = root / f"{network}.tflite"
         if not path.is_file():
             raise DetectorUnavailable(

@@ -92,7 +92,7 @@ def load_regressor(path: str | os.PathLike[str], blocks: FaceBlocks | None = Non
     """
     header = read_header(path)
     found = FaceBlocks.of_dict(json.loads(header["blocks"]))
-    if blocks is not None and found != blocks:
+    if blocks is not None and not found.serves(blocks):
         raise CheckpointError(
             f"{path} was trained for the face model {found.model!r} with {found.n_vertices} vertices and "
             f"{found.n_identity}/{found.n_expression}/{found.n_albedo} components, pivot {found.pivot_mm}; the model in use is "

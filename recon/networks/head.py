@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from bfm.data import Prior
 from bfm.model import MorphableModel
 from recon.coefficients import Coefficients
-from recon.faces.align import STANDARD_POINTS_MM
+from recon.faces.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.lighting import ambient, lamps_to_sh
 from recon.rotation import sixd_to_matrix
 
-_PX_PER_MM_AT_224 = 1.02
-"""Scale of an aligned crop, see :mod:`recon.faces.align`."""
-
+_PIVOT_SLACK_MM = 0.5
+"""Pivots nearer than this are the same: landmarks marked anew move it by hundredths, another model by centimetres."""
 _SIXD_START = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _AMBIENT, _FRONT = 0.5, 0.45
 _EXPRESSION_START = -3.0
@@ -67,6 +66,11 @@ class FaceBlocks:
             model.expression_prior,
             (x, y, z),
         )
+
+    def serves(self, other: FaceBlocks) -> bool:
+        """Whether a network for these blocks can be used with others: landmarks marked anew move the pivot a little."""
+        gap_mm = float(np.linalg.norm(np.subtract(self.pivot_mm, other.pivot_mm)))
+        return gap_mm <= _PIVOT_SLACK_MM and dataclasses.replace(self, pivot_mm=other.pivot_mm) == other
 
     @classmethod
     def of_dict(cls, values: dict[str, Any]) -> FaceBlocks:
@@ -127,7 +131,7 @@ class CoefficientHead(nn.Module):
     def _pivot_cam(self, place: Float[Tensor, "b 3"], intrinsics: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
         half = 0.5 * self.size
         x_pix, y_pix = half + half * place[:, 0], half + half * place[:, 1]
-        px_per_mm = _PX_PER_MM_AT_224 * self.size / 224.0 * torch.exp(place[:, 2].clamp(-3.0, 3.0))
+        px_per_mm = PX_PER_MM_AT_224 * self.size / 224.0 * torch.exp(place[:, 2].clamp(-3.0, 3.0))
         focal_x, focal_y = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
         depth_mm = 0.5 * (focal_x + focal_y) / px_per_mm
         x = (x_pix - intrinsics[:, 0, 2]) * depth_mm / focal_x
