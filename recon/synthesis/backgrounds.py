@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from recon.synthesis.draws import Draws
-from recon.synthesis.noise import grain
+from recon.synthesis.noise import grain, grain_tile
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _KEPT_SIDE = 320
@@ -42,11 +42,12 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
     focus = draws.uniform("focus")[:, None, None, None]
     picture = soft + focus * (sharp - soft)
     fine = grain(
-        draws.integer("fine row", 512), draws.integer("fine column", 512), (size[0] // 2 + 1, size[1] // 2 + 1)
+        grain_tile(draws.device).mean(dim=0, keepdim=True),
+        draws.integer("fine row", 512),
+        draws.integer("fine column", 512),
+        (size[0] // 2 + 1, size[1] // 2 + 1),
     )
-    fine = torch.nn.functional.interpolate(
-        fine.mean(dim=1, keepdim=True), size=size, mode="bilinear", align_corners=False
-    )
+    fine = torch.nn.functional.interpolate(fine, size=size, mode="bilinear", align_corners=False)
     picture = (picture + (0.10 * busy)[:, None, None, None] * focus * fine).clamp(0.0, 1.0)
     # Designed as code values; a square is close enough to the sRGB curve for invented colours.
     return picture * picture

@@ -28,7 +28,7 @@ from recon.synthesis.photo import take_photo
 from recon.synthesis.poses import HEAD_CENTRE_MM
 from recon.synthesis.sample import FACE_SEGMENTS, SEGMENT_NAMES
 from recon.synthesis.shadows import lit_share, shadow_maps
-from recon.synthesis.skin import Surfaces, skin_detail
+from recon.synthesis.skin_points import Complexion, Surfaces, skin_points
 from recon.synthesis.stage import CoverStage, Stage, outer_faces
 
 _OPAQUE = 0.5
@@ -116,7 +116,7 @@ def draw_scene(
     colour = shading.plain(points, scene.lights) if is_plain(config) else shading.shade(points, scene.lights, config)
     if model.albedo_space == "srgb":
         colour = srgb_to_linear(colour.clamp(0.0, 1.0))
-    segmentation = raster.unpack(segment_at[:, None])[..., 0].round().long()
+    segmentation = raster.unpack(segment_at[:, None])[..., 0]
     depth = raster.unpack(-points.position[:, 2:])
     mask = (raster.triangle_ids >= 0)[..., None]
     backdrop = background.permute(0, 2, 3, 1)
@@ -196,37 +196,29 @@ def _head_points(
     v_cam: Float[Tensor, "b v 3"],
     raster: Raster,
     shadows: _Shadows,
-) -> tuple[shading.Points, Float[Tensor, "p 3"], Float[Tensor, " p"]]:
+) -> tuple[shading.Points, Float[Tensor, "p 3"], Int[Tensor, " p"]]:
     """Visible points of the head with the normals that light sees, their true normals, and their segments."""
     batch = v_cam.shape[0]
     attributes = [v_cam, vertex_normals(v_cam, model.faces), scene.albedo]
     if not is_plain(config):
         attributes += [_sky(scene, model, anatomy)[..., None], model.mean_shape[None].expand(batch, -1, -1)]
     packed = interpolate_packed(torch.cat(attributes, dim=-1), raster)
-    position, normals, colour = packed[:, :3], unit(packed[:, 3:6]), packed[:, 6:9]
     picture = torch.div(raster.pixel_index, raster.size[0] * raster.size[1], rounding_mode="floor")
     segment = anatomy.labels[raster.triangle_ids.view(-1)[raster.pixel_index].long()]
-    segment_at = segment.to(v_cam.dtype)
-    ones = torch.ones_like(segment_at)
     if is_plain(config):
+        position, normals, colour = packed[:, :3], unit(packed[:, 3:6]), packed[:, 6:9]
+        ones = torch.ones_like(packed[:, 0])
         points = shading.Points(
             picture, raster.starts, position, normals, colour, ones, ones, ones, ones, ones[:, None].expand(-1, 2)
         )
-        return points, normals, segment_at
-    surfaces = Surfaces.on(v_cam.device)
-    gloss = surfaces.gloss[segment] * scene.draws.uniform("oily", low=0.4, high=1.5)[picture]
-    shaded = normals
-    if config.skin_detail > 0.0:
-        detail = skin_detail(packed[:, 10:13], picture, scene.people, scene.person_draws, config.skin_detail)
-        skin = (surfaces.scatter[segment] > 0.5)[:, None]
-        colour = torch.where(skin, colour * detail.albedo, colour)
-        shaded = torch.where(skin, unit(normals + detail.bump), normals)
-        gloss = torch.where(skin[:, 0], gloss * detail.gloss, gloss)
+        return points, normals, segment
+    complexion = Complexion.of(scene.people, scene.person_draws, scene.draws, config.skin_detail)
+    found = skin_points(packed, segment, picture, complexion)
     points = shading.Points(
-        picture, raster.starts, position, shaded, colour, packed[:, 9], gloss,
-        surfaces.sharpness[segment], surfaces.scatter[segment], shadows.lit(position, normals, picture),
+        picture, raster.starts, found.position, found.relief, found.albedo, found.sky, found.gloss, found.sharpness,
+        found.scatter, shadows.lit(found.position, found.normals, picture),
     )  # fmt: skip
-    return points, normals, segment_at
+    return points, found.normals, segment
 
 
 def _sky(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor, "b v"]:
