@@ -59,14 +59,15 @@ def grain(
 
 
 @functools.lru_cache(maxsize=4)
-def _line(device: torch.device) -> Float[Tensor, " n"]:
+def line_table(device: torch.device) -> Float[Tensor, " n"]:
+    """Random values in [0, 1), one a cell."""
     generator = torch.Generator().manual_seed(11)
     return torch.rand(_LINE, generator=generator).to(device)
 
 
 def line_noise(where: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
     """Smooth noise on a line, [0, 1], with cells of size 1; repeats every 4096 cells."""
-    line = _line(where.device)
+    line = line_table(where.device)
     cell = torch.floor(where)
     share = where - cell
     first = cell.long() % _LINE

@@ -18,7 +18,8 @@ from recon.synthesis import shading
 from recon.synthesis.anatomy import Anatomy
 from recon.synthesis.capture import Capture
 from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.cover import Cover, CoverPoints, cover_points
+from recon.synthesis.cover import Cover
+from recon.synthesis.cover_points import CoverPoints, cover_points
 from recon.synthesis.draws import Draws
 from recon.synthesis.hair import Hairdos
 from recon.synthesis.labels import landmark_labels
@@ -124,7 +125,7 @@ def draw_scene(
     if scene.cover is None or cover_stage is None:
         picture = antialias(raster.unpack(colour.clamp_min(0.0), backdrop), raster, stage.topology)
     else:
-        seen = cover_points(scene.cover, camera, size, scene.draws, scene.person_draws)
+        seen = cover_points(scene.cover, camera, size, scene.draws)
         layers = _layers(seen, scene, config, depth, mask, shadows)
         picture = _composed(layers, seen, colour, raster, backdrop, stage, cover_stage, config)
         shown = layers.opaque & (layers.in_front | ~mask)
@@ -234,15 +235,16 @@ def _layers(
 ) -> _Layers:
     """Shade the cover and sort it against the head."""
     surfaces = Surfaces.on(depth.device)
+    look = seen.look
     points = shading.Points(
-        seen.picture, seen.raster.starts, seen.position, seen.normals, seen.albedo, seen.sky,
-        surfaces.gloss[seen.segment], surfaces.sharpness[seen.segment], seen.scatter,
-        shadows.lit(seen.position, seen.normals, seen.picture),
+        seen.picture, seen.raster.starts, look.position, look.normals, look.albedo, look.sky,
+        surfaces.gloss[look.segment], surfaces.sharpness[look.segment], look.scatter,
+        shadows.lit(look.position, look.normals, seen.picture),
     )  # fmt: skip
     colour = shading.shade(points, scene.lights, config).clamp_min(0.0)
-    opacity = seen.opacity[:, None]
+    opacity = look.opacity[:, None]
     packed = torch.cat(
-        (colour * opacity, opacity, -seen.position[:, 2:], seen.segment[:, None].to(colour.dtype)), dim=1
+        (colour * opacity, opacity, -look.position[:, 2:], look.segment[:, None].to(colour.dtype)), dim=1
     )
     maps = seen.raster.unpack(packed)
     covered, cover_depth = maps[..., 3:4] > 0.0, maps[..., 4:5]
