@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 _HALF_ROOT = np.float32(math.sqrt(0.5)).view(np.int32)
-"""Bits of the square root of 1/2: mantissas are taken from there to the square root of 2, so that log2 is exact at 1."""
+"""Bits of the square root of 1/2: mantissas are taken from there to the square root of 2, so that log2(1) is 0 exactly."""
 
 
 def _fitted(function, low: float, high: float, degree: int) -> tuple[np.float32, ...]:  # type: ignore[no-untyped-def]
@@ -24,8 +24,14 @@ def _log2_ratio(x: np.ndarray) -> np.ndarray:
     return np.where(near, 1.0, np.log1p(x) / np.where(near, 1.0, x)) / math.log(2.0)
 
 
+def _exp2_slope(x: np.ndarray) -> np.ndarray:
+    """(2^x - 1) / x, so that 2^0 is 1 exactly."""
+    near = np.abs(x) < 1e-9
+    return np.where(near, math.log(2.0), np.expm1(x * math.log(2.0)) / np.where(near, 1.0, x))
+
+
 _LOG = _fitted(_log2_ratio, math.sqrt(0.5) - 1.0, math.sqrt(2.0) - 1.0, 7)
-_EXP = _fitted(np.exp2, 0.0, 1.0, 5)
+_EXP = _fitted(_exp2_slope, 0.0, 1.0, 5)
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -51,6 +57,7 @@ def exp2(y):
     value = _EXP[0]
     for k in range(1, len(_EXP)):
         value = value * rest + _EXP[k]
+    value = np.float32(1.0) + rest * value
     return np.int32(np.float32(value).view(np.int32) + (whole << np.int32(23))).view(np.float32)
 
 

@@ -100,7 +100,8 @@ def draw_scene(
     colour = shading.plain(points, scene.lights) if is_plain(config) else shading.shade(points, scene.lights, config)
     if model.albedo_space == "srgb":
         colour = srgb_to_linear(colour.clamp(0.0, 1.0))
-    segmentation = raster.unpack(segment_at[:, None])[..., 0]
+    segmentation = torch.zeros_like(raster.triangle_ids, dtype=torch.int64)
+    segmentation.view(-1).index_copy_(0, raster.pixel_index, segment_at)
     depth = raster.unpack(-points.position[:, 2:])[..., 0]
     scene_depth, visible = depth, raster.triangle_ids >= 0
     if scene.cover is None or cover_stage is None:
