@@ -58,9 +58,9 @@ def enlarged(
         amount: of the fine structure.
         size: (H, W) px.
     """
-    fine = grain_tile(sharp.device).mean(dim=0)
     if sharp.device.type != "cpu":
         return enlarged_reference(sharp, soft, focus, fine_at, amount, size)
+    fine = grain_tile(sharp.device).mean(dim=0)
     return background_kernels.enlarged(sharp, soft, focus, fine, fine_at, amount, size)
 
 

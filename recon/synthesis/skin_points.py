@@ -100,9 +100,9 @@ def skin_points(
         picture: ``(P,)``.
         complexion: of each picture's person.
     """
-    surfaces = Surfaces.on(packed.device)
     if packed.device.type != "cpu":
         return skin_points_reference(packed, segment, picture, complexion)
+    surfaces = Surfaces.on(packed.device)
     table = torch.stack((surfaces.gloss, surfaces.sharpness, surfaces.scatter), dim=1)
     persons = torch.cat(
         (

@@ -1,6 +1,7 @@
 """Compiled steps of drawing, held against their plain twins."""
 
 import dataclasses
+import hashlib
 
 import numba
 import numpy as np
@@ -8,7 +9,20 @@ import pytest
 import torch
 
 from recon.render import rasterize
-from recon.synthesis import SEGMENT_NAMES, FaceSampler, SynthesisConfig, compose
+from recon.synthesis import (
+    SEGMENT_NAMES,
+    FaceSampler,
+    SynthesisConfig,
+    backgrounds,
+    compose,
+    cover_points,
+    development,
+    photo,
+    picture,
+    shading,
+    shadows,
+)
+from recon.synthesis import skin_points as skin_points_module
 from recon.synthesis.backgrounds import enlarged, enlarged_reference
 from recon.synthesis.cover_points import Cloth, CoverLook, CoverPoints, cover_look, cover_look_reference
 from recon.synthesis.development import Development, develop, develop_reference
@@ -56,7 +70,7 @@ def test_fast_powers_are_those_of_the_c_library(exponent):
 def test_random_numbers_equal_their_plain_twin_to_the_last_bit():
     draws = Draws.of(7, [0, 5, 2**62])
     found = draws._unit("some name", (4, 5))
-    name_key = np.uint64(int.from_bytes(__import__("hashlib").blake2b(b"some name", digest_size=8).digest(), "little"))
+    name_key = np.uint64(int.from_bytes(hashlib.blake2b(b"some name", digest_size=8).digest(), "little"))
     assert np.array_equal(found.reshape(3, 20), units_reference(draws.keys, name_key, 20))
 
 
@@ -195,3 +209,29 @@ def test_threads_do_not_change_a_bit(head_model):
     for name, tensor in batches[0].tensors().items():
         assert torch.equal(tensor, getattr(batches[1], name)), name
     assert not batches[0].image.requires_grad and not batches[1].image.requires_grad
+
+
+def test_plain_twins_draw_the_same_pictures(head_model, monkeypatch):
+    """What a GPU runs, on the CPU."""
+    sampler = FaceSampler(head_model, SynthesisConfig(glasses=0.5, jpeg=0.0), seed=2, size=(72, 88))
+    compiled = sampler.batch(range(6))
+    for module, name in (
+        (picture, "skin_points"),
+        (picture, "sorted_layers"),
+        (picture, "with_head"),
+        (picture, "with_front"),
+        (picture, "lit_share"),
+        (cover_points, "cover_look"),
+        (photo, "develop"),
+        (backgrounds, "enlarged"),
+        (shading, "shade"),
+    ):
+        plain = {"lit_share": shadows, "skin_points": skin_points_module}.get(name, module)
+        plain = compose if hasattr(compose, f"{name}_reference") else plain
+        plain = development if name == "develop" else plain
+        monkeypatch.setattr(module, name, getattr(plain, f"{name}_reference"))
+    plain_batch = sampler.batch(range(6))
+    gap = (plain_batch.image - compiled.image).abs()
+    assert 0.0 < gap.mean() < 1e-5 and gap.max() < 0.05
+    assert (plain_batch.segmentation != compiled.segmentation).float().mean() < 1e-4
+    assert torch.equal(plain_batch.depth_mm, compiled.depth_mm)
