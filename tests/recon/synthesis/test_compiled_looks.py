@@ -163,7 +163,8 @@ def test_layers_equal_their_plain_twin(laid):
 
 
 @pytest.mark.parametrize("occlusion", [0.0, 0.8])
-def test_the_head_between_its_layers_equals_its_plain_twin(laid, occlusion, rng):
+def test_the_head_between_its_layers_equals_its_plain_twin(laid, occlusion, rng, monkeypatch):
+    monkeypatch.setattr(compose, "_CONTACT_SHARE", 0.2)  # cells of several pixels in a picture this small
     head, *args = laid
     layers = compose.sorted_layers(*args)
     colour = torch.rand(len(head.pixel_index), 3, generator=rng) - 0.1
