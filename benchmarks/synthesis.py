@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", type=int, default=8, help="batches of 16 timed [8]")
-    parser.add_argument("--memory", type=int, metavar="N", help="draw N samples and print the peak memory on the way")
+    parser.add_argument("--memory", type=int, metavar="N", help="draw N samples and print the memory held on the way")
     parser.add_argument("--detect", type=int, metavar="N", help="look for the face in N pictures within yaw 60")
     parser.add_argument("--check", action="store_true", help="check labels independently")
     parser.add_argument("--cycles", type=int, metavar="N", help="path-trace N frames of the papers' capture modes")
@@ -78,8 +79,17 @@ def _memory(sampler: FaceSampler, count: int) -> None:
         if {m for m in marks if m <= share}:
             marks = {m for m in marks if m > share}
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            rows.append((min(done + _BATCH, count), f"{peak:.0f}"))
-    print_table("Memory", ("samples", "peak MB"), rows)
+            rows.append((min(done + _BATCH, count), _resident_mb(), f"{peak:.0f}"))
+            print(*rows[-1], flush=True)
+    print_table("Memory", ("samples", "now MB", "peak MB"), rows)
+
+
+def _resident_mb() -> str:
+    """What the process holds now, where the system says so: the peak alone cannot show that memory is flat."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return "unknown"
+    return f"{int(status.read_text().split()[1]) * resource.getpagesize() / 2**20:.0f}"
 
 
 def _detect(sampler: FaceSampler, count: int) -> None:

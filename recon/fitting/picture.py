@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
@@ -22,6 +22,7 @@ from recon.fitting.gaze import gaze_rows
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
 from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
+from recon.fitting.silhouette import contour_vertices, find_outline, outline_rows
 from recon.fitting.state import FaceState, PictureView
 from recon.fitting.surface import (
     Spots,
@@ -62,6 +63,7 @@ class PictureFitter:
         self.landmark_set = landmark_set
         self.topology = Topology.of(self.model.faces, self.model.n_vertices)
         self._vertex_trust = _vertex_trust(self.model)
+        self._outlined = _outlined(self.model, self._vertex_trust)
         self._gaze = gaze_rows(self.model.expression_names)
         self._surface = SurfaceModel.of(self.model, self._vertex_trust)
         basis = self._surface.shape_basis
@@ -135,9 +137,12 @@ class PictureFitter:
                 right += pull
             for index, view in enumerate(views):
                 where = layout.of_view(index)
+                drawn, _ = self.draw(state, view, index)
+                photo = photos[index]
                 for rows, gaps in (
-                    self._picture_rows(state, view, index, photos[index], blur_px, normal_bases[index], settings),
+                    self._picture_rows(state, view, index, drawn, photo, blur_px, normal_bases[index], settings),
                     self._landmark_rows(state, view, index, settings),
+                    self._outline_rows(state, view, index, drawn, photo, settings),
                 ):
                     normal[np.ix_(where, where)] += (rows.T @ rows).double().cpu().numpy()
                     right[where] -= (rows.T @ gaps).double().cpu().numpy()
@@ -168,6 +173,7 @@ class PictureFitter:
         state: FaceState,
         view: PictureView,
         index: int,
+        drawn: Render,
         photo: Float[Tensor, "1 3 s s"],
         blur_px: float,
         normal_basis: Tensor,
@@ -175,7 +181,6 @@ class PictureFitter:
     ) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian ``(R, d)`` and residual ``(R,)`` of the picture in one view."""
         surface, model = self._surface, self.model
-        drawn, _ = self.draw(state, view, index)
         spots = self._spots(state, view, index)
         shown = to_photo(drawn.image, model.albedo_space) + (1.0 - drawn.mask) * view.picture
         shown = _blur(shown, blur_px)
@@ -195,6 +200,40 @@ class PictureFitter:
         )
         roots = weights[keep].sqrt()[:, None]
         return (jacobian[keep] * roots[..., None]).flatten(0, 1), (gaps[keep] * roots).flatten()
+
+    def _outline_rows(
+        self,
+        state: FaceState,
+        view: PictureView,
+        index: int,
+        drawn: Render,
+        photo: Float[Tensor, "1 3 s s"],
+        settings: FitSettings,
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted Jacobian ``(K, d)`` and residual ``(K,)`` of the face's outline in one view."""
+        layout = self._layout(1)
+        vertices = self.model.shape(state.identity, state.expression[index : index + 1])
+        rotation = state.rotation[index]
+        turned = vertices[0] @ rotation.T
+        v_cam = turned + state.translation_mm[index]
+        on_contour = contour_vertices(v_cam, self.topology)
+        on_contour = on_contour[self._outlined[on_contour]]
+        camera = state.camera(view, index)
+        normals = vertex_normals(vertices, self.model.faces)[0, on_contour] @ rotation.T
+        outline = find_outline(
+            on_contour,
+            camera.to_pixels(v_cam[None, on_contour])[0],
+            F.normalize(normals[:, :2] * normals.new_tensor([1.0, -1.0]), dim=-1),
+            -v_cam[on_contour, 2],
+            torch.where(drawn.covered, drawn.depth_mm, _FAR_MM),
+            photo,
+            view.trust,
+        )
+        at = outline.vertices
+        jacobian = points_jacobian(
+            turned[at], v_cam[at], self._surface.shape_basis[at], rotation, camera.focal_px[0, 0], layout
+        )
+        return outline_rows(outline, jacobian, settings.outline_sigma * view.size[0], settings.outline_weight)
 
     def _spots(self, state: FaceState, view: PictureView, index: int) -> Spots:
         samples, rotation = self._surface.samples, state.rotation[index]
@@ -340,6 +379,14 @@ def _vertex_trust(model: MorphableModel) -> Float[Tensor, " v"]:
     if "brows" in names:
         trust[model.region("brows")] *= 0.6
     return trust
+
+
+def _outlined(model: MorphableModel, trust: Float[Tensor, " v"]) -> Bool[Tensor, " v"]:
+    """Vertices whose outline a photo shows as an edge. Lids and lips have edges of their own, of colour."""
+    kept = trust > 0.0
+    for name in {"eyes", "eyelids", "lips"} & set(model.region_names):
+        kept = kept & ~model.region(name)
+    return kept
 
 
 def as_tensor(array: np.ndarray, like: Tensor) -> Tensor:

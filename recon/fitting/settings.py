@@ -28,6 +28,8 @@ class FitSettings:
         landmark_sigma: standard deviation of a detected point, in shares of the face's size. The 478 points err together,
             so this is larger than the scatter of one of them.
         opening_sharpness: how many times better the openings of eyes and mouth are known than single points.
+        outline_sigma: standard deviation of an edge of the photo from the face's outline, in shares of the crop's side.
+        outline_weight: how many independent edges the outline counts for; 0 leaves it out.
         identity_weight, albedo_weight: strength of the N(0, 1) priors.
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
         exposure_sigma: how far a photo's exposure is from showing the face at its albedo, as a share.
@@ -42,6 +44,8 @@ class FitSettings:
 
     landmark_sigma: float = 0.025
     opening_sharpness: float = 2.0
+    outline_sigma: float = 0.01
+    outline_weight: float = 80.0
     identity_weight: float = 2.0
     albedo_weight: float = 4.0
     expression_sigma: float = 0.40

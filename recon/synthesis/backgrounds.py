@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from recon.synthesis import background_kernels
 from recon.synthesis.draws import Draws
-from recon.synthesis.noise import grain
+from recon.synthesis.noise import grain, grain_tile
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _KEPT_SIDE = 320
@@ -35,21 +36,52 @@ def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
         picture = picture + (amount * busy)[:, None, None, None] * _grown(layer, (48, 48))
     picture = _shapes(draws, picture, busy)
     # Out of focus by different amounts: the coarser the grid, the softer.
-    sharp = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
-    soft = torch.nn.functional.interpolate(
-        torch.nn.functional.avg_pool2d(picture, 4), size=size, mode="bilinear", align_corners=False
+    soft, focus = torch.nn.functional.avg_pool2d(picture, 4), draws.uniform("focus")
+    fine_at = torch.stack((draws.integer("fine row", 512), draws.integer("fine column", 512)), dim=1)
+    return enlarged(picture, soft, focus, fine_at, 0.10 * busy * focus, size)
+
+
+def enlarged(
+    sharp: Float[Tensor, "b 3 n n"],
+    soft: Float[Tensor, "b 3 m m"],
+    focus: Float[Tensor, " b"],
+    fine_at: Int[Tensor, "b 2"],
+    amount: Float[Tensor, " b"],
+    size: tuple[int, int],
+) -> Float[Tensor, "b 3 h w"]:
+    """Small pictures of code values as large ones in linear light. Compiled on the CPU.
+
+    Args:
+        sharp, soft: the picture in focus and out of it.
+        focus: share of the sharp one.
+        fine_at: row and column of the noise tile, for fine structure.
+        amount: of the fine structure.
+        size: (H, W) px.
+    """
+    if sharp.device.type != "cpu":
+        return enlarged_reference(sharp, soft, focus, fine_at, amount, size)
+    fine = grain_tile(sharp.device).mean(dim=0)
+    return background_kernels.enlarged(sharp, soft, focus, fine, fine_at, amount, size)
+
+
+def enlarged_reference(
+    sharp: Float[Tensor, "b 3 n n"],
+    soft: Float[Tensor, "b 3 m m"],
+    focus: Float[Tensor, " b"],
+    fine_at: Int[Tensor, "b 2"],
+    amount: Float[Tensor, " b"],
+    size: tuple[int, int],
+) -> Float[Tensor, "b 3 h w"]:
+    """The plain twin of :func:`enlarged`."""
+    half = size[0] // 2 + 1, size[1] // 2 + 1
+    fine = grain(grain_tile(sharp.device).mean(dim=0, keepdim=True), fine_at[:, 0], fine_at[:, 1], half)
+    sharp, soft, fine = (
+        torch.nn.functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
+        for picture in (sharp, soft, fine)
     )
-    focus = draws.uniform("focus")[:, None, None, None]
-    picture = soft + focus * (sharp - soft)
-    fine = grain(
-        draws.integer("fine row", 512), draws.integer("fine column", 512), (size[0] // 2 + 1, size[1] // 2 + 1)
-    )
-    fine = torch.nn.functional.interpolate(
-        fine.mean(dim=1, keepdim=True), size=size, mode="bilinear", align_corners=False
-    )
-    picture = (picture + (0.10 * busy)[:, None, None, None] * focus * fine).clamp(0.0, 1.0)
+    picture = soft + focus[:, None, None, None] * (sharp - soft) + amount[:, None, None, None] * fine
     # Designed as code values; a square is close enough to the sRGB curve for invented colours.
-    return picture * picture
+    return picture.clamp(0.0, 1.0) ** 2
 
 
 def _colours(draws: Draws, name: str) -> Float[Tensor, "b 3"]:

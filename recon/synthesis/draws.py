@@ -12,7 +12,9 @@ import functools
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import no_type_check
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -81,11 +83,9 @@ class Draws:
 
     def _unit(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """``(B, *shape)`` float64 in [0, 1), 53 bits."""
-        count = math.prod(shape)
-        with np.errstate(over="ignore"):
-            stream = _mix(self.keys ^ _name_key(name))
-            bits = _mix(stream[:, None] + (np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)[None])
-        return ((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(len(self.keys), *shape)
+        units = np.zeros((len(self.keys), math.prod(shape)))
+        _fill_units(self.keys, _name_key(name), units)
+        return units.reshape(len(self.keys), *shape)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.asarray(values, dtype=np.float32), device=self.device)
@@ -94,6 +94,32 @@ class Draws:
 @functools.lru_cache(maxsize=1024)
 def _name_key(name: str) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little"))
+
+
+def units_reference(keys: np.ndarray, name_key: np.uint64, count: int) -> np.ndarray:
+    """The plain twin of what fills ``Draws``: ``(B, count)``, equal to the last bit."""
+    with np.errstate(over="ignore"):
+        stream = _mix(keys ^ name_key)
+        bits = _mix(stream[:, None] + (np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)[None])
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+@numba.njit(nogil=True, cache=True)
+@no_type_check
+def _fill_units(keys, name_key, units):
+    for k in range(units.shape[0]):
+        place = _mixed(keys[k] ^ name_key)
+        for j in range(units.shape[1]):
+            place += _GOLDEN
+            units[k, j] = np.float64(_mixed(place) >> np.uint64(11)) * 2.0**-53
+
+
+@numba.njit(nogil=True, cache=True)
+@no_type_check
+def _mixed(x):
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def _mix(x: np.ndarray | np.uint64) -> np.ndarray:

@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.display import linear_to_srgb
 from recon.synthesis.config import SynthesisConfig
+from recon.synthesis.development import LUMA, Development, develop
 from recon.synthesis.draws import Draws
-from recon.synthesis.noise import grain
 
 _LOW_FACTORS = (2, 3, 4)
 _MOTION_TAPS = 9
@@ -25,23 +24,15 @@ _CHROMA = (
     *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99),
     *(47, 66, 99, 99, 99, 99, 99, 99, *(99,) * 32),
 )
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_TO_YCC = (LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 _FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def take_photo(linear: Float[Tensor, "b 3 h w"], config: SynthesisConfig, draws: Draws) -> Float[Tensor, "b 3 h w"]:
     """A scene in linear light as an sRGB file would hold it, [0, 1]. With all strengths 0, only the sRGB curve."""
-    picture = linear
-    picture = _some(picture, draws, "blur", config.blur, _blurred)
+    picture = _some(linear, draws, "blur", config.blur, _blurred)
     picture = _some(picture, draws, "motion blur", config.motion_blur, _motion_blurred)
-    if config.colour_cast > 0.0:
-        gains = torch.exp(0.11 * config.colour_cast * draws.normal("cast", 3).clamp(-2.0, 2.0))
-        picture = picture * (gains / gains.mean(dim=1, keepdim=True))[..., None, None]
-    picture = _some(picture, draws, "noise", config.noise, _noisy)
-    picture = linear_to_srgb(picture.clamp(0.0, 1.0))
-    if config.contrast > 0.0:
-        picture = _contrasted(picture, config.contrast, draws)
-    picture = _some(picture, draws, "gray", config.gray, _gray)
+    picture = develop(picture, Development.draw(config, draws))
     picture = _some(picture, draws, "low resolution", config.low_resolution, _low_resolution)
     return _some(picture, draws, "jpeg", config.jpeg, _jpeg_at_random)
 
@@ -95,41 +86,6 @@ def _motion_blurred(picture: Tensor, draws: Draws) -> Tensor:
             picture, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
     return result / _MOTION_TAPS
-
-
-def _noisy(picture: Tensor, draws: Draws) -> Tensor:
-    """Shot noise that grows with the light and constant read noise; partly smoothed, as a raw converter does."""
-    height, width = picture.shape[-2:]
-    raw = grain(draws.integer("grain row", 512), draws.integer("grain column", 512), (height, width))
-    level = (0.8 * draws.uniform("noise level") ** 3)[:, None, None, None]
-    smooth = torch.nn.functional.avg_pool2d(raw, 3, stride=1, padding=1) * 2.2
-    soft = draws.uniform("grain size")[:, None, None, None]
-    mixed = raw + soft * (smooth - raw)
-    gray = mixed.mean(dim=1, keepdim=True) * 1.5
-    mixed = gray + draws.uniform("colour noise", 1, 1, 1) * (mixed - gray)
-    variance = (0.035 * level) ** 2 + (0.055 * level) ** 2 * picture.clamp_min(0.0)
-    return picture + variance.sqrt() * mixed
-
-
-def _contrasted(picture: Tensor, strength: float, draws: Draws) -> Tensor:
-    """A camera's tone curve: a bend of the middle, lifted or crushed shadows, more or less colour."""
-    amount = (0.35 * strength * draws.normal("curve").clamp(-1.5, 2.0) + 0.15 * strength)[:, None, None, None]
-    curve = picture * picture * (3.0 - 2.0 * picture)
-    picture = picture + amount.clamp(-0.4, 0.8) * (curve - picture)
-    lift = (0.05 * strength * draws.normal("lift").clamp(-1.0, 2.0))[:, None, None, None]
-    picture = lift + (1.0 - lift) * picture
-    colour = (1.0 + 0.18 * strength * draws.normal("saturation").clamp(-2.0, 2.0))[:, None, None, None]
-    gray = _luma(picture)
-    return (gray + colour * (picture - gray)).clamp(0.0, 1.0)
-
-
-def _luma(picture: Tensor) -> Tensor:
-    weights = picture.new_tensor(_TO_YCC[0])[:, None, None]
-    return (weights * picture).sum(dim=1, keepdim=True)
-
-
-def _gray(picture: Tensor, draws: Draws) -> Tensor:
-    return _luma(picture).expand_as(picture)
 
 
 def _low_resolution(picture: Tensor, draws: Draws) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
@@ -17,8 +17,10 @@ from recon.render.mesh import unit
 from recon.synthesis import shading
 from recon.synthesis.anatomy import Anatomy
 from recon.synthesis.capture import Capture
+from recon.synthesis.compose import sorted_layers, with_front, with_head
 from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.cover import Cover, CoverPoints, cover_points
+from recon.synthesis.cover import Cover
+from recon.synthesis.cover_points import CoverPoints, cover_points
 from recon.synthesis.draws import Draws
 from recon.synthesis.hair import Hairdos
 from recon.synthesis.labels import landmark_labels
@@ -28,14 +30,10 @@ from recon.synthesis.photo import take_photo
 from recon.synthesis.poses import HEAD_CENTRE_MM
 from recon.synthesis.sample import FACE_SEGMENTS, SEGMENT_NAMES
 from recon.synthesis.shadows import lit_share, shadow_maps
-from recon.synthesis.skin import Surfaces, skin_detail
+from recon.synthesis.skin_points import Complexion, Surfaces, skin_points
 from recon.synthesis.stage import CoverStage, Stage, outer_faces
 
-_OPAQUE = 0.5
-"""What is more opaque than this hides what lies behind it, in the labels."""
 _LIFT_MM = 4.0
-_CONTACT_SHARE = 0.035
-"""Reach of the dim rim under hair as a share of the picture's side."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,20 +75,6 @@ class Scene:
         return self.camera.to_camera(centre)[:, 0]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Layers:
-    """The cover as maps, and where it lies in front of the head."""
-
-    premultiplied: Float[Tensor, "b h w 4"]
-    in_front: Bool[Tensor, "b h w 1"]
-    segment: Int[Tensor, "b h w"]
-    depth_mm: Float[Tensor, "b h w 1"]
-
-    @property
-    def opaque(self) -> Bool[Tensor, "b h w 1"]:
-        return self.premultiplied[..., 3:] > _OPAQUE
-
-
 def draw_scene(
     scene: Scene,
     stage: Stage,
@@ -116,33 +100,33 @@ def draw_scene(
     colour = shading.plain(points, scene.lights) if is_plain(config) else shading.shade(points, scene.lights, config)
     if model.albedo_space == "srgb":
         colour = srgb_to_linear(colour.clamp(0.0, 1.0))
-    segmentation = raster.unpack(segment_at[:, None])[..., 0].round().long()
-    depth = raster.unpack(-points.position[:, 2:])
-    mask = (raster.triangle_ids >= 0)[..., None]
-    backdrop = background.permute(0, 2, 3, 1)
-    scene_depth, visible = depth, mask
+    segmentation = torch.zeros_like(raster.triangle_ids, dtype=torch.int64)
+    segmentation.view(-1).index_copy_(0, raster.pixel_index, segment_at)
+    depth = raster.unpack(-points.position[:, 2:])[..., 0]
+    scene_depth, visible = depth, raster.triangle_ids >= 0
     if scene.cover is None or cover_stage is None:
-        picture = antialias(raster.unpack(colour.clamp_min(0.0), backdrop), raster, stage.topology)
+        picture = antialias(
+            raster.unpack(colour.clamp_min(0.0), background.permute(0, 2, 3, 1)), raster, stage.topology
+        )
+        image = picture.permute(0, 3, 1, 2)
     else:
-        seen = cover_points(scene.cover, camera, size, scene.draws, scene.person_draws)
-        layers = _layers(seen, scene, config, depth, mask, shadows)
-        picture = _composed(layers, seen, colour, raster, backdrop, stage, cover_stage, config)
-        shown = layers.opaque & (layers.in_front | ~mask)
-        segmentation = torch.where(shown[..., 0], layers.segment, segmentation)
-        scene_depth = torch.where(shown, layers.depth_mm, depth)
-        visible = mask & ~shown
-    image = take_photo(picture.permute(0, 3, 1, 2), config, scene.draws)
+        seen = cover_points(scene.cover, camera, size, scene.draws)
+        layers = sorted_layers(seen, _lit_cover(seen, scene, config, shadows), background, segmentation, depth)
+        segmentation, scene_depth, visible = layers.segmentation, layers.depth_mm, layers.visible
+        picture = with_head(layers.back, raster, colour, layers.front, config.occlusion)
+        picture = antialias(picture, raster, stage.topology)
+        image = with_front(picture, antialias(layers.front, seen.raster, cover_stage.topology))
+    image = take_photo(image, config, scene.draws)
     wanted = torch.tensor([name in FACE_SEGMENTS for name in SEGMENT_NAMES], device=segmentation.device)
-    scene_depth = scene_depth.permute(0, 3, 1, 2).contiguous()
     return {
         "image": image.contiguous(),
-        "mask": visible.permute(0, 3, 1, 2).contiguous(),
+        "mask": visible[:, None],
         "face_mask": wanted[segmentation][:, None],
         "segmentation": segmentation,
-        "depth_mm": depth.permute(0, 3, 1, 2).contiguous(),
-        "scene_depth_mm": scene_depth,
+        "depth_mm": depth[:, None],
+        "scene_depth_mm": scene_depth[:, None],
         "normals": raster.unpack(normals).permute(0, 3, 1, 2).contiguous(),
-        **landmark_labels(model, v_cam, camera, scene_depth),
+        **landmark_labels(model, v_cam, camera, scene_depth[:, None]),
     }
 
 
@@ -196,37 +180,29 @@ def _head_points(
     v_cam: Float[Tensor, "b v 3"],
     raster: Raster,
     shadows: _Shadows,
-) -> tuple[shading.Points, Float[Tensor, "p 3"], Float[Tensor, " p"]]:
+) -> tuple[shading.Points, Float[Tensor, "p 3"], Int[Tensor, " p"]]:
     """Visible points of the head with the normals that light sees, their true normals, and their segments."""
     batch = v_cam.shape[0]
     attributes = [v_cam, vertex_normals(v_cam, model.faces), scene.albedo]
     if not is_plain(config):
         attributes += [_sky(scene, model, anatomy)[..., None], model.mean_shape[None].expand(batch, -1, -1)]
     packed = interpolate_packed(torch.cat(attributes, dim=-1), raster)
-    position, normals, colour = packed[:, :3], unit(packed[:, 3:6]), packed[:, 6:9]
     picture = torch.div(raster.pixel_index, raster.size[0] * raster.size[1], rounding_mode="floor")
     segment = anatomy.labels[raster.triangle_ids.view(-1)[raster.pixel_index].long()]
-    segment_at = segment.to(v_cam.dtype)
-    ones = torch.ones_like(segment_at)
     if is_plain(config):
+        position, normals, colour = packed[:, :3], unit(packed[:, 3:6]), packed[:, 6:9]
+        ones = torch.ones_like(packed[:, 0])
         points = shading.Points(
             picture, raster.starts, position, normals, colour, ones, ones, ones, ones, ones[:, None].expand(-1, 2)
         )
-        return points, normals, segment_at
-    surfaces = Surfaces.on(v_cam.device)
-    gloss = surfaces.gloss[segment] * scene.draws.uniform("oily", low=0.4, high=1.5)[picture]
-    shaded = normals
-    if config.skin_detail > 0.0:
-        detail = skin_detail(packed[:, 10:13], picture, scene.people, scene.person_draws, config.skin_detail)
-        skin = (surfaces.scatter[segment] > 0.5)[:, None]
-        colour = torch.where(skin, colour * detail.albedo, colour)
-        shaded = torch.where(skin, unit(normals + detail.bump), normals)
-        gloss = torch.where(skin[:, 0], gloss * detail.gloss, gloss)
+        return points, normals, segment
+    complexion = Complexion.of(scene.people, scene.person_draws, scene.draws, config.skin_detail)
+    found = skin_points(packed, segment, picture, complexion)
     points = shading.Points(
-        picture, raster.starts, position, shaded, colour, packed[:, 9], gloss,
-        surfaces.sharpness[segment], surfaces.scatter[segment], shadows.lit(position, normals, picture),
+        picture, raster.starts, found.position, found.relief, found.albedo, found.sky, found.gloss, found.sharpness,
+        found.scatter, shadows.lit(found.position, found.normals, picture),
     )  # fmt: skip
-    return points, normals, segment_at
+    return points, found.normals, segment
 
 
 def _sky(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor, "b v"]:
@@ -237,69 +213,13 @@ def _sky(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor,
     return anatomy.open_sky + jaw * (anatomy.open_sky_jaw - anatomy.open_sky)
 
 
-def _layers(
-    seen: CoverPoints, scene: Scene, config: SynthesisConfig, depth: Tensor, mask: Tensor, shadows: _Shadows
-) -> _Layers:
-    """Shade the cover and sort it against the head."""
-    surfaces = Surfaces.on(depth.device)
+def _lit_cover(seen: CoverPoints, scene: Scene, config: SynthesisConfig, shadows: _Shadows) -> Float[Tensor, "p 3"]:
+    """Colours of the cover's points."""
+    look = seen.look
+    surfaces = Surfaces.on(look.position.device)
     points = shading.Points(
-        seen.picture, seen.raster.starts, seen.position, seen.normals, seen.albedo, seen.sky,
-        surfaces.gloss[seen.segment], surfaces.sharpness[seen.segment], seen.scatter,
-        shadows.lit(seen.position, seen.normals, seen.picture),
+        seen.picture, seen.raster.starts, look.position, look.normals, look.albedo, look.sky,
+        surfaces.gloss[look.segment], surfaces.sharpness[look.segment], look.scatter,
+        shadows.lit(look.position, look.normals, seen.picture),
     )  # fmt: skip
-    colour = shading.shade(points, scene.lights, config).clamp_min(0.0)
-    opacity = seen.opacity[:, None]
-    packed = torch.cat(
-        (colour * opacity, opacity, -seen.position[:, 2:], seen.segment[:, None].to(colour.dtype)), dim=1
-    )
-    maps = seen.raster.unpack(packed)
-    covered, cover_depth = maps[..., 3:4] > 0.0, maps[..., 4:5]
-    over_head = covered & mask & (cover_depth < depth)
-    # Beside the head the cover goes with what its neighbours do, so that the head's soft edge meets the right layer.
-    beside = covered & ~mask & _grown(over_head)
-    return _Layers(maps[..., :4], over_head | beside, maps[..., 5].round().long(), cover_depth)
-
-
-def _composed(
-    layers: _Layers,
-    seen: CoverPoints,
-    colour: Float[Tensor, "p 3"],
-    raster: Raster,
-    backdrop: Float[Tensor, "b h w 3"],
-    stage: Stage,
-    cover_stage: CoverStage,
-    config: SynthesisConfig,
-) -> Float[Tensor, "b h w 3"]:
-    """Background, cover behind the head, head, cover before the head; both silhouettes are antialiased."""
-    front = layers.premultiplied * layers.in_front
-    behind = layers.premultiplied - front
-    back = backdrop * (1.0 - behind[..., 3:]) + behind[..., :3]
-    if config.occlusion > 0.0:
-        # Hair lies on the skin and keeps the light from its surroundings off it.
-        radius = max(1, round(_CONTACT_SHARE * min(raster.size)))
-        near = _box_mean(front[..., 3], radius).flatten()[raster.pixel_index]
-        colour = colour * (1.0 - 0.55 * config.occlusion * near)[:, None]
-    picture = antialias(raster.unpack(colour.clamp_min(0.0), back), raster, stage.topology)
-    front = antialias(front, seen.raster, cover_stage.topology)
-    return picture * (1.0 - front[..., 3:]) + front[..., :3]
-
-
-def _grown(mask: Bool[Tensor, "b h w 1"]) -> Bool[Tensor, "b h w 1"]:
-    """The mask and the eight neighbours of each of its pixels."""
-    rows = mask.clone()
-    rows[:, 1:] |= mask[:, :-1]
-    rows[:, :-1] |= mask[:, 1:]
-    grown = rows.clone()
-    grown[:, :, 1:] |= rows[:, :, :-1]
-    grown[:, :, :-1] |= rows[:, :, 1:]
-    return grown
-
-
-def _box_mean(values: Float[Tensor, "b h w"], radius: int) -> Float[Tensor, "b h w"]:
-    """Mean over a square about each pixel, coarsely: the values are averaged over cells a third as large first."""
-    cell = max(1, round((2 * radius + 1) / 3))
-    small = torch.nn.functional.avg_pool2d(values[:, None], cell, stride=cell, ceil_mode=True)
-    smooth = torch.nn.functional.avg_pool2d(small, 3, stride=1, padding=1, count_include_pad=False)
-    size = (small.shape[2] * cell, small.shape[3] * cell)
-    grown = torch.nn.functional.interpolate(smooth, size=size, mode="bilinear", align_corners=False)
-    return grown[:, 0, : values.shape[1], : values.shape[2]]
+    return shading.shade(points, scene.lights, config).clamp_min(0.0)

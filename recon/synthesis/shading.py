@@ -62,16 +62,13 @@ def shade(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tens
     """
     if points.albedo.device.type != "cpu":
         return shade_reference(points, lights, config)
-    sky, reach, colour, view = _surroundings(points, lights, config)
-    mirrored = _mirrored(points, lights, view) if config.shine > 0.0 else torch.zeros_like(colour)
     columns = (
-        points.normals, view, points.albedo, reach, mirrored, points.lit,
+        points.position, points.normals, points.albedo, points.lit,
         points.gloss, points.sharpness, points.scatter, points.sky,
     )  # fmt: skip
     lamps = torch.cat((lights.directions, lights.irradiances), dim=-1)
-    settings = (config.softness, config.shine, *_WRAP)
-    kernels.add_lamps(colour, columns, points.picture, lamps, settings)
-    return colour
+    settings = (config.occlusion, config.softness, config.shine, *_WRAP)
+    return kernels.shade(columns, points.picture, lights.surroundings, lamps, settings)
 
 
 def shade_reference(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tensor, "p 3"]:

@@ -1,20 +1,16 @@
-"""What is on the skin beyond the model's albedo: make-up, beards, greying brows; pores, spots and patches."""
+"""What is on the skin beyond the model's albedo: make-up, beards, greying brows."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from recon.synthesis.anatomy import Anatomy
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.draws import Draws
 from recon.synthesis.hair import STYLES, Hairdos
-from recon.synthesis.noise import solid_noise
 from recon.synthesis.people import People
-from recon.synthesis.sample import SEGMENT_NAMES
 
 _LIPSTICK = ((0.42, 0.04, 0.06), (0.50, 0.12, 0.14), (0.30, 0.04, 0.08), (0.55, 0.20, 0.17), (0.20, 0.02, 0.05))
 _SHADOW = ((0.20, 0.13, 0.10), (0.10, 0.08, 0.09), (0.30, 0.16, 0.16), (0.16, 0.18, 0.26))
@@ -100,76 +96,3 @@ def _made_up(albedo: Tensor, anatomy: Anatomy, draws: Draws, wears: Tensor) -> T
     albedo = layer(albedo, "lipstick", "lips", _LIPSTICK, 0.9)
     albedo = layer(albedo, "eye shadow", "eyelids", _SHADOW, 0.55)
     return layer(albedo, "blush", "cheeks", ((0.62, 0.22, 0.20),), 0.35)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SkinDetail:
-    """Fine structure of the skin at visible points.
-
-    Attributes:
-        albedo: ``(P, 3)`` factor.
-        bump: ``(P, 3)`` added to the normal.
-        gloss: ``(P,)`` factor.
-    """
-
-    albedo: Float[Tensor, "p 3"]
-    bump: Float[Tensor, "p 3"]
-    gloss: Float[Tensor, " p"]
-
-
-def skin_detail(
-    rest_mm: Float[Tensor, "p 3"], picture: Int[Tensor, " p"], people: People, draws: Draws, strength: float
-) -> SkinDetail:
-    """Pores, freckles and patches at points given by their place on the mean face, so that they stay with the skin.
-
-    Args:
-        rest_mm: ``(P, 3)`` place on the mean face.
-        picture: ``(P,)`` picture of each point.
-        people: for age and sex.
-        draws: of the persons: skin keeps its spots.
-        strength: [0, 1].
-    """
-    shift = 32.0 * draws.uniform("skin place", 3)
-    rough = strength * draws.uniform("skin roughness", low=0.35, high=1.1) * (0.65 + 0.35 * people.column("male"))
-    spots = strength * draws.uniform("spots") ** 3 * 0.6
-    old = ((people.column("age_years") - 40.0) / 40.0).clamp(0.0, 1.0)
-    at = shift[picture]
-    fine, coarse = solid_noise(rest_mm / 2.1 + at), solid_noise(rest_mm / 9.0 + at.flip(-1))
-    rough_at, spots_at = rough[picture], (spots * (1.0 + old))[picture]
-    tone = 0.045 * rough_at * fine[:, 0] + 0.05 * rough_at * coarse[:, 0]
-    freckle = spots_at * ((fine[:, 1] + 0.6 * coarse[:, 1] - 1.0).clamp(0.0, 0.9) * 0.38)
-    red = 0.035 * rough_at * coarse[:, 1]
-    factor = torch.exp(torch.stack((tone + red - 0.6 * freckle, tone - red - freckle, tone - red - 1.2 * freckle), -1))
-    bump = 0.055 * (rough * (1.0 + 0.8 * old))[picture, None] * torch.stack((fine[:, 0], fine[:, 1], coarse[:, 0]), -1)
-    return SkinDetail(factor, bump, (1.0 + 0.35 * coarse[:, 1] + 0.2 * fine[:, 1]).clamp(0.3, 2.0))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Surfaces:
-    """Optical kind of each segment: highlight strength, its exponent, light scattered like skin."""
-
-    gloss: Float[Tensor, " s"]
-    sharpness: Float[Tensor, " s"]
-    scatter: Float[Tensor, " s"]
-
-    @classmethod
-    def on(cls, device: torch.device) -> Surfaces:
-        """The table, in the order of SEGMENT_NAMES."""
-        kinds = {
-            "face": (1.0, 14.0, 1.0),
-            "nose": (1.35, 18.0, 1.0),
-            "lips": (1.9, 30.0, 0.8),
-            "brows": (0.5, 12.0, 0.6),
-            "eyelids": (0.9, 16.0, 1.0),
-            "eyes": (9.0, 420.0, 0.15),
-            "mouth": (2.0, 60.0, 0.5),
-            "ears": (0.8, 12.0, 1.0),
-            "scalp": (0.6, 12.0, 1.0),
-            "neck": (0.7, 12.0, 1.0),
-            "hair": (1.6, 24.0, 0.35),
-            "body": (0.7, 12.0, 1.0),
-            "glasses": (7.0, 160.0, 0.0),
-            "occluder": (0.7, 14.0, 0.5),
-        }
-        columns = zip(*[kinds.get(name, (0.2, 8.0, 0.0)) for name in SEGMENT_NAMES], strict=True)
-        return cls(*(torch.tensor(column, device=device) for column in columns))

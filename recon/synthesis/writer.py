@@ -150,7 +150,8 @@ def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, pr
         for first in range(0, len(indices), _AT_ONCE):
             part = indices[first : first + _AT_ONCE]
             with _one_thread():
-                batch, scene = sampler.batch(part), sampler.scene(part)
+                batch = sampler.batch(part)
+                scene = sampler.scene(part) if plan.layout == "c3i" else None
             for sample in encode(plan.layout, batch, scene, part):
                 if plan.layout == "webdataset":
                     samples.append(sample)
