@@ -1,10 +1,11 @@
-"""The methods of :class:`recon.Reconstructor` that use a trained network."""
+"""What a trained network adds to :class:`recon.Reconstructor`: heads of its own, and starts for fits."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,13 +13,20 @@ import torch
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.coefficients import Coefficients
-from recon.decoder import DecodedFaces
+from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
 from recon.faces.face import Face
 from recon.faces.image import Photo
+from recon.fitting.anchor import Start, Trust
+from recon.fitting.state import FaceState
 from recon.networks.occlusion import ResidualOcclusion
-from recon.refinement import RefinementSettings, Refiner
 from recon.regression import FaceRegressor, RegressedFace
 from recon.relight import relight
+
+TRUST_BESIDE_POINTS = Trust(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
+"""How much a fit that also has landmarks believes a network. Narrower than the network's own errors (about 1.1, 0.16 and 4
+degrees on drawn photos): 478 landmarks err together, so the fit overrates them by as much. Set on drawn photos."""
+TRUST_ALONE = Trust(identity=1.0, expression=0.3, rotation_rad=math.radians(10.0), shift_mm=10.0, depth_share=0.08)
+"""The same where there are no landmarks: as wide as the network's errors on drawn profiles."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,12 +47,10 @@ class NetworkFace:
 
 
 class NetworkMethod:
-    """``regress`` or ``hybrid`` for one face model.
+    """A trained network for one face model.
 
     Args:
         model: on the CPU.
-        method: ``"regress"`` or ``"hybrid"``.
-        quality: how long ``hybrid`` refines.
         checkpoint: see :class:`recon.regression.FaceRegressor`.
         device: of the network.
 
@@ -52,29 +58,14 @@ class NetworkMethod:
         CheckpointError, OnnxError: see there.
     """
 
-    def __init__(
-        self,
-        model: MorphableModel,
-        method: str,
-        quality: str,
-        checkpoint: str | os.PathLike[str] | None,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, model: MorphableModel, checkpoint: str | os.PathLike[str] | None, device: torch.device) -> None:
         self.regressor = FaceRegressor(model, checkpoint, device)
-        self._settings = RefinementSettings.of(quality)
-        self._has_points = "478" in model.landmark_sets
-        self._refiner = Refiner(model, "478" if self._has_points else "68")
-        self._hybrid = method == "hybrid"
+        self._decoder = FaceDecoder(model, "face")
+        self._points = PointBasis(model, "478") if "478" in model.landmark_sets else None
 
     def __call__(self, photo: Photo, face: Face) -> NetworkFace:
-        """The head of one detected face."""
-        found = relight(self.regressor(photo, face), self._refiner.decoder)
-        if self._hybrid:
-            assert face.landmarks478 is not None, "detect() leaves out faces without landmarks"
-            points = found.alignment.crop_points(np.asarray(face.landmarks478[:, :2], dtype=np.float64))
-            found = self._refiner(found, torch.from_numpy(points).float()[None], self._settings)
-            # Again, because the face now lies elsewhere and the refinement has drawn the paint to the mean.
-            found = relight(found, self._refiner.decoder)
+        """The head of one detected face, light and paint as its crop shows them."""
+        found = relight(self.regressor(photo, face), self._decoder)
         camera = found.photo_camera
         coefficients = dataclasses.replace(
             found.coefficients,
@@ -84,12 +75,33 @@ class NetworkMethod:
         )
         return NetworkFace(coefficients, camera, self._gap_percent(face, found), self._residual(found))
 
+    def start(self, photos: Sequence[Photo], faces: Sequence[Face]) -> Start:
+        """Where a fit of one person begins: one face in each of the photos.
+
+        Shape is the mean of all answers. Paint and light are left to the fit: the network is careful about both.
+        """
+        answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
+        cameras = [answer.photo_camera for answer in answers]
+        identity = torch.cat([answer.coefficients.identity for answer in answers]).mean(dim=0, keepdim=True)
+        state = FaceState(
+            identity,
+            identity.new_zeros(1, answers[0].coefficients.albedo.shape[1]),
+            torch.cat([answer.coefficients.expression for answer in answers]),
+            torch.cat([camera.rotation for camera in cameras]),
+            torch.cat([camera.translation_mm for camera in cameras]),
+            identity.new_zeros(len(answers), 9, 3),
+            identity.new_zeros(len(answers)),
+        )
+        everywhere = all(face.landmarks478 is not None for face in faces)
+        focal_px = tuple(float(camera.focal_px[0, 0]) for camera in cameras)
+        return Start(state, focal_px, TRUST_BESIDE_POINTS if everywhere else TRUST_ALONE)
+
     @torch.no_grad()
     def _gap_percent(self, face: Face, found: RegressedFace) -> float:
-        if face.landmarks478 is None or not self._has_points:
+        if face.landmarks478 is None or self._points is None:
             return math.nan
         answer, camera = found.coefficients, found.photo_camera
-        points = self._refiner.points(answer.identity, answer.expression)
+        points = self._points(answer.identity, answer.expression)
         pixels = camera.to_pixels(camera.to_camera(points))[0].double().numpy()
         gap_px = float(np.linalg.norm(pixels - face.landmarks478[:, :2], axis=1).mean())
         return 100.0 * gap_px / face.size_px
@@ -97,7 +109,7 @@ class NetworkMethod:
     @torch.no_grad()
     def _residual(self, found: RegressedFace) -> float:
         side = int(found.crop.shape[-1])
-        faces = DecodedFaces(self._refiner.decoder, found.coefficients, found.crop_camera)
+        faces = DecodedFaces(self._decoder, found.coefficients, found.crop_camera)
         drawn = faces.drawn((side, side))
         picture = faces.picture(drawn)
         mask = ResidualOcclusion()(found.crop, picture, drawn.covered.to(picture.dtype))

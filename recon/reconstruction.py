@@ -33,7 +33,8 @@ class FitQuality:
     """How well the head explains the photo.
 
     Attributes:
-        landmark_error_percent: mean distance of fitted from detected points, in percent of the face's size.
+        landmark_error_percent: mean distance of fitted from detected points, in percent of the face's size; nan if no dense
+            landmarks were detected.
         photometric_residual: root mean square difference of sRGB code values on bare skin, [0, 1]; nan without a picture.
         warnings: what a user should know before relying on it.
     """
@@ -221,10 +222,8 @@ class Reconstruction:
             "landmarks68_px": self.landmarks68,
             "landmarks68_mm": self.landmarks_mm("68"),
             "quality": {
-                "landmark_error_percent": self.quality.landmark_error_percent,
-                "photometric_residual": (
-                    None if math.isnan(self.quality.photometric_residual) else self.quality.photometric_residual
-                ),
+                "landmark_error_percent": _or_none(self.quality.landmark_error_percent),
+                "photometric_residual": _or_none(self.quality.photometric_residual),
                 "warnings": list(self.quality.warnings),
             },
         }
@@ -301,3 +300,8 @@ class Reconstruction:
         result = ground.copy()
         result[box] = (mask * shown + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)
         return result
+
+
+def _or_none(value: float) -> float | None:
+    """JSON knows no nan."""
+    return None if math.isnan(value) else value

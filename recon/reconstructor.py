@@ -17,7 +17,9 @@ from recon.faces.detect import Detector, open_detector
 from recon.faces.face import Face
 from recon.faces.image import Photo, read_image
 from recon.fitting import FitResult, FitSettings, View, fit
+from recon.fitting.anchor import Start
 from recon.network_method import NetworkFace, NetworkMethod
+from recon.networks.checkpoint import CheckpointError
 from recon.parsing import FaceParser, cut_face
 from recon.reconstruction import FitQuality, Reconstruction
 
@@ -31,7 +33,7 @@ _LARGE_GAP_PERCENT = 5.0
 
 
 class NoFaceError(ValueError):
-    """No face was found in a photo, or none with landmarks."""
+    """No face was found in a photo, or none that the method can use."""
 
 
 class Reconstructor:
@@ -39,8 +41,9 @@ class Reconstructor:
 
     Args:
         model: a model's name, see ``recon models``, or a model.
-        method: ``"fit"``, analysis by synthesis; ``"regress"``, one look by a trained network; ``"hybrid"``, the network and
-            then a few steps of fitting that stay near its answer.
+        method: ``"fit"``, analysis by synthesis; ``"regress"``, one look by a trained network; ``"hybrid"``, a shorter fit
+            that starts from the network's answer and stays near it. A face without dense landmarks, as in full profile, is
+            fitted from the network's answer by both ``"fit"`` and ``"hybrid"``.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
         detector: a name of :data:`recon.faces.DETECTORS` or an open detector.
@@ -68,6 +71,7 @@ class Reconstructor:
             raise ValueError("method 'fit' uses no network: leave out the checkpoint, or choose regress or hybrid")
         self.method = method
         self.settings = FitSettings.of(quality)
+        self._few_steps = FitSettings.of_started(quality)
         self.device = _device(device)
         self._detector = detector
         self._parser = face_parser
@@ -79,7 +83,9 @@ class Reconstructor:
             )
         self.model = loaded.to("cpu")
         self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
-        self._network = None if method == "fit" else NetworkMethod(self.model, method, quality, checkpoint, self.device)
+        self._network: NetworkMethod | None = None
+        if method != "fit":
+            self._network = NetworkMethod(self.model, checkpoint, self.device)
 
     def __call__(self, photos: PhotoLike | Sequence[PhotoLike]) -> list[Reconstruction]:
         """Heads of all faces in one photo, or of the largest face in each of several photos.
@@ -112,25 +118,19 @@ class Reconstructor:
 
         Raises:
             NoFaceError: a photo without a face.
-            ValueError: the method is not ``"fit"``.
+            ValueError: the method is ``"regress"``.
         """
-        if self._network is not None:
-            raise ValueError(f"several photos of one person need method 'fit', this is {self.method!r}")
+        if self.method == "regress":
+            raise ValueError("several photos of one person need method 'fit' or 'hybrid', this is 'regress'")
         images = [photo if isinstance(photo, Photo) else read_image(photo) for photo in photos]
         chosen = [self.detect(image)[0] for image in images]
-        result = fit(
-            self._working,
-            [_view(i, f) for i, f in zip(images, chosen, strict=True)],
-            self.settings,
-            parser=self._parser,
-        )
-        return [self._result(i, f, result, k) for k, (i, f) in enumerate(zip(images, chosen, strict=True))]
+        return self._fitted(images, chosen)
 
     def detect(self, photo: Photo) -> list[Face]:
-        """Faces with dense landmarks, the largest first.
+        """Faces that the method can use, the largest first.
 
         Raises:
-            NoFaceError: none was found.
+            NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from.
         """
         smallest = max(20.0, max(photo.pixels.shape[:2]) / 64.0)
         if isinstance(self._detector, str):
@@ -138,23 +138,52 @@ class Reconstructor:
                 found = detector.detect(photo.pixels, smallest)
         else:
             found = self._detector.detect(photo.pixels, smallest)
-        usable = [face for face in found if face.landmarks478 is not None or self.method == "regress"]
-        if found and not usable:
-            raise NoFaceError(
-                f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and fitting "
-                "needs them"
-            )
-        if not usable:
+        if not found:
             raise NoFaceError(f"no face was found in {photo.source}")
-        return usable
+        marked = [face for face in found if face.landmarks478 is not None]
+        if len(marked) < len(found) and self.method == "fit":
+            try:
+                self._starting_network()
+            except CheckpointError as error:
+                if marked:
+                    return marked
+                raise NoFaceError(
+                    f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and "
+                    f"without them fitting must start from a network: {error}"
+                ) from error
+        return found
 
     def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
         """The head of one detected face."""
-        if self._network is not None:
+        if self.method == "regress":
+            assert self._network is not None, "made with the method"
             return self._network_result(photo, face, self._network(photo, face))
-        return self._result(
-            photo, face, fit(self._working, [_view(photo, face)], self.settings, parser=self._parser), 0
+        return self._fitted([photo], [face])[0]
+
+    def _fitted(self, photos: list[Photo], faces: list[Face]) -> list[Reconstruction]:
+        marked = all(face.landmarks478 is not None for face in faces)
+        start: Start | None = None
+        if self.method == "hybrid" or not marked:
+            start = self._starting_network().start(photos, faces)
+        result = fit(
+            self._working,
+            [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],
+            # Without landmarks the head has farther to go.
+            self._few_steps if self.method == "hybrid" and marked else self.settings,
+            parser=self._parser,
+            start=start,
         )
+        return [self._result(p, f, result, k) for k, (p, f) in enumerate(zip(photos, faces, strict=True))]
+
+    def _starting_network(self) -> NetworkMethod:
+        """Made when the first face without landmarks asks for it, if the method has none of its own.
+
+        Raises:
+            CheckpointError: no network comes with the package for this face model.
+        """
+        if self._network is None:
+            self._network = NetworkMethod(self.model, None, self.device)
+        return self._network
 
     def _network_result(self, photo: Photo, face: Face, found: NetworkFace) -> Reconstruction:
         gap = found.gap_percent
@@ -198,8 +227,8 @@ class Reconstructor:
 
 
 def _view(photo: Photo, face: Face) -> View:
-    assert face.landmarks478 is not None
-    return View(photo.pixels, np.asarray(face.landmarks478[:, :2], dtype=np.float64), photo.focal_px)
+    points = None if face.landmarks478 is None else np.asarray(face.landmarks478[:, :2], dtype=np.float64)
+    return View(photo.pixels, points, photo.focal_px)
 
 
 def _warnings(photo: Photo, face: Face, camera: PerspectiveCamera, gap_percent: float) -> tuple[str, ...]:
@@ -211,6 +240,10 @@ def _warnings(photo: Photo, face: Face, camera: PerspectiveCamera, gap_percent: 
     yaw_deg = float(torch.rad2deg(matrix_to_euler(camera.rotation[0]))[1])
     if abs(yaw_deg) > _LARGE_YAW_DEG:
         found.append(f"the head is turned by {yaw_deg:.0f} degrees; half of the face is a guess")
+    if face.landmarks478 is None:
+        found.append(
+            "no dense landmarks were found, as in full profile; pose and shape start from a network and may be off"
+        )
     if gap_percent > _LARGE_GAP_PERCENT:
         found.append(f"the head misses the detected points by {gap_percent:.1f} % of the face's size")
     if face.rotation_deg:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -163,14 +164,15 @@ def _save(result: Reconstruction, folder: Path, formats: tuple[str, ...], argume
 
 
 def _row(name: str, result: Reconstruction, status: str) -> dict[str, Any]:
-    pose = result.pose
+    pose, error_percent = result.pose, result.quality.landmark_error_percent
     return {
         "name": name,
         "status": status,
         "yaw_deg": round(pose.yaw, 1),
         "pitch_deg": round(pose.pitch, 1),
         "roll_deg": round(pose.roll, 1),
-        "landmark_error_percent": round(result.quality.landmark_error_percent, 2),
+        # JSON knows no nan.
+        "landmark_error_percent": None if math.isnan(error_percent) else round(error_percent, 2),
         "warnings": list(result.quality.warnings),
     }
 
@@ -184,9 +186,9 @@ def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         if "yaw_deg" in row:
             numbers = f"{row['yaw_deg']:6.1f} {row['pitch_deg']:6.1f} {row['roll_deg']:6.1f}"
-            sys.stdout.write(
-                f"{row['name']:{width}}  {row['status']:6} {numbers}  {row['landmark_error_percent']:10.2f}\n"
-            )
+            error = row["landmark_error_percent"]
+            shown = "-" if error is None else f"{error:.2f}"
+            sys.stdout.write(f"{row['name']:{width}}  {row['status']:6} {numbers}  {shown:>10}\n")
         else:
             sys.stdout.write(f"{row['name']:{width}}  {row['status']:6} {row.get('reason', 'finished before')}\n")
         for warning in row.get("warnings", []):

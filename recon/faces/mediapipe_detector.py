@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from bfm.mediapipe_table import MEDIAPIPE_68, MIRROR_478
-from recon.faces.face import Face, roll_rad, roll_turn_deg
 from recon.faces.body import head_of_person
+from recon.faces.face import Face, roll_rad, roll_turn_deg
 from recon.faces.mediapipe_graphs import (
     MESH_SIDE_PX,
     Graph,
@@ -144,9 +144,7 @@ class MediapipeDetector:
         ]
         boxes = sorted(boxes, key=lambda b: -b.score)[:_BODY_BOXES]
         faces = [self._face_without_mesh(image, box, self._weak_boxes) for box in boxes]
-        found = [
-            dataclasses.replace(face, detector=NAME_BODY) for face in faces if face.score >= _MIN_SCORE_ON_A_BODY
-        ]
+        found = [dataclasses.replace(face, detector=NAME_BODY) for face in faces if face.score >= _MIN_SCORE_ON_A_BODY]
         return [max(found, key=lambda face: face.score)] if found else []
 
     def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[_Box]:

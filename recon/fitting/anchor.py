@@ -34,7 +34,9 @@ class Trust:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if not getattr(self, field.name) > 0.0:
-                raise ValueError(f"the trust in a start's {field.name} must be positive, got {getattr(self, field.name)}")
+                raise ValueError(
+                    f"the trust in a start's {field.name} must be positive, got {getattr(self, field.name)}"
+                )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,9 +97,7 @@ class Start:
 
 def shape_and_pose(
     state: FaceState,
-) -> tuple[
-    Float[np.ndarray, " ki"], Float[np.ndarray, "v ke"], Float[np.ndarray, "v 3 3"], Float[np.ndarray, "v 3"]
-]:
+) -> tuple[Float[np.ndarray, " ki"], Float[np.ndarray, "v ke"], Float[np.ndarray, "v 3 3"], Float[np.ndarray, "v 3"]]:
     """Identity, expressions, rotations and translations as :meth:`Start.equations` takes them."""
     return (
         _array(state.identity[0]),

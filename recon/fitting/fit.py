@@ -134,9 +134,7 @@ def _check(views: list[View], n_points: int, start: Start | None) -> None:
             raise ValueError(f"view {number} has landmarks that are nan or inf")
 
 
-def _point_view(
-    model: PointModel, view: View, settings: FitSettings, start: Start | None, index: int
-) -> PointView:
+def _point_view(model: PointModel, view: View, settings: FitSettings, start: Start | None, index: int) -> PointView:
     """Landmarks and lens of a view; where nothing was detected, the start's landmarks without any weight."""
     height, width = view.pixels.shape[:2]
     principal_px = np.array([width / 2, height / 2])

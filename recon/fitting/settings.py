@@ -71,3 +71,15 @@ class FitSettings:
         if chosen is None:
             raise ValueError(f"quality must be fast, default or best, got {quality!r}")
         return chosen
+
+    @classmethod
+    def of_started(cls, quality: str) -> FitSettings:
+        """The same for a fit that starts near its end, as from a network's answer: fewer steps.
+
+        Raises:
+            ValueError: no such quality.
+        """
+        chosen = cls.of(quality)
+        steps = {"fast": (3, 2), "default": (4, 4, 4), "best": (8, 8, 8, 8)}[quality]
+        levels = tuple(dataclasses.replace(level, n_steps=n) for level, n in zip(chosen.levels, steps, strict=True))
+        return dataclasses.replace(chosen, levels=levels)
