@@ -9,16 +9,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.coefficients import Coefficients
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
-from recon.faces.face import Face
+from recon.faces.face import BOX_ONLY, Face
 from recon.faces.image import Photo
 from recon.fitting.anchor import Start, Trust
 from recon.fitting.state import FaceState
 from recon.networks.occlusion import ResidualOcclusion
+from recon.profile_yaw import turn_to_profile
 from recon.regression import FaceRegressor, RegressedFace
 from recon.relight import relight
 
@@ -81,20 +83,28 @@ class NetworkMethod:
         Shape is the mean of all answers. Paint and light are left to the fit: the network is careful about both.
         """
         answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
-        cameras = [answer.photo_camera for answer in answers]
+        poses = [self._pose(face, answer) for face, answer in zip(faces, answers, strict=True)]
         identity = torch.cat([answer.coefficients.identity for answer in answers]).mean(dim=0, keepdim=True)
         state = FaceState(
             identity,
             identity.new_zeros(1, answers[0].coefficients.albedo.shape[1]),
             torch.cat([answer.coefficients.expression for answer in answers]),
-            torch.cat([camera.rotation for camera in cameras]),
-            torch.cat([camera.translation_mm for camera in cameras]),
+            torch.cat([rotation for rotation, _ in poses]),
+            torch.cat([translation_mm for _, translation_mm in poses]),
             identity.new_zeros(len(answers), 9, 3),
             identity.new_zeros(len(answers)),
         )
         everywhere = all(face.landmarks478 is not None for face in faces)
-        focal_px = tuple(float(camera.focal_px[0, 0]) for camera in cameras)
+        focal_px = tuple(float(answer.photo_camera.focal_px[0, 0]) for answer in answers)
         return Start(state, focal_px, TRUST_BESIDE_POINTS if everywhere else TRUST_ALONE)
+
+    def _pose(self, face: Face, answer: RegressedFace) -> tuple[Tensor, Tensor]:
+        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo; a face without a mesh is taken for a profile."""
+        camera = answer.photo_camera
+        if face.detector != BOX_ONLY:
+            return camera.rotation, camera.translation_mm
+        pivot_mm = camera.rotation.new_tensor(self.regressor.blocks.pivot_mm)
+        return turn_to_profile(camera.rotation, camera.translation_mm, pivot_mm)
 
     @torch.no_grad()
     def _gap_percent(self, face: Face, found: RegressedFace) -> float:

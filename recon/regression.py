@@ -14,7 +14,7 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
 from recon.coefficients import Coefficients
-from recon.faces.align import Alignment, align
+from recon.faces.align import PX_PER_MM_AT_224, Alignment, align
 from recon.faces.face import Face
 from recon.faces.image import Photo
 from recon.lighting import rotate_lighting
@@ -87,7 +87,7 @@ class FaceRegressor:
     ) -> None:
         path = Path(checkpoint) if checkpoint is not None else default_checkpoint(model.name)
         blocks = FaceBlocks.of(model)
-        self.path = path
+        self.path, self.blocks = path, blocks
         self.network: Network
         if path.suffix.lower() == ".onnx":
             from recon.networks.onnx_export import OnnxRegressor
@@ -140,6 +140,6 @@ def _unposed_camera(photo: Photo, alignment: Alignment, size: int) -> Perspectiv
     height, width = photo.pixels.shape[:2]
     focal_px = photo.focal_px
     if focal_px is None:
-        px_per_mm = 1.02 * size / 224.0 / alignment.scale
+        px_per_mm = PX_PER_MM_AT_224 * size / 224.0 / alignment.scale
         focal_px = max(px_per_mm * DEFAULT_DISTANCE_MM, _LEAST_FOCAL_SHARE * max(height, width))
     return PerspectiveCamera.at(size=(height, width), focal_px=torch.full((1, 2), float(focal_px)))

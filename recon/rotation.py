@@ -57,3 +57,14 @@ def matrix_to_sixd(rotation: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 6"]:
 def rotation_angle(first: Float[Tensor, "*b 3 3"], second: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b"]:
     """Angle in radians, [0, pi], of the rotation from one to the other; accurate for small angles too."""
     return roma.rotmat_geodesic_distance(first, second)
+
+
+def turn_to_ray(v_cam: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
+    """The smallest rotation that takes the optical axis, -z, to the direction of a point in front of the camera."""
+    x, y, z = (v_cam / torch.linalg.vector_norm(v_cam, dim=-1, keepdim=True)).unbind(-1)
+    # Rodrigues's formula for the axis a = (0, 0, -1) x d and the cosine -z, written out.
+    share = 1.0 / (1.0 - z)
+    row0 = torch.stack((1.0 - x * x * share, -x * y * share, -x), dim=-1)
+    row1 = torch.stack((-x * y * share, 1.0 - y * y * share, -y), dim=-1)
+    row2 = torch.stack((x, y, -z), dim=-1)
+    return torch.stack((row0, row1, row2), dim=-2)

@@ -14,6 +14,12 @@ POINT_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right 
 """Order of the five points; left and right as the viewer of an upright face sees them."""
 
 
+BOX_ONLY = "mediapipe, box only"
+BOX_ON_A_BODY = "mediapipe, box on a body"
+"""``detector`` of faces that MediaPipe's box networks are sure of and its mesh network does not see, as in full profile; and of
+those that they are less sure of, where the body network sees a person's head."""
+
+
 class DetectorUnavailable(RuntimeError):
     """A face detector was asked for whose package or network files are not there."""
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from bfm.mediapipe_table import MEDIAPIPE_68, MIRROR_478
 from recon.faces.body import head_of_person
-from recon.faces.face import Face, roll_rad, roll_turn_deg
+from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, Face, roll_rad, roll_turn_deg
 from recon.faces.mediapipe_graphs import (
     MESH_SIDE_PX,
     Graph,
@@ -25,8 +25,6 @@ from recon.faces.resample import resample
 Image = UInt8[np.ndarray, "h w 3"]
 
 NAME = "mediapipe"
-NAME_BOX, NAME_BODY = "mediapipe, box only", "mediapipe, box on a body"
-"""What faces without the 478 points are said to be found by."""
 _MIN_BOX_SCORE = 0.45
 _MIN_MESH_SCORE = 0.5
 _MIN_SCORE = 0.6
@@ -144,7 +142,9 @@ class MediapipeDetector:
         ]
         boxes = sorted(boxes, key=lambda b: -b.score)[:_BODY_BOXES]
         faces = [self._face_without_mesh(image, box, self._weak_boxes) for box in boxes]
-        found = [dataclasses.replace(face, detector=NAME_BODY) for face in faces if face.score >= _MIN_SCORE_ON_A_BODY]
+        found = [
+            dataclasses.replace(face, detector=BOX_ON_A_BODY) for face in faces if face.score >= _MIN_SCORE_ON_A_BODY
+        ]
         return [max(found, key=lambda face: face.score)] if found else []
 
     def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[_Box]:
@@ -215,7 +215,7 @@ class MediapipeDetector:
             box=np.concatenate([middle - half, middle + half]),
             points5=points5,
             score=score,
-            detector=NAME_BOX,
+            detector=BOX_ONLY,
             rotation_deg=roll_turn_deg(points5),
         )
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from recon.fitting.state import FaceState
 from recon.fitting.unknowns import Layout
+from recon.rotation import turn_to_ray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +65,14 @@ class Start:
             raise ValueError("the start puts a head behind the camera")
 
     def seen_through(self, focal_px: tuple[float, ...]) -> Start:
-        """The same pictures through other lenses: distances grow with the focal lengths."""
-        ratio = torch.tensor([new / old for new, old in zip(focal_px, self.focal_px, strict=True)])
-        moved = self.state.translation_mm * ratio.to(self.state.translation_mm)[:, None]
-        return dataclasses.replace(self, state=dataclasses.replace(self.state, translation_mm=moved), focal_px=focal_px)
+        """The same pictures through other lenses: distances grow with the focal lengths, and a head beside the axis keeps
+        its turn against the ray on which it is seen."""
+        moved = self.state.translation_mm.clone()
+        for view, (new, old) in enumerate(zip(focal_px, self.focal_px, strict=True)):
+            moved[view, 2] *= new / old
+        rays = turn_to_ray(moved) @ turn_to_ray(self.state.translation_mm).transpose(1, 2)
+        state = dataclasses.replace(self.state, translation_mm=moved, rotation=rays @ self.state.rotation)
+        return dataclasses.replace(self, state=state, focal_px=focal_px)
 
     def equations(
         self,

@@ -16,7 +16,7 @@ from bfm.model import MorphableModel
 from recon.coefficients import Coefficients
 from recon.faces.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.lighting import ambient, lamps_to_sh
-from recon.rotation import sixd_to_matrix
+from recon.rotation import sixd_to_matrix, turn_to_ray
 
 _PIVOT_SLACK_MM = 0.5
 """Pivots nearer than this are the same: landmarks marked anew move it by hundredths, another model by centimetres."""
@@ -137,14 +137,3 @@ class CoefficientHead(nn.Module):
         x = (x_pix - intrinsics[:, 0, 2]) * depth_mm / focal_x
         y = (intrinsics[:, 1, 2] - y_pix) * depth_mm / focal_y
         return torch.stack((x, y, -depth_mm), dim=-1)
-
-
-def turn_to_ray(v_cam: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
-    """The smallest rotation that takes the optical axis, -z, to the direction of a point in front of the camera."""
-    x, y, z = (v_cam / torch.linalg.vector_norm(v_cam, dim=-1, keepdim=True)).unbind(-1)
-    # Rodrigues's formula for the axis a = (0, 0, -1) x d and the cosine -z, written out.
-    share = 1.0 / (1.0 - z)
-    row0 = torch.stack((1.0 - x * x * share, -x * y * share, -x), dim=-1)
-    row1 = torch.stack((-x * y * share, 1.0 - y * y * share, -y), dim=-1)
-    row2 = torch.stack((x, y, -z), dim=-1)
-    return torch.stack((row0, row1, row2), dim=-2)

@@ -20,7 +20,7 @@ from bfm.registry import model_status
 from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
 from recon.datasets import DamagedSample, FaceRecord, W300LPReader
 from recon.evaluation.pose_errors import angles_to_matrix
-from recon.faces.align import AlignmentError, align
+from recon.faces.align import PX_PER_MM_AT_224, AlignmentError, align
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
@@ -31,7 +31,6 @@ from recon.training.stream import EndlessOrder, StreamPlan
 from recon.training.synthetic_data import SyntheticData
 
 _LABEL_MODEL = "300wlp"
-_PX_PER_MM_AT_224 = 1.02
 
 
 class LabelledPhotos(Dataset[TrainingBatch]):
@@ -72,7 +71,7 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
         alignment = align(five, self.size, remove_roll=True)
         # The labels belong to a weak perspective camera: it looks straight at the face, whatever its place in the photo.
-        px_per_mm = _PX_PER_MM_AT_224 * self.size / 224.0 / alignment.scale
+        px_per_mm = PX_PER_MM_AT_224 * self.size / 224.0 / alignment.scale
         middle = alignment.photo_points(np.full((1, 2), 0.5 * self.size))
         camera = alignment.crop_camera(
             PerspectiveCamera(

@@ -9,8 +9,8 @@ from network_parts import BLOCKS, SIZE, intrinsics
 
 from recon.lighting import irradiance
 from recon.networks.fam import AggregationPyramid, FeatureAggregation
-from recon.networks.head import CoefficientHead, FaceBlocks, turn_to_ray
-from recon.rotation import matrix_to_euler
+from recon.networks.head import CoefficientHead, FaceBlocks
+from recon.rotation import matrix_to_euler, turn_to_ray
 
 
 def head_with(width=6):
