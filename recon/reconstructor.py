@@ -13,6 +13,7 @@ from PIL import Image
 import bfm
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
+from recon.faces.align import AlignmentError
 from recon.faces.detect import Detector, open_detector
 from recon.faces.face import Face
 from recon.faces.image import Photo, read_image
@@ -154,17 +155,28 @@ class Reconstructor:
         return found
 
     def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
-        """The head of one detected face."""
-        if self.method == "regress":
-            assert self._network is not None, "made with the method"
+        """The head of one detected face.
+
+        Raises:
+            NoFaceError: a network is to look at the face, and its five points cannot be a face's.
+        """
+        if self.method != "regress":
+            return self._fitted([photo], [face])[0]
+        assert self._network is not None, "made with the method"
+        try:
             return self._network_result(photo, face, self._network(photo, face))
-        return self._fitted([photo], [face])[0]
+        except AlignmentError as error:
+            raise NoFaceError(f"what was found in {photo.source} seems to be no face: {error}") from error
 
     def _fitted(self, photos: list[Photo], faces: list[Face]) -> list[Reconstruction]:
         marked = all(face.landmarks478 is not None for face in faces)
         start: Start | None = None
         if self.method == "hybrid" or not marked:
-            start = self._starting_network().start(photos, faces)
+            try:
+                start = self._starting_network().start(photos, faces)
+            except AlignmentError as error:
+                names = ", ".join(photo.source for photo in photos)
+                raise NoFaceError(f"what was found in {names} seems to be no face: {error}") from error
         result = fit(
             self._working,
             [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],

@@ -8,6 +8,7 @@ import pytest
 import trimesh
 from skimage.data import astronaut
 
+from bfm.model import MorphableModel
 from recon.cli import main
 from recon.commands.reconstruct import _unique
 from recon.faces import Face
@@ -53,9 +54,10 @@ class _ProfileDetector:
         return [Face(np.array([10.0, 10.0, 60.0, 70.0]), np.zeros((5, 2)) + np.arange(5)[:, None], 0.9, self.name)]
 
 
-def test_a_face_without_landmarks_says_so(reconstructor):
-    with pytest.raises(NoFaceError, match="no landmarks on it"):
-        Reconstructor(reconstructor.model, quality="fast", detector=_ProfileDetector())(astronaut())
+def test_a_face_without_landmarks_and_no_network_to_start_from_says_so(reconstructor):
+    mine = MorphableModel(dataclasses.replace(reconstructor.model.data(), name="mine"))
+    with pytest.raises(NoFaceError, match="no landmarks on it .* must start from a network: no trained network comes"):
+        Reconstructor(mine, quality="fast", device="cpu", detector=_ProfileDetector())(astronaut())
 
 
 def test_the_head_lands_on_the_face(head):

@@ -14,9 +14,11 @@ from PIL import Image
 
 from bfm.mediapipe_table import MEDIAPIPE_68
 from recon.faces import DetectorUnavailable, Face, UnknownDetectorError, detect, open_detector
-from recon.faces.face import roll_rad, roll_turn_deg
+from recon.faces.body import head_of_person
+from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, roll_rad, roll_turn_deg
 from recon.faces.insightface_detector import InsightfaceDetector
 from recon.faces.mediapipe_detector import MediapipeDetector, distinct
+from recon.faces.mediapipe_graphs import body_graph, detection_graph
 from recon.faces.regions import tile_sides
 
 EYES_AND_NOSE = np.array([[203.0, 106.0], [246.0, 107.0], [222.0, 128.0]])  # read off the picture by eye
@@ -103,7 +105,7 @@ def test_thumbnails_and_close_ups(astronaut: np.ndarray, mediapipe, truth: Face,
     assert np.linalg.norm(face.points5 - wanted, axis=1).max() < 0.06 * width
 
 
-@pytest.mark.parametrize("name", ["chelsea", "coffee", "brick"])
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "page", "text", "brick", "retina", "moon"])
 def test_a_cat_a_cup_and_a_wall_have_no_face(mediapipe, name: str) -> None:
     image = getattr(skimage.data, name)()
     image = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
@@ -144,8 +146,53 @@ def test_a_face_without_mesh_has_a_box_and_five_points(astronaut: np.ndarray, tr
     with _WithoutMesh() as detector:
         (face,) = detect(astronaut, detector)
     assert face.landmarks478 is None and face.landmarks68 is None and face.score > 0.7
+    assert face.detector == BOX_ONLY
     assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.12 * truth.size_px
     assert np.abs(face.box - truth.box).max() < 0.3 * truth.size_px
+
+
+class _SureOfBodiesOnly(_WithoutMesh):
+    """As in a hidden profile: the box networks are not sure enough by themselves."""
+
+    def __enter__(self) -> MediapipeDetector:
+        super().__enter__()
+        for graph in self._boxes.values():
+            graph.close()
+        self._boxes = {kind: detection_graph(kind, 0.99) for kind in self._boxes}
+        return self
+
+
+def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.ndarray, truth: Face) -> None:
+    with _SureOfBodiesOnly() as detector:
+        (face,) = detect(astronaut, detector)
+        assert face.detector == BOX_ON_A_BODY and face.landmarks478 is None and face.score >= 0.55
+        assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.15 * truth.size_px
+        (again,) = detect(astronaut, detector)
+        np.testing.assert_array_equal(again.points5, face.points5)
+        # A body without a face: the head is painted over.
+        hidden = astronaut.copy()
+        x0, y0, x1, y1 = (truth.box + [-25, -45, 25, 25]).astype(int)
+        hidden[y0:y1, x0:x1] = 128
+        assert detect(hidden, detector) == []
+
+
+def test_bodies_are_looked_for_only_where_no_face_was_found(astronaut: np.ndarray) -> None:
+    with MediapipeDetector() as detector:
+        assert len(detect(astronaut, detector)) == 1 and detector._body is None
+        assert detect(np.full((64, 64, 3), 128, np.uint8), detector) == [] and detector._body is not None
+
+
+def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, truth: Face) -> None:
+    graph = body_graph()
+    middle = truth.points5.mean(axis=0)
+    for width in (400, 3000):
+        factor = width / 512
+        head = head_of_person(graph, resized(astronaut, width))
+        assert head is not None
+        assert np.hypot(head.x - factor * middle[0], head.y - factor * middle[1]) < 0.4 * factor * truth.size_px
+        assert 0.3 < head.side_px / (factor * truth.size_px) < 1.2
+    assert head_of_person(graph, np.full((100, 80, 3), 128, np.uint8)) is None
+    graph.close()
 
 
 def moved(face: Face, offset: tuple[float, float], factor: float = 1.0) -> Face:

@@ -1,0 +1,122 @@
+"""Fits that begin where another method ends, with and without landmarks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import bfm
+from recon.camera import PerspectiveCamera
+from recon.display import to_photo
+from recon.fitting import FitSettings, View, fit
+from recon.fitting.anchor import Start, Trust
+from recon.fitting.settings import Level
+from recon.fitting.state import FaceState
+from recon.lighting import ambient, lamps_to_sh
+from recon.render import Mesh, Topology, render
+from recon.rotation import euler_to_matrix, rotation_angle
+
+_HEIGHT, _WIDTH, _FOCAL_PX = 200, 240, 900.0
+_SETTINGS = FitSettings(levels=(Level(96, 2.0, 6), Level(128, 1.0, 4)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return bfm.load("open", n_identity=20, n_albedo=20)
+
+
+@pytest.fixture(scope="module")
+def truth(model):
+    generator = torch.Generator().manual_seed(4)
+    lamp = lamps_to_sh(torch.tensor([[[0.5, 0.6, 1.0]]]), torch.full((1, 1, 3), 1.2))
+    return FaceState(
+        0.8 * torch.randn(1, model.n_identity, generator=generator),
+        0.5 * torch.randn(1, model.n_albedo, generator=generator),
+        torch.zeros(1, model.n_expression),
+        euler_to_matrix(torch.tensor([[0.05, 0.4, 0.05]])),
+        torch.tensor([[5.0, 20.0, -1000.0]]),
+        ambient(torch.full((1, 3), 0.5)) + lamp,
+        torch.zeros(1),
+    )
+
+
+@pytest.fixture(scope="module")
+def photo(model, truth):
+    """A drawn head, and its true landmarks."""
+    camera = PerspectiveCamera.at(
+        truth.rotation, truth.translation_mm, size=(_HEIGHT, _WIDTH), focal_px=torch.full((1, 2), _FOCAL_PX)
+    )
+    vertices = model.shape(truth.identity, truth.expression)
+    with torch.no_grad():
+        mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo(truth.albedo))
+        drawn = render(mesh, camera, truth.lighting, (_HEIGHT, _WIDTH))
+    picture = (to_photo(drawn.image, "linear") + 0.15 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+    points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
+    return (255.0 * picture).round().byte().numpy(), points
+
+
+@pytest.fixture(scope="module")
+def start(truth):
+    """Off by 5 degrees, 3 mm, 3 % of the distance, and with the mean shape."""
+    wrong = euler_to_matrix(torch.tensor([[0.05, 0.07, 0.0]]))
+    state = dataclasses.replace(
+        truth,
+        identity=torch.zeros_like(truth.identity),
+        albedo=torch.zeros_like(truth.albedo),
+        rotation=wrong @ truth.rotation,
+        translation_mm=truth.translation_mm + torch.tensor([[2.5, -1.5, 30.0]]),
+        lighting=torch.zeros_like(truth.lighting),
+    )
+    return Start(state, (_FOCAL_PX,), Trust(1.0, 0.1, 0.1, 5.0, 0.05))
+
+
+def angle_deg(first, second):
+    return float(torch.rad2deg(rotation_angle(first[0], second[0])))
+
+
+def landmark_gap_px(model, state, points):
+    with torch.no_grad():
+        v_obj = model.landmarks(model.shape(state.identity, state.expression), "478")
+    v_cam = (v_obj[0] @ state.rotation[0].T + state.translation_mm[0]).double().numpy()
+    middle = np.array([_WIDTH / 2, _HEIGHT / 2])
+    pixels = middle + _FOCAL_PX * v_cam[:, :2] * [1.0, -1.0] / -v_cam[:, 2:]
+    return float(np.linalg.norm(pixels - points, axis=1).mean())
+
+
+def test_a_picture_without_landmarks_corrects_its_start(model, truth, photo, start):
+    pixels, points = photo
+    before = {field.name: getattr(start.state, field.name).clone() for field in dataclasses.fields(FaceState)}
+    found = fit(model, [View(pixels, None, _FOCAL_PX)], _SETTINGS, start=start)
+    assert angle_deg(start.state.rotation, truth.rotation) > 4.5
+    assert angle_deg(found.state.rotation, truth.rotation) < 2.5
+    assert landmark_gap_px(model, found.state, points) < 0.4 * landmark_gap_px(model, start.state, points)
+    assert np.isnan(found.point_gap_px[0]) and found.picture_residual[0] < 0.05
+    assert all(torch.equal(before[name], getattr(start.state, name)) for name in before), "the start is left alone"
+
+
+def test_a_start_that_is_believed_stays(model, photo, start):
+    sure = dataclasses.replace(start, trust=Trust(1e-4, 1e-4, 1e-4, 1e-2, 1e-5))
+    for points in (None, photo[1]):
+        state = fit(model, [View(photo[0], points, _FOCAL_PX)], _SETTINGS, start=sure).state
+        assert angle_deg(state.rotation, start.state.rotation) < 0.2
+        torch.testing.assert_close(state.identity, start.state.identity, atol=2e-2, rtol=0)
+
+
+def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, start):
+    settings = dataclasses.replace(_SETTINGS, levels=())
+    found = fit(model, [View(photo[0], None)], settings, start=start)
+    assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.distance_mm / 970.0, rel=1e-4)
+    place = [
+        f * s.translation_mm[0, :2] / s.translation_mm[0, 2]
+        for f, s in ((_FOCAL_PX, start.state), (found.focal_px[0], found.state))
+    ]
+    torch.testing.assert_close(*place, atol=1e-3, rtol=0)
+
+
+def test_views_and_starts_that_do_not_go_together_are_refused(model, photo, start):
+    bare = View(photo[0], None, _FOCAL_PX)
+    with pytest.raises(ValueError, match="view 0 has no landmarks: such a fit needs a start"):
+        fit(model, [bare], _SETTINGS)
+    with pytest.raises(ValueError, match="the start is of 1 views, the fit of 2"):
+        fit(model, [bare, bare], _SETTINGS, start=start)

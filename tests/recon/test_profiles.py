@@ -1,0 +1,58 @@
+"""Full profiles: found without dense landmarks, fitted from the network's answer."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from recon.faces.face import BOX_ONLY
+from recon.faces.image import Photo
+from recon.reconstructor import Reconstructor
+from recon.rotation import rotation_angle
+from recon.synthesis import FaceSampler, SynthesisConfig
+
+CONFIG = SynthesisConfig(
+    framing="free",
+    pose="uniform",
+    yaw_deg=90.0,
+    pitch_deg=25.0,
+    roll_deg=20.0,
+    distance_mm=(500.0, 1500.0),
+    head_share=(0.35, 0.65),
+)
+SEED, INDEX = 771, 209
+"""A head at 87 degrees of yaw."""
+
+
+@pytest.fixture(scope="module")
+def drawn(open_model):
+    return FaceSampler(open_model, CONFIG, SEED, (320, 320))[INDEX]
+
+
+@pytest.fixture(scope="module")
+def head(drawn, open_model):
+    pixels = (255.0 * drawn.image[0].clamp(0.0, 1.0)).round().byte().permute(1, 2, 0).contiguous().numpy()
+    photo = Photo(pixels, focal_px=float(drawn.intrinsics[0, 0, 0]), source="a profile")
+    heads = Reconstructor(open_model, quality="fast", device="cpu")(photo)
+    assert len(heads) == 1
+    return heads[0]
+
+
+def test_a_full_profile_is_fitted_and_says_that_it_is_a_guess(head, drawn):
+    assert head.face.detector == BOX_ONLY and head.face.landmarks478 is None
+    assert any("no dense landmarks were found" in warning for warning in head.quality.warnings)
+    assert np.isnan(head.quality.landmark_error_percent)
+    turn_deg = float(torch.rad2deg(rotation_angle(head.camera.rotation[0], drawn.rotation[0])))
+    assert turn_deg < 15.0
+    true = drawn.landmarks68_px[0].numpy()
+    seen = drawn.landmarks68_visible[0].numpy()
+    gap_px = np.linalg.norm(head.landmarks68 - true, axis=1)[seen].mean()
+    assert gap_px < 0.1 * np.ptp(true, axis=0).max()
+
+
+def test_its_files_hold_no_nan(head, tmp_path):
+    head.save(tmp_path / "profile", texture_size=32)
+    numbers = json.loads((tmp_path / "profile" / "face.json").read_text())
+    assert numbers["quality"]["landmark_error_percent"] is None
+    assert numbers["face"]["detector"] == BOX_ONLY
