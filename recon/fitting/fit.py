@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
+from recon.fitting.expressions import expression_widths
 from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
@@ -84,7 +85,7 @@ def fit(
         point_views,
         settings.landmark_sigma,
         settings.identity_weight,
-        settings.expression_sigma,
+        settings.expression_sigma * expression_widths(model.expression_names),
         settings.landmark_steps,
     )
     state = _state(points, model)

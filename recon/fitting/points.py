@@ -123,7 +123,7 @@ def fit_points(
     views: list[PointView],
     sigma: float,
     identity_weight: float,
-    expression_sigma: float,
+    expression_sigma: float | FloatArray,
     n_steps: int,
 ) -> PointFit:
     """The most probable identity (shared), expressions and poses given landmarks in one or more views.
@@ -133,7 +133,7 @@ def fit_points(
         views: one a photo.
         sigma: standard deviation of a landmark in shares of the face's size.
         identity_weight: strength of the identity prior.
-        expression_sigma: width of the expression prior.
+        expression_sigma: width of the expression prior, one for all or ``(Ke,)``.
         n_steps: Gauss-Newton steps.
     """
     n_id, n_exp, n_views = model.identity.shape[2], model.expression.shape[2], len(views)
