@@ -13,6 +13,7 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
 from recon.fitting.anchor import Start, shape_and_pose
+from recon.fitting.expressions import expression_widths
 from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
@@ -182,7 +183,7 @@ def _first_state(
         seen,
         settings.landmark_sigma,
         settings.identity_weight,
-        settings.expression_sigma,
+        settings.expression_sigma * expression_widths(model.expression_names),
         settings.landmark_steps,
         start,
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.display import from_display, to_photo
 from recon.fitting.anchor import Start, shape_and_pose
-from recon.fitting.gaze import gaze_rows
+from recon.fitting.expressions import ExpressionPrior
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
 from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
@@ -64,7 +64,7 @@ class PictureFitter:
         self.topology = Topology.of(self.model.faces, self.model.n_vertices)
         self._vertex_trust = _vertex_trust(self.model)
         self._outlined = _outlined(self.model, self._vertex_trust)
-        self._gaze = gaze_rows(self.model.expression_names)
+        self._expressions = ExpressionPrior.of(self.model.expression_names)
         self._surface = SurfaceModel.of(self.model, self._vertex_trust)
         basis = self._surface.shape_basis
         self._landmark_basis = torch.stack(
@@ -130,7 +130,7 @@ class PictureFitter:
                 ]
             # Paint follows last: a fringe of hair must look wrong before paint may explain it.
             stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
-            normal, right = priors(state, views, layout, settings, stiffness, self._gaze)
+            normal, right = priors(state, views, layout, settings, stiffness, self._expressions)
             if start is not None:
                 weights, pull = start.equations(layout, *shape_and_pose(state))
                 normal += np.diag(weights)

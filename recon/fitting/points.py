@@ -124,7 +124,7 @@ def fit_points(
     views: list[PointView],
     sigma: float,
     identity_weight: float,
-    expression_sigma: float,
+    expression_sigma: float | FloatArray,
     n_steps: int,
     start: Start | None = None,
 ) -> PointFit:
@@ -135,7 +135,7 @@ def fit_points(
         views: one a photo.
         sigma: standard deviation of a landmark in shares of the face's size.
         identity_weight: strength of the identity prior.
-        expression_sigma: width of the expression prior.
+        expression_sigma: width of the expression prior, one for all or ``(Ke,)``.
         n_steps: Gauss-Newton steps.
         start: shape and expression to start from and stay near; the pose follows from the landmarks.
     """

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.fitting.expressions import ExpressionPrior
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
 from recon.fitting.unknowns import Layout
@@ -24,20 +25,20 @@ def priors(
     layout: Layout,
     settings: FitSettings,
     paint_stiffness: float,
-    gaze: np.ndarray,
+    expressions: ExpressionPrior,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations of what is believed before looking at the pictures.
 
     Args:
         state, views, layout, settings: of the fit.
         paint_stiffness: factor of the prior of paint.
-        gaze: :func:`recon.fitting.gaze.gaze_rows` of the model.
+        expressions: what is known of the model's expressions.
     """
     weights, now = np.zeros(layout.n_all), np.zeros(layout.n_all)
     weights[layout.identity], now[layout.identity] = settings.identity_weight, state.identity[0].cpu()
     weights[layout.albedo], now[layout.albedo] = settings.albedo_weight * paint_stiffness, state.albedo[0].cpu()
     for index, view in enumerate(views):
-        weights[layout.expression(index)] = 1.0 / settings.expression_sigma**2
+        weights[layout.expression(index)] = 1.0 / (settings.expression_sigma * expressions.widths) ** 2
         now[layout.expression(index)] = state.expression[index].cpu()
         # A known focal length is held by a prior so narrow that it does not move.
         weights[layout.zoom(index)] = 1.0 / max(view.focal_sigma, 1e-6) ** 2
@@ -45,8 +46,8 @@ def priors(
     normal, right = np.diag(weights), -weights * now
     for index in range(len(views)):
         face = layout.expression(index)
-        normal[face, face] += gaze.T @ gaze
-        right[face] -= gaze.T @ (gaze @ now[face])
+        normal[face, face] += expressions.gaze.T @ expressions.gaze
+        right[face] -= expressions.gaze.T @ (expressions.gaze @ now[face])
         light = state.lighting[index].double().cpu().numpy()
         stiffness = _light_stiffness(float(max(light[0].mean(), 0.1)))
         where = layout.light(index)

@@ -20,7 +20,7 @@ from recon.render import Topology
 _REACH = 0.04
 """How far an edge is sought, in shares of the crop's side."""
 _STEP_PX = 0.5
-_LEAST_SLOPE = 0.02
+_LEAST_SLOPE = 0.05
 """Code values a px below which nothing is called an edge."""
 _STANDING_OUT = 1.5
 """How many times the median slope along the line an edge must have."""
@@ -82,7 +82,8 @@ def find_outline(
     kept = ((pixels > margin) & (pixels < size - margin)).all(dim=1)
     kept &= (ahead > depth_mm + _JUMP_MM) & (depth_mm < here + _SLACK_MM)
     vertices, pixels, normals_px = vertices[kept], pixels[kept], normals_px[kept]
-    offsets = torch.arange(-reach, reach + 0.5 * _STEP_PX, _STEP_PX).to(pixels)
+    n_steps = int(reach / _STEP_PX)
+    offsets = _STEP_PX * torch.arange(-n_steps, n_steps + 1).to(pixels)
     places = pixels[:, None] + offsets[None, :, None] * normals_px[:, None]
     colours = _sample(photo, places.flatten(0, 1)).unflatten(0, places.shape[:2])
     slopes = (colours[:, 2:] - colours[:, :-2]).norm(dim=-1) / (2.0 * _STEP_PX)
@@ -92,7 +93,8 @@ def find_outline(
     shift_px = offsets[1:-1][best]
     inside = pixels + (shift_px - _INSIDE_PX)[:, None] * normals_px
     believed = _sample(trust, inside)[:, 0] > _LEAST_TRUST
-    clear = (strongest > _LEAST_SLOPE) & (strongest > _STANDING_OUT * slopes.median(dim=1).values) & believed
+    within = (best > 0) & (best < slopes.shape[1] - 1)
+    clear = within & (strongest > _LEAST_SLOPE) & (strongest > _STANDING_OUT * slopes.median(dim=1).values) & believed
     return Outline(vertices[clear], normals_px[clear], shift_px[clear])
 
 

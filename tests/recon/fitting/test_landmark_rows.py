@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import bfm
-from recon.fitting.gaze import gaze_rows
+from recon.fitting.expressions import expression_widths, gaze_rows
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
 from recon.fitting.surface import spin_gradient
 from recon.fitting.unknowns import Layout
@@ -90,3 +90,10 @@ def test_gaze_costs_nothing_when_both_eyes_look_the_same_way():
 
 def test_a_model_without_eye_weights_has_no_gaze():
     assert gaze_rows(("a", "b")).shape == (0, 2)
+
+
+def test_lips_part_more_easily_than_jaws():
+    names = ("jawOpen", "mouthUpperUpLeft", "browInnerUp")
+    widths = expression_widths(names)
+    assert widths.shape == (3,)
+    assert widths[0] < widths[2] == 1.0 < widths[1]

@@ -1,0 +1,134 @@
+"""The outline of a shape and the edges of a picture."""
+
+import dataclasses
+
+import pytest
+import torch
+import trimesh
+
+import bfm
+from recon.display import to_photo
+from recon.fitting.picture import PictureFitter
+from recon.fitting.settings import FitSettings
+from recon.fitting.silhouette import Outline, contour_vertices, find_outline, outline_rows
+from recon.fitting.state import FaceState, PictureView
+from recon.lighting import ambient
+from recon.render import Topology
+from recon.rotation import euler_to_matrix
+
+_SIZE = 96
+_RADIUS_PX = 30.0
+
+
+def _disc(radius_px, inside=0.8, outside=0.2):
+    """A soft-edged disc in the middle of the picture."""
+    centres = torch.arange(_SIZE) + 0.5 - _SIZE / 2
+    distance = (centres[:, None] ** 2 + centres[None, :] ** 2).sqrt()
+    share = ((radius_px - distance) / 2.0 + 0.5).clamp(0.0, 1.0)
+    return (outside + (inside - outside) * share).expand(1, 3, _SIZE, _SIZE)
+
+
+@pytest.fixture(scope="module")
+def ring():
+    """Points of a circle, their normals and depth, and a drawn disc of that size before the void."""
+    angle = torch.arange(0.0, 6.28, 0.3)
+    normals = torch.stack([angle.cos(), angle.sin()], dim=1)
+    drawn = torch.where(_disc(_RADIUS_PX)[:, :1] > 0.5, 800.0, 1e5)
+    return torch.arange(len(angle)), _SIZE / 2 + _RADIUS_PX * normals, normals, torch.full_like(angle, 800.0), drawn
+
+
+@pytest.mark.parametrize("off_px", [-2.5, 0.0, 3.0])
+def test_edges_are_found_where_they_are(ring, off_px):
+    outline = find_outline(*ring, _disc(_RADIUS_PX + off_px), torch.ones(1, 1, _SIZE, _SIZE))
+    assert len(outline.vertices) == len(ring[0])
+    assert float((outline.shift_px - off_px).abs().max()) <= 1.0
+
+
+def test_a_flat_picture_has_no_edges(ring):
+    outline = find_outline(*ring, torch.full((1, 3, _SIZE, _SIZE), 0.4), torch.ones(1, 1, _SIZE, _SIZE))
+    assert len(outline.vertices) == 0
+
+
+def test_an_edge_of_what_is_not_face_does_not_count(ring):
+    trust = torch.ones(1, 1, _SIZE, _SIZE)
+    trust[..., : _SIZE // 2] = 0.0
+    outline = find_outline(*ring, _disc(_RADIUS_PX), trust)
+    assert 0 < len(outline.vertices) < len(ring[0])
+    assert float(outline.normals_px[:, 0].min()) > -0.1
+
+
+def test_contour_before_something_near_does_not_count(ring):
+    vertices, pixels, normals, depth, _ = ring
+    flat = torch.full((1, 1, _SIZE, _SIZE), 803.0)
+    outline = find_outline(vertices, pixels, normals, depth, flat, _disc(_RADIUS_PX), torch.ones_like(flat))
+    assert len(outline.vertices) == 0
+
+
+def test_hidden_contour_does_not_count(ring):
+    vertices, pixels, normals, depth, drawn = ring
+    hidden = find_outline(vertices, pixels, normals, depth + 60.0, drawn, _disc(_RADIUS_PX), torch.ones_like(drawn))
+    assert len(hidden.vertices) == 0
+
+
+def test_the_contour_of_a_ball_is_where_it_turns_away():
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=50.0)
+    centre = torch.tensor([30.0, -20.0, -400.0])
+    normals = torch.tensor(ball.vertices, dtype=torch.float32) / 50.0
+    v_cam = 50.0 * normals + centre
+    found = contour_vertices(v_cam, Topology.of(torch.tensor(ball.faces), len(v_cam)))
+    facing = -(normals * torch.nn.functional.normalize(v_cam, dim=1)).sum(dim=1)
+    assert len(found) > 100
+    assert float(facing[found].abs().max()) < 0.1
+
+
+def test_rows_pull_along_the_normal_and_count_for_so_many():
+    normals = torch.tensor([[0.6, 0.8]]).double().repeat(50, 1)
+    jacobian = torch.eye(2).double().expand(50, 2, 2)
+    outline = Outline(torch.arange(50), normals, torch.full((50,), 1.5).double())
+    rows, gaps = outline_rows(outline, jacobian, 100.0, 10.0)
+    step = torch.linalg.lstsq(rows, -gaps[:, None]).solution[:, 0]
+    assert torch.allclose(step, 1.5 * normals[0], atol=1e-9)
+    assert float(rows.square().sum()) == pytest.approx(10.0 / 100.0**2, rel=1e-3)
+    assert float(outline_rows(outline, jacobian, 100.0, 0.0)[0].abs().max()) == 0.0
+
+
+@pytest.fixture(scope="module")
+def fitter():
+    return PictureFitter(bfm.load("open", n_identity=4, n_albedo=4), "478")
+
+
+def test_the_outline_corrects_points_that_are_off(fitter):
+    truth = FaceState(
+        torch.zeros(1, 4),
+        torch.zeros(1, 4),
+        torch.zeros(1, fitter.model.n_expression),
+        euler_to_matrix(torch.tensor([[0.0, 0.6, 0.0]])),
+        torch.tensor([[-15.0, 25.0, -1100.0]]),
+        ambient(torch.full((1, 3), 1.0)),
+        torch.zeros(1),
+    )
+    view = PictureView(
+        torch.zeros(1, 3, _SIZE, _SIZE),
+        torch.ones(1, 1, _SIZE, _SIZE),
+        torch.zeros(1, 478, 2),
+        torch.zeros(1, 478),
+        torch.full((1, 2), 420.0),
+        torch.full((1, 2), _SIZE / 2),
+    )
+    with torch.no_grad():
+        drawn, _ = fitter.draw(truth, view, 0)
+    view = dataclasses.replace(view, picture=to_photo(drawn.image, "linear").clamp(0.0, 1.0))
+    drift_px = torch.tensor([2.5, 0.0])
+    # All points are off by the same, as those of a detector may be.
+    with torch.no_grad():
+        points = fitter.draw(truth, view, 0)[1]
+    view = dataclasses.replace(view, points_pix=points + drift_px, point_weights=torch.full((1, 478), 0.01))
+    settings = FitSettings(picture_weight=1e-6, identity_weight=1e6, expression_sigma=1e-3, outline_weight=80.0)
+    off = []
+    for weight in (80.0, 0.0):
+        found = fitter.improve(truth, [view], dataclasses.replace(settings, outline_weight=weight), 6)
+        with torch.no_grad():
+            masks = [fitter.draw(state, view, 0)[0].mask for state in (found, truth)]
+        # The outline that faces the camera's right is the only one in the picture that is not an ear's.
+        off.append(float((masks[0] - masks[1]).abs()[..., _SIZE // 2 :].sum()))
+    assert off[0] < 0.5 * off[1], off
