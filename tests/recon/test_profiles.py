@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recon.commands.reconstruct import _report, _row
 from recon.faces.face import BOX_ONLY
 from recon.faces.image import Photo
 from recon.reconstructor import Reconstructor
@@ -21,8 +22,8 @@ CONFIG = SynthesisConfig(
     distance_mm=(500.0, 1500.0),
     head_share=(0.35, 0.65),
 )
-SEED, INDEX = 771, 209
-"""A head at 87 degrees of yaw."""
+SEED, INDEX = 771, 316
+"""A head at 81 degrees of yaw."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_a_full_profile_is_fitted_and_says_that_it_is_a_guess(head, drawn):
     assert any("no dense landmarks were found" in warning for warning in head.quality.warnings)
     assert np.isnan(head.quality.landmark_error_percent)
     turn_deg = float(torch.rad2deg(rotation_angle(head.camera.rotation[0], drawn.rotation[0])))
-    assert turn_deg < 15.0
+    assert turn_deg < 12.0
     true = drawn.landmarks68_px[0].numpy()
     seen = drawn.landmarks68_visible[0].numpy()
     gap_px = np.linalg.norm(head.landmarks68 - true, axis=1)[seen].mean()
@@ -56,3 +57,11 @@ def test_its_files_hold_no_nan(head, tmp_path):
     numbers = json.loads((tmp_path / "profile" / "face.json").read_text())
     assert numbers["quality"]["landmark_error_percent"] is None
     assert numbers["face"]["detector"] == BOX_ONLY
+
+
+def test_the_command_reports_it_without_nan(head, capsys):
+    row = _row("profile", head, "done")
+    assert json.loads(json.dumps([row], allow_nan=False))[0]["landmark_error_percent"] is None
+    _report([row], as_json=False)
+    shown = capsys.readouterr().out
+    assert "nan" not in shown and "no dense landmarks were found" in shown

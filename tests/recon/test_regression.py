@@ -12,6 +12,7 @@ from skimage.data import astronaut
 from recon import network_method
 from recon.cli import main
 from recon.faces import Face
+from recon.faces.face import BOX_ONLY
 from recon.faces.image import Photo, read_image
 from recon.fitting.anchor import Trust
 from recon.lighting import lamps_to_sh
@@ -165,6 +166,24 @@ def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, mon
     head = made.fit_face(photo, face)
     torch.testing.assert_close(head.expression, said.expression, atol=1e-3, rtol=0)
     torch.testing.assert_close(head.identity, said.identity, atol=1e-2, rtol=0)
+
+
+def test_starts_of_faces_without_a_mesh_are_turned_and_trusted_alone(open_model, checkpoint, photo, face, monkeypatch):
+    method = network_method.NetworkMethod(open_model, checkpoint, torch.device("cpu"))
+    turned = []
+
+    def turn(rotation, translation_mm, pivot_mm):
+        turned.append(pivot_mm)
+        return -rotation, translation_mm
+
+    monkeypatch.setattr(network_method, "turn_to_profile", turn)
+    plain = method.start([photo], [face])
+    assert not turned and plain.trust == network_method.TRUST_BESIDE_POINTS
+    bare = method.start([photo], [Face(face.box, face.points5, 0.9, BOX_ONLY)])
+    assert len(turned) == 1 and bare.trust == network_method.TRUST_ALONE
+    torch.testing.assert_close(bare.state.rotation, -plain.state.rotation)
+    both = method.start([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
+    assert len(turned) == 1 and both.trust == network_method.TRUST_ALONE and both.state.n_views == 2
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):

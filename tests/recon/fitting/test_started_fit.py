@@ -120,3 +120,15 @@ def test_views_and_starts_that_do_not_go_together_are_refused(model, photo, star
         fit(model, [bare], _SETTINGS)
     with pytest.raises(ValueError, match="the start is of 1 views, the fit of 2"):
         fit(model, [bare, bare], _SETTINGS, start=start)
+
+
+@pytest.mark.parametrize("quality", ["fast", "default", "best"])
+def test_a_started_fit_takes_fewer_steps_on_the_same_pictures(quality):
+    whole, started = FitSettings.of(quality), FitSettings.of_started(quality)
+    assert [level.size_px for level in started.levels] == [level.size_px for level in whole.levels]
+    assert (
+        all(0 < a.n_steps < b.n_steps for a, b in zip(started.levels, whole.levels, strict=True)) or quality == "best"
+    )
+    assert sum(level.n_steps for level in started.levels) < sum(level.n_steps for level in whole.levels)
+    with pytest.raises(ValueError, match="quality must be fast, default or best, got 'hasty'"):
+        FitSettings.of_started("hasty")
