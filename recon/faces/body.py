@@ -6,9 +6,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from recon.faces.mediapipe_graphs import Graph
+from recon.faces.quiet import without_lines
 from recon.faces.regions import Roi, picture_size, reduced
 
 _POINTS_ON_HEAD = 11
+_CHATTER = "landmark_projection_calculator.cc"
 _LARGEST_PX = 1280
 """Larger photos are reduced to this: more does not find more people."""
 
@@ -23,7 +25,8 @@ def head_of_person(graph: Graph, image: UInt8[np.ndarray, "h w 3"]) -> Roi | Non
     from mediapipe.python import packet_getter
 
     small, to_image = reduced(image, max(picture_size(image)) / _LARGEST_PX)
-    packets = graph.run(small)
+    with without_lines(_CHATTER):
+        packets = graph.run(small)
     if "landmarks" not in packets:
         return None
     height, width = picture_size(small)

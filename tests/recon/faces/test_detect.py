@@ -176,14 +176,22 @@ def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.
         assert detect(hidden, detector) == []
 
 
+@pytest.mark.parametrize(("score", "n_faces"), [(0.5, 0), (0.6, 1)])
+def test_a_face_on_a_body_must_be_seen_again(astronaut: np.ndarray, monkeypatch, score: float, n_faces: int) -> None:
+    monkeypatch.setattr(_SureOfBodiesOnly, "_second_look", lambda *_: score)
+    with _SureOfBodiesOnly() as detector:
+        assert len(detect(astronaut, detector)) == n_faces
+
+
 def test_bodies_are_looked_for_only_where_no_face_was_found(astronaut: np.ndarray) -> None:
     with MediapipeDetector() as detector:
         assert len(detect(astronaut, detector)) == 1 and detector._body is None
         assert detect(np.full((64, 64, 3), 128, np.uint8), detector) == [] and detector._body is not None
 
 
-def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, truth: Face) -> None:
+def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, truth: Face, capfd) -> None:
     graph = body_graph()
+    capfd.readouterr()
     middle = truth.points5.mean(axis=0)
     for width in (400, 3000):
         factor = width / 512
@@ -192,6 +200,7 @@ def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, t
         assert np.hypot(head.x - factor * middle[0], head.y - factor * middle[1]) < 0.4 * factor * truth.size_px
         assert 0.3 < head.side_px / (factor * truth.size_px) < 1.2
     assert head_of_person(graph, np.full((100, 80, 3), 128, np.uint8)) is None
+    assert capfd.readouterr().err == "", "the native library keeps quiet"
     graph.close()
 
 
