@@ -35,7 +35,7 @@ _MIN_SCORE_WITHOUT_MESH = 0.7
 """The same for a face in full profile, of which the mesh network says it is none."""
 _MIN_SCORE_ON_A_BODY = 0.55
 """The same where the body network has found a person and the box is about its head: of 48 heads drawn from behind one
-scored more (0.65: the cheek and the glasses showed), 47 at most 0.46; bodies were seen in none of 17 pictures without people."""
+scored more (0.65: the cheek and the glasses showed), 47 at most 0.46; bodies were seen in none of 16 pictures without people."""
 _MIN_BOX_SCORE_ON_A_BODY = 0.2
 _BODY_FACES = (1.5, 2.5)
 """Size of the face / extent of the body network's points on the head, as assumed when it is looked for."""
