@@ -15,11 +15,11 @@ from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.faces.align import AlignmentError
 from recon.faces.detect import Detector, open_detector
-from recon.faces.face import Face
+from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.faces.image import Photo, read_image
 from recon.fitting import FitResult, FitSettings, View, fit
 from recon.fitting.anchor import Start
-from recon.network_method import NetworkFace, NetworkMethod
+from recon.network_method import MOST_UNSTEADY_DEG, NetworkFace, NetworkMethod
 from recon.networks.checkpoint import CheckpointError
 from recon.parsing import FaceParser, cut_face
 from recon.reconstruction import FitQuality, Reconstruction
@@ -131,7 +131,8 @@ class Reconstructor:
         """Faces that the method can use, the largest first.
 
         Raises:
-            NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from.
+            NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from, or
+                the network is unsteady about them.
         """
         smallest = max(20.0, max(photo.pixels.shape[:2]) / 64.0)
         if isinstance(self._detector, str):
@@ -142,17 +143,24 @@ class Reconstructor:
         if not found:
             raise NoFaceError(f"no face was found in {photo.source}")
         marked = [face for face in found if face.landmarks478 is not None]
-        if len(marked) < len(found) and self.method == "fit":
-            try:
-                self._starting_network()
-            except CheckpointError as error:
-                if marked:
-                    return marked
-                raise NoFaceError(
-                    f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and "
-                    f"without them fitting must start from a network: {error}"
-                ) from error
-        return found
+        if len(marked) == len(found):
+            return found
+        try:
+            network = self._starting_network()
+        except CheckpointError as error:
+            if marked:
+                return marked
+            raise NoFaceError(
+                f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and "
+                f"without them fitting must start from a network: {error}"
+            ) from error
+        sure = [face for face in found if face.landmarks478 is not None or _is_steady(network, photo, face)]
+        if not sure:
+            raise NoFaceError(
+                f"what may be a face was found in {photo.source}, but no landmarks on it, and the network that a fit would "
+                "start from answers differently for slightly shifted crops"
+            )
+        return sure
 
     def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
         """The head of one detected face.
@@ -236,6 +244,16 @@ class Reconstructor:
                 gap_percent, result.picture_residual[index], _warnings(photo, face, camera, gap_percent)
             ),
         )
+
+
+def _is_steady(network: NetworkMethod, photo: Photo, face: Face) -> bool:
+    """Whether a face without a mesh is one: detectors that mark no mesh also find ears and hands."""
+    if face.detector not in (BOX_ONLY, BOX_ON_A_BODY):
+        return True
+    try:
+        return network.unsteady_deg(photo, face) < MOST_UNSTEADY_DEG
+    except AlignmentError:
+        return False
 
 
 def _view(photo: Photo, face: Face) -> View:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from recon.commands.reconstruct import _report, _row
-from recon.faces.face import BOX_ONLY
+from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.faces.image import Photo
-from recon.reconstructor import Reconstructor
+from recon.reconstructor import NoFaceError, Reconstructor
 from recon.rotation import rotation_angle
 from recon.synthesis import FaceSampler, SynthesisConfig
 
@@ -65,3 +65,28 @@ def test_the_command_reports_it_without_nan(head, capsys):
     _report([row], as_json=False)
     shown = capsys.readouterr().out
     assert "nan" not in shown and "no dense landmarks were found" in shown
+
+
+class _Sees:
+    """A detector that finds the same face in every photo."""
+
+    def __init__(self, face):
+        self.name, self._face = face.detector, face
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def detect(self, image, min_face_px):
+        return [self._face]
+
+
+def test_what_the_network_is_unsteady_about_is_no_face(open_model):
+    noise = np.random.default_rng(3).integers(0, 256, (20, 20, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+    points5 = np.array([[130.0, 130.0], [190.0, 130.0], [160.0, 165.0], [135.0, 200.0], [185.0, 200.0]])
+    face = Face(np.array([90.0, 80.0, 230.0, 240.0]), points5, 0.7, BOX_ON_A_BODY)
+    reconstruct = Reconstructor(open_model, quality="fast", device="cpu", detector=_Sees(face))
+    with pytest.raises(NoFaceError, match="shifted crops"):
+        reconstruct(Photo(noise, focal_px=None, source="noise"))
