@@ -42,7 +42,15 @@ def train(folder, steps, *more):
     options += [f"--trainer.callbacks.dirpath={folder}"]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     with open(folder / "log.txt", "ab") as log:
-        return subprocess.Popen([*command, *options], env=environment, cwd=folder, stdout=log, stderr=log)
+        # A run of the tests in the background ignores Ctrl-C, and so would its children.
+        return subprocess.Popen(
+            [*command, *options],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 @pytest.mark.slow
