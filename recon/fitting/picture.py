@@ -28,6 +28,7 @@ from recon.fitting.surface import (
     Spots,
     SurfaceModel,
     picture_jacobian,
+    sample_at,
     spin_gradient,
 )
 from recon.fitting.unknowns import Layout, solve_within
@@ -184,7 +185,7 @@ class PictureFitter:
         spots = self._spots(state, view, index)
         shown = to_photo(drawn.image, model.albedo_space) + (1.0 - drawn.mask) * view.picture
         shown = _blur(shown, blur_px)
-        gaps = _sample(shown - photo, spots.pixels)
+        gaps = sample_at(shown - photo, spots.pixels)
         weights = self._spot_weights(spots, drawn, view, state, index)
         if not bool((weights > 0).any()):
             return photo.new_zeros(0, self._layout(1).n_all), photo.new_zeros(0)
@@ -193,7 +194,7 @@ class PictureFitter:
         weights = settings.picture_weight / noise**2 * robust * weights / weights.sum()
         keep = weights > 0
         slope_x, slope_y = _gradient(0.5 * (shown + photo))
-        slopes = torch.stack([_sample(slope_x, spots.pixels), _sample(slope_y, spots.pixels)], dim=-1)
+        slopes = torch.stack([sample_at(slope_x, spots.pixels), sample_at(slope_y, spots.pixels)], dim=-1)
         focal = view.focal_px[0, 0] * torch.exp(state.log_zoom[index])
         jacobian = picture_jacobian(
             surface, spots, state.lighting[index], state.rotation[index], normal_basis, slopes, focal
@@ -251,14 +252,14 @@ class PictureFitter:
         """Visible area of each sample in px, times how far it and the photo there are to be believed."""
         facing = -(spots.normals * F.normalize(spots.v_cam, dim=-1)).sum(-1)
         depth_mm = torch.where(drawn.covered, drawn.depth_mm, _FAR_MM)
-        nearest = _sample(-F.max_pool2d(-depth_mm, 3, 1, 1), spots.pixels)[:, 0]
+        nearest = sample_at(-F.max_pool2d(-depth_mm, 3, 1, 1), spots.pixels)[:, 0]
         slack = _HIDDEN_MM + 3.0 * (1.0 - facing.clamp(0.0, 1.0))
         side = view.size[0]
         inside = ((spots.pixels > 1.0) & (spots.pixels < side - 1.0)).all(dim=1)
         visible = inside & (facing > 0.05) & (-spots.v_cam[:, 2] - nearest < slack)
         focal = view.focal_px[0, 0] * torch.exp(state.log_zoom[index])
         area_px = self._surface.area_mm2 * facing.clamp(0.0, 1.0) * (focal / spots.v_cam[:, 2]) ** 2
-        believed = _sample(view.trust, spots.pixels)[:, 0] * self._surface.trust * (facing / 0.35).clamp(0.0, 1.0)
+        believed = sample_at(view.trust, spots.pixels)[:, 0] * self._surface.trust * (facing / 0.35).clamp(0.0, 1.0)
         return area_px * believed * visible
 
     def _landmark_rows(
@@ -348,12 +349,6 @@ def _gradient(picture: Float[Tensor, "1 c s s"]) -> tuple[Tensor, Tensor]:
     by_x[..., 1:-1] = 0.5 * (picture[..., 2:] - picture[..., :-2])
     by_y[..., 1:-1, :] = 0.5 * (picture[..., 2:, :] - picture[..., :-2, :])
     return by_x, by_y
-
-
-def _sample(picture: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
-    """Bilinear values at positions in px; positions outside take the border's."""
-    grid = (pixels / picture.shape[-1] * 2.0 - 1.0)[None, None]
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 def _front(model: MorphableModel, landmark_set: str) -> MorphableModel:

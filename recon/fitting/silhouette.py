@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from recon.fitting.surface import sample_at
 from recon.render import Topology
 
 _REACH = 0.04
@@ -76,8 +77,8 @@ def find_outline(
     """
     size = photo.shape[-1]
     reach = _REACH * size
-    ahead = _sample(drawn_depth_mm, pixels + _INSIDE_PX * normals_px)[:, 0]
-    here = _sample(-F.max_pool2d(-drawn_depth_mm, 5, 1, 2), pixels)[:, 0]
+    ahead = sample_at(drawn_depth_mm, pixels + _INSIDE_PX * normals_px)[:, 0]
+    here = sample_at(-F.max_pool2d(-drawn_depth_mm, 5, 1, 2), pixels)[:, 0]
     margin = reach + 2.0
     kept = ((pixels > margin) & (pixels < size - margin)).all(dim=1)
     kept &= (ahead > depth_mm + _JUMP_MM) & (depth_mm < here + _SLACK_MM)
@@ -85,14 +86,14 @@ def find_outline(
     n_steps = int(reach / _STEP_PX)
     offsets = _STEP_PX * torch.arange(-n_steps, n_steps + 1).to(pixels)
     places = pixels[:, None] + offsets[None, :, None] * normals_px[:, None]
-    colours = _sample(photo, places.flatten(0, 1)).unflatten(0, places.shape[:2])
+    colours = sample_at(photo, places.flatten(0, 1)).unflatten(0, places.shape[:2])
     slopes = (colours[:, 2:] - colours[:, :-2]).norm(dim=-1) / (2.0 * _STEP_PX)
     nearness = torch.exp(-0.5 * (offsets[1:-1] / (0.5 * reach)) ** 2)
     best = (slopes * nearness).argmax(dim=1)
     strongest = slopes.gather(1, best[:, None])[:, 0]
     shift_px = offsets[1:-1][best]
     inside = pixels + (shift_px - _INSIDE_PX)[:, None] * normals_px
-    believed = _sample(trust, inside)[:, 0] > _LEAST_TRUST
+    believed = sample_at(trust, inside)[:, 0] > _LEAST_TRUST
     within = (best > 0) & (best < slopes.shape[1] - 1)
     clear = within & (strongest > _LEAST_SLOPE) & (strongest > _STANDING_OUT * slopes.median(dim=1).values) & believed
     return Outline(vertices[clear], normals_px[clear], shift_px[clear])
@@ -114,8 +115,3 @@ def outline_rows(
     share = min(1.0, n_independent / max(len(gaps), 1))
     roots = (share**0.5 / sigma_px) / (1.0 + (gaps / (3.0 * sigma_px)) ** 2)
     return rows * roots[:, None], gaps * roots
-
-
-def _sample(picture: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
-    grid = (pixels / picture.shape[-1] * 2.0 - 1.0)[None, None]
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T

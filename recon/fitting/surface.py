@@ -18,6 +18,7 @@ import math
 import numpy as np
 import scipy.sparse
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -214,6 +215,12 @@ def picture_jacobian(
         jacobian[:, channel, light.start + channel : light.stop : 3] = lit[:, channel] * irradiance_basis
     jacobian[..., layout.zoom(0).start] = -(slopes * spots.offset_px[:, None, :]).sum(-1)
     return jacobian
+
+
+def sample_at(picture: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
+    """Bilinear values at positions in px; positions outside take the border's."""
+    grid = (pixels / picture.shape[-1] * 2.0 - 1.0)[None, None]
+    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 def projection_gradient(v_cam: Float[Tensor, "n 3"], focal_px: Float[Tensor, ""]) -> Float[Tensor, "n 2 3"]:
