@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -17,7 +18,7 @@ from recon.faces.align import AlignmentError
 from recon.faces.detect import Detector, open_detector
 from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.faces.image import Photo, read_image
-from recon.fitting import FitResult, FitSettings, View, fit
+from recon.fitting import FitResult, FitSettings, PictureFitter, View, fit
 from recon.fitting.anchor import Start
 from recon.network_method import MOST_UNSTEADY_DEG, NetworkFace, NetworkMethod
 from recon.networks.checkpoint import CheckpointError
@@ -192,8 +193,13 @@ class Reconstructor:
             self._few_steps if self.method == "hybrid" and marked else self.settings,
             parser=self._parser,
             start=start,
+            fitter=self._fitter,
         )
         return [self._result(p, f, result, k) for k, (p, f) in enumerate(zip(photos, faces, strict=True))]
+
+    @functools.cached_property
+    def _fitter(self) -> PictureFitter:
+        return PictureFitter(self._working, "478")
 
     def _starting_network(self) -> NetworkMethod:
         """Made when the first face without landmarks asks for it, if the method has none of its own.

@@ -3,4 +3,5 @@
 from recon.fitting.fit import FitResult as FitResult
 from recon.fitting.fit import View as View
 from recon.fitting.fit import fit as fit
+from recon.fitting.picture import PictureFitter as PictureFitter
 from recon.fitting.settings import FitSettings as FitSettings

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
@@ -22,6 +22,7 @@ from recon.fitting.expressions import ExpressionPrior
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
 from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
+from recon.fitting.sight import Sight
 from recon.fitting.silhouette import contour_vertices, find_outline, outline_rows
 from recon.fitting.state import FaceState, PictureView
 from recon.fitting.surface import (
@@ -34,7 +35,7 @@ from recon.fitting.surface import (
 from recon.fitting.unknowns import Layout, solve_within
 from recon.lighting import sh_basis
 from recon.parsing import FaceGuess, guess_face
-from recon.render import Mesh, Render, Topology, render, vertex_normals
+from recon.render import Render, Topology
 
 _GEMAN_SCALE2 = 18.75
 """Squared gap, in units of the noise variance, at which a spot counts a quarter: 3 channels at 2.5 sigma each."""
@@ -48,7 +49,8 @@ _MOST_IDENTITY, _MOST_ALBEDO = 3.5, 3.0
 _MOST_LOG_ZOOM = 0.7
 _PAINT_STIFFNESS = 30.0
 _MOST_SPIN_RAD = 0.2
-_FAR_MM = 1e5
+_SPARSE_PX, _SPARSE_EVERY = 160, 3
+"""Crops up to this size are compared at every so many vertices."""
 
 
 class PictureFitter:
@@ -60,6 +62,7 @@ class PictureFitter:
     """
 
     def __init__(self, model: MorphableModel, landmark_set: str) -> None:
+        self.whole_model = model
         self.model = _front(model, landmark_set)
         self.landmark_set = landmark_set
         self.topology = Topology.of(self.model.faces, self.model.n_vertices)
@@ -67,6 +70,7 @@ class PictureFitter:
         self._outlined = _outlined(self.model, self._vertex_trust)
         self._expressions = ExpressionPrior.of(self.model.expression_names)
         self._surface = SurfaceModel.of(self.model, self._vertex_trust)
+        self._sparse_surface = self._surface.thinned(_SPARSE_EVERY)
         basis = self._surface.shape_basis
         self._landmark_basis = torch.stack(
             [self.model.landmarks(basis[:, axis][None], landmark_set)[0] for axis in range(3)], dim=1
@@ -74,12 +78,8 @@ class PictureFitter:
 
     def draw(self, state: FaceState, view: PictureView, index: int) -> tuple[Render, Tensor]:
         """The face in one view, and its landmarks ``(1, N, 2)`` in pixels of the crop."""
-        vertices = self.model.shape(state.identity, state.expression[index : index + 1])
-        camera = state.camera(view, index)
-        mesh = Mesh.of(vertices, self.topology, self.model.albedo_unclamped(state.albedo).clamp_min(0.0))
-        drawn = render(mesh, camera, state.lighting[index : index + 1], view.size)
-        points = self.model.landmarks(vertices, self.landmark_set)
-        return drawn, camera.to_pixels(camera.to_camera(points))
+        sight = self._sight(state, view, index)
+        return sight.drawn, sight.camera.to_pixels(self.model.landmarks(sight.v_cam[None], self.landmark_set))
 
     @torch.no_grad()
     def estimate_lighting(self, state: FaceState, views: list[PictureView]) -> FaceState:
@@ -120,15 +120,13 @@ class PictureFitter:
         """
         first = not bool(state.albedo.any())
         photos = [_blur(view.picture, blur_px) for view in views]
+        surface = self._surface_for(views[0])
         normal_bases: list[Tensor] = []
-        model = self.model
         layout = self._layout(len(views))
         for step in range(n_steps):
+            sights = [self._sight(state, view, index) for index, view in enumerate(views)]
             if step % _NORMALS_EVERY == 0:
-                normal_bases = [
-                    self._surface.normal_basis(model.shape(state.identity, state.expression[k : k + 1])[0])
-                    for k in range(len(views))
-                ]
+                normal_bases = [surface.normal_basis(sight.vertices[0]) for sight in sights]
             # Paint follows last: a fringe of hair must look wrong before paint may explain it.
             stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
             normal, right = priors(state, views, layout, settings, stiffness, self._expressions)
@@ -136,14 +134,12 @@ class PictureFitter:
                 weights, pull = start.equations(layout, *shape_and_pose(state))
                 normal += np.diag(weights)
                 right += pull
-            for index, view in enumerate(views):
+            for index, (view, sight, photo) in enumerate(zip(views, sights, photos, strict=True)):
                 where = layout.of_view(index)
-                drawn, _ = self.draw(state, view, index)
-                photo = photos[index]
                 for rows, gaps in (
-                    self._picture_rows(state, view, index, drawn, photo, blur_px, normal_bases[index], settings),
-                    self._landmark_rows(state, view, index, settings),
-                    self._outline_rows(state, view, index, drawn, photo, settings),
+                    self._picture_rows(sight, surface, normal_bases[index], view, photo, blur_px, settings),
+                    self._landmark_rows(sight, view, settings),
+                    self._outline_rows(sight, view, photo, settings),
                 ):
                     normal[np.ix_(where, where)] += (rows.T @ rows).double().cpu().numpy()
                     right[where] -= (rows.T @ gaps).double().cpu().numpy()
@@ -169,24 +165,29 @@ class PictureFitter:
     def _layout(self, n_views: int) -> Layout:
         return Layout(self.model.n_identity, self.model.n_albedo, self.model.n_expression, n_views, 27, 1)
 
+    def _sight(self, state: FaceState, view: PictureView, index: int) -> Sight:
+        return Sight.of(self.model, self.topology, state, view, index)
+
+    def _surface_for(self, view: PictureView) -> SurfaceModel:
+        """A small picture is compared at fewer places: its pixels are larger than the triangles."""
+        return self._sparse_surface if view.size[0] <= _SPARSE_PX else self._surface
+
     def _picture_rows(
         self,
-        state: FaceState,
+        sight: Sight,
+        surface: SurfaceModel,
+        normal_basis: Tensor,
         view: PictureView,
-        index: int,
-        drawn: Render,
         photo: Float[Tensor, "1 3 s s"],
         blur_px: float,
-        normal_basis: Tensor,
         settings: FitSettings,
     ) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian ``(R, d)`` and residual ``(R,)`` of the picture in one view."""
-        surface, model = self._surface, self.model
-        spots = self._spots(state, view, index)
-        shown = to_photo(drawn.image, model.albedo_space) + (1.0 - drawn.mask) * view.picture
+        spots = _spots(sight, surface.samples, view)
+        shown = to_photo(sight.drawn.image, self.model.albedo_space) + (1.0 - sight.drawn.mask) * view.picture
         shown = _blur(shown, blur_px)
         gaps = sample_at(shown - photo, spots.pixels)
-        weights = self._spot_weights(spots, drawn, view, state, index)
+        weights = _spot_weights(sight, spots, surface, view)
         if not bool((weights > 0).any()):
             return photo.new_zeros(0, self._layout(1).n_all), photo.new_zeros(0)
         noise = float((1.48 * gaps[weights > 0].abs().amax(dim=1).median()).clamp(_LEAST_NOISE, _MOST_NOISE))
@@ -195,87 +196,45 @@ class PictureFitter:
         keep = weights > 0
         slope_x, slope_y = _gradient(0.5 * (shown + photo))
         slopes = torch.stack([sample_at(slope_x, spots.pixels), sample_at(slope_y, spots.pixels)], dim=-1)
-        focal = view.focal_px[0, 0] * torch.exp(state.log_zoom[index])
         jacobian = picture_jacobian(
-            surface, spots, state.lighting[index], state.rotation[index], normal_basis, slopes, focal
+            surface, spots, sight.lighting, sight.rotation, normal_basis, slopes, sight.focal_px
         )
         roots = weights[keep].sqrt()[:, None]
         return (jacobian[keep] * roots[..., None]).flatten(0, 1), (gaps[keep] * roots).flatten()
 
     def _outline_rows(
-        self,
-        state: FaceState,
-        view: PictureView,
-        index: int,
-        drawn: Render,
-        photo: Float[Tensor, "1 3 s s"],
-        settings: FitSettings,
+        self, sight: Sight, view: PictureView, photo: Float[Tensor, "1 3 s s"], settings: FitSettings
     ) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian ``(K, d)`` and residual ``(K,)`` of the face's outline in one view."""
-        layout = self._layout(1)
-        vertices = self.model.shape(state.identity, state.expression[index : index + 1])
-        rotation = state.rotation[index]
-        turned = vertices[0] @ rotation.T
-        v_cam = turned + state.translation_mm[index]
-        on_contour = contour_vertices(v_cam, self.topology)
+        on_contour = contour_vertices(sight.v_cam, self.topology)
         on_contour = on_contour[self._outlined[on_contour]]
-        camera = state.camera(view, index)
-        normals = vertex_normals(vertices, self.model.faces)[0, on_contour] @ rotation.T
         outline = find_outline(
             on_contour,
-            camera.to_pixels(v_cam[None, on_contour])[0],
-            F.normalize(normals[:, :2] * normals.new_tensor([1.0, -1.0]), dim=-1),
-            -v_cam[on_contour, 2],
-            torch.where(drawn.covered, drawn.depth_mm, _FAR_MM),
+            sight.pixels(sight.v_cam[on_contour]),
+            F.normalize(sight.normals[on_contour, :2] * photo.new_tensor([1.0, -1.0]), dim=-1),
+            -sight.v_cam[on_contour, 2],
+            sight.depth_mm,
             photo,
             view.trust,
         )
         at = outline.vertices
         jacobian = points_jacobian(
-            turned[at], v_cam[at], self._surface.shape_basis[at], rotation, camera.focal_px[0, 0], layout
+            sight.turned[at],
+            sight.v_cam[at],
+            self._surface.shape_basis[at],
+            sight.rotation,
+            sight.focal_px,
+            self._layout(1),
         )
         return outline_rows(outline, jacobian, settings.outline_sigma * view.size[0], settings.outline_weight)
 
-    def _spots(self, state: FaceState, view: PictureView, index: int) -> Spots:
-        samples, rotation = self._surface.samples, state.rotation[index]
-        vertices = self.model.shape(state.identity, state.expression[index : index + 1])
-        turned = vertices[0, samples] @ rotation.T
-        v_cam = turned + state.translation_mm[index]
-        pixels = state.camera(view, index).to_pixels(v_cam[None])[0]
-        normals = vertex_normals(vertices, self.model.faces)[0, samples] @ rotation.T
-        albedo = self.model.albedo_unclamped(state.albedo)[0, samples].clamp_min(0.0)
-        return Spots(v_cam, normals, turned, pixels, pixels - view.principal_px, albedo)
-
-    def _spot_weights(
-        self, spots: Spots, drawn: Render, view: PictureView, state: FaceState, index: int
-    ) -> Float[Tensor, " s"]:
-        """Visible area of each sample in px, times how far it and the photo there are to be believed."""
-        facing = -(spots.normals * F.normalize(spots.v_cam, dim=-1)).sum(-1)
-        depth_mm = torch.where(drawn.covered, drawn.depth_mm, _FAR_MM)
-        nearest = sample_at(-F.max_pool2d(-depth_mm, 3, 1, 1), spots.pixels)[:, 0]
-        slack = _HIDDEN_MM + 3.0 * (1.0 - facing.clamp(0.0, 1.0))
-        side = view.size[0]
-        inside = ((spots.pixels > 1.0) & (spots.pixels < side - 1.0)).all(dim=1)
-        visible = inside & (facing > 0.05) & (-spots.v_cam[:, 2] - nearest < slack)
-        focal = view.focal_px[0, 0] * torch.exp(state.log_zoom[index])
-        area_px = self._surface.area_mm2 * facing.clamp(0.0, 1.0) * (focal / spots.v_cam[:, 2]) ** 2
-        believed = sample_at(view.trust, spots.pixels)[:, 0] * self._surface.trust * (facing / 0.35).clamp(0.0, 1.0)
-        return area_px * believed * visible
-
-    def _landmark_rows(
-        self, state: FaceState, view: PictureView, index: int, settings: FitSettings
-    ) -> tuple[Tensor, Tensor]:
+    def _landmark_rows(self, sight: Sight, view: PictureView, settings: FitSettings) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian ``(R, d)`` and residual ``(R,)`` of landmarks and openings in one view."""
-        model = self.model
-        vertices = model.shape(state.identity, state.expression[index : index + 1])
-        rotation = state.rotation[index]
-        turned = model.landmarks(vertices, self.landmark_set)[0] @ rotation.T
-        v_cam = turned + state.translation_mm[index]
-        camera = state.camera(view, index)
-        gaps = camera.to_pixels(v_cam[None])[0] - view.points_pix[0]
-        jacobian = points_jacobian(
-            turned, v_cam, self._landmark_basis, rotation, camera.focal_px[0, 0], self._layout(1)
+        turned, v_cam = (
+            self.model.landmarks(points[None], self.landmark_set)[0] for points in (sight.turned, sight.v_cam)
         )
+        gaps = sight.pixels(v_cam) - view.points_pix[0]
+        jacobian = points_jacobian(turned, v_cam, self._landmark_basis, sight.rotation, sight.focal_px, self._layout(1))
         openings = OPENINGS.get(self.landmark_set, ())
         return landmark_rows(jacobian, gaps, view.point_weights[0], openings, settings.opening_sharpness)
 
@@ -316,6 +275,26 @@ class PictureFitter:
         on_face = torch.where(ids >= 0, face_trust[ids.clamp_min(0).long()], torch.zeros((), device=ids.device))
         facing = drawn.normals[:, 2:].clamp(0.0, 1.0)
         return on_face[None, None] * view.trust * (facing / 0.35).clamp(0.0, 1.0)
+
+
+def _spots(sight: Sight, samples: Int[Tensor, " s"], view: PictureView) -> Spots:
+    v_cam = sight.v_cam[samples]
+    pixels = sight.pixels(v_cam)
+    return Spots(
+        v_cam, sight.normals[samples], sight.turned[samples], pixels, pixels - view.principal_px, sight.paint[samples]
+    )
+
+
+def _spot_weights(sight: Sight, spots: Spots, surface: SurfaceModel, view: PictureView) -> Float[Tensor, " s"]:
+    """Visible area of each sample in px, times how far it and the photo there are to be believed."""
+    facing = -(spots.normals * F.normalize(spots.v_cam, dim=-1)).sum(-1)
+    slack = _HIDDEN_MM + 3.0 * (1.0 - facing.clamp(0.0, 1.0))
+    side = view.size[0]
+    inside = ((spots.pixels > 1.0) & (spots.pixels < side - 1.0)).all(dim=1)
+    visible = inside & (facing > 0.05) & (-spots.v_cam[:, 2] - sight.nearest_mm(spots.pixels) < slack)
+    area_px = surface.area_mm2 * facing.clamp(0.0, 1.0) * (sight.focal_px / spots.v_cam[:, 2]) ** 2
+    believed = sample_at(view.trust, spots.pixels)[:, 0] * surface.trust * (facing / 0.35).clamp(0.0, 1.0)
+    return area_px * believed * visible
 
 
 def _solve_light(design: Tensor, target: Tensor) -> Tensor:

@@ -145,3 +145,27 @@ def test_inputs_are_left_alone(model, surface, point):
     )
     for name, value in before.items():
         assert torch.equal(getattr(spots, name), value), name
+
+
+def test_a_thinned_surface_is_spread_evenly_and_keeps_the_area(model):
+    whole = SurfaceModel.of(model, torch.ones(model.n_vertices, dtype=torch.float64))
+    thin = whole.thinned(3)
+    assert len(thin.samples) == -(-model.n_vertices // 3)
+    assert float(thin.area_mm2.sum()) == pytest.approx(float(whole.area_mm2.sum()), rel=1e-6)
+    corners = model.mean_shape[model.faces]
+    edge_mm = float((corners[:, 0] - corners[:, 1]).norm(dim=1).median())
+    gaps_mm = torch.cdist(model.mean_shape, model.mean_shape[thin.samples]).amin(dim=1)
+    assert float(gaps_mm.mean()) < 0.8 * edge_mm
+    counts = thin.area_mm2 / whole.area_mm2[thin.samples]
+    assert 1.5 < float(counts.median()) < 4.5
+
+
+def test_a_thinned_surface_has_the_same_derivatives_at_its_samples(model):
+    whole = SurfaceModel.of(model, torch.linspace(0.1, 1.0, model.n_vertices, dtype=torch.float64))
+    thin = whole.thinned(3)
+    at = torch.searchsorted(whole.samples, thin.samples)
+    assert torch.equal(whole.samples[at], thin.samples)
+    assert torch.equal(whole.trust[at], thin.trust)
+    assert torch.equal(whole.albedo_basis[at], thin.albedo_basis)
+    bases = [surface.normal_basis(model.mean_shape) for surface in (whole, thin)]
+    assert torch.allclose(bases[0][at], bases[1], rtol=0.0, atol=1e-9)

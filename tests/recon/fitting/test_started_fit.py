@@ -9,7 +9,7 @@ import torch
 import bfm
 from recon.camera import PerspectiveCamera
 from recon.display import to_photo
-from recon.fitting import FitSettings, View, fit
+from recon.fitting import FitSettings, PictureFitter, View, fit
 from recon.fitting.anchor import Start, Trust
 from recon.fitting.settings import Level
 from recon.fitting.state import FaceState
@@ -120,6 +120,17 @@ def test_views_and_starts_that_do_not_go_together_are_refused(model, photo, star
         fit(model, [bare], _SETTINGS)
     with pytest.raises(ValueError, match="the start is of 1 views, the fit of 2"):
         fit(model, [bare, bare], _SETTINGS, start=start)
+
+
+def test_a_fitter_is_used_again_for_its_own_model_only(model, photo):
+    pixels, points = photo[:2]
+    view, fitter = View(pixels, points, _FOCAL_PX), PictureFitter(model, "478")
+    with_it, without = (fit(model, [view], _SETTINGS, fitter=fitter).state, fit(model, [view], _SETTINGS).state)
+    assert torch.equal(with_it.identity, without.identity)
+    assert torch.equal(with_it.lighting, without.lighting)
+    other = bfm.load("open", n_identity=3, n_albedo=3)
+    with pytest.raises(ValueError, match="made for another model"):
+        fit(other, [view], _SETTINGS, fitter=fitter)
 
 
 @pytest.mark.parametrize("quality", ["fast", "default", "best"])
