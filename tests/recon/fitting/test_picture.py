@@ -148,6 +148,18 @@ def test_covered_pixels_do_not_move_anything(fitter, truth, view):
     assert torch.equal(first.identity, second.identity)
 
 
+def test_hair_on_the_forehead_does_not_move_anything(fitter, truth, view):
+    forehead = fitter.model.region("forehead") & (fitter.model.mean_shape[:, 1] > 45.0)
+    with torch.no_grad():
+        ids = fitter.draw(truth, view, 0)[0].triangle_ids
+    high = forehead[fitter.model.faces].all(dim=1)[ids.clamp_min(0).long()] & (ids >= 0)
+    assert int(high.sum()) > 100
+    fringe = dataclasses.replace(view, picture=torch.where(high[:, None], 0.05, view.picture))
+    first, second = (fitter.improve(truth, [one], FitSettings(), 2) for one in (view, fringe))
+    assert torch.equal(first.identity, second.identity)
+    assert torch.equal(first.lighting, second.lighting)
+
+
 def test_no_steps_leave_the_state_as_it_is(fitter, truth, view):
     assert fitter.improve(truth, [view], FitSettings(), 0) is truth
 
