@@ -346,7 +346,7 @@ def _vertex_trust(model: MorphableModel) -> Float[Tensor, " v"]:
     """How well each part of the model explains pictures: skin well, eyes and mouth less, ears and insides not.
 
     Foreheads not either: hair begins there, and a fit sooner squeezes the whole skull than to have skin where the photo
-    has hair. Over the photos of 22 people it flattened every head; heads drawn without hair lost nothing.
+    has hair. Over the photos of 22 people skulls came out flat; heads drawn without hair lost nothing.
     """
     names = model.region_names
     trust = torch.ones(model.n_vertices, device=model.mean_shape.device)
