@@ -23,7 +23,8 @@ from recon.faces.image import Photo
 from recon.parsing import FaceParser, cut_face
 from recon.render import Mesh, Render, Topology, render
 from recon.rotation import matrix_to_euler
-from recon.texture import TexelMap, bake_texture
+from recon.texels import TexelMap
+from recon.texture import bake_texture
 
 FORMATS = ("glb", "obj", "ply", "stl")
 

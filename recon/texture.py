@@ -1,9 +1,13 @@
-"""A texture for the exported head: the photo where it shows the face, the model's albedo where it does not."""
+"""A texture for the exported head: the photo where it shows the face, the model's albedo where it does not.
+
+The photo is written as a gap to the model's paint, the logarithm of photo over paint times shading. Light that the fitted
+shading leaves over is taken out of the gap, what one half of the face hides takes the gap of the other half, and the gap
+fades to 0 where neither is seen.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -15,9 +19,11 @@ from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.display import from_display, to_display
 from recon.faces.resample import resample
+from recon.leftover_light import without_leftover_light
 from recon.lighting import shade
 from recon.parsing import PARSE_PX, FaceParser, cut_face, guess_face
 from recon.render import rasterize, vertex_normals
+from recon.texels import TexelMap, padded
 
 _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 """Cosine to the viewing ray below which a texel is not taken from the photo, and above which it wholly is."""
@@ -26,42 +32,31 @@ _LEAST_SHADING = 0.08
 _FEATHER_SHARE = 0.012
 _CROP_MARGIN = 1.35
 _SMOOTH_ROUNDS = 10
-_PAD_TEXELS = 8
+_LEAST_COLOUR = 0.01
+"""Added to colours before their logarithm, below which they are noise."""
+_MOST_TONE = 0.7
+"""Bound of the overall gap, as a logarithm."""
+_FEATURES = ("brows", "eyes", "eye_sockets", "eyelids", "lips", "mouth_interior", "teeth", "tongue")
+"""Not plain skin: too dark or too red to tell light from paint."""
+_UNPAIRED = ("eyes", "eye_sockets", "mouth_interior", "teeth", "tongue")
+"""Whose mirror image is wrong: gaze goes one way."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TexelMap:
-    """Which surface point each texel of a square texture shows.
+class _Surface:
+    """What is known of the head at each vertex.
 
     Attributes:
-        triangles: ``(T, T)`` int, -1 where no triangle lies.
-        barycentrics: ``(T, T, 3)``.
+        v_cam: ``(1, V, 3)`` mm.
+        paint: ``(V, 3)`` albedo in [0, 1].
+        shading: ``(V, 3)`` the smooth light that falls there, above 0.
+        facing: ``(V, 1)`` cosine between the normal and the ray to the camera.
     """
 
-    triangles: Int[Tensor, "t t"]
-    barycentrics: Float[Tensor, "t t 3"]
-
-    @classmethod
-    def of(cls, model: MorphableModel, size: int) -> TexelMap:
-        """Draw the model's UV layout.
-
-        Raises:
-            ValueError: the model has no UV coordinates.
-        """
-        if not len(model.uv):
-            raise ValueError(f"model {model.name!r} has no texture coordinates, so it cannot carry a texture")
-        uv = model.uv.cpu()
-        flat = torch.cat([2.0 * uv - 1.0, torch.zeros_like(uv[:, :1]), torch.ones_like(uv[:, :1])], dim=1)[None]
-        raster = rasterize(flat, model.uv_faces.cpu(), (size, size))
-        return cls(raster.triangle_ids[0].long(), raster.barycentrics[0])
-
-    def sample(self, values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "t t c"]:
-        """Per-vertex values at every texel, 0 where no triangle lies."""
-        covered = self.triangles >= 0
-        corners = faces[self.triangles[covered]]
-        texels = values.new_zeros(*self.triangles.shape, values.shape[1])
-        texels[covered] = torch.einsum("nk,nkc->nc", self.barycentrics[covered], values[corners])
-        return texels
+    v_cam: Float[Tensor, "1 v 3"]
+    paint: Float[Tensor, "v 3"]
+    shading: Float[Tensor, "v 3"]
+    facing: Float[Tensor, "v 1"]
 
 
 def bake_texture(
@@ -85,7 +80,8 @@ def bake_texture(
         camera: of the photo.
         lighting: ``(1, 9, 3)``, camera frame.
         photo: the full photo.
-        light: ``"removed"`` divides the photo by the fitted shading; ``"baked"`` keeps it and shades the rest to match.
+        light: ``"removed"`` divides the photo by the fitted shading and evens out what that leaves; ``"baked"`` keeps the
+            light and shades the rest to match.
         parser: tells the bare face from what covers it.
 
     Raises:
@@ -93,32 +89,78 @@ def bake_texture(
     """
     if light not in ("removed", "baked"):
         raise ValueError(f"light must be 'removed' or 'baked', got {light!r}")
-    faces = model.faces.cpu()
-    v_cam = camera.to_camera(vertices).cpu()
-    v_normals = vertex_normals(v_cam, faces)[0]
-    smooth = _smoothed(v_normals, faces)
-    at = texels.sample(torch.cat([v_cam[0], v_normals, smooth, albedo[0].cpu()], dim=1), faces)
-    position, paint = at[..., :3], at[..., 9:].clamp(0, 1)
-    normals, soft_normals = (torch.nn.functional.normalize(at[..., k : k + 3], dim=-1) for k in (3, 6))
+    surface = _surface(model, camera.to_camera(vertices).cpu(), albedo[0].cpu(), lighting.cpu())
     covered = texels.triangles >= 0
-    shading = shade(torch.ones_like(normals).flatten(0, 1)[None], soft_normals.flatten(0, 1)[None], lighting.cpu())
-    shading = shading[0].unflatten(0, normals.shape[:2]).clamp_min(_LEAST_SHADING)
+    trusted = _trusted(model)
+    regions = [trusted, ~_any_region(model, _FEATURES), trusted & ~_any_region(model, _UNPAIRED)]
+    known = torch.cat([surface.paint, surface.shading, torch.stack(regions, dim=1).float()], dim=1)
+    own = texels.sample_at(covered, known, model.faces.cpu())
+    wanted, plain, paired = (_spread(own[:, column], covered) for column in (6, 7, 8))
+    gap, share = _seen(model, texels, surface, camera, photo, wanted, parser)
+    sure = share > 0.8
+    tone = gap[sure].mean(axis=0).clip(-_MOST_TONE, _MOST_TONE) if int(sure.sum()) >= 100 else np.zeros(3, np.float32)
+    gap -= tone
+    paint_gap = without_leftover_light(gap, plain, share)
+    painted = _mirrored(model, texels, paint_gap, share, paired)
+    if light == "baked":
+        # The photo as it is; the rest in its tone.
+        painted += share[..., None] * (gap - paint_gap) + tone
+    colours = (own[:, :3] + _LEAST_COLOUR) * torch.from_numpy(painted)[covered].exp() - _LEAST_COLOUR
+    if light == "baked":
+        colours = colours * own[:, 3:6]
+    texture = torch.zeros(*covered.shape, 3)
+    texture[covered] = to_display(colours.clamp(0.0, 1.0), model.albedo_space)
+    return padded(texture, covered)
 
-    pixels = camera.to_pixels(position.flatten(0, 1)[None].to(v_cam))[0].unflatten(0, normals.shape[:2])
-    photo_linear = from_display(_sample_photo(photo, pixels), model.albedo_space)
-    seen = covered & _visible(faces, v_cam, camera, position, pixels, photo.shape[:2])
-    ray = -torch.nn.functional.normalize(position, dim=-1)
-    facing = (normals * ray).sum(-1)
-    share = ((facing - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0) * seen
-    bare = _bare_share(model, v_cam, camera, photo, parser)(pixels)
-    share = share * _skin_share(model, texels, faces) * bare
-    share = _feathered(share, max(1, round(_FEATHER_SHARE * share.shape[0])))[..., None]
 
-    own = paint if light == "removed" else paint * shading
-    from_photo = photo_linear / shading if light == "removed" else photo_linear
-    from_photo = _toned(from_photo, own, share[..., 0] > 0.8)
-    mixed = share * from_photo.clamp(0.0, 1.0) + (1.0 - share) * own
-    return _padded(to_display(mixed, model.albedo_space), covered)
+def _surface(
+    model: MorphableModel, v_cam: Float[Tensor, "1 v 3"], albedo: Float[Tensor, "v 3"], lighting: Float[Tensor, "1 9 3"]
+) -> _Surface:
+    faces = model.faces.cpu()
+    normals = vertex_normals(v_cam, faces)[0]
+    soft = _smoothed(normals, faces)
+    shading = shade(torch.ones_like(soft)[None], soft[None], lighting)[0].clamp_min(_LEAST_SHADING)
+    ray = -torch.nn.functional.normalize(v_cam[0], dim=-1)
+    return _Surface(v_cam, albedo.clamp(0.0, 1.0), shading, (normals * ray).sum(dim=-1, keepdim=True))
+
+
+def _any_region(model: MorphableModel, names: tuple[str, ...]) -> Bool[Tensor, " v"]:
+    inside = torch.zeros(model.n_vertices, dtype=torch.bool)
+    for name in set(names) & set(model.region_names):
+        inside |= model.region(name).cpu()
+    return inside
+
+
+def _trusted(model: MorphableModel) -> Bool[Tensor, " v"]:
+    """Where the photo may be trusted to show what the model means: not under hair, in the mouth or behind the lids."""
+    if "face" not in model.region_names:
+        return torch.ones(model.n_vertices, dtype=torch.bool)
+    hidden = _any_region(model, ("mouth_interior", "eye_sockets"))
+    return (model.region("face").cpu() & ~hidden) | _any_region(model, ("eyes",))
+
+
+def _spread(values: Float[Tensor, " n"], covered: Bool[Tensor, "t t"]) -> Float[np.ndarray, "t t"]:
+    """Values of covered texels in their places, 0 elsewhere."""
+    placed = torch.zeros(covered.shape)
+    placed[covered] = values
+    return np.asarray(placed.numpy())
+
+
+def _mirrored(
+    model: MorphableModel,
+    texels: TexelMap,
+    gap: Float[np.ndarray, "t t 3"],
+    share: Float[np.ndarray, "t t"],
+    paired: Float[np.ndarray, "t t"],
+) -> Float[np.ndarray, "t t 3"]:
+    """The gap weighted by its share, with what the photo hides taken from the other half where that is seen."""
+    weighted = gap * share[..., None]
+    chosen = torch.from_numpy(paired > 0.99)
+    places = texels.partners(model, chosen)
+    there = cv2.remap(np.dstack([weighted, share]), places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+    there[np.isnan(places[..., 0])] = 0.0
+    room = (1.0 - share) * cv2.blur(chosen.numpy().astype(np.float32), (3, 3))
+    return np.asarray(weighted + room[..., None] * there[..., :3])
 
 
 def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
@@ -134,26 +176,51 @@ def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float
     return normals
 
 
-def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "t t 2"]) -> Float[Tensor, "t t 3"]:
+def _seen(
+    model: MorphableModel,
+    texels: TexelMap,
+    surface: _Surface,
+    camera: PerspectiveCamera,
+    photo: UInt8[np.ndarray, "h w 3"],
+    wanted: Float[np.ndarray, "t t"],
+    parser: FaceParser,
+) -> tuple[Float[np.ndarray, "t t 3"], Float[np.ndarray, "t t"]]:
+    """The gap between photo and paint, and how far to use it: 0 where the photo shows nothing of the face."""
+    faces, chosen = model.faces.cpu(), torch.from_numpy(wanted > 0.0)
+    known = torch.cat([surface.v_cam[0], surface.paint, surface.shading, surface.facing], dim=1)
+    position, paint, shading, facing = texels.sample_at(chosen, known, faces).split([3, 3, 3, 1], dim=1)
+    pixels = camera.to_pixels(position[None])[0]
+    shown = from_display(_sample_photo(photo, pixels), model.albedo_space) / shading
+    gap = ((shown + _LEAST_COLOUR) / (paint + _LEAST_COLOUR)).log()
+    share = ((facing[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)
+    share = share * _visible(faces, surface.v_cam, camera, position, pixels, photo.shape[:2])
+    share = share * _bare_share(model, surface.v_cam, camera, photo, parser, pixels)
+    gaps, shares = np.zeros((*wanted.shape, 3), dtype=np.float32), np.zeros(wanted.shape, dtype=np.float32)
+    # Behind a perspective camera there are no pixels.
+    gaps[chosen.numpy()], shares[chosen.numpy()] = gap.nan_to_num(0.0).numpy(), share.nan_to_num(0.0).numpy()
+    return gaps, _feathered(shares * wanted, max(1, round(_FEATHER_SHARE * len(shares))))
+
+
+def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
     """Bilinear colours in [0, 1]; beyond the border the border's."""
     picture = torch.as_tensor(photo.astype(np.float32) / 255.0).permute(2, 0, 1)[None]
     size = torch.tensor([photo.shape[1], photo.shape[0]], dtype=torch.float32)
-    grid = (2.0 * pixels.float() / size - 1.0)[None]
+    grid = (2.0 * pixels.float() / size - 1.0)[None, None]
     sampled = torch.nn.functional.grid_sample(
         picture, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
-    return sampled[0].permute(1, 2, 0)
+    return sampled[0, :, 0].T
 
 
 def _visible(
     faces: Int[Tensor, "f 3"],
     v_cam: Float[Tensor, "1 v 3"],
     camera: PerspectiveCamera,
-    position: Float[Tensor, "t t 3"],
-    pixels: Float[Tensor, "t t 2"],
+    position: Float[Tensor, "n 3"],
+    pixels: Float[Tensor, "n 2"],
     photo_size: tuple[int, ...],
-) -> Bool[Tensor, "t t"]:
-    """Whether the photo shows each texel's point: inside the picture, and no nearer surface in front of it."""
+) -> Bool[Tensor, " n"]:
+    """Whether the photo shows each point: inside the picture, and no nearer surface in front of it."""
     height, width = int(photo_size[0]), int(photo_size[1])
     v_pix = camera.to_pixels(v_cam)[0]
     low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
@@ -176,26 +243,14 @@ def _visible(
     return inside & ((in_front <= 0.0) | (-position[..., 2] <= in_front + _DEPTH_SLACK_MM))
 
 
-def _skin_share(model: MorphableModel, texels: TexelMap, faces: Int[Tensor, "f 3"]) -> Float[Tensor, "t t"]:
-    """Where the photo may be trusted to show what the model means: not under hair, in the mouth or behind the lids."""
-    if "face" not in model.region_names:
-        return torch.ones(texels.triangles.shape)
-    wanted = model.region("face").cpu().float()
-    for name in ("mouth_interior", "eye_sockets"):
-        if name in model.region_names:
-            wanted[model.region(name).cpu()] = 0.0
-    if "eyes" in model.region_names:
-        wanted[model.region("eyes").cpu()] = 1.0
-    return texels.sample(wanted[:, None], faces)[..., 0]
-
-
 def _bare_share(
     model: MorphableModel,
     v_cam: Float[Tensor, "1 v 3"],
     camera: PerspectiveCamera,
     photo: UInt8[np.ndarray, "h w 3"],
     parser: FaceParser,
-) -> Callable[[Float[Tensor, "t t 2"]], Float[Tensor, "t t"]]:
+    positions: Float[Tensor, "n 2"],
+) -> Float[Tensor, " n"]:
     """How surely the photo shows bare face at given pixels: the parser's answer for a crop around the face."""
     inside = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices, dtype=torch.bool)
     v_pix = camera.to_pixels(v_cam)[0, inside.cpu()]
@@ -208,43 +263,14 @@ def _bare_share(
     drawn = rasterize(camera.cropped(left, top).resized(scale, scale).to_clip(v_cam, size), model.faces.cpu(), size)
     pixels = resample(photo, photo_from_crop, size)
     mask = torch.from_numpy(parser(pixels, guess_face(model, drawn.triangle_ids[0]))).float()[None, None]
-
-    def at(positions: Float[Tensor, "t t 2"]) -> Float[Tensor, "t t"]:
-        # Texels off the surface have no pixel.
-        grid = (2.0 * (positions - torch.tensor([left, top])) / side - 1.0).nan_to_num(-2.0)
-        return torch.nn.functional.grid_sample(mask, grid[None].float(), align_corners=False)[0, 0]
-
-    return at
+    grid = (2.0 * (positions - torch.tensor([left, top])) / side - 1.0).nan_to_num(-2.0)
+    return torch.nn.functional.grid_sample(mask, grid[None, None].float(), align_corners=False)[0, 0, 0]
 
 
-def _feathered(share: Float[Tensor, "t t"], radius: int) -> Float[Tensor, "t t"]:
+def _feathered(share: Float[np.ndarray, "t t"], radius: int) -> Float[np.ndarray, "t t"]:
     """Shrunk and softened, so that the photo fades out before it ends."""
     side = (2 * radius + 1, 2 * radius + 1)
-    soft = cv2.erode(share.numpy(), np.ones(side, np.uint8))
+    soft = cv2.erode(share, np.ones(side, np.uint8))
     for _ in range(2):
         soft = cv2.blur(soft, side, borderType=cv2.BORDER_REPLICATE)
-    return torch.minimum(torch.from_numpy(soft), share)
-
-
-def _toned(
-    from_photo: Float[Tensor, "t t 3"], own: Float[Tensor, "t t 3"], sure: Bool[Tensor, "t t"]
-) -> Float[Tensor, "t t 3"]:
-    """Photo colours brought to the model's overall tone on the texels both know, by one gain a channel."""
-    if int(sure.sum()) < 100:
-        return from_photo
-    gain = own[sure].mean(dim=0) / from_photo[sure].mean(dim=0).clamp_min(1e-3)
-    return from_photo * gain.clamp(0.5, 2.0)
-
-
-def _padded(colours: Float[Tensor, "t t 3"], covered: Bool[Tensor, "t t"]) -> UInt8[np.ndarray, "t t 3"]:
-    """Colours spread a few texels beyond the islands, so that filtering at seams finds skin and not black."""
-    picture, known = colours.cpu().numpy().copy(), covered.cpu().numpy().astype(np.float32)
-    for _ in range(_PAD_TEXELS):
-        near = cv2.blur(known, (3, 3), borderType=cv2.BORDER_CONSTANT)
-        spread = cv2.blur(picture * known[..., None], (3, 3), borderType=cv2.BORDER_CONSTANT)
-        # One known neighbour of nine is 0.11.
-        grown = (near > 0.05) & (known == 0.0)
-        picture[grown] = spread[grown] / near[grown, None]
-        known[grown] = 1.0
-    picture[known == 0.0] = picture[known > 0.0].mean(axis=0) if known.any() else 0.0
-    return np.asarray((255.0 * picture.clip(0.0, 1.0)).round().astype(np.uint8))
+    return np.asarray(np.minimum(soft, share))

@@ -14,7 +14,7 @@ from bfm.mediapipe_table import MIRROR_478
 from bfm.model import MorphableModel
 from recon.synthesis.expressions import mirrored_names
 from recon.synthesis.sample import FaceBatch
-from recon.texture import TexelMap
+from recon.texels import TexelMap
 
 MIRROR_68: tuple[int, ...] = (
     *range(16, -1, -1),

@@ -5,7 +5,7 @@ import torch
 
 from recon.render import Mesh, render
 from recon.synthesis.augment import MIRROR_68, Mirror, cropped, position_map
-from recon.texture import TexelMap
+from recon.texels import TexelMap
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,101 @@
+"""The texels of a square texture: which surface point each shows, its mirror image, and the rim around the islands."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.render import rasterize
+
+_PAD_TEXELS = 8
+_MIRROR_SLACK_MM = 4.0
+"""How far the point shown by a texel's partner may lie from the mirror image of what the texel shows."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TexelMap:
+    """Which surface point each texel of a square texture shows.
+
+    Attributes:
+        triangles: ``(T, T)`` int, -1 where no triangle lies.
+        barycentrics: ``(T, T, 3)``.
+    """
+
+    triangles: Int[Tensor, "t t"]
+    barycentrics: Float[Tensor, "t t 3"]
+
+    @classmethod
+    def of(cls, model: MorphableModel, size: int) -> TexelMap:
+        """Draw the model's UV layout.
+
+        Raises:
+            ValueError: the model has no UV coordinates.
+        """
+        if not len(model.uv):
+            raise ValueError(f"model {model.name!r} has no texture coordinates, so it cannot carry a texture")
+        uv = model.uv.cpu()
+        flat = torch.cat([2.0 * uv - 1.0, torch.zeros_like(uv[:, :1]), torch.ones_like(uv[:, :1])], dim=1)[None]
+        raster = rasterize(flat, model.uv_faces.cpu(), (size, size))
+        return cls(raster.triangle_ids[0].long(), raster.barycentrics[0])
+
+    def sample(self, values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "t t c"]:
+        """Per-vertex values at every texel, 0 where no triangle lies."""
+        covered = self.triangles >= 0
+        texels = values.new_zeros(*self.triangles.shape, values.shape[1])
+        texels[covered] = self.sample_at(covered, values, faces)
+        return texels
+
+    def sample_at(
+        self, chosen: Bool[Tensor, "t t"], values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]
+    ) -> Float[Tensor, "n c"]:
+        """Per-vertex values at chosen texels, all of which show a triangle, row by row."""
+        return torch.einsum("nk,nkc->nc", self.barycentrics[chosen], values[faces[self.triangles[chosen]]])
+
+    def partners(self, model: MorphableModel, chosen: Bool[Tensor, "t t"]) -> Float[np.ndarray, "t t 2"]:
+        """Where in the texture the mirror image of each chosen texel's point is: column and row in texels, nan for none.
+
+        Left and right are those of the mean head, which need not be quite symmetric.
+
+        Args:
+            model: the same as for :meth:`of`.
+            chosen: texels that show a triangle.
+        """
+        faces, size = model.faces.cpu(), self.triangles.shape[0]
+        places = model.mean_shape.cpu()
+        _, other = cKDTree(places.numpy()).query(places.numpy() * [-1.0, 1.0, 1.0], workers=-1)
+        # A vertex on a seam has several places in the texture; the check below finds where the wrong one was taken.
+        uv_of_vertex = torch.zeros(len(places), 2)
+        uv_of_vertex[faces.reshape(-1)] = model.uv.cpu()[model.uv_faces.cpu().reshape(-1)]
+        uv = self.sample_at(chosen, uv_of_vertex[torch.from_numpy(other)], faces)
+        found = torch.stack([uv[:, 0], 1.0 - uv[:, 1]], dim=1) * size - 0.5
+        column, row = found.round().long().clamp(0, size - 1).T
+        shown = torch.full((size, size, 3), torch.nan)
+        shown[chosen] = self.sample_at(chosen, places, faces)
+        gap = torch.linalg.norm(shown[row, column] - shown[chosen] * torch.tensor([-1.0, 1.0, 1.0]), dim=1)
+        found[~(gap < _MIRROR_SLACK_MM)] = torch.nan
+        partners = np.full((size, size, 2), np.nan, dtype=np.float32)
+        partners[chosen.numpy()] = found.numpy()
+        return partners
+
+
+def padded(colours: Float[Tensor, "t t 3"], covered: Bool[Tensor, "t t"]) -> UInt8[np.ndarray, "t t 3"]:
+    """Each island's rim spread a few texels outwards, so that filtering at seams finds skin; beyond it the mean colour."""
+    picture, known = colours.cpu().numpy(), covered.cpu().numpy()
+    if not known.any():
+        return np.zeros(picture.shape, dtype=np.uint8)
+    far, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_C, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # Labels count the known texels, row by row.
+    rim = ~known & (far < _PAD_TEXELS + 0.5)
+    spread = np.full(picture.shape, picture[known].mean(axis=0), dtype=np.float32)
+    spread[known] = picture[known]
+    spread[rim] = picture[known][nearest[rim] - 1]
+    return np.asarray((255.0 * spread.clip(0.0, 1.0)).round().astype(np.uint8))
