@@ -20,6 +20,7 @@ from recon.display import from_display, to_photo
 from recon.fitting.anchor import Start, shape_and_pose
 from recon.fitting.expressions import ExpressionPrior
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
+from recon.fitting.plausibility import size_slope
 from recon.fitting.priors import band_factors, priors
 from recon.fitting.settings import FitSettings
 from recon.fitting.sight import Sight
@@ -75,6 +76,10 @@ class PictureFitter:
         self._landmark_basis = torch.stack(
             [self.model.landmarks(basis[:, axis][None], landmark_set)[0] for axis in range(3)], dim=1
         )
+        self._size_slope = size_slope(
+            self.model.landmarks(self.model.mean_shape[None], landmark_set)[0].double().cpu().numpy(),
+            self._landmark_basis[..., : model.n_identity].double().cpu().numpy(),
+        )
 
     def draw(self, state: FaceState, view: PictureView, index: int) -> tuple[Render, Tensor]:
         """The face in one view, and its landmarks ``(1, N, 2)`` in pixels of the crop."""
@@ -129,7 +134,7 @@ class PictureFitter:
                 normal_bases = [surface.normal_basis(sight.vertices[0]) for sight in sights]
             # Paint follows last: a fringe of hair must look wrong before paint may explain it.
             stiffness = max(1.0, _PAINT_STIFFNESS * 0.6**step) if first else 1.0
-            normal, right = priors(state, views, layout, settings, stiffness, self._expressions)
+            normal, right = priors(state, views, layout, settings, stiffness, self._expressions, self._size_slope)
             if start is not None:
                 weights, pull = start.equations(layout, *shape_and_pose(state))
                 normal += np.diag(weights)

@@ -9,6 +9,7 @@ import numpy as np
 from bfm.data import FloatArray
 from bfm.model import MorphableModel
 from recon.fitting.anchor import Start
+from recon.fitting.plausibility import shape_prior, size_slope
 from recon.fitting.unknowns import Layout, solve_within
 
 _NEAR_MM = 50.0
@@ -148,13 +149,12 @@ def fit_points(
         np.stack([t for _, t in poses]),
     )
     layout = Layout(n_id, 0, n_exp, n_views)
+    slope, widths = size_slope(model.mean, model.identity), np.broadcast_to(expression_sigma, (n_exp,))
     for step in range(n_steps):
         # The prior starts stiff: pose first, then identity, then what is left is expression.
         stiffness = max(1.0, 30.0 * 0.6**step)
-        normal = np.zeros((layout.n_all, layout.n_all))
-        right = np.zeros(layout.n_all)
-        normal[range(n_id), range(n_id)] += stiffness * identity_weight
-        right[:n_id] -= stiffness * identity_weight * state.identity
+        believed, wanted = shape_prior(layout, state.identity, state.expression, identity_weight, widths, slope)
+        normal, right = stiffness * believed, stiffness * wanted
         if start is not None:
             weights, pull = start.equations(
                 layout, state.identity, state.expression, state.rotation, state.translation_mm
@@ -168,9 +168,6 @@ def fit_points(
             where = layout.of_view(index)
             normal[np.ix_(where, where)] += rows.T @ jacobian.reshape(rows.shape)
             right[where] += rows.T @ residual.ravel()
-            face = layout.expression(index)
-            normal[range(face.start, face.stop), range(face.start, face.stop)] += stiffness / expression_sigma**2
-            right[face] -= stiffness / expression_sigma**2 * state.expression[index]
         state = _advance(state, layout, normal, right, model.bounded)
     return state
 

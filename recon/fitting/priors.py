@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bfm.data import FloatArray
 from recon.fitting.expressions import ExpressionPrior
+from recon.fitting.plausibility import shape_prior
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
 from recon.fitting.unknowns import Layout
@@ -26,6 +28,7 @@ def priors(
     settings: FitSettings,
     paint_stiffness: float,
     expressions: ExpressionPrior,
+    size_slope: FloatArray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations of what is believed before looking at the pictures.
 
@@ -33,17 +36,26 @@ def priors(
         state, views, layout, settings: of the fit.
         paint_stiffness: factor of the prior of paint.
         expressions: what is known of the model's expressions.
+        size_slope: ``(Ki,)`` what each identity coefficient adds to the size of the face, as a share.
     """
     weights, now = np.zeros(layout.n_all), np.zeros(layout.n_all)
-    weights[layout.identity], now[layout.identity] = settings.identity_weight, state.identity[0].cpu()
     weights[layout.albedo], now[layout.albedo] = settings.albedo_weight * paint_stiffness, state.albedo[0].cpu()
     for index, view in enumerate(views):
-        weights[layout.expression(index)] = 1.0 / (settings.expression_sigma * expressions.widths) ** 2
         now[layout.expression(index)] = state.expression[index].cpu()
         # A known focal length is held by a prior so narrow that it does not move.
         weights[layout.zoom(index)] = 1.0 / max(view.focal_sigma, 1e-6) ** 2
         now[layout.zoom(index)] = float(state.log_zoom[index])
     normal, right = np.diag(weights), -weights * now
+    believed, wanted = shape_prior(
+        layout,
+        state.identity[0].double().cpu().numpy(),
+        state.expression.double().cpu().numpy(),
+        settings.identity_weight,
+        settings.expression_sigma * expressions.widths,
+        size_slope,
+    )
+    normal += believed
+    right += wanted
     for index in range(len(views)):
         face = layout.expression(index)
         normal[face, face] += expressions.gaze.T @ expressions.gaze
