@@ -156,11 +156,10 @@ def _mirrored(
     """The gap weighted by its share, with what the photo hides taken from the other half where that is seen."""
     weighted = gap * share[..., None]
     chosen = torch.from_numpy(paired > 0.99)
-    places = texels.partners(model, chosen)
-    there = cv2.remap(np.dstack([weighted, share]), places[..., 0], places[..., 1], cv2.INTER_LINEAR)
-    there[np.isnan(places[..., 0])] = 0.0
-    room = (1.0 - share) * cv2.blur(chosen.numpy().astype(np.float32), (3, 3))
-    return np.asarray(weighted + room[..., None] * there[..., :3])
+    # Beyond the border there is no gap.
+    places = np.nan_to_num(texels.partners(model, chosen), nan=-9.0)
+    there = cv2.remap(weighted, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+    return np.asarray(weighted + ((1.0 - share) * chosen.numpy())[..., None] * there)
 
 
 def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
