@@ -13,8 +13,6 @@ import numpy as np
 from jaxtyping import Float
 
 _REDUCTION = 4
-_RADIUS_SHARE = 0.02
-"""Reach of the coarse part in shares of the texture: about a centimetre on the open model's face."""
 _EDGE = 0.10
 """Standard deviation of the log gap within that reach from which on it counts as an edge of light, not as detail."""
 _BOUND, _TINT_BOUND = 0.05, 0.03
@@ -23,16 +21,17 @@ _LEAST_WEIGHT = 0.02
 
 
 def without_leftover_light(
-    gap: Float[np.ndarray, "t t 3"], skin: Float[np.ndarray, "t t"], share: Float[np.ndarray, "t t"]
-) -> Float[np.ndarray, "t t 3"]:
+    gap: Float[np.ndarray, "h w 3"], skin: Float[np.ndarray, "h w"], share: Float[np.ndarray, "h w"], reach: float
+) -> Float[np.ndarray, "h w 3"]:
     """The gap with its coarse part compressed.
 
     Args:
         gap: logarithm of photo over paint times shading.
         skin: how surely a texel shows plain skin, in [0, 1]. Brows, lips and the like take the coarse part around them.
         share: how surely the photo shows it, in [0, 1].
+        reach: texels on either side that the coarse part is the mean of.
     """
-    coarse = _coarse(gap, skin * share)
+    coarse = _coarse(gap, skin * share, reach)
     grey = _grey(coarse)[..., None]
     detail = gap - coarse + _bounded(grey, _BOUND) + (coarse - grey)
     brightness = _grey(detail)[..., None]
@@ -41,17 +40,19 @@ def without_leftover_light(
     return np.asarray(brightness + tint, dtype=np.float32)
 
 
-def _bounded(gap: Float[np.ndarray, "t t c"], bound: float) -> Float[np.ndarray, "t t c"]:
+def _bounded(gap: Float[np.ndarray, "h w c"], bound: float) -> Float[np.ndarray, "h w c"]:
     """The same direction, its root mean square over channels below a bound; small ones hardly change."""
     size = np.sqrt(np.einsum("...c,...c", gap, gap) / gap.shape[-1])[..., None]
     return np.asarray(gap * (bound * np.tanh(size / bound) / np.maximum(size, 1e-6)))
 
 
-def _coarse(gap: Float[np.ndarray, "t t 3"], skin: Float[np.ndarray, "t t"]) -> Float[np.ndarray, "t t 3"]:
+def _coarse(
+    gap: Float[np.ndarray, "h w 3"], skin: Float[np.ndarray, "h w"], reach: float
+) -> Float[np.ndarray, "h w 3"]:
     """The guided filter of each channel by their mean, on the skin alone, worked out on a reduced texture."""
     full = skin.shape[::-1]
     reduced = (max(1, full[0] // _REDUCTION), max(1, full[1] // _REDUCTION))
-    side = 2 * max(1, round(_RADIUS_SHARE * reduced[0])) + 1
+    side = 2 * max(1, round(reach / _REDUCTION)) + 1
     weight = cv2.resize(skin, reduced, interpolation=cv2.INTER_AREA)
     colour = cv2.resize(gap * skin[..., None], reduced, interpolation=cv2.INTER_AREA)
     colour /= np.maximum(weight, _LEAST_WEIGHT)[..., None]

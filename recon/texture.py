@@ -30,6 +30,8 @@ _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 _DEPTH_SLACK_MM = 1.5
 _LEAST_SHADING = 0.08
 _FEATHER_SHARE = 0.012
+_COARSE_SHARE = 0.02
+"""Reach of what counts as coarse, in shares of the texture: about a centimetre on the open model's face."""
 _CROP_MARGIN = 1.35
 _SMOOTH_ROUNDS = 10
 _LEAST_COLOUR = 0.01
@@ -100,11 +102,15 @@ def bake_texture(
     sure = share > 0.8
     tone = gap[sure].mean(axis=0).clip(-_MOST_TONE, _MOST_TONE) if int(sure.sum()) >= 100 else np.zeros(3, np.float32)
     gap -= tone
-    paint_gap = without_leftover_light(gap, plain, share)
-    painted = _mirrored(model, texels, paint_gap, share, paired)
+    box = _box(wanted)
+    reach = _COARSE_SHARE * len(wanted)
+    paint_gap = without_leftover_light(gap[box], plain[box], share[box], reach)
+    painted = np.zeros_like(gap)
+    painted[box] = _mirrored(paint_gap, share[box], texels.partners(model, torch.from_numpy(paired > 0.99)), box)
     if light == "baked":
         # The photo as it is; the rest in its tone.
-        painted += share[..., None] * (gap - paint_gap) + tone
+        painted[box] += share[box][..., None] * (gap[box] - paint_gap)
+        painted += tone
     colours = (own[:, :3] + _LEAST_COLOUR) * torch.from_numpy(painted)[covered].exp() - _LEAST_COLOUR
     if light == "baked":
         colours = colours * own[:, 3:6]
@@ -146,20 +152,34 @@ def _spread(values: Float[Tensor, " n"], covered: Bool[Tensor, "t t"]) -> Float[
     return np.asarray(placed.numpy())
 
 
+def _box(wanted: Float[np.ndarray, "t t"]) -> tuple[slice, slice]:
+    """The part of the texture that the face takes up: half of its sides on the open model."""
+    rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, len(wanted)), slice(0, len(wanted))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def _mirrored(
-    model: MorphableModel,
-    texels: TexelMap,
-    gap: Float[np.ndarray, "t t 3"],
-    share: Float[np.ndarray, "t t"],
-    paired: Float[np.ndarray, "t t"],
-) -> Float[np.ndarray, "t t 3"]:
-    """The gap weighted by its share, with what the photo hides taken from the other half where that is seen."""
+    gap: Float[np.ndarray, "h w 3"],
+    share: Float[np.ndarray, "h w"],
+    partners: Float[np.ndarray, "t t 2"],
+    box: tuple[slice, slice],
+) -> Float[np.ndarray, "h w 3"]:
+    """The gap weighted by its share, with what the photo hides taken from the other half where that is seen.
+
+    Args:
+        gap, share: of the texels in the box.
+        partners: where in the whole texture each texel's mirror image is, nan for none.
+        box: rows and columns.
+    """
     weighted = gap * share[..., None]
-    chosen = torch.from_numpy(paired > 0.99)
+    places: np.ndarray = partners[box] - np.array([box[1].start, box[0].start], dtype=np.float32)
+    room = (1.0 - share) * np.isfinite(places[..., 0])
     # Beyond the border there is no gap.
-    places = np.nan_to_num(texels.partners(model, chosen), nan=-9.0)
+    places = np.nan_to_num(places, nan=-9.0)
     there = cv2.remap(weighted, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
-    return np.asarray(weighted + ((1.0 - share) * chosen.numpy())[..., None] * there)
+    return np.asarray(weighted + room[..., None] * there)
 
 
 def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
