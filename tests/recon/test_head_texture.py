@@ -48,6 +48,19 @@ def test_partners_show_the_mirror_image():
     assert np.nanmedian(np.abs(back)) < 1.0
 
 
+def test_across_a_seam_there_is_no_partner():
+    """A vertex on a seam has several places in the texture; between them lies something else."""
+    model = bfm.load("open", n_identity=2, n_albedo=2)
+    texels = TexelMap.of(model, 128)
+    everywhere = texels.triangles >= 0
+    partners = texels.partners(model, everywhere)
+    known = np.isfinite(partners).all(axis=-1)
+    places = texels.sample(model.mean_shape, model.faces).numpy()
+    there = partners[known].round().astype(int).clip(0, 127)
+    assert (np.linalg.norm(places[there[:, 1], there[:, 0]] * [-1, 1, 1] - places[known], axis=1) < 4.0).all()
+    assert 0.5 < known[everywhere.numpy()].mean() < 1.0
+
+
 def test_colours_spread_eight_texels_beyond_an_island_and_the_rest_is_the_mean():
     covered = torch.zeros(50, 50, dtype=torch.bool)
     covered[10:15, 10:20] = True
