@@ -153,7 +153,7 @@ def _spread(values: Float[Tensor, " n"], covered: Bool[Tensor, "t t"]) -> Float[
 
 
 def _box(wanted: Float[np.ndarray, "t t"]) -> tuple[slice, slice]:
-    """The part of the texture that the face takes up: half of its sides on the open model."""
+    """Rows and columns that the face and its eyes take up: about half of the texture on the open model."""
     rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return slice(0, len(wanted)), slice(0, len(wanted))

@@ -49,6 +49,18 @@ def test_a_brow_keeps_its_contrast_to_the_skin_around():
     assert contrast == pytest.approx(1.0, abs=0.02)
 
 
+def test_a_brow_keeps_its_contrast_at_the_edge_of_a_shadow_too():
+    """There the coarse part follows the gap, and a brow's own gap must not count as more shadow."""
+    brow = np.zeros((SIDE, SIDE), dtype=bool)
+    brow[95:105, 60:140] = True
+    skin = np.where(brow, 0.0, 1.0).astype(np.float32)
+    shadow = np.where(np.arange(SIDE) < 100, -1.0, 0.0) * WHOLE
+    left = without_leftover_light(grey(shadow - brow), skin, WHOLE, REACH)
+    without = without_leftover_light(grey(shadow), WHOLE, WHOLE, REACH)
+    contrast = (without - left)[97, [92, 96, 98, 102, 104], 0]
+    np.testing.assert_allclose(contrast, 1.0, atol=0.33)
+
+
 def test_what_the_photo_does_not_show_has_no_say():
     """Beyond the cut the gap is rubbish; the skin beside it must not take it for its own."""
     share = np.where(np.arange(SIDE) < 100, 1.0, 0.0).astype(np.float32) * WHOLE

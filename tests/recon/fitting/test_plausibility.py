@@ -57,7 +57,7 @@ def test_normal_equations_are_those_of_the_residuals():
 
 def test_a_head_far_from_any_plausible_size_does_not_divide_by_zero():
     layout = Layout(1, 0, 0, 1)
-    normal, right = shape_prior(layout, np.array([3.0]), np.zeros((1, 0)), 1.0, np.zeros(0), np.array([-1.0]))
+    normal, right = shape_prior(layout, np.array([1.0]), np.zeros((1, 0)), 1.0, np.zeros(0), np.array([-1.0]))
     assert np.isfinite(normal).all() and np.isfinite(right).all()
 
 
