@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
 from bfm.data import FloatArray, IntArray
+from bfm.open.laplacian import surface_laplacian
 from bfm.open.skin import linear_rgb, skin_reflectance
 
 _FIELD_LENGTHS_MM = (35.0, 12.0)
@@ -94,7 +95,7 @@ def surface_modes(vertices: FloatArray, faces: IntArray, n_modes: int = _N_MODES
     used = np.unique(faces)
     local = np.full(len(vertices), -1)
     local[used] = np.arange(len(used))
-    stiffness, mass = _laplacian(vertices[used], local[faces])
+    stiffness, mass = surface_laplacian(vertices[used], local[faces])
     start = np.ones(len(used)) / np.sqrt(len(used))
     # Shift-invert about a small negative number: the matrix is then positive definite.
     spectrum, modes = eigsh(stiffness, k=n_modes, M=mass, sigma=-1e-5, which="LM", v0=start)
@@ -104,26 +105,6 @@ def surface_modes(vertices: FloatArray, faces: IntArray, n_modes: int = _N_MODES
     weights = np.zeros(len(vertices))
     weights[used] = mass.diagonal()
     return SurfaceModes(np.maximum(spectrum[order], 0.0), functions, weights)
-
-
-def _laplacian(vertices: FloatArray, faces: IntArray) -> tuple[sparse.csc_matrix, sparse.csc_matrix]:
-    """Cotangent stiffness and lumped mass matrices."""
-    n_vertices = len(vertices)
-    rows, columns, values = [], [], []
-    corners = vertices[faces]
-    area2 = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    for k in range(3):
-        i, j, apex = faces[:, (k + 1) % 3], faces[:, (k + 2) % 3], corners[:, k]
-        dot = ((vertices[i] - apex) * (vertices[j] - apex)).sum(axis=1)
-        weight = 0.5 * np.clip(dot / np.maximum(area2, 1e-9), -5.0, 20.0)
-        rows += [i, j, i, j]
-        columns += [j, i, i, j]
-        values += [-weight, -weight, weight, weight]
-    stiffness = sparse.csc_matrix(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n_vertices, n_vertices)
-    )
-    mass = np.bincount(faces.ravel(), weights=np.repeat(area2 / 6.0, 3), minlength=n_vertices)
-    return stiffness, sparse.diags(np.maximum(mass, 1e-6)).tocsc()
 
 
 # Linear RGB of what is not skin.

@@ -16,6 +16,7 @@ from bfm.open.expression import ARKIT_NAMES, expression_offsets
 from bfm.open.head_mesh import PARTS, HeadMesh, cut_head
 from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
 from bfm.open.landmark_table import landmark_sets
+from bfm.open.lip_motion import slide_lips
 from bfm.open.makehuman import data_folder, read_base_mesh
 from bfm.open.options import BuildOptions
 from bfm.open.quads import catmull_clark, split_linear, triangulate
@@ -35,7 +36,7 @@ _TO_FIELD_FRAME = np.array(
     ]
 )
 
-_MOUTH_SHIFT_MM = {"upper_teeth": (0.0, -4.3, 2.5), "lower_teeth": (0.0, 0.6, 1.0), "tongue": (0.0, -5.0, -9.0)}
+_MOUTH_SHIFT_MM = {"upper_teeth": (0.0, -4.3, 5.5), "lower_teeth": (0.0, 0.6, 4.0), "tongue": (0.0, -5.0, -9.0)}
 """MakeHuman keeps its upper teeth 2 mm above the lip line and its tongue before them, so no smile would show a tooth.
 Upper incisors end 2.7 mm below the line of the closed lips (Vig and Brundo 1978: 1.9 mm show in men at rest, 3.4 mm in
 women), the lower ones meet them, and the tongue lies behind both."""
@@ -74,6 +75,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     mean = (mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T + _mouth_shift_mm(head)
     identity = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, components.basis)
     expression = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, expression_offsets(folder, head, len(base.vertices)))
+    expression = slide_lips(expression, ARKIT_NAMES, head, mean)
     raw = mask_values(base, head, folder) | {"brow_lift": brow_lift_mm(base, head, folder)}
     progress("expressions", 0.05)
 

@@ -46,17 +46,23 @@ CONTROL_MEAN = {
     "head-back-scale-depth-incr": -0.45,
     "head-scale-horiz-incr": -0.15,
     "mouth-trans-forward": -0.15,
-    "nose-curve-convex": 0.50,
-    "nose-point-up": 0.10,
-    "nose-trans-forward": 0.55,
-    "nose-trans-up": 0.20,
+    "nose-compression-uncompress": 0.28,
+    "nose-curve-convex": 0.38,
+    "nose-greek-incr": 0.12,
+    "nose-hump-incr": -0.17,
+    "nose-point-up": 0.20,
+    "nose-scale-depth-incr": 0.29,
+    "nose-scale-vert-incr": -0.13,
+    "nose-trans-forward": 0.22,
+    "nose-trans-up": 0.59,
 }
 """Sliders whose mean is not 0.
 
 MakeHuman's ethnic targets overdraw: with all sliders at 0 the bridge of the mean nose lies 8 mm lower over the eye
 corners than in MediaPipe's canonical face model (Apache 2.0; 300W-LP's labels and ICT-FaceKit's mean agree with that to
-2 mm), its tip 3 mm lower, and the head is 14 mm longer and 8 mm wider at the cheekbones than in the survey ANSUR II.
-These values bring the bridge to within 5 mm, the length to 2 mm and the cheekbones to 6 mm.
+2 mm), its tip hangs 6 mm lower, and the head is 14 mm longer and 8 mm wider at the cheekbones than in the survey ANSUR
+II. The nose's values are a least-squares fit of its profile to that of ICT-FaceKit's mean, whose eyes lie 2.8 mm deeper
+behind brow, nose and lips (0.2 mm left); the others bring the head's length to 2 mm and the cheekbones to 6 mm.
 """
 _OLD = 2.0
 """Ages follow Beta(1, this): most adults in photos are young, and wrinkles in the mean would age everyone."""

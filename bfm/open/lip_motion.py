@@ -1,0 +1,137 @@
+"""Lips that slide over the teeth: a correction of MakeHuman's mouth shapes.
+
+MakeHuman's shapes lift and part the lips in a plane: at a full smile the middle of the mouth neither widens nor moves back
+against the teeth, the lower lip rises 3 mm into the upper one, and lips part half as far as in other ARKit rigs. A smile
+that shows teeth then needs an open jaw, and its upper lip stands out like a beak in profile. Here the lips' landmarks
+move as they do in ICT-FaceKit, whose shapes were made from scans (Li et al. 2020; MIT licence; measured on its neutral
+mean, turned and scaled to this head by eyes, nose and mouth). Between the landmarks the skin follows MakeHuman's motion
+at large, but smoothly: the folds that it cuts beside a smile are those of an old face.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from bfm.data import FloatArray
+from bfm.mediapipe_table import MEDIAPIPE_68
+from bfm.open.head_mesh import HeadMesh
+from bfm.open.landmark_table import TABLE
+from bfm.open.laplacian import surface_laplacian
+from bfm.open.quads import triangulate
+
+_POINTS = (33, 34, 35, 51, 52, 53, 54, 55, 56, 57, 62, 63, 64, 65, 66)
+"""Of the 68: under the nose, outer and inner lips, from the middle to the person's left."""
+
+# Where each of the points goes in mm, by the pair of shapes, both at full weight. The lower lip's edge rises half a
+# millimetre more in a smile than ICT-FaceKit's, so that shut lips stay shut.
+_MOTION_MM: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "mouthSmile": (
+        *((0.0, 0.8, -1.4), (1.5, 1.4, -1.4), (2.3, 2.1, -1.6)),
+        *((0.0, 3.7, -3.3), (2.6, 3.9, -4.0), (5.0, 5.6, -6.0), (7.3, 11.1, -9.1)),
+        *((3.9, 6.2, -4.8), (2.2, 4.9, -3.3), (0.0, 4.2, -2.1)),
+        *((0.0, 4.0, -2.3), (2.9, 4.7, -3.8), (7.2, 10.4, -8.5), (2.3, 5.2, -2.8), (0.0, 4.4, -1.2)),
+    ),
+    "mouthUpperUp": (
+        *((0.0, 2.8, -1.2), (1.3, 4.0, -1.4), (1.9, 5.6, -1.5)),
+        *((0.0, 8.3, -1.0), (1.3, 8.6, -1.0), (2.1, 8.9, -0.4), (0.2, 4.5, 0.4)),
+        *((0.1, 0.7, 0.1), (0.0, 0.4, -0.1), (0.0, 0.4, -0.2)),
+        *((0.0, 7.9, -0.4), (1.1, 8.0, -0.2), (-0.1, 3.5, -0.3), (0.0, 0.7, -0.1), (0.0, 0.6, -0.3)),
+    ),
+    "mouthLowerDown": (
+        *((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        *((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, -0.2, 0.0), (0.0, -1.2, -0.2)),
+        *((1.0, -4.9, -1.5), (0.7, -6.1, -2.0), (0.0, -6.8, -2.3)),
+        *((0.0, 0.0, 0.0), (0.0, -0.1, 0.0), (0.0, -1.7, -0.5), (0.4, -6.3, -1.3), (0.0, -7.0, -1.6)),
+    ),
+    "mouthStretch": (
+        *((0.0, -0.3, -0.7), (0.5, -0.3, -0.6), (0.8, -0.4, -0.7)),
+        *((0.0, -0.8, -2.1), (1.4, -1.0, -2.4), (2.7, -1.2, -3.3), (6.8, -3.0, -7.4)),
+        *((3.6, -0.4, -3.3), (1.7, 0.5, -2.3), (0.0, 1.1, -2.0)),
+        *((0.0, -0.2, -1.3), (1.8, -0.5, -2.1), (7.3, -2.5, -7.0), (1.9, -0.2, -1.5), (0.0, 0.1, -0.9)),
+    ),
+}
+
+_HELD_RADIUS_MM = 48.0
+_HELD_DEPTH_MM = 35.0
+_HELD_ABOVE_NOSE_MM = 9.0
+"""What lies so far from the middle of the lips, so deep in the mouth, or so far above the base of the nose, keeps
+MakeHuman's motion."""
+_FOLD_MM = 12.0
+"""Folds narrower than this are smoothed."""
+_MIDDLE_MM = 10.0
+"""Half the width of the band in which the shapes of both sides share a correction."""
+_HOLD = 1e4
+
+
+def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, mean: FloatArray) -> FloatArray:
+    """Expression offsets with the lips' motion corrected.
+
+    Args:
+        expression: ``(N, 3, E)`` mm at full weight on the unsubdivided head, object frame.
+        names: ``(E,)`` ARKit names.
+        head: the unsubdivided head.
+        mean: ``(N, 3)`` mean head in mm.
+    """
+    points = _point_rows(head)
+    solve = _Smooth(head, mean, points)
+    share = _smoothstep(mean[:, 0] / (2.0 * _MIDDLE_MM) + 0.5)[:, None]
+    corrected = expression.copy()
+    for name, motion in _MOTION_MM.items():
+        left, right = names.index(f"{name}Left"), names.index(f"{name}Right")
+        both, half = expression[..., left] + expression[..., right], np.asarray(motion)
+        change = solve(both, np.concatenate([half, half * [-1.0, 1.0, 1.0]])) - both
+        corrected[..., left] += share * change
+        corrected[..., right] += (1.0 - share) * change
+    return corrected
+
+
+def _point_rows(head: HeadMesh) -> sparse.csr_matrix:
+    """Rows ``(2 P, N)`` that take head vertices to the points on the person's left, then to their mirror images."""
+    with np.load(str(resources.files("bfm.open") / TABLE), allow_pickle=False) as table:
+        quads, places = table["quads"], table["places"]
+    at = np.asarray(MEDIAPIPE_68)[[*_POINTS, *(_MIRROR_68[k] for k in _POINTS)]]
+    s, t = places[at].T
+    weights = np.stack([(1 - s) * (1 - t), s * (1 - t), s * t, (1 - s) * t], axis=1)
+    rows = np.repeat(np.arange(len(at)), 4)
+    return sparse.csr_matrix((weights.ravel(), (rows, head.quads[quads[at]].ravel())), shape=(len(at), len(head.part)))
+
+
+_MIRROR_68 = {33: 33, 34: 32, 35: 31, 51: 51, 52: 50, 53: 49, 54: 48, 55: 59, 56: 58, 57: 57} | {
+    62: 62,
+    63: 61,
+    64: 60,
+    65: 67,
+    66: 66,
+}
+
+
+class _Smooth:
+    """Motions of the skin that keep near a given one, hit given values at points, and fold as little as they must."""
+
+    def __init__(self, head: HeadMesh, mean: FloatArray, points: sparse.csr_matrix) -> None:
+        triangles, _ = triangulate(head.quads, mean)
+        skin = head.part == 0
+        stiffness, mass = surface_laplacian(mean, triangles[skin[triangles].all(axis=1)])
+        lips = points @ mean
+        middle = lips[len(_POINTS) - 1]
+        far = np.linalg.norm(mean - middle, axis=1) > _HELD_RADIUS_MM
+        deep = (mean[:, 2] < middle[2] - _HELD_DEPTH_MM) & (np.abs(mean[:, 0]) < _HELD_DEPTH_MM)
+        high = mean[:, 1] > lips[0, 1] + _HELD_ABOVE_NOSE_MM
+        bending = stiffness @ sparse.diags(1.0 / mass.diagonal()) @ stiffness
+        self._points = points
+        self._near = sparse.diags(np.where(far | deep | high | ~skin, _HOLD, mass.diagonal() / _FOLD_MM**4))
+        self._factor = splu((bending + self._near + _HOLD * (points.T @ points)).tocsc())
+
+    def __call__(self, motion: FloatArray, values: FloatArray) -> FloatArray:
+        """Motion ``(N, 3)`` near ``motion`` with ``values`` ``(2 P, 3)`` at the points."""
+        wanted = self._near @ motion + _HOLD * (self._points.T @ values)
+        return np.asarray(self._factor.solve(np.ascontiguousarray(wanted)))
+
+
+def _smoothstep(x: FloatArray) -> FloatArray:
+    x = np.clip(x, 0.0, 1.0)
+    return np.asarray(x * x * (3.0 - 2.0 * x))
