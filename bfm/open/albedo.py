@@ -13,7 +13,6 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
 from bfm.data import FloatArray, IntArray

@@ -16,7 +16,7 @@ from bfm.open.expression import ARKIT_NAMES, expression_offsets
 from bfm.open.head_mesh import PARTS, HeadMesh, cut_head
 from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
 from bfm.open.landmark_table import landmark_sets
-from bfm.open.lip_motion import slide_lips
+from bfm.open.lip_motion import shut_lips, slide_lips
 from bfm.open.makehuman import data_folder, read_base_mesh
 from bfm.open.options import BuildOptions
 from bfm.open.quads import catmull_clark, split_linear, triangulate
@@ -73,6 +73,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
 
     mean = rest + components.mean
     mean = (mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T + _mouth_shift_mm(head)
+    mean = shut_lips(mean, head)
     identity = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, components.basis)
     expression = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, expression_offsets(folder, head, len(base.vertices)))
     expression = slide_lips(expression, ARKIT_NAMES, head, mean)

@@ -16,8 +16,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from bfm.data import FloatArray
-from bfm.mediapipe_table import MEDIAPIPE_68
+from bfm.data import FloatArray, IntArray
+from bfm.mediapipe_table import INNER_LIPS, MEDIAPIPE_68
 from bfm.open.head_mesh import HeadMesh
 from bfm.open.landmark_table import TABLE
 from bfm.open.laplacian import surface_laplacian
@@ -57,13 +57,15 @@ _MOTION_MM: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 _HELD_RADIUS_MM = 48.0
 _HELD_DEPTH_MM = 35.0
-_HELD_ABOVE_NOSE_MM = 9.0
-"""What lies so far from the middle of the lips, so deep in the mouth, or so far above the base of the nose, keeps
-MakeHuman's motion."""
+_HELD_ABOVE_MM = 9.0
+"""What lies so far from the middle of the lips, so deep in the mouth, or so far above the points, keeps its
+motion."""
 _FOLD_MM = 12.0
 """Folds narrower than this are smoothed."""
 _MIDDLE_MM = 10.0
 """Half the width of the band in which the shapes of both sides share a correction."""
+_PRESS_MM = 0.3
+"""How far shut lips overlap, so that their outlines touch from everywhere."""
 _HOLD = 1e4
 
 
@@ -76,7 +78,7 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
         head: the unsubdivided head.
         mean: ``(N, 3)`` mean head in mm.
     """
-    points = _point_rows(head)
+    points = _rows_of(head, np.asarray(MEDIAPIPE_68)[[*_POINTS, *(_MIRROR_68[k] for k in _POINTS)]])
     solve = _Smooth(head, mean, points)
     share = _smoothstep(mean[:, 0] / (2.0 * _MIDDLE_MM) + 0.5)[:, None]
     corrected = expression.copy()
@@ -89,24 +91,29 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
     return corrected
 
 
-def _point_rows(head: HeadMesh) -> sparse.csr_matrix:
-    """Rows ``(2 P, N)`` that take head vertices to the points on the person's left, then to their mirror images."""
+def shut_lips(mean: FloatArray, head: HeadMesh) -> FloatArray:
+    """The mean head ``(N, 3)`` with lips that touch: MakeHuman's are half a millimetre apart, which bares the teeth."""
+    upper, lower = (list(side) for side in zip(*INNER_LIPS[1:-1], strict=True))
+    points = _rows_of(head, np.array([*upper, *lower]))
+    at = points @ mean
+    gap_mm = at[: len(upper), 1] - at[len(upper) :, 1] + _PRESS_MM
+    raised = np.zeros_like(at)
+    raised[len(upper) :, 1] = gap_mm
+    return mean + _Smooth(head, mean, points)(np.zeros_like(mean), raised)
+
+
+_MIRROR_68 = {33: 33, 34: 32, 35: 31, 51: 51, 52: 50, 53: 49, 54: 48, 55: 59, 56: 58, 57: 57}
+_MIRROR_68 |= {62: 62, 63: 61, 64: 60, 65: 67, 66: 66}
+
+
+def _rows_of(head: HeadMesh, numbers: IntArray) -> sparse.csr_matrix:
+    """Rows ``(P, N)`` that take head vertices to some of the 478 points."""
     with np.load(str(resources.files("bfm.open") / TABLE), allow_pickle=False) as table:
-        quads, places = table["quads"], table["places"]
-    at = np.asarray(MEDIAPIPE_68)[[*_POINTS, *(_MIRROR_68[k] for k in _POINTS)]]
-    s, t = places[at].T
+        quads, places = table["quads"][numbers], table["places"][numbers]
+    s, t = places.T
     weights = np.stack([(1 - s) * (1 - t), s * (1 - t), s * t, (1 - s) * t], axis=1)
-    rows = np.repeat(np.arange(len(at)), 4)
-    return sparse.csr_matrix((weights.ravel(), (rows, head.quads[quads[at]].ravel())), shape=(len(at), len(head.part)))
-
-
-_MIRROR_68 = {33: 33, 34: 32, 35: 31, 51: 51, 52: 50, 53: 49, 54: 48, 55: 59, 56: 58, 57: 57} | {
-    62: 62,
-    63: 61,
-    64: 60,
-    65: 67,
-    66: 66,
-}
+    rows = np.repeat(np.arange(len(numbers)), 4)
+    return sparse.csr_matrix((weights.ravel(), (rows, head.quads[quads].ravel())), shape=(len(numbers), len(head.part)))
 
 
 class _Smooth:
@@ -117,17 +124,17 @@ class _Smooth:
         skin = head.part == 0
         stiffness, mass = surface_laplacian(mean, triangles[skin[triangles].all(axis=1)])
         lips = points @ mean
-        middle = lips[len(_POINTS) - 1]
+        middle = lips.mean(axis=0)
         far = np.linalg.norm(mean - middle, axis=1) > _HELD_RADIUS_MM
         deep = (mean[:, 2] < middle[2] - _HELD_DEPTH_MM) & (np.abs(mean[:, 0]) < _HELD_DEPTH_MM)
-        high = mean[:, 1] > lips[0, 1] + _HELD_ABOVE_NOSE_MM
+        high = mean[:, 1] > lips[:, 1].max() + _HELD_ABOVE_MM
         bending = stiffness @ sparse.diags(1.0 / mass.diagonal()) @ stiffness
         self._points = points
         self._near = sparse.diags(np.where(far | deep | high | ~skin, _HOLD, mass.diagonal() / _FOLD_MM**4))
         self._factor = splu((bending + self._near + _HOLD * (points.T @ points)).tocsc())
 
     def __call__(self, motion: FloatArray, values: FloatArray) -> FloatArray:
-        """Motion ``(N, 3)`` near ``motion`` with ``values`` ``(2 P, 3)`` at the points."""
+        """Motion ``(N, 3)`` near ``motion`` with ``values`` ``(P, 3)`` at the points."""
         wanted = self._near @ motion + _HOLD * (self._points.T @ values)
         return np.asarray(self._factor.solve(np.ascontiguousarray(wanted)))
 

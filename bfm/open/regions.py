@@ -174,6 +174,8 @@ def named_regions(maps: HeadMaps, vertices: FloatArray, part: FloatArray) -> dic
         "eyes": part[:, 1] + part[:, 2] > 0.5,
         "left_eye": part[:, 1] > 0.5,
         "right_eye": part[:, 2] > 0.5,
+        "irises": m["iris"] > 0.5,
+        "pupils": m["pupil"] > 0.5,
         "mouth_interior": (m["cavity"] > 0.5) | (m["tongue"] > 0.5) | (m["teeth"] > 0.5),
         "teeth": m["teeth"] > 0.5,
         "tongue": m["tongue"] > 0.5,

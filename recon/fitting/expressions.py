@@ -19,9 +19,15 @@ is likelier than lips that part by the same distance, for it takes one weight in
 """
 
 
-def expression_widths(names: tuple[str, ...]) -> np.ndarray:
-    """Factor ``(Ke,)`` on the prior's width of each expression weight."""
-    return np.array([next((w for start, w in _WIDTHS.items() if name.startswith(start)), 1.0) for name in names])
+def expression_widths(names: tuple[str, ...], jaw_factor: float = 1.0) -> np.ndarray:
+    """Factor ``(Ke,)`` on the prior's width of each expression weight.
+
+    Args:
+        names: of the weights.
+        jaw_factor: a further factor for an open jaw, see :func:`recon.fitting.bite.jaw_factor`.
+    """
+    widths = np.array([next((w for start, w in _WIDTHS.items() if name.startswith(start)), 1.0) for name in names])
+    return np.asarray(widths * np.where([name == "jawOpen" for name in names], jaw_factor, 1.0))
 
 
 def gaze_rows(names: tuple[str, ...]) -> np.ndarray:
@@ -41,14 +47,14 @@ class ExpressionPrior:
     """What is known of a model's expression weights.
 
     Attributes:
-        widths: ``(Ke,)`` factors on the width of their prior.
+        names: of the weights.
         gaze: ``(R, Ke)`` rows of :func:`gaze_rows`.
     """
 
-    widths: np.ndarray
+    names: tuple[str, ...]
     gaze: np.ndarray
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> ExpressionPrior:
         """For expressions of these names."""
-        return cls(expression_widths(names), gaze_rows(names))
+        return cls(names, gaze_rows(names))

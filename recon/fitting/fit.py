@@ -13,6 +13,7 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.faces.resample import resample
 from recon.fitting.anchor import Start, shape_and_pose
+from recon.fitting.bite import jaw_factor
 from recon.fitting.expressions import expression_widths
 from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
@@ -90,6 +91,7 @@ def fit(
     if fitter is not None and (fitter.whole_model is not model or fitter.landmark_set != landmark_set):
         raise ValueError("the fitter was made for another model or landmark set: make one for these, or leave it out")
     seen = [_point_view(point_model, view, settings, start, index) for index, view in enumerate(views)]
+    seen = [_with_jaw(view, points, landmark_set) for view, points in zip(views, seen, strict=True)]
     if start is not None:
         start = start.seen_through(tuple(view.focal_px for view in seen))
     state = _first_state(model, point_model, views, seen, settings, start)
@@ -163,6 +165,12 @@ def _point_view(model: PointModel, view: View, settings: FitSettings, start: Sta
     return dataclasses.replace(seen, focal_px=max(focal_px, _MIN_FOCAL_SHARE * max(height, width)))
 
 
+def _with_jaw(view: View, seen: PointView, landmark_set: str) -> PointView:
+    if view.points_pix is None:
+        return seen
+    return dataclasses.replace(seen, jaw_factor=jaw_factor(view.pixels, view.points_pix, seen.size_px, landmark_set))
+
+
 def _start_points(
     model: PointModel, start: Start, index: int, principal_px: Float[np.ndarray, " 2"]
 ) -> Float[np.ndarray, "n 2"]:
@@ -188,7 +196,8 @@ def _first_state(
         seen,
         settings.landmark_sigma,
         settings.identity_weight,
-        settings.expression_sigma * expression_widths(model.expression_names),
+        settings.expression_sigma
+        * np.stack([expression_widths(model.expression_names, view.jaw_factor) for view in seen]),
         settings.landmark_steps,
         start,
     )
@@ -238,6 +247,7 @@ def _crop(
         like.new_full((1, 2), seen.focal_px * scale),
         as_tensor(((seen.principal_px - corner) * scale)[None], like),
         0.0 if view.focal_px is not None else settings.focal_sigma,
+        seen.jaw_factor,
     )
 
 

@@ -14,16 +14,18 @@ from losses.landmarks import OPENINGS_68
 from recon.fitting.surface import projection_gradient, spin_gradient
 from recon.fitting.unknowns import Layout
 
-OPENINGS: dict[str, tuple[tuple[int, int], ...]] = {
-    "68": OPENINGS_68[:7],
-    # MediaPipe's face mesh: lids of the right and of the left eye, inner lips.
-    "478": (
-        *((160, 144), (159, 145), (158, 153)),
-        *((387, 373), (386, 374), (385, 380)),
-        *((80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318)),
-    ),
+LIPS: dict[str, tuple[tuple[int, int], ...]] = {
+    "68": OPENINGS_68[4:7],
+    "478": ((80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318)),
 }
-"""Upper and lower point of each opening, by landmark set."""
+"""Upper and lower point of each opening of the inner lips, by landmark set."""
+
+OPENINGS: dict[str, tuple[tuple[int, int], ...]] = {
+    "68": (*OPENINGS_68[:4], *LIPS["68"]),
+    # MediaPipe's face mesh: lids of the right and of the left eye.
+    "478": ((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380), *LIPS["478"]),
+}
+"""The same of lids and lips."""
 
 _OUTLIER2 = 9.0
 """Squared gap, in variances, at which a row counts a quarter (Geman and McClure)."""

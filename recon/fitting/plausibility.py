@@ -45,7 +45,7 @@ def shape_prior(
         identity: ``(Ki,)`` now.
         expression: ``(views, Ke)`` now.
         identity_weight: strength of the identity prior.
-        expression_sigma: ``(Ke,)`` widths of the expression prior.
+        expression_sigma: ``(Ke,)`` or ``(views, Ke)`` widths of the expression prior.
         slope: ``(Ki,)`` of :func:`size_slope`.
     """
     size = max(1.0 + float(slope @ identity), _LEAST_SIZE)
@@ -60,7 +60,7 @@ def shape_prior(
         residuals.append(values / (sigma * size))
 
     believe(layout.identity, identity, np.full(len(identity), identity_weight**-0.5))
-    for view, weights in enumerate(expression):
-        believe(layout.expression(view), weights, expression_sigma)
+    for view, sigma in enumerate(np.broadcast_to(expression_sigma, expression.shape)):
+        believe(layout.expression(view), expression[view], sigma)
     jacobian, residual = np.concatenate(rows), np.concatenate(residuals)
     return np.asarray(jacobian.T @ jacobian), np.asarray(-jacobian.T @ residual)

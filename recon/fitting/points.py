@@ -62,6 +62,7 @@ class PointView:
         weights: ``(N,)``, 0 leaves a point out.
         focal_px, principal_px: intrinsics: a number and ``(2,)``.
         size_px: size of the face, the unit of the landmarks' standard deviation.
+        jaw_factor: on the width of the prior of an open jaw.
     """
 
     points_pix: FloatArray
@@ -69,6 +70,7 @@ class PointView:
     focal_px: float
     principal_px: FloatArray
     size_px: float
+    jaw_factor: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +138,7 @@ def fit_points(
         views: one a photo.
         sigma: standard deviation of a landmark in shares of the face's size.
         identity_weight: strength of the identity prior.
-        expression_sigma: width of the expression prior, one for all or ``(Ke,)``.
+        expression_sigma: width of the expression prior, one for all, ``(Ke,)`` or ``(views, Ke)``.
         n_steps: Gauss-Newton steps.
         start: shape and expression to start from and stay near; the pose follows from the landmarks.
     """
@@ -149,7 +151,7 @@ def fit_points(
         np.stack([t for _, t in poses]),
     )
     layout = Layout(n_id, 0, n_exp, n_views)
-    slope, widths = size_slope(model.mean, model.identity), np.broadcast_to(expression_sigma, (n_exp,))
+    slope, widths = size_slope(model.mean, model.identity), np.asarray(expression_sigma)
     for step in range(n_steps):
         # The prior starts stiff: pose first, then identity, then what is left is expression.
         stiffness = max(1.0, 30.0 * 0.6**step)

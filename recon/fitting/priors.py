@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bfm.data import FloatArray
-from recon.fitting.expressions import ExpressionPrior
+from recon.fitting.expressions import ExpressionPrior, expression_widths
 from recon.fitting.plausibility import shape_prior
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
@@ -51,7 +51,7 @@ def priors(
         state.identity[0].double().cpu().numpy(),
         state.expression.double().cpu().numpy(),
         settings.identity_weight,
-        settings.expression_sigma * expressions.widths,
+        settings.expression_sigma * np.stack([expression_widths(expressions.names, view.jaw_factor) for view in views]),
         size_slope,
     )
     normal += believed

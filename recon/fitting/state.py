@@ -23,6 +23,7 @@ class PictureView:
         focal_px, principal_px: ``(1, 2)`` intrinsics of the crop.
         focal_sigma: how far the true focal length may be from ``focal_px``, as a standard deviation of its logarithm;
             0 if it is known.
+        jaw_factor: on the width of the prior of an open jaw.
     """
 
     picture: Float[Tensor, "1 3 s s"]
@@ -32,6 +33,7 @@ class PictureView:
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0
+    jaw_factor: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:

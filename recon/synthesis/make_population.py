@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bfm.data import FloatArray
 from bfm.open.build import shape_weights
 from bfm.open.head_mesh import cut_head
 from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
@@ -21,8 +22,11 @@ from bfm.open.options import MAX_IDENTITY
 from recon.synthesis.people import POPULATION_TABLE, features
 
 
-def main() -> None:
-    """Draw the population, take its components as the build does, regress, write, and say how much is explained."""
+def population_table() -> tuple[FloatArray, FloatArray]:
+    """Slopes ``(F, K)`` of the coefficients on the features of a person, and what is left of each, ``(K,)``.
+
+    Draws the population, takes its components as the build does, and regresses.
+    """
     folder = data_folder()
     base = read_base_mesh(folder)
     head = cut_head(base)
@@ -37,7 +41,12 @@ def main() -> None:
     columns = [known[name] for name in ("gender", "age", "african", "asian", "weight")]
     design = features(np.stack(columns, axis=1))
     slopes, *_ = np.linalg.lstsq(design, scores, rcond=None)
-    rest_sigma = (scores - design @ slopes).std(axis=0)
+    return slopes, (scores - design @ slopes).std(axis=0)
+
+
+def main() -> None:
+    """Write the table and say how much it explains."""
+    slopes, rest_sigma = population_table()
     buffer = io.BytesIO()
     np.savez_compressed(buffer, slopes=slopes.astype(np.float32), rest_sigma=rest_sigma.astype(np.float32))
     path = Path(__file__).with_name(POPULATION_TABLE)

@@ -209,3 +209,45 @@ def test_a_baked_texture_shows_the_photo_as_it_is(model):
     column, row = head.camera.to_pixels(head.camera.to_camera(place))[0, 0].round().int().tolist()
     seen = head.photo[row - 2 : row + 3, column - 2 : column + 3].reshape(-1, 3).mean(axis=0) / 255.0
     np.testing.assert_allclose(head.at(head.texture("baked"), cheek(model, 1)), seen, atol=0.02)
+
+
+def test_eyes_take_the_irises_colour_of_the_photo_and_no_lid(model):
+    worn = model.mean_albedo[None].clamp(0, 1).clone()
+    worn[0, model.region("irises")] *= torch.tensor([1.2, 1.8, 2.4])
+    head = Turned(model, 10.0, worn=worn)
+    texture, plain = head.texture(), head.plain()
+    iris, white = (
+        head.texels.sample(part[:, None].float(), model.faces)[..., 0].numpy() > 0.99
+        for part in (model.region("irises"), model.region("eyes") & ~model.region("irises") & ~model.region("pupils"))
+    )
+    gained = texture[iris].mean(axis=0) / plain[iris].mean(axis=0)
+    assert gained[2] > gained[1] > gained[0] and gained[2] > 1.25
+    assert np.abs(texture[white] - plain[white]).mean() < 0.03
+    # One colour: what varies within the painted iris is all that varies.
+    assert (texture[iris] / plain[iris]).std(axis=0).max() < 0.05
+
+
+def test_the_skin_beside_the_border_of_what_the_parser_finds_is_left_out(model):
+    """Roots of hair lie on the skin's side of the border: here a dark line across the forehead."""
+    line = slice(PHOTO[0] // 2 - 76, PHOTO[0] // 2 - 72)
+
+    def rooted(picture):
+        picture = picture.copy()
+        picture[line] *= 0.2
+        return picture
+
+    def from_the_line(pixels, guess):
+        bare = guess.face.astype(float)
+        middle = pixels.mean(axis=2)[:, pixels.shape[1] // 2] * guess.face[:, pixels.shape[1] // 2]
+        dark = np.nonzero((middle > 0) & (middle < 0.5 * np.median(middle[middle > 0])))[0]
+        bare[: dark[0]] = 0.0
+        return bare
+
+    head = Turned(model, 0.0, shade=rooted)
+    arguments = (model, head.texels, model.mean_shape[None], head.paint, head.camera, head.light, head.photo)
+    forehead = head.texels.sample(model.region("forehead")[:, None].float(), model.faces)[..., 0].numpy() > 0.99
+    darker = [
+        (head.plain() - bake_texture(*arguments, "removed", parser) / 255.0)[forehead].max()
+        for parser in (everything, from_the_line)
+    ]
+    assert darker[0] > 0.1 and darker[1] < 0.04

@@ -71,7 +71,8 @@ def test_openings_are_openings_of_the_open_model(name):
     wide = model.landmarks(model.shape(None, opened), name)[0]
     for upper, lower in OPENINGS[name]:
         gap = points[upper, 1] - points[lower, 1]
-        assert float(gap) > 0.3
+        # Shut lips touch, and overlap a little.
+        assert float(gap) > -0.4
         assert float(wide[upper, 1] - wide[lower, 1]) > float(gap) + 0.3
 
 
