@@ -24,9 +24,12 @@ _TOOTH_DARK = (-0.9, -0.5)
 """Ramp of brightness from the mouth's dark to a tooth."""
 _TOOTH_RED = (0.18, 0.08)
 """Ramp of the red channel over the mean from lip to tooth."""
-_MOST_TOOTH, _MOST_TOOTH_TINT = 0.35, 0.08
-_MOST_TOOTH_DETAIL = 0.4
-"""Bounds of the median tooth against the model's, and of one texel against the median."""
+_MOST_TOOTH, _MOST_TOOTH_TINT = 0.35, 0.06
+_TOOTH_EDGE = (-0.8, -0.4)
+"""Ramp of brightness against the median tooth from the shade of a lip to the dark line between two teeth."""
+_TOOTH_DETAIL = (-0.4, 0.12)
+"""Bounds of the median tooth against the model's, and of the brightness of one texel against the median: dark lines part
+teeth, highlights are no paint."""
 
 
 def has_irises(model: MorphableModel) -> bool:
@@ -55,7 +58,7 @@ def eye_gap(model: MorphableModel, gap: Float[Tensor, "v 3"], visible: Bool[Tens
 
 
 def tooth_gap(gap: Float[Tensor, "n 3"], visible: Bool[Tensor, " n"]) -> Float[Tensor, "n 3"]:
-    """The gap of texels of teeth: their own where the photo shows a tooth there, else the median of such, else 0.
+    """The gap of texels of teeth: the median of those that show a tooth, and their own brightness where they do.
 
     Lips and the dark of the mouth, onto which teeth are projected where the fitted lips miss the photo's by a pixel, are
     no teeth.
@@ -72,7 +75,8 @@ def tooth_gap(gap: Float[Tensor, "n 3"], visible: Bool[Tensor, " n"]) -> Float[T
         return torch.zeros_like(gap)
     middle = gap[sure].median(dim=0).values
     usual = _bounded(middle, _MOST_TOOTH, _MOST_TOOTH_TINT)
-    return usual + share * _bounded(gap - middle, _MOST_TOOTH_DETAIL, _MOST_TOOTH_TINT)
+    detail = brightness - middle.mean()
+    return usual + (share[:, 0] * _ramp(detail, *_TOOTH_EDGE) * detail.clamp(*_TOOTH_DETAIL))[:, None]
 
 
 def _bounded(gap: Float[Tensor, "*n 3"], most: float, most_tint: float) -> Float[Tensor, "*n 3"]:

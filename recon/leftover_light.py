@@ -17,6 +17,9 @@ _EDGE = 0.10
 """Standard deviation of the log gap within that reach from which on it counts as an edge of light, not as detail."""
 _BOUND, _TINT_BOUND = 0.05, 0.03
 """Largest coarse gap that is left, as a logarithm: of the mean of the channels, and of their differences from it."""
+_HIGHLIGHT = 0.25
+"""Nothing painted on a face is brighter than its surroundings by more than this, as a logarithm: wet lips and noses shine."""
+_BLEACH_BOUND = 0.06
 _LEAST_WEIGHT = 0.02
 
 
@@ -34,9 +37,11 @@ def without_leftover_light(
     coarse = _coarse(gap, skin * share, reach)
     grey = _grey(coarse)[..., None]
     detail = gap - coarse + _bounded(grey, _BOUND) + (coarse - grey)
-    brightness = _grey(detail)[..., None]
-    tint = detail - brightness
+    brightness = np.minimum(_grey(detail)[..., None], _HIGHLIGHT)
+    tint = detail - _grey(detail)[..., None]
     tint += skin[..., None] * (_bounded(tint, _TINT_BOUND) - tint)
+    # Shine bleaches: lips and brows may be redder than the model's, hardly ever bluer.
+    tint *= np.minimum(1.0, _BLEACH_BOUND / np.maximum(-tint[..., :1], _BLEACH_BOUND))
     return np.asarray(brightness + tint, dtype=np.float32)
 
 

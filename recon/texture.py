@@ -211,7 +211,7 @@ def _bare_share(
     # Brows and lashes are no border.
     whole = binary_fill_holes(bare > _BORDER_TRUST).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_HAIRLINE_PX, _HAIRLINE_PX))
-    mask = torch.from_numpy(bare * cv2.erode(whole, kernel, borderValue=1))[None, None]
+    mask = torch.from_numpy(bare * cv2.erode(whole, kernel))[None, None]
     grid = (2.0 * (positions - torch.tensor([left, top])) / side - 1.0).nan_to_num(-2.0)
     return torch.nn.functional.grid_sample(mask, grid[None, None].float(), align_corners=False)[0, 0, 0]
 
