@@ -172,6 +172,14 @@ class MorphableModel(nn.Module):
             raise KeyError(f"model {self.name!r} has no region {name!r}; it has: {known}")
         return getattr(self, f"_region_{name}")
 
+    def any_region(self, *names: str) -> Bool[Tensor, " v"]:
+        """Vertex mask ``(V,)`` of everything in any of the named regions; those that the model lacks are empty."""
+        inside = torch.zeros(self.n_vertices, dtype=torch.bool, device=self.mean_shape.device)
+        for name in names:
+            if name in self._regions:
+                inside |= self.region(name)
+        return inside
+
     def data(self) -> ModelData:
         """The model as plain arrays, float32, for storage and for making another model of it."""
         return ModelData(

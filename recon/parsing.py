@@ -46,8 +46,7 @@ def guess_face(model: MorphableModel, triangle_ids: Int[Tensor, "h w"]) -> FaceG
     """The guess of a drawn model, from the triangle at each pixel, -1 for none."""
 
     def shown(*names: str) -> Bool[np.ndarray, "h w"]:
-        known = [model.region(name) for name in names if name in model.region_names]
-        inside = torch.stack(known).any(dim=0) if known else torch.ones_like(model.mean_shape[:, 0]).bool()
+        inside = model.any_region(*names) if set(names) & set(model.region_names) else ~model.any_region()
         whole = inside[model.faces].all(dim=1)
         return np.asarray((whole[triangle_ids.clamp_min(0).long()] & (triangle_ids >= 0)).cpu().numpy())
 

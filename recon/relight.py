@@ -99,10 +99,8 @@ def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
     answer: Coefficients = face.coefficients
     side = int(face.crop.shape[-1])
     drawn = DecodedFaces(decoder, answer, face.crop_camera).drawn((side, side))
-    trusted = model.region("face").clone() if "face" in model.region_names else torch.ones(model.n_vertices).bool()
-    for name in _UNTRUSTED:
-        if name in model.region_names:
-            trusted &= ~model.region(name)
+    trusted = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices).bool()
+    trusted = trusted & ~model.any_region(*_UNTRUSTED)
     corners, shares = drawn.raster.corner_index, drawn.raster.barycentrics_packed
     photo = face.crop[0].flatten(1).T[drawn.raster.pixel_index.long()]
     facing = -(drawn.surface.normals * torch.nn.functional.normalize(drawn.surface.position, dim=1)).sum(dim=1)

@@ -76,12 +76,12 @@ def bake_texture(
     painted_eyes = light == "removed" and has_irises(model)
     trusted = _trusted(model)
     if painted_eyes:
-        trusted &= ~_any_region(model, ("eyes",))
+        trusted &= ~model.any_region("eyes").cpu()
     regions = [
         trusted,
-        ~_any_region(model, _FEATURES),
-        trusted & ~_any_region(model, _UNPAIRED),
-        _any_region(model, ("teeth",)),
+        ~model.any_region(*_FEATURES).cpu(),
+        trusted & ~model.any_region(*_UNPAIRED).cpu(),
+        model.any_region("teeth").cpu(),
     ]
     known = torch.cat([surface.paint, surface.shading, torch.stack(regions, dim=1).float()], dim=1)
     own = texels.sample_at(covered, known, model.faces.cpu())
@@ -117,19 +117,12 @@ def bake_texture(
     return padded(texture, covered)
 
 
-def _any_region(model: MorphableModel, names: tuple[str, ...]) -> Bool[Tensor, " v"]:
-    inside = torch.zeros(model.n_vertices, dtype=torch.bool)
-    for name in set(names) & set(model.region_names):
-        inside |= model.region(name).cpu()
-    return inside
-
-
 def _trusted(model: MorphableModel) -> Bool[Tensor, " v"]:
     """Where the photo may be trusted to show what the model means: not under hair, in the mouth or behind the lids."""
     if "face" not in model.region_names:
         return torch.ones(model.n_vertices, dtype=torch.bool)
-    hidden = _any_region(model, ("mouth_interior", "eye_sockets"))
-    return (model.region("face").cpu() & ~hidden) | _any_region(model, ("eyes",))
+    hidden = model.any_region("mouth_interior", "eye_sockets")
+    return ((model.region("face") & ~hidden) | model.any_region("eyes")).cpu()
 
 
 def _spread(values: Float[Tensor, " n"], covered: Bool[Tensor, "t t"]) -> Float[np.ndarray, "t t"]:

@@ -164,8 +164,5 @@ def _on_the_near_side(x: FloatArray, weights: FloatArray, yaws_deg: IntArray) ->
 
 def _allowed_faces(model: MorphableModel) -> IntArray:
     faces = model.faces.numpy()
-    names = [name for name in ("skin", "eyes") if name in model.region_names]
-    if not names:
-        return np.arange(len(faces))
-    allowed = np.any([model.region(name).numpy() for name in names], axis=0)
-    return np.nonzero(allowed[faces].all(axis=1))[0]
+    allowed = model.any_region("skin", "eyes").numpy()
+    return np.nonzero(allowed[faces].all(axis=1))[0] if allowed.any() else np.arange(len(faces))

@@ -369,10 +369,7 @@ def _vertex_trust(model: MorphableModel) -> Float[Tensor, " v"]:
 
 def _outlined(model: MorphableModel, trust: Float[Tensor, " v"]) -> Bool[Tensor, " v"]:
     """Vertices whose outline a photo shows as an edge. Lids and lips have edges of their own, of colour."""
-    kept = trust > 0.0
-    for name in {"eyes", "eyelids", "lips"} & set(model.region_names):
-        kept = kept & ~model.region(name)
-    return kept
+    return (trust > 0.0) & ~model.any_region("eyes", "eyelids", "lips")
 
 
 def as_tensor(array: np.ndarray, like: Tensor) -> Tensor:

@@ -61,10 +61,8 @@ class HairSheet:
     def of(cls, model: MorphableModel) -> HairSheet:
         """Bind the grid to the outer skin without the ears."""
         vertices = model.mean_shape.cpu().double().numpy()
-        allowed = model.region("skin").cpu().numpy().copy()
-        for name in ("ears", "mouth_interior", "eye_sockets", "eyes"):
-            if name in model.region_names:
-                allowed &= ~model.region(name).cpu().numpy()
+        elsewhere = model.any_region("ears", "mouth_interior", "eye_sockets", "eyes")
+        allowed = (model.region("skin") & ~elsewhere).cpu().numpy()
         azimuth = np.linspace(-np.pi, np.pi, _COLUMNS)
         hairline = np.interp(np.abs(np.degrees(azimuth)), *_HAIRLINE.T)
         share = np.linspace(0.0, 1.0, _SCALP_ROWS)[:, None]

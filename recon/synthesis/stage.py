@@ -70,8 +70,4 @@ class CoverStage:
 
 def outer_faces(model: MorphableModel) -> Int[Tensor, "f 3"]:
     """The head's faces without the inside of mouth and eye sockets."""
-    inside = torch.zeros(model.n_vertices, dtype=torch.bool, device=model.faces.device)
-    for name in _INSIDE:
-        if name in model.region_names:
-            inside |= model.region(name)
-    return model.faces[~inside[model.faces].all(dim=1)]
+    return model.faces[~model.any_region(*_INSIDE)[model.faces].all(dim=1)]
