@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from bfm.data import FloatArray, IntArray
-from bfm.mediapipe_table import INNER_LIPS, MEDIAPIPE_68
+from bfm.mediapipe_table import MEDIAPIPE_68
 from bfm.open.head_mesh import HeadMesh
 from bfm.open.landmark_table import TABLE
 from bfm.open.laplacian import surface_laplacian
@@ -55,6 +55,20 @@ _MOTION_MM: dict[str, tuple[tuple[float, float, float], ...]] = {
     ),
 }
 
+_SEAM = (
+    ((264, 0.684, 0.347), (322, 0.248, 0.403)),
+    ((1628, 0.784, 0.909), (328, 0.051, 0.075)),
+    ((295, 0.897, 0.045), (318, 0.985, 0.380)),
+    ((297, 0.025, 0.760), (331, 0.990, 0.993)),
+    ((2450, 0.714, 0.010), (4293, 0.999, 0.014)),
+    ((2448, 0.753, 0.064), (2482, 0.991, 0.993)),
+    ((2446, 0.069, 0.844), (2469, 0.376, 0.984)),
+    ((3767, 0.894, 0.763), (2479, 0.063, 0.048)),
+    ((2415, 0.346, 0.689), (2473, 0.374, 0.242)),
+)
+"""Where the upper and the lower lip meet, from the viewer's left to the right: a quad of the unsubdivided head and a place
+in it. Not taken from the table of landmarks, for that is made on shut lips."""
+
 _HELD_RADIUS_MM = 48.0
 _HELD_DEPTH_MM = 35.0
 _HELD_ABOVE_MM = 9.0
@@ -78,7 +92,7 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
         head: the unsubdivided head.
         mean: ``(N, 3)`` mean head in mm.
     """
-    points = _rows_of(head, np.asarray(MEDIAPIPE_68)[[*_POINTS, *(_MIRROR_68[k] for k in _POINTS)]])
+    points = _landmark_rows(head, np.asarray(MEDIAPIPE_68)[[*_POINTS, *(_MIRROR_68[k] for k in _POINTS)]])
     solve = _Smooth(head, mean, points)
     share = _smoothstep(mean[:, 0] / (2.0 * _MIDDLE_MM) + 0.5)[:, None]
     corrected = expression.copy()
@@ -93,12 +107,11 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
 
 def shut_lips(mean: FloatArray, head: HeadMesh) -> FloatArray:
     """The mean head ``(N, 3)`` with lips that touch: MakeHuman's are half a millimetre apart, which bares the teeth."""
-    upper, lower = (list(side) for side in zip(*INNER_LIPS[1:-1], strict=True))
-    points = _rows_of(head, np.array([*upper, *lower]))
+    seam = np.array(_SEAM)
+    points = _rows(head, seam[..., 0].T.ravel().astype(int), seam[..., 1:].transpose(1, 0, 2).reshape(-1, 2))
     at = points @ mean
-    gap_mm = at[: len(upper), 1] - at[len(upper) :, 1] + _PRESS_MM
     raised = np.zeros_like(at)
-    raised[len(upper) :, 1] = gap_mm
+    raised[len(seam) :, 1] = at[: len(seam), 1] - at[len(seam) :, 1] + _PRESS_MM
     return mean + _Smooth(head, mean, points)(np.zeros_like(mean), raised)
 
 
@@ -106,14 +119,18 @@ _MIRROR_68 = {33: 33, 34: 32, 35: 31, 51: 51, 52: 50, 53: 49, 54: 48, 55: 59, 56
 _MIRROR_68 |= {62: 62, 63: 61, 64: 60, 65: 67, 66: 66}
 
 
-def _rows_of(head: HeadMesh, numbers: IntArray) -> sparse.csr_matrix:
+def _landmark_rows(head: HeadMesh, numbers: IntArray) -> sparse.csr_matrix:
     """Rows ``(P, N)`` that take head vertices to some of the 478 points."""
     with np.load(str(resources.files("bfm.open") / TABLE), allow_pickle=False) as table:
-        quads, places = table["quads"][numbers], table["places"][numbers]
+        return _rows(head, table["quads"][numbers], table["places"][numbers])
+
+
+def _rows(head: HeadMesh, quads: IntArray, places: FloatArray) -> sparse.csr_matrix:
+    """Rows ``(P, N)`` that take head vertices to places ``(P, 2)`` in quads, see :mod:`bfm.open.landmark_table`."""
     s, t = places.T
     weights = np.stack([(1 - s) * (1 - t), s * (1 - t), s * t, (1 - s) * t], axis=1)
-    rows = np.repeat(np.arange(len(numbers)), 4)
-    return sparse.csr_matrix((weights.ravel(), (rows, head.quads[quads].ravel())), shape=(len(numbers), len(head.part)))
+    rows = np.repeat(np.arange(len(quads)), 4)
+    return sparse.csr_matrix((weights.ravel(), (rows, head.quads[quads].ravel())), shape=(len(quads), len(head.part)))
 
 
 class _Smooth:

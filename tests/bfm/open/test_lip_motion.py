@@ -12,8 +12,10 @@ from bfm.model import MorphableModel
 from bfm.open.build import _TO_FIELD_FRAME, _eye_midpoint
 from bfm.open.expression import ARKIT_NAMES, expression_offsets
 from bfm.open.head_mesh import HeadMesh, cut_head
-from bfm.open.lip_motion import _MOTION_MM, _POINTS, _rows_of, shut_lips, slide_lips
+from bfm.open.lip_motion import _MOTION_MM, _POINTS, _SEAM, _landmark_rows, _rows, shut_lips, slide_lips
 from bfm.open.makehuman import data_folder, read_base_mesh
+from recon.preview import portrait_camera
+from recon.render import rasterize
 
 UPPER, LOWER = (list(side) for side in zip(*INNER_LIPS[1:-1], strict=True))
 
@@ -39,21 +41,26 @@ def both_sides(model: MorphableModel, pair: str, amount: float = 1.0) -> torch.T
     return model.shape(expression=weights)
 
 
-def gap_mm(model: MorphableModel, vertices: torch.Tensor) -> np.ndarray:
-    """How far the inner lips are apart, pair by pair; negative where they overlap."""
-    points = model.landmarks(vertices, "478")[0].numpy()
-    return np.asarray(points[UPPER, 1] - points[LOWER, 1])
+def bared_mm2(model: MorphableModel, vertices: torch.Tensor) -> float:
+    """Area of teeth, tongue and the mouth's inside that is seen from the front."""
+    size, height_mm = 400, 70.0
+    middle = model.landmarks68(vertices)[0, 62]
+    camera = portrait_camera(height_mm, (0.0, 0.0), size)
+    ids = rasterize(camera.to_clip(camera.to_camera(vertices - middle), (size, size)), model.faces, (size, size))
+    seen = model.faces[ids.triangle_ids[ids.triangle_ids >= 0].long()]
+    inside = model.region("mouth_interior")[seen].all(dim=1)
+    return float(inside.sum()) * (height_mm / size) ** 2
 
 
 def test_lips_of_the_mean_touch(open_model: MorphableModel) -> None:
-    gaps = gap_mm(open_model, open_model.shape())
-    assert -1.0 < gaps.min() and gaps.max() < 0.1
+    assert bared_mm2(open_model, open_model.shape()) < 1.0
 
 
 def test_makehumans_own_lips_do_not_touch(coarse: tuple[HeadMesh, FloatArray, FloatArray]) -> None:
     """What the correction is for; and it leaves everything away from the lips as it is."""
     head, rest, _ = coarse
-    rows = _rows_of(head, np.array([*UPPER, *LOWER]))
+    seam = np.array(_SEAM)
+    rows = _rows(head, seam[..., 0].T.ravel().astype(int), seam[..., 1:].transpose(1, 0, 2).reshape(-1, 2))
 
     def gaps(mean: FloatArray) -> FloatArray:
         upper, lower = np.split(rows @ mean, 2)
@@ -63,7 +70,7 @@ def test_makehumans_own_lips_do_not_touch(coarse: tuple[HeadMesh, FloatArray, Fl
     assert gaps(rest).mean() > 0.3 and gaps(shut).max() < 0.0
     moved = np.linalg.norm(shut - rest, axis=1)
     away = np.linalg.norm(rest - (rows @ rest).mean(axis=0), axis=1) > 50.0
-    assert moved[away].max() < 1e-2 and moved.max() < 3.0
+    assert moved[away].max() < 1e-2 and moved.max() < 5.0
 
 
 @pytest.mark.parametrize("pair", _MOTION_MM)
@@ -76,13 +83,12 @@ def test_lip_landmarks_go_where_they_were_measured(open_model: MorphableModel, p
 
 @pytest.mark.parametrize("amount", [0.3, 0.6, 1.0])
 def test_a_smile_keeps_shut_lips_shut(open_model: MorphableModel, amount: float) -> None:
-    assert gap_mm(open_model, both_sides(open_model, "mouthSmile", amount)).max() < 0.25
+    assert bared_mm2(open_model, both_sides(open_model, "mouthSmile", amount)) < 4.0
 
 
 def test_a_grin_bares_the_teeth_without_opening_the_jaw(open_model: MorphableModel) -> None:
     grin = both_sides(open_model, "mouthUpperUp") + both_sides(open_model, "mouthLowerDown") - open_model.shape()
-    gaps = gap_mm(open_model, grin)
-    assert gaps[len(gaps) // 2] > 12.0
+    assert bared_mm2(open_model, grin) > 300.0
     chin = (grin - open_model.shape())[0, open_model.region("neck")]
     assert chin.norm(dim=1).max() < 1.2
 
@@ -92,7 +98,7 @@ def test_other_shapes_and_far_skin_keep_makehumans_motion(coarse: tuple[HeadMesh
     before = offsets.copy()
     slid = slide_lips(offsets, ARKIT_NAMES, head, rest)
     assert np.array_equal(offsets, before)
-    mouth = (_rows_of(head, np.array([*UPPER, *LOWER])) @ rest).mean(axis=0)
+    mouth = (_landmark_rows(head, np.array([*UPPER, *LOWER])) @ rest).mean(axis=0)
     far = np.linalg.norm(rest - mouth, axis=1) > 55.0
     for index, name in enumerate(ARKIT_NAMES):
         change = np.linalg.norm(slid[..., index] - offsets[..., index], axis=1)
