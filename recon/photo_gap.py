@@ -21,6 +21,8 @@ from recon.render import rasterize, vertex_normals
 _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 """Cosine to the viewing ray below which a point is not taken from the photo, and above which it wholly is."""
 _DEPTH_SLACK_MM = 1.5
+_DEPTH_PX = 768
+"""Longer side of the depth map that tells what is hidden: it needs no more detail than a texture has."""
 _LEAST_SHADING = 0.08
 _SMOOTH_ROUNDS = 10
 LEAST_COLOUR = 0.01
@@ -28,20 +30,69 @@ LEAST_COLOUR = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Surface:
-    """What is known of the head at each vertex.
+class _DepthMap:
+    """The nearest surface in a part of the photo.
 
     Attributes:
+        depth_mm: ``(h, w)``, 0 where there is no surface.
+        corner: ``(2,)`` of the part, px of the photo.
+        scale: ``(2,)`` pixels of the map over pixels of the photo, x then y.
+    """
+
+    depth_mm: Float[Tensor, "h w"]
+    corner: Float[Tensor, " 2"]
+    scale: Float[Tensor, " 2"]
+
+    @classmethod
+    def of(
+        cls, v_cam: Float[Tensor, "1 v 3"], faces: Int[Tensor, "f 3"], camera: PerspectiveCamera, photo_size: list[int]
+    ) -> _DepthMap:
+        """Of the part that the head takes up; 1 empty pixel if it lies beside the photo."""
+        v_pix = camera.to_pixels(v_cam)[0]
+        least = v_pix.min(dim=0).values.long().clamp_min(0)
+        most = torch.minimum(v_pix.max(dim=0).values.long() + 2, torch.tensor(photo_size[::-1]))
+        extent = most - least
+        if bool((extent <= 0).any()):
+            return cls(torch.zeros(1, 1), torch.zeros(2), torch.zeros(2))
+        shrink = min(1.0, _DEPTH_PX / float(extent.max()))
+        width, height = (shrink * extent).round().long().clamp_min(1).tolist()
+        scale = torch.tensor([width, height]) / extent
+        window = camera.cropped(*least.float().tolist()).resized(*scale.tolist())
+        raster = rasterize(window.to_clip(v_cam, (height, width)), faces, (height, width))
+        corners = -v_cam[0, :, 2][raster.corner_index]
+        nearest = raster.unpack((raster.barycentrics_packed * corners).sum(dim=1, keepdim=True))[0, ..., 0]
+        return cls(nearest, least.float(), scale)
+
+    def shows(self, pixels: Float[Tensor, "n 2"], depth_mm: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Whether no surface lies before points at these pixels of the photo."""
+        height, width = self.depth_mm.shape
+        column, row = ((pixels - self.corner) * self.scale).nan_to_num(0.0).long().T
+        nearest = self.depth_mm[row.clamp(0, height - 1), column.clamp(0, width - 1)]
+        return (nearest <= 0.0) | (depth_mm <= nearest + _DEPTH_SLACK_MM)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeenSurface:
+    """A head in front of a camera, and the photo that the camera took.
+
+    Attributes:
+        model: of the head.
         v_cam: ``(1, V, 3)`` mm.
         paint: ``(V, 3)`` albedo in [0, 1].
         shading: ``(V, 3)`` the smooth light that falls there, above 0.
         facing: ``(V, 1)`` cosine between the normal and the ray to the camera.
+        camera, photo: of the full photo.
+        depth: what hides what.
     """
 
+    model: MorphableModel
     v_cam: Float[Tensor, "1 v 3"]
     paint: Float[Tensor, "v 3"]
     shading: Float[Tensor, "v 3"]
     facing: Float[Tensor, "v 1"]
+    camera: PerspectiveCamera
+    photo: UInt8[np.ndarray, "h w 3"]
+    depth: _DepthMap
 
     @classmethod
     def of(
@@ -50,45 +101,39 @@ class Surface:
         v_cam: Float[Tensor, "1 v 3"],
         albedo: Float[Tensor, "v 3"],
         lighting: Float[Tensor, "1 9 3"],
-    ) -> Surface:
+        camera: PerspectiveCamera,
+        photo: UInt8[np.ndarray, "h w 3"],
+    ) -> SeenSurface:
         """Of a head in the camera frame, under a light in the same frame."""
         faces = model.faces.cpu()
         normals = vertex_normals(v_cam, faces)[0]
         soft = _smoothed(normals, faces)
         shading = shade(torch.ones_like(soft)[None], soft[None], lighting)[0].clamp_min(_LEAST_SHADING)
         ray = -torch.nn.functional.normalize(v_cam[0], dim=-1)
-        return cls(v_cam, albedo.clamp(0.0, 1.0), shading, (normals * ray).sum(dim=-1, keepdim=True))
+        facing = (normals * ray).sum(dim=-1, keepdim=True)
+        depth = _DepthMap.of(v_cam, faces, camera, list(photo.shape[:2]))
+        return cls(model, v_cam, albedo.clamp(0.0, 1.0), shading, facing, camera, photo, depth)
 
     @property
     def columns(self) -> Float[Tensor, "v 10"]:
-        """Everything side by side, for interpolation: position, paint, shading, cosine."""
+        """Position, paint, shading and cosine of each vertex side by side, for interpolation."""
         return torch.cat([self.v_cam[0], self.paint, self.shading, self.facing], dim=1)
 
+    def gap_at(self, points: Float[Tensor, "n 10"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
+        """The gap at points of the surface, and how far the photo shows them: 0 where hidden, aslant or outside.
 
-def photo_gap(
-    points: Float[Tensor, "n 10"],
-    surface: Surface,
-    model: MorphableModel,
-    camera: PerspectiveCamera,
-    photo: UInt8[np.ndarray, "h w 3"],
-) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
-    """The gap at points of the surface, and how far the photo shows them: 0 where hidden or aslant.
-
-    Args:
-        points: rows of :attr:`Surface.columns`, or between them.
-        surface: what may hide them.
-        model: of the surface.
-        camera: of the photo.
-        photo: the full photo.
-    """
-    position, paint, shading, facing = points.split([3, 3, 3, 1], dim=1)
-    pixels = camera.to_pixels(position[None])[0]
-    shown = from_display(_sample_photo(photo, pixels), model.albedo_space) / shading
-    gap = ((shown + LEAST_COLOUR) / (paint + LEAST_COLOUR)).log()
-    share = ((facing[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)
-    share = share * _visible(model.faces.cpu(), surface.v_cam, camera, position, pixels, photo.shape[:2])
-    # Behind a perspective camera there are no pixels.
-    return gap.nan_to_num(0.0), share.nan_to_num(0.0)
+        Args:
+            points: rows of :attr:`columns`, or between them.
+        """
+        position, paint, shading, facing = points.split([3, 3, 3, 1], dim=1)
+        pixels = self.camera.to_pixels(position[None])[0]
+        shown = from_display(_sample_photo(self.photo, pixels), self.model.albedo_space) / shading
+        gap = ((shown + LEAST_COLOUR) / (paint + LEAST_COLOUR)).log()
+        inside = (pixels >= 0.0).all(dim=1) & (pixels < torch.tensor(self.photo.shape[1::-1])).all(dim=1)
+        share = ((facing[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)
+        share = share * inside * self.depth.shows(pixels, -position[:, 2])
+        # Behind a perspective camera there are no pixels.
+        return gap.nan_to_num(0.0), share.nan_to_num(0.0)
 
 
 def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
@@ -113,34 +158,3 @@ def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "n 2"
         picture, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     return sampled[0, :, 0].T
-
-
-def _visible(
-    faces: Int[Tensor, "f 3"],
-    v_cam: Float[Tensor, "1 v 3"],
-    camera: PerspectiveCamera,
-    position: Float[Tensor, "n 3"],
-    pixels: Float[Tensor, "n 2"],
-    photo_size: tuple[int, ...],
-) -> Bool[Tensor, " n"]:
-    """Whether the photo shows each point: inside the picture, and no nearer surface in front of it."""
-    height, width = int(photo_size[0]), int(photo_size[1])
-    v_pix = camera.to_pixels(v_cam)[0]
-    low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
-    left, top = max(0, int(low[0])), max(0, int(low[1]))
-    right, bottom = min(width, int(high[0]) + 2), min(height, int(high[1]) + 2)
-    inside = (pixels[..., 0] >= 0) & (pixels[..., 0] < width) & (pixels[..., 1] >= 0) & (pixels[..., 1] < height)
-    if right <= left or bottom <= top:
-        return torch.zeros_like(inside)
-    # The depth test needs no more detail than the texture has.
-    scale = min(1.0, 768.0 / max(right - left, bottom - top))
-    size = (max(1, round(scale * (bottom - top))), max(1, round(scale * (right - left))))
-    window = camera.cropped(float(left), float(top)).resized(size[1] / (right - left), size[0] / (bottom - top))
-    raster = rasterize(window.to_clip(v_cam, size), faces, size)
-    nearest = raster.unpack(
-        torch.einsum("pk,pk->p", raster.barycentrics_packed, -v_cam[0, :, 2][raster.corner_index])[:, None]
-    )[0, ..., 0]
-    column = ((pixels[..., 0] - left) * size[1] / (right - left)).long().clamp(0, size[1] - 1)
-    row = ((pixels[..., 1] - top) * size[0] / (bottom - top)).long().clamp(0, size[0] - 1)
-    in_front = nearest[row, column]
-    return inside & ((in_front <= 0.0) | (-position[..., 2] <= in_front + _DEPTH_SLACK_MM))

@@ -21,7 +21,7 @@ from recon.eyes_and_teeth import eye_gap, has_irises, tooth_gap
 from recon.faces.resample import resample
 from recon.leftover_light import without_leftover_light
 from recon.parsing import PARSE_PX, FaceParser, cut_face, guess_face
-from recon.photo_gap import LEAST_COLOUR, Surface, photo_gap
+from recon.photo_gap import LEAST_COLOUR, SeenSurface
 from recon.render import rasterize
 from recon.texels import TexelMap, padded
 
@@ -70,7 +70,7 @@ def bake_texture(
     """
     if light not in ("removed", "baked"):
         raise ValueError(f"light must be 'removed' or 'baked', got {light!r}")
-    surface = Surface.of(model, camera.to_camera(vertices).cpu(), albedo[0].cpu(), lighting.cpu())
+    surface = SeenSurface.of(model, camera.to_camera(vertices).cpu(), albedo[0].cpu(), lighting.cpu(), camera, photo)
     covered = texels.triangles >= 0
     # Light may stay on eyes; without it they are painted.
     painted_eyes = light == "removed" and has_irises(model)
@@ -86,7 +86,7 @@ def bake_texture(
     known = torch.cat([surface.paint, surface.shading, torch.stack(regions, dim=1).float()], dim=1)
     own = texels.sample_at(covered, known, model.faces.cpu())
     wanted, plain, paired, tooth = (_spread(own[:, column], covered) for column in (6, 7, 8, 9))
-    gap, share = _seen(model, texels, surface, camera, photo, wanted, parser)
+    gap, share = _seen(texels, surface, wanted, parser)
     sure = share > 0.8
     tone = gap[sure].mean(axis=0).clip(-_MOST_TONE, _MOST_TONE) if int(sure.sum()) >= 100 else np.zeros(3, np.float32)
     gap -= tone
@@ -99,13 +99,12 @@ def bake_texture(
         # The photo as it is; the rest in its tone.
         painted[box] += share[box][..., None] * (gap[box] - paint_gap)
     if painted_eyes:
-        own_gap, seen = photo_gap(surface.columns, surface, model, camera, photo)
+        own_gap, seen = surface.gap_at(surface.columns)
         eyes = eye_gap(model, own_gap - torch.from_numpy(tone), seen > 0.0)
         painted[covered] += texels.sample_at(covered, eyes, model.faces.cpu()).numpy()
     teeth = torch.from_numpy(tooth > 0.99)
     if bool(teeth.any()):
-        points = texels.sample_at(teeth, surface.columns, model.faces.cpu())
-        own_gap, seen = photo_gap(points, surface, model, camera, photo)
+        own_gap, seen = surface.gap_at(texels.sample_at(teeth, surface.columns, model.faces.cpu()))
         painted[teeth] = tooth_gap(own_gap - torch.from_numpy(tone), seen > 0.0).numpy()
     if light == "baked":
         painted += tone
@@ -163,34 +162,22 @@ def _mirrored(
 
 
 def _seen(
-    model: MorphableModel,
-    texels: TexelMap,
-    surface: Surface,
-    camera: PerspectiveCamera,
-    photo: UInt8[np.ndarray, "h w 3"],
-    wanted: Float[np.ndarray, "t t"],
-    parser: FaceParser,
+    texels: TexelMap, surface: SeenSurface, wanted: Float[np.ndarray, "t t"], parser: FaceParser
 ) -> tuple[Float[np.ndarray, "t t 3"], Float[np.ndarray, "t t"]]:
     """The gap between photo and paint, and how far to use it: 0 where the photo shows nothing of the face."""
     chosen = torch.from_numpy(wanted > 0.0)
-    points = texels.sample_at(chosen, surface.columns, model.faces.cpu())
-    gap, share = photo_gap(points, surface, model, camera, photo)
-    bare = _bare_share(model, surface.v_cam, camera, photo, parser, camera.to_pixels(points[None, :, :3])[0])
+    points = texels.sample_at(chosen, surface.columns, surface.model.faces.cpu())
+    gap, share = surface.gap_at(points)
+    bare = _bare_share(surface, parser, surface.camera.to_pixels(points[None, :, :3])[0])
     gaps, shares = np.zeros((*wanted.shape, 3), dtype=np.float32), np.zeros(wanted.shape, dtype=np.float32)
     gaps[chosen.numpy()], shares[chosen.numpy()] = gap.numpy(), (share * bare).nan_to_num(0.0).numpy()
     return gaps, _feathered(shares * wanted, max(1, round(_FEATHER_SHARE * len(shares))))
 
 
-def _bare_share(
-    model: MorphableModel,
-    v_cam: Float[Tensor, "1 v 3"],
-    camera: PerspectiveCamera,
-    photo: UInt8[np.ndarray, "h w 3"],
-    parser: FaceParser,
-    positions: Float[Tensor, "n 2"],
-) -> Float[Tensor, " n"]:
+def _bare_share(surface: SeenSurface, parser: FaceParser, positions: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
     """How surely the photo shows bare face at given pixels: the parser's answer for a crop around the face."""
-    inside = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices, dtype=torch.bool)
+    model, camera, v_cam = surface.model, surface.camera, surface.v_cam
+    inside = model.region("face") if "face" in model.region_names else ~model.any_region()
     v_pix = camera.to_pixels(v_cam)[0, inside.cpu()]
     low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
     side = _CROP_MARGIN * float((high - low).max())
@@ -199,7 +186,7 @@ def _bare_share(
     photo_from_crop = np.array([[1.0 / scale, 0.0, left], [0.0, 1.0 / scale, top], [0.0, 0.0, 1.0]])
     size = (PARSE_PX, PARSE_PX)
     drawn = rasterize(camera.cropped(left, top).resized(scale, scale).to_clip(v_cam, size), model.faces.cpu(), size)
-    pixels = resample(photo, photo_from_crop, size)
+    pixels = resample(surface.photo, photo_from_crop, size)
     bare = parser(pixels, guess_face(model, drawn.triangle_ids[0])).astype(np.float32)
     # Brows and lashes are no border.
     whole = binary_fill_holes(bare > _BORDER_TRUST).astype(np.uint8)
