@@ -42,8 +42,8 @@ class FitSettings:
             cannot explain (beards, shadows, make-up) is alike over wide areas.
     """
 
-    landmark_sigma: float = 0.04
-    opening_sharpness: float = 3.2
+    landmark_sigma: float = 0.06
+    opening_sharpness: float = 5.0
     outline_sigma: float = 0.01
     outline_weight: float = 80.0
     identity_weight: float = 2.0
