@@ -84,3 +84,19 @@ def test_the_argument_is_left_as_it_was():
     before = gap.copy()
     answer = without_leftover_light(gap, WHOLE, WHOLE, REACH)
     assert np.array_equal(gap, before) and np.isfinite(answer).all()
+
+
+def test_wet_lips_do_not_shine_and_lipstick_stays():
+    lips = np.zeros((SIDE, SIDE), dtype=bool)
+    lips[95:125, 60:140] = True
+    skin = np.where(lips, 0.0, 1.0).astype(np.float32)
+    lipstick, shine = np.array([0.1, -0.3, -0.25]), np.array([0.45, 0.75, 0.9])
+    gap = np.zeros((SIDE, SIDE, 3), dtype=np.float32)
+    gap[lips] = lipstick
+    gap[100:110, 80:100] = shine
+    left = without_leftover_light(gap, skin, WHOLE, REACH)
+    np.testing.assert_allclose(left[120, 120], lipstick, atol=0.02)
+    wet = left[105, 90]
+    assert wet.mean() < 0.26
+    tint = wet - wet.mean()
+    assert tint[0] > -0.07 and np.abs(tint).max() < 0.08
