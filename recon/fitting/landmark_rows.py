@@ -1,7 +1,8 @@
 """Landmarks as rows of the normal equations: where each point lies, and how far eyes and mouth are open.
 
 Detected points err together: a whole eye may be a few pixels off. The opening between two lids or lips, the difference of
-two neighbours, is known much better than either point, and it is what tells a smile from a sulk.
+two neighbours, is known much better than either point, and it is what tells a smile from a sulk. So is the thickness of
+each lip: stretched over the teeth they are thin.
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ LIPS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 """Upper and lower point of each opening of the inner lips, by landmark set."""
 
-OPENINGS: dict[str, tuple[tuple[int, int], ...]] = {
-    "68": (*OPENINGS_68[:4], *LIPS["68"]),
-    # MediaPipe's face mesh: lids of the right and of the left eye.
-    "478": ((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380), *LIPS["478"]),
+THICKNESSES: dict[str, tuple[tuple[int, int], ...]] = {
+    "68": ((50, 61), (51, 62), (52, 63), (67, 58), (66, 57), (65, 56)),
+    "478": ((37, 82), (0, 13), (267, 312), (87, 84), (14, 17), (317, 314)),
 }
-"""The same of lids and lips."""
+"""Upper and lower point of the red of each lip, by landmark set."""
+
+OPENINGS: dict[str, tuple[tuple[int, int], ...]] = {
+    "68": (*OPENINGS_68[:4], *LIPS["68"], *THICKNESSES["68"]),
+    # MediaPipe's face mesh: lids of the right and of the left eye.
+    "478": (
+        *((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)),
+        *(*LIPS["478"], *THICKNESSES["478"]),
+    ),
+}
+"""Pairs of neighbours whose distance is known better than they are: openings of lids and lips, and thicknesses of lips."""
 
 _OUTLIER2 = 9.0
 """Squared gap, in variances, at which a row counts a quarter (Geman and McClure)."""

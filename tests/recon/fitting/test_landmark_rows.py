@@ -6,7 +6,7 @@ import torch
 
 import bfm
 from recon.fitting.expressions import expression_widths, gaze_rows
-from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
+from recon.fitting.landmark_rows import OPENINGS, THICKNESSES, landmark_rows, points_jacobian
 from recon.fitting.surface import spin_gradient
 from recon.fitting.unknowns import Layout
 from recon.rotation import euler_to_matrix
@@ -69,11 +69,13 @@ def test_openings_are_openings_of_the_open_model(name):
     for action in ("jawOpen", "eyeWideLeft", "eyeWideRight"):
         opened[0, model.expression_names.index(action)] = 0.5
     wide = model.landmarks(model.shape(None, opened), name)[0]
-    for upper, lower in OPENINGS[name]:
+    for upper, lower in set(OPENINGS[name]) - set(THICKNESSES[name]):
         gap = points[upper, 1] - points[lower, 1]
         # Shut lips touch, and overlap a little.
         assert float(gap) > -0.4
         assert float(wide[upper, 1] - wide[lower, 1]) > float(gap) + 0.3
+    for upper, lower in THICKNESSES[name]:
+        assert 4.0 < float(points[upper, 1] - points[lower, 1]) < 14.0
 
 
 def test_gaze_costs_nothing_when_both_eyes_look_the_same_way():
