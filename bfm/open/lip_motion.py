@@ -4,7 +4,7 @@ MakeHuman's shapes lift and part the lips in a plane: at a full smile the middle
 against the teeth, the lower lip rises 3 mm into the upper one, and lips part half as far as in other ARKit rigs. A smile
 that shows teeth then needs an open jaw, and its upper lip stands out like a beak in profile. Here the lips' landmarks
 move as they do in ICT-FaceKit, whose shapes were made from scans (Li et al. 2020; MIT licence; measured on its neutral
-mean, turned and scaled to this head by eyes, nose and mouth). Between the landmarks the skin follows MakeHuman's motion
+mean, turned and scaled to this head, see ``benchmarks/ict_anatomy.py``). Between the landmarks the skin follows MakeHuman's motion
 at large, but smoothly: the folds that it cuts beside a smile are those of an old face.
 """
 
