@@ -119,6 +119,10 @@ class SeenSurface:
         """Position, paint, shading and cosine of each vertex side by side, for interpolation."""
         return torch.cat([self.v_cam[0], self.paint, self.shading, self.facing], dim=1)
 
+    def pixels(self, points: Float[Tensor, "n 10"]) -> Float[Tensor, "n 2"]:
+        """Where in the photo rows of :attr:`columns`, or points between them, lie."""
+        return self.camera.to_pixels(points[None, :, :3])[0]
+
     def gap_at(self, points: Float[Tensor, "n 10"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
         """The gap at points of the surface, and how far the photo shows them: 0 where hidden, aslant or outside.
 
@@ -126,7 +130,7 @@ class SeenSurface:
             points: rows of :attr:`columns`, or between them.
         """
         position, paint, shading, facing = points.split([3, 3, 3, 1], dim=1)
-        pixels = self.camera.to_pixels(position[None])[0]
+        pixels = self.pixels(points)
         shown = from_display(_sample_photo(self.photo, pixels), self.model.albedo_space) / shading
         gap = ((shown + LEAST_COLOUR) / (paint + LEAST_COLOUR)).log()
         inside = (pixels >= 0.0).all(dim=1) & (pixels < torch.tensor(self.photo.shape[1::-1])).all(dim=1)

@@ -11,27 +11,21 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
 from bfm.model import MorphableModel
+from recon.bare_face import BareFace
 from recon.camera import PerspectiveCamera
 from recon.display import to_display
 from recon.eyes_and_teeth import eye_gap, has_irises, tooth_gap
-from recon.faces.resample import resample
 from recon.leftover_light import without_leftover_light
-from recon.parsing import PARSE_PX, FaceParser, cut_face, guess_face
+from recon.parsing import FaceParser, cut_face
 from recon.photo_gap import LEAST_COLOUR, SeenSurface
-from recon.render import rasterize
 from recon.texels import TexelMap, padded
 
 _FEATHER_SHARE = 0.012
 _COARSE_SHARE = 0.02
 """Reach of what counts as coarse, in shares of the texture: about a centimetre on the open model's face."""
-_CROP_MARGIN = 1.35
-_HAIRLINE_PX, _BORDER_TRUST = 7, 0.15
-"""Width in pixels of the parser's crop by which its outline shrinks on both sides together, and what counts as within:
-roots and single hairs lie before the skin that it finds."""
 _MOST_TONE = 0.7
 """Bound of the overall gap, as a logarithm."""
 _FEATURES = ("brows", "eyes", "eye_sockets", "eyelids", "lips", "mouth_interior", "teeth", "tongue")
@@ -86,7 +80,8 @@ def bake_texture(
     known = torch.cat([surface.paint, surface.shading, torch.stack(regions, dim=1).float()], dim=1)
     own = texels.sample_at(covered, known, model.faces.cpu())
     wanted, plain, paired, tooth = (_spread(own[:, column], covered) for column in (6, 7, 8, 9))
-    gap, share = _seen(texels, surface, wanted, parser)
+    bare = BareFace.of(surface, parser)
+    gap, share = _seen(texels, surface, wanted, bare)
     sure = share > 0.8
     tone = gap[sure].mean(axis=0).clip(-_MOST_TONE, _MOST_TONE) if int(sure.sum()) >= 100 else np.zeros(3, np.float32)
     gap -= tone
@@ -99,13 +94,17 @@ def bake_texture(
         # The photo as it is; the rest in its tone.
         painted[box] += share[box][..., None] * (gap[box] - paint_gap)
     if painted_eyes:
-        own_gap, seen = surface.gap_at(surface.columns)
-        eyes = eye_gap(model, own_gap - torch.from_numpy(tone), seen > 0.0)
+        points = surface.columns
+        own_gap, seen = surface.gap_at(points)
+        visible = (seen > 0.0) & bare.encloses(surface.pixels(points))
+        eyes = eye_gap(model, own_gap - torch.from_numpy(tone), visible)
         painted[covered] += texels.sample_at(covered, eyes, model.faces.cpu()).numpy()
     teeth = torch.from_numpy(tooth > 0.99)
     if bool(teeth.any()):
-        own_gap, seen = surface.gap_at(texels.sample_at(teeth, surface.columns, model.faces.cpu()))
-        painted[teeth] = tooth_gap(own_gap - torch.from_numpy(tone), seen > 0.0).numpy()
+        points = texels.sample_at(teeth, surface.columns, model.faces.cpu())
+        own_gap, seen = surface.gap_at(points)
+        visible = (seen > 0.0) & bare.encloses(surface.pixels(points))
+        painted[teeth] = tooth_gap(own_gap - torch.from_numpy(tone), visible).numpy()
     if light == "baked":
         painted += tone
     colours = (own[:, :3] + LEAST_COLOUR) * torch.from_numpy(painted)[covered].exp() - LEAST_COLOUR
@@ -162,38 +161,16 @@ def _mirrored(
 
 
 def _seen(
-    texels: TexelMap, surface: SeenSurface, wanted: Float[np.ndarray, "t t"], parser: FaceParser
+    texels: TexelMap, surface: SeenSurface, wanted: Float[np.ndarray, "t t"], bare: BareFace
 ) -> tuple[Float[np.ndarray, "t t 3"], Float[np.ndarray, "t t"]]:
     """The gap between photo and paint, and how far to use it: 0 where the photo shows nothing of the face."""
     chosen = torch.from_numpy(wanted > 0.0)
     points = texels.sample_at(chosen, surface.columns, surface.model.faces.cpu())
     gap, share = surface.gap_at(points)
-    bare = _bare_share(surface, parser, surface.camera.to_pixels(points[None, :, :3])[0])
+    share = share * bare.share_at(surface.pixels(points))
     gaps, shares = np.zeros((*wanted.shape, 3), dtype=np.float32), np.zeros(wanted.shape, dtype=np.float32)
-    gaps[chosen.numpy()], shares[chosen.numpy()] = gap.numpy(), (share * bare).nan_to_num(0.0).numpy()
+    gaps[chosen.numpy()], shares[chosen.numpy()] = gap.numpy(), share.nan_to_num(0.0).numpy()
     return gaps, _feathered(shares * wanted, max(1, round(_FEATHER_SHARE * len(shares))))
-
-
-def _bare_share(surface: SeenSurface, parser: FaceParser, positions: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-    """How surely the photo shows bare face at given pixels: the parser's answer for a crop around the face."""
-    model, camera, v_cam = surface.model, surface.camera, surface.v_cam
-    inside = model.region("face") if "face" in model.region_names else ~model.any_region()
-    v_pix = camera.to_pixels(v_cam)[0, inside.cpu()]
-    low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
-    side = _CROP_MARGIN * float((high - low).max())
-    left, top = (0.5 * (low + high) - 0.5 * side).tolist()
-    scale = PARSE_PX / side
-    photo_from_crop = np.array([[1.0 / scale, 0.0, left], [0.0, 1.0 / scale, top], [0.0, 0.0, 1.0]])
-    size = (PARSE_PX, PARSE_PX)
-    drawn = rasterize(camera.cropped(left, top).resized(scale, scale).to_clip(v_cam, size), model.faces.cpu(), size)
-    pixels = resample(surface.photo, photo_from_crop, size)
-    bare = parser(pixels, guess_face(model, drawn.triangle_ids[0])).astype(np.float32)
-    # Brows and lashes are no border.
-    whole = binary_fill_holes(bare > _BORDER_TRUST).astype(np.uint8)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_HAIRLINE_PX, _HAIRLINE_PX))
-    mask = torch.from_numpy(bare * cv2.erode(whole, kernel))[None, None]
-    grid = (2.0 * (positions - torch.tensor([left, top])) / side - 1.0).nan_to_num(-2.0)
-    return torch.nn.functional.grid_sample(mask, grid[None, None].float(), align_corners=False)[0, 0, 0]
 
 
 def _feathered(share: Float[np.ndarray, "t t"], radius: int) -> Float[np.ndarray, "t t"]:
