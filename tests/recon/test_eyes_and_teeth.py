@@ -79,6 +79,14 @@ def test_teeth_keep_their_detail_and_lips_before_them_do_not_count():
         assert torch.allclose(found[elsewhere], tooth.expand(n, 3)[elsewhere], atol=0.02)
 
 
+def test_the_shade_of_a_lip_on_bright_teeth_is_no_paint():
+    """Bright enough for the tooth of another photo, and far darker than the teeth of this one."""
+    gap = torch.full((300, 3), 0.3)
+    gap[:60] = -0.55
+    found = tooth_gap(gap, torch.ones(300, dtype=torch.bool))
+    assert torch.allclose(found[:60], found[60:120], atol=1e-5)
+
+
 def test_a_mouth_without_teeth_in_sight_keeps_the_models():
     assert not bool(tooth_gap(torch.full((300, 3), -2.0), torch.ones(300, dtype=torch.bool)).any())
     assert not bool(tooth_gap(torch.full((300, 3), 0.2), torch.zeros(300, dtype=torch.bool)).any())
