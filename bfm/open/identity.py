@@ -60,10 +60,10 @@ CONTROL_MEAN = {
 
 MakeHuman's ethnic targets overdraw: with all sliders at 0 the bridge of the mean nose lies 8 mm lower over the eye
 corners than in MediaPipe's canonical face model (Apache 2.0; 300W-LP's labels and ICT-FaceKit's mean agree with that to
-2 mm), its tip hangs 6 mm lower, and the head is 14 mm longer and 8 mm wider at the cheekbones than in the survey ANSUR
-II. The nose's values are a least-squares fit of its profile to that of ICT-FaceKit's mean, whose eyes lie 2.8 mm deeper
-behind brow, nose and lips (within 2 mm, see ``benchmarks/ict_anatomy.py``); the others bring the head's length to 2 mm
-and the cheekbones to 6 mm.
+2 mm), its tip hangs 4 mm lower than that of ICT-FaceKit's mean, and the head is 14 mm longer and 8 mm wider at the
+cheekbones than in the survey ANSUR II. The nose's values are a least-squares fit of its profile to that of
+ICT-FaceKit's mean, whose eyes lie 2.8 mm deeper behind brow, nose and lips (within 2 mm, see
+``benchmarks/ict_anatomy.py``); the others bring the head's length to 2 mm and the cheekbones to 6 mm.
 """
 _OLD = 2.0
 """Ages follow Beta(1, this): most adults in photos are young, and wrinkles in the mean would age everyone."""
