@@ -18,6 +18,7 @@ from _report import print_header, print_table
 
 import bfm
 from bfm.model import MorphableModel
+from recon.evaluation.similarity import fit_similarity
 
 PAIRS = ("mouthSmile", "mouthUpperUp", "mouthLowerDown", "mouthStretch")
 CHAINS = ((33, 34, 35), (51, 52, 53, 54), (57, 56, 55, 54), (62, 63, 64), (66, 65, 64))
@@ -38,11 +39,8 @@ def landmarks(model: MorphableModel, pair: str | None = None) -> np.ndarray:
 
 def turn_and_scale(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
     """Rotation ``(3, 3)`` by the landmarks without the jaw, and the ratio of the distances between the outer eye corners."""
-    a, b = (points[17:] - points[17:].mean(axis=0) for points in (source, target))
-    u, _, vt = np.linalg.svd(b.T @ a)
-    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
     width = [np.linalg.norm(points[36] - points[45]) for points in (source, target)]
-    return rotation, float(width[1] / width[0])
+    return fit_similarity(source[17:], target[17:]).rotation, float(width[1] / width[0])
 
 
 def profile(vertices: np.ndarray, skin: np.ndarray) -> np.ndarray:

@@ -94,16 +94,13 @@ def bake_texture(
         # The photo as it is; the rest in its tone.
         painted[box] += share[box][..., None] * (gap[box] - paint_gap)
     if painted_eyes:
-        points = surface.columns
-        own_gap, seen = surface.gap_at(points)
-        visible = (seen > 0.0) & bare.encloses(surface.pixels(points))
+        own_gap, visible = _seen_within(surface, surface.columns, bare)
         eyes = eye_gap(model, own_gap - torch.from_numpy(tone), visible)
         painted[covered] += texels.sample_at(covered, eyes, model.faces.cpu()).numpy()
     teeth = torch.from_numpy(tooth > 0.99)
     if bool(teeth.any()):
         points = texels.sample_at(teeth, surface.columns, model.faces.cpu())
-        own_gap, seen = surface.gap_at(points)
-        visible = (seen > 0.0) & bare.encloses(surface.pixels(points))
+        own_gap, visible = _seen_within(surface, points, bare)
         painted[teeth] = tooth_gap(own_gap - torch.from_numpy(tone), visible).numpy()
     if light == "baked":
         painted += tone
@@ -171,6 +168,14 @@ def _seen(
     gaps, shares = np.zeros((*wanted.shape, 3), dtype=np.float32), np.zeros(wanted.shape, dtype=np.float32)
     gaps[chosen.numpy()], shares[chosen.numpy()] = gap.numpy(), share.nan_to_num(0.0).numpy()
     return gaps, _feathered(shares * wanted, max(1, round(_FEATHER_SHARE * len(shares))))
+
+
+def _seen_within(
+    surface: SeenSurface, points: Float[Tensor, "n 10"], bare: BareFace
+) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
+    """The gap at points of the surface, and whether the photo shows them within the outline of the bare face."""
+    gap, share = surface.gap_at(points)
+    return gap, (share > 0.0) & bare.encloses(surface.pixels(points))
 
 
 def _feathered(share: Float[np.ndarray, "t t"], radius: int) -> Float[np.ndarray, "t t"]:
