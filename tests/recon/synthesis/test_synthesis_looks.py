@@ -152,9 +152,10 @@ def test_blur_keeps_the_mean_and_spreads_a_point():
 
 
 def test_without_effects_a_photo_is_the_srgb_curve():
-    linear = torch.rand(2, 3, 16, 18)
+    linear = torch.rand(2, 3, 16, 18, generator=torch.Generator().manual_seed(0))
     photo = take_photo(linear, SynthesisConfig.clean(), Draws.of(0, range(2)))
-    assert torch.allclose(photo, linear_to_srgb(linear))
+    # Close to black the two round differently, by 1e-7 at most.
+    assert torch.allclose(photo, linear_to_srgb(linear), atol=1e-6)
 
 
 def test_expressions_stay_in_range_and_include_what_is_asked_for(head_model):
