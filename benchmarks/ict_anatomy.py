@@ -3,7 +3,7 @@
     python benchmarks/ict_anatomy.py --ict DIR
 
 DIR is ICT-FaceKit's FaceXModel folder (MIT licence). Prints the profile of both mean noses, how far the teeth lie behind
-the lips, and where the lips' landmarks go at full weight of the mouth shapes. ``bfm/open/lip_motion.py`` and the means of
+the lips and how far the rows overlap, and where the lips' landmarks go at full weight of the mouth shapes. ``bfm/open/lip_motion.py`` and the means of
 the nose's sliders in ``bfm/open/identity.py`` were made from these figures. ICT-FaceKit is turned and scaled to the open
 head by brows, eyes, nose and mouth, and its landmarks are moved along the lips to where the open model's lie.
 """
@@ -15,6 +15,8 @@ import argparse
 import numpy as np
 import torch
 from _report import print_header, print_table
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 import bfm
 from bfm.model import MorphableModel
@@ -27,6 +29,7 @@ EYES_BEHIND_MM = 2.8
 """ICT-FaceKit's eyes lie so much deeper behind brow, nose and lips."""
 HEIGHTS_MM = np.arange(-57.0, 1.0, 3.0)
 HALF_WIDTH_MM, HALF_STEP_MM = 1.2, 1.6
+INCISOR_MM = 3.0
 
 
 def landmarks(model: MorphableModel, pair: str | None = None) -> np.ndarray:
@@ -50,6 +53,23 @@ def profile(vertices: np.ndarray, skin: np.ndarray) -> np.ndarray:
     return np.where(near.any(axis=1), np.where(near, middle[:, 2], -np.inf).max(axis=1), np.nan)
 
 
+def overbite(model: MorphableModel) -> float:
+    """How far up behind the upper incisors the lower ones reach, mm of the model."""
+    teeth = model.region("teeth")
+    within = model.faces[teeth[model.faces].all(dim=1)]
+    edges = torch.cat([within[:, [0, 1]], within[:, [1, 2]]]).numpy()
+    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(model.n_vertices, model.n_vertices))
+    _, piece = connected_components(graph, directed=False)
+    rows = []
+    for number in np.unique(piece[teeth.numpy()]):
+        points = model.mean_shape[torch.from_numpy(piece == number)].double().numpy()
+        front = points[np.abs(points[:, 0]) < INCISOR_MM, 1]
+        if len(front):
+            rows.append((front.min(), front.max()))
+    upper, lower = max(rows), min(rows)
+    return float(lower[1] - upper[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ict", required=True, metavar="DIR")
@@ -67,8 +87,10 @@ def main() -> None:
         centred = (model.mean_shape.double().numpy() - 0.5 * (marks[36] + marks[45])) * size @ turn.T
         noses.append(profile(centred - [0.0, 0.0, shift], skin))
         teeth = model.mean_shape[model.region("teeth")].double().numpy()
-        behind = marks[51, 2] - teeth[np.abs(teeth[:, 0]) < 3.0, 2].max()
-        print(f"{model.name}: incisors {size * behind:.1f} mm behind the upper lip")
+        behind = marks[51, 2] - teeth[np.abs(teeth[:, 0]) < INCISOR_MM, 2].max()
+        print(
+            f"{model.name}: incisors {size * behind:.1f} mm behind the upper lip, overbite {size * overbite(model):.1f} mm"
+        )
     rows = [[f"{y:.0f}", f"{a:.1f}", f"{b:.1f}"] for y, a, b in zip(HEIGHTS_MM, *noses, strict=True)]
     print_table("profile of the mean face", ["height, mm", "open", "ict"], rows[::-1])
     for pair in PAIRS:

@@ -41,15 +41,14 @@ def both_sides(model: MorphableModel, pair: str, amount: float = 1.0) -> torch.T
     return model.shape(expression=weights)
 
 
-def bared_mm2(model: MorphableModel, vertices: torch.Tensor) -> float:
-    """Area of teeth, tongue and the mouth's inside that is seen from the front."""
+def bared_mm2(model: MorphableModel, vertices: torch.Tensor, region: str = "mouth_interior") -> float:
+    """Area of the mouth's inside (teeth, tongue and what is behind them), or of a part, that is seen from the front."""
     size, height_mm = 400, 70.0
     middle = model.landmarks68(vertices)[0, 62]
     camera = portrait_camera(height_mm, (0.0, 0.0), size)
     ids = rasterize(camera.to_clip(camera.to_camera(vertices - middle), (size, size)), model.faces, (size, size))
     seen = model.faces[ids.triangle_ids[ids.triangle_ids >= 0].long()]
-    inside = model.region("mouth_interior")[seen].all(dim=1)
-    return float(inside.sum()) * (height_mm / size) ** 2
+    return float(model.region(region)[seen].all(dim=1).sum()) * (height_mm / size) ** 2
 
 
 def test_lips_of_the_mean_touch(open_model: MorphableModel) -> None:
@@ -91,6 +90,11 @@ def test_a_grin_bares_the_teeth_without_opening_the_jaw(open_model: MorphableMod
     assert bared_mm2(open_model, grin) > 300.0
     chin = (grin - open_model.shape())[0, open_model.region("neck")]
     assert chin.norm(dim=1).max() < 1.2
+
+
+def test_lips_drawn_off_shut_teeth_bare_no_gap(open_model: MorphableModel) -> None:
+    grin = both_sides(open_model, "mouthUpperUp") + both_sides(open_model, "mouthLowerDown") - open_model.shape()
+    assert bared_mm2(open_model, grin, "teeth") > 0.97 * bared_mm2(open_model, grin)
 
 
 def test_other_shapes_and_far_skin_keep_makehumans_motion(coarse: tuple[HeadMesh, FloatArray, FloatArray]) -> None:
