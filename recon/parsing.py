@@ -13,6 +13,7 @@ from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
 from bfm.model import MorphableModel
+from recon.display import srgb_to_linear
 from recon.skin import skin_trust
 
 PARSE_PX = 160
@@ -25,6 +26,12 @@ _HAIRLINE_SHARE = 0.1
 _CHIN_SHARE = 0.85
 _FEWEST_PX = 30
 _LEAST_TRUST = 0.3
+
+_FINE_SHARE, _AROUND_SHARE, _LOCK_SHARE = 0.028, 0.038, 0.12
+_STRANDS, _LEAST_STRANDS = 3.0, 0.08
+"""Hair across a cheek shows so many times the fine contrast of the calmest third of cheeks and nose, at least so much in
+log brightness, and is wider than a nostril or a wrinkle. Lengths are in shares of the face's size, the root of its area.
+"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,11 +78,13 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     """The default parser: a graph cut between colours of the cheeks and colours of what surrounds the head.
 
     GrabCut (Rother, Kolmogorov and Blake 2004) starts from the guess and from the likeness to the skin of cheeks and
-    nose. A fringe of hair has the colours of the hair around it, so it goes even where it is as light as skin; what lies
-    amid skin, as lips, eyes and brows do, stays. What stays but does not look like skin is believed less.
+    nose; where strands of hair lie across a cheek, they are no skin to be like. A fringe of hair has the colours of the
+    hair around it, so it goes even where it is as light as skin; what lies amid skin, as lips, eyes and brows do, stays.
+    What stays but does not look like skin is believed less.
     """
-    skin = _skin(pixels, guess.bare)
-    sure = cv2.erode(guess.bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    bare = guess.bare & ~strands(pixels, guess)
+    skin = _skin(pixels, bare)
+    sure = cv2.erode(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     beside = _around(guess) & (skin < _UNLIKE_SKIN)
     if int(sure.sum()) < _FEWEST_PX or int(beside.sum()) < _FEWEST_PX:
         return np.asarray(guess.face * skin)
@@ -90,6 +99,27 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     # What skin surrounds is a part of the face, whatever its colour.
     inside = guess.face & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
+
+
+def strands(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Bool[np.ndarray, "h w"]:
+    """Where hair lies across cheeks and nose: strands of any colour alternate finely, the skin beside them does not.
+
+    Freckles or the grain of a photo are everywhere, so that nothing stands out.
+
+    Args:
+        pixels: sRGB crop around one face.
+        guess: where it should be.
+    """
+    if not guess.bare.any():
+        return guess.bare
+    size_px = float(np.sqrt(guess.face.sum()))
+    bright = np.log(np.maximum(srgb_to_linear(torch.from_numpy(pixels / 255.0)).numpy().mean(axis=-1), 0.02))
+    fine = bright - cv2.GaussianBlur(bright, (0, 0), _FINE_SHARE * size_px)
+    contrast = np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), _AROUND_SHARE * size_px))
+    calm = float(np.quantile(contrast[guess.bare], 1 / 3))
+    rough = guess.bare & (contrast > max(_STRANDS * calm, _LEAST_STRANDS))
+    lock = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(round(_LOCK_SHARE * size_px), 1),) * 2)
+    return np.asarray(cv2.morphologyEx(rough.astype(np.uint8), cv2.MORPH_OPEN, lock) > 0)
 
 
 def _skin(pixels: UInt8[np.ndarray, "h w 3"], bare: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import bfm
-from recon.parsing import FaceGuess, cut_face, guess_face
+from recon.parsing import FaceGuess, cut_face, guess_face, strands
 
 _HEIGHT, _WIDTH = 150, 130
 _SKIN, _HAIR = np.array([205.0, 160.0, 135.0]), np.array([150.0, 120.0, 80.0])
@@ -52,6 +52,45 @@ def test_dark_spot_amid_skin_is_kept_but_believed_less(guess):
     picture[brow] = (90, 60, 45)
     trust = cut_face(picture, guess)
     assert 0.15 < trust[brow].mean() < 0.6
+
+
+def _strands_on(where, seed=1):
+    """Skin on which hair as light as skin, but yellower, lies in strands of three pixels."""
+    lit = np.repeat(np.random.default_rng(seed).uniform(0.6, 1.25, _WIDTH // 3 + 1), 3)[None, :_WIDTH, None]
+    colours = _picture(np.zeros((_HEIGHT, _WIDTH), bool)).astype(float)
+    yellow = np.array([200.0, 140.0, 80.0])
+    return np.where(where[..., None], yellow * lit, colours).clip(0, 255).astype(np.uint8)
+
+
+def test_hair_across_a_cheek_goes_and_the_other_half_stays(guess):
+    left = np.arange(_WIDTH)[None, :] > 68
+    beyond = ~_disc((75, 65), (55, 41))
+    trust = cut_face(_strands_on((guess.face & left) | beyond), guess)
+    assert trust[guess.bare & (np.arange(_WIDTH)[None, :] > 74)].mean() < 0.3
+    assert trust[guess.face & (np.arange(_WIDTH)[None, :] < 60)].mean() > 0.8
+
+
+def test_what_is_rough_all_over_is_no_hair(guess):
+    """Freckles, a grainy photo: its skin is known by its colour as before, and the fringe still goes."""
+    fringe = guess.face & (np.arange(_HEIGHT)[:, None] < 52)
+    grain = np.random.default_rng(2).uniform(0.6, 1.25, (_HEIGHT, _WIDTH, 1))
+    trust = cut_face((_picture(fringe) * grain).clip(0, 255).astype(np.uint8), guess)
+    assert trust[guess.bare].mean() > 0.7
+    assert trust[fringe].mean() < 0.2
+
+
+def test_a_crease_is_no_hair(guess):
+    """Rough, but narrow."""
+    picture = _picture(np.zeros_like(guess.face)).astype(float)
+    picture[:, 54:56] *= 0.9
+    assert not strands(picture.astype(np.uint8), guess).any()
+
+
+def test_pores_beside_flawless_skin_are_no_hair(guess):
+    """Make-up or a drawing: what is many times nothing is still little."""
+    grain = np.random.default_rng(3).uniform(0.95, 1.05, (_HEIGHT, _WIDTH, 1))
+    picture = np.where(np.arange(_WIDTH)[None, :, None] > 65, _SKIN * grain, _SKIN).astype(np.uint8)
+    assert not strands(picture, guess).any()
 
 
 def test_nothing_outside_the_guess_is_trusted(guess):
