@@ -13,9 +13,14 @@ _VERGENCE_SIGMA, _PITCH_SIGMA = 0.1, 0.05
 by 7 degrees."""
 
 
-_WIDTHS = {"jawOpen": 0.6, "mouthSmile": 1.6, "mouthUpperUp": 1.8, "mouthLowerDown": 1.8}
+_WIDTHS = {
+    **{"jawOpen": 0.6, "mouthSmile": 1.6, "mouthUpperUp": 1.8, "mouthLowerDown": 1.8},
+    **{"cheekPuff": 0.3, "jawForward": 0.4},
+}
 """Widths of the prior of some weights, as factors, by the start of their names. With one width for all, a jaw half open
 is likelier than lips that part by the same distance, for it takes one weight instead of four, and a smile loses its teeth.
+Puffed cheeks and a jaw pushed forward are acted; a photo hardly tells them from a full or a prognathic face, and the dark
+of stubble passes for the shade of the one, a drawn lower lip for the other.
 """
 
 

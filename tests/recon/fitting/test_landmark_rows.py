@@ -100,3 +100,8 @@ def test_lips_part_more_easily_than_jaws():
     widths = expression_widths(names)
     assert widths.shape == (3,)
     assert widths[0] < widths[2] == 1.0 < widths[1]
+
+
+def test_acted_shapes_are_rare():
+    puffed, pushed, raised = expression_widths(("cheekPuff", "jawForward", "browInnerUp"))
+    assert max(puffed, pushed) < 0.5 * raised
