@@ -27,11 +27,12 @@ _CHIN_SHARE = 0.85
 _FEWEST_PX = 30
 _LEAST_TRUST = 0.3
 
-_FINE_SHARE, _AROUND_SHARE, _LOCK_SHARE = 0.028, 0.038, 0.12
+_FINE_SHARE, _AROUND_SHARE = 0.028, 0.038
 _STRANDS, _LEAST_STRANDS = 3.0, 0.08
-"""Hair across a cheek shows so many times the fine contrast of the calmest third of cheeks and nose, at least so much in
-log brightness, and is wider than a nostril or a wrinkle. Lengths are in shares of the face's size, the root of its area.
-"""
+_LOCK_SHARE, _FRINGE_SHARE = 0.12, 0.05
+"""Strands of hair show so many times the fine contrast of the calmest third of cheeks and nose, at least so much in log
+brightness, and are wider than a nostril or a wrinkle; those on a forehead may be few. Lengths are in shares of the face's
+size, the root of its area."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,11 +42,13 @@ class FaceGuess:
     Attributes:
         face: ``(H, W)`` the face, ear to ear and hairline to chin.
         bare: ``(H, W)`` cheeks and nose, which hair, beard and glasses mostly leave free.
+        forehead: ``(H, W)`` where a fringe may hang.
         head: ``(H, W)`` everything of the head that was drawn.
     """
 
     face: Bool[np.ndarray, "h w"]
     bare: Bool[np.ndarray, "h w"]
+    forehead: Bool[np.ndarray, "h w"]
     head: Bool[np.ndarray, "h w"]
 
 
@@ -57,7 +60,9 @@ def guess_face(model: MorphableModel, triangle_ids: Int[Tensor, "h w"]) -> FaceG
         whole = inside[model.faces].all(dim=1)
         return np.asarray((whole[triangle_ids.clamp_min(0).long()] & (triangle_ids >= 0)).cpu().numpy())
 
-    return FaceGuess(shown("face"), shown("cheeks", "nose"), np.asarray((triangle_ids >= 0).cpu().numpy()))
+    head = np.asarray((triangle_ids >= 0).cpu().numpy())
+    forehead = shown("forehead") if "forehead" in model.region_names else np.zeros_like(head)
+    return FaceGuess(shown("face"), shown("cheeks", "nose"), forehead, head)
 
 
 @runtime_checkable
@@ -79,10 +84,11 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
 
     GrabCut (Rother, Kolmogorov and Blake 2004) starts from the guess and from the likeness to the skin of cheeks and
     nose; where strands of hair lie across a cheek, they are no skin to be like. A fringe of hair has the colours of the
-    hair around it, so it goes even where it is as light as skin; what lies amid skin, as lips, eyes and brows do, stays.
-    What stays but does not look like skin is believed less.
+    hair around it, so it goes even where it is as light as skin, and so do single strands on a forehead; what lies amid
+    skin, as lips, eyes and brows do, stays. What stays but does not look like skin is believed less.
     """
-    bare = guess.bare & ~strands(pixels, guess)
+    hair = strands(pixels, guess)
+    bare = guess.bare & ~hair
     skin = _skin(pixels, bare)
     sure = cv2.erode(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     beside = _around(guess) & (skin < _UNLIKE_SKIN)
@@ -97,12 +103,12 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     colours = np.ascontiguousarray(pixels[..., ::-1])
     cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     # What skin surrounds is a part of the face, whatever its colour.
-    inside = guess.face & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    inside = guess.face & ~(guess.forehead & hair) & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
 
 
 def strands(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Bool[np.ndarray, "h w"]:
-    """Where hair lies across cheeks and nose: strands of any colour alternate finely, the skin beside them does not.
+    """Where hair lies across cheeks, nose or forehead: strands of any colour alternate finely, skin beside them does not.
 
     Freckles or the grain of a photo are everywhere, so that nothing stands out.
 
@@ -117,9 +123,14 @@ def strands(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Bool[np.nda
     fine = bright - cv2.GaussianBlur(bright, (0, 0), _FINE_SHARE * size_px)
     contrast = np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), _AROUND_SHARE * size_px))
     calm = float(np.quantile(contrast[guess.bare], 1 / 3))
-    rough = guess.bare & (contrast > max(_STRANDS * calm, _LEAST_STRANDS))
-    lock = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(round(_LOCK_SHARE * size_px), 1),) * 2)
-    return np.asarray(cv2.morphologyEx(rough.astype(np.uint8), cv2.MORPH_OPEN, lock) > 0)
+    rough = contrast > max(_STRANDS * calm, _LEAST_STRANDS)
+    return _wide(guess.bare & rough, _LOCK_SHARE * size_px) | _wide(guess.forehead & rough, _FRINGE_SHARE * size_px)
+
+
+def _wide(mask: Bool[np.ndarray, "h w"], width_px: float) -> Bool[np.ndarray, "h w"]:
+    """What of a mask is at least so wide."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(round(width_px), 1),) * 2)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0)
 
 
 def _skin(pixels: UInt8[np.ndarray, "h w 3"], bare: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:

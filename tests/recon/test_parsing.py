@@ -20,7 +20,8 @@ def _disc(centre, radii):
 def guess():
     face = _disc((75, 65), (52, 38))
     bare = _disc((80, 65), (16, 26))
-    return FaceGuess(face, bare, _disc((70, 65), (60, 42)))
+    forehead = _disc((75, 65), (48, 34)) & (np.arange(_HEIGHT)[:, None] < 42)
+    return FaceGuess(face, bare, forehead, _disc((70, 65), (60, 42)))
 
 
 def _picture(covered, seed=0):
@@ -54,12 +55,14 @@ def test_dark_spot_amid_skin_is_kept_but_believed_less(guess):
     assert 0.15 < trust[brow].mean() < 0.6
 
 
-def _strands_on(where, seed=1):
-    """Skin on which hair as light as skin, but yellower, lies in strands of three pixels."""
+_YELLOW = np.array([200.0, 140.0, 80.0])
+
+
+def _strands_on(where, colour=_YELLOW, seed=1):
+    """Skin on which hair as light as skin lies in strands of three pixels."""
     lit = np.repeat(np.random.default_rng(seed).uniform(0.6, 1.25, _WIDTH // 3 + 1), 3)[None, :_WIDTH, None]
     colours = _picture(np.zeros((_HEIGHT, _WIDTH), bool)).astype(float)
-    yellow = np.array([200.0, 140.0, 80.0])
-    return np.where(where[..., None], yellow * lit, colours).clip(0, 255).astype(np.uint8)
+    return np.where(where[..., None], colour * lit, colours).clip(0, 255).astype(np.uint8)
 
 
 def test_hair_across_a_cheek_goes_and_the_other_half_stays(guess):
@@ -68,6 +71,13 @@ def test_hair_across_a_cheek_goes_and_the_other_half_stays(guess):
     trust = cut_face(_strands_on((guess.face & left) | beyond), guess)
     assert trust[guess.bare & (np.arange(_WIDTH)[None, :] > 74)].mean() < 0.3
     assert trust[guess.face & (np.arange(_WIDTH)[None, :] < 60)].mean() > 0.8
+
+
+def test_strands_of_the_skins_colour_on_a_forehead_go(guess):
+    fringe = guess.forehead & (np.arange(_WIDTH)[None, :] < 60)
+    trust = cut_face(_strands_on(fringe, colour=_SKIN), guess)
+    assert trust[fringe & (np.arange(_WIDTH)[None, :] < 56)].mean() < 0.2
+    assert trust[guess.forehead & (np.arange(_WIDTH)[None, :] > 66)].mean() > 0.8
 
 
 def test_what_is_rough_all_over_is_no_hair(guess):
@@ -83,7 +93,7 @@ def test_a_crease_is_no_hair(guess):
     """Rough, but narrow."""
     picture = _picture(np.zeros_like(guess.face)).astype(float)
     picture[:, 54:56] *= 0.9
-    assert not strands(picture.astype(np.uint8), guess).any()
+    assert not (strands(picture.astype(np.uint8), guess) & guess.bare).any()
 
 
 def test_pores_beside_flawless_skin_are_no_hair(guess):
@@ -121,13 +131,13 @@ def test_same_answer_twice(guess):
 
 def test_a_face_that_fills_the_picture_needs_no_surroundings(guess):
     everywhere = np.ones_like(guess.face)
-    trust = cut_face(_picture(np.zeros_like(guess.face)), FaceGuess(everywhere, guess.bare, everywhere))
+    trust = cut_face(_picture(np.zeros_like(guess.face)), FaceGuess(everywhere, guess.bare, guess.forehead, everywhere))
     assert trust[guess.bare].mean() > 0.8
 
 
 def test_an_empty_guess_trusts_nothing(guess):
     nothing = np.zeros_like(guess.face)
-    assert cut_face(_picture(nothing), FaceGuess(nothing, nothing, nothing)).max() == 0.0
+    assert cut_face(_picture(nothing), FaceGuess(nothing, nothing, nothing, nothing)).max() == 0.0
 
 
 def test_guess_of_a_drawn_model_takes_its_regions():
@@ -140,3 +150,4 @@ def test_guess_of_a_drawn_model_takes_its_regions():
     assert guess.head.tolist() == [[False, True, True, True]]
     assert guess.face.tolist() == [[False, True, True, False]]
     assert guess.bare.tolist() == [[False, True, False, False]]
+    assert guess.forehead.tolist() == [[False, False, True, False]]
