@@ -21,7 +21,7 @@ _DEPTHS = np.linspace(0.3, 0.9, 7)
 _BRIGHT = (0.35, 0.6)
 _RED = (1.2, 1.05)
 """Ramps from no tooth to tooth: brightness over that of the skin, and share of red over that of the skin."""
-_OPEN, _SHUT = 1.6, 0.25
+_OPEN, _SHUT = 1.6, 0.08
 """Factors on the width of an open jaw's prior: without teeth in sight, and with teeth all the way down."""
 
 

@@ -35,14 +35,14 @@ def face(parted_px, fill, gain=1.0, grey=False, landmark_set="478"):
 def test_teeth_all_the_way_down_shut_the_jaw(landmark_set):
     teeth = jaw_factor(*face(24.0, [(1.0, TOOTH)], landmark_set=landmark_set), SIZE_PX, landmark_set)
     dark = jaw_factor(*face(24.0, [(1.0, DARK)], landmark_set=landmark_set), SIZE_PX, landmark_set)
-    assert teeth == pytest.approx(0.25, abs=0.01) and dark == pytest.approx(1.6, abs=0.01)
+    assert teeth == pytest.approx(0.08, abs=0.01) and dark == pytest.approx(1.6, abs=0.01)
 
 
 def test_upper_teeth_over_a_dark_mouth_lie_between():
     factors = [
         jaw_factor(*face(30.0, [(share, TOOTH), (1.0 - share, DARK)]), SIZE_PX, "478") for share in (0.3, 0.5, 0.75)
     ]
-    assert 1.6 >= factors[0] > factors[1] > factors[2] > 0.25
+    assert 1.6 >= factors[0] > factors[1] > factors[2] > 0.08
 
 
 def test_a_tongue_or_lip_is_no_tooth():
@@ -66,4 +66,4 @@ def test_shut_lips_and_unknown_points_say_nothing():
 
 def test_a_mouth_beyond_the_border_is_read_at_the_border():
     picture, points = face(24.0, [(1.0, TOOTH)])
-    assert 0.25 <= jaw_factor(picture, points + [0.0, 400.0], SIZE_PX, "478") <= 1.6
+    assert 0.08 <= jaw_factor(picture, points + [0.0, 400.0], SIZE_PX, "478") <= 1.6
