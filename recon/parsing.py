@@ -103,7 +103,9 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     colours = np.ascontiguousarray(pixels[..., ::-1])
     cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     # What skin surrounds is a part of the face, whatever its colour.
-    inside = guess.face & ~(guess.forehead & hair) & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    inside = (
+        guess.face & ~(guess.forehead & hair) & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    )
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
 
 

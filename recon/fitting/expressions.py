@@ -1,4 +1,5 @@
-"""What is known of ARKit weights before looking: two eyes look at one thing, and a smile parts lips, not jaws."""
+"""What is known of ARKit weights before looking: eyes look at one thing, halves of a face act alike, smiles part lips, not
+jaws."""
 
 from __future__ import annotations
 
@@ -16,11 +17,13 @@ by 7 degrees."""
 _WIDTHS = {
     **{"jawOpen": 0.6, "mouthSmile": 1.6, "mouthUpperUp": 1.8, "mouthLowerDown": 1.8},
     **{"cheekPuff": 0.3, "jawForward": 0.4},
+    **dict.fromkeys(("jawLeft", "jawRight", "mouthLeft", "mouthRight"), 0.5),
 }
 """Widths of the prior of some weights, as factors, by the start of their names. With one width for all, a jaw half open
 is likelier than lips that part by the same distance, for it takes one weight instead of four, and a smile loses its teeth.
-Puffed cheeks and a jaw pushed forward are acted; a photo hardly tells them from a full or a prognathic face, and the dark
-of stubble passes for the shade of the one, a drawn lower lip for the other.
+Puffed cheeks and jaws or mouths pushed forward or aside are acted, and photos hardly tell them from a full or prognathic
+face or another turn of the head: the dark of stubble passes for the shade of puffed cheeks, a smile seen from the side for
+a mouth pushed away.
 """
 
 
@@ -33,6 +36,29 @@ def expression_widths(names: tuple[str, ...], jaw_factor: float = 1.0) -> np.nda
     """
     widths = np.array([next((w for start, w in _WIDTHS.items() if name.startswith(start)), 1.0) for name in names])
     return np.asarray(widths * np.where([name == "jawOpen" for name in names], jaw_factor, 1.0))
+
+
+_ASYMMETRY_SIGMA = 0.2
+"""How far the two halves of a face act apart, in ARKit weights of a prior of usual width. Without it hair, shade or a
+turned head bend a mouth. Posed and natural smiles differ little by side; a smirk overcomes it."""
+_SIDES = ("Left", "Right")
+_APART = ("jaw", "mouth", "eyeBlink")
+"""What has no other half: jawLeft and jawRight move the whole jaw. Lids wink, and their opening is measured well."""
+
+
+def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
+    """Rows ``(R, Ke)`` whose product with expression weights is nought, to a standard deviation of one, when both halves
+    of a face act alike. Eyes that turn have :func:`gaze_rows` instead."""
+    rows = []
+    for index, (name, width) in enumerate(zip(names, expression_widths(names), strict=True)):
+        start = name.removesuffix(_SIDES[0])
+        partner = start + _SIDES[1]
+        if start == name or start in _APART or name in _YAW or name in _PITCH or partner not in names:
+            continue
+        row = np.zeros(len(names))
+        row[[index, names.index(partner)]] = np.array([1.0, -1.0]) / (_ASYMMETRY_SIGMA * width)
+        rows.append(row)
+    return np.stack(rows) if rows else np.zeros((0, len(names)))
 
 
 def gaze_rows(names: tuple[str, ...]) -> np.ndarray:
@@ -53,13 +79,14 @@ class ExpressionPrior:
 
     Attributes:
         names: of the weights.
-        gaze: ``(R, Ke)`` rows of :func:`gaze_rows`.
+        rows: ``(R, Ke)`` whose products with the weights have a standard deviation of one, see :func:`gaze_rows` and
+            :func:`symmetry_rows`.
     """
 
     names: tuple[str, ...]
-    gaze: np.ndarray
+    rows: np.ndarray
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> ExpressionPrior:
         """For expressions of these names."""
-        return cls(names, gaze_rows(names))
+        return cls(names, np.concatenate([gaze_rows(names), symmetry_rows(names)]))

@@ -58,8 +58,8 @@ def priors(
     right += wanted
     for index in range(len(views)):
         face = layout.expression(index)
-        normal[face, face] += expressions.gaze.T @ expressions.gaze
-        right[face] -= expressions.gaze.T @ (expressions.gaze @ now[face])
+        normal[face, face] += expressions.rows.T @ expressions.rows
+        right[face] -= expressions.rows.T @ (expressions.rows @ now[face])
         light = state.lighting[index].double().cpu().numpy()
         stiffness = _light_stiffness(float(max(light[0].mean(), 0.1)))
         where = layout.light(index)

@@ -1,11 +1,9 @@
-"""Landmarks, openings and gaze as rows of the normal equations."""
+"""Landmarks and openings as rows of the normal equations."""
 
-import numpy as np
 import pytest
 import torch
 
 import bfm
-from recon.fitting.expressions import expression_widths, gaze_rows
 from recon.fitting.landmark_rows import OPENINGS, THICKNESSES, landmark_rows, points_jacobian
 from recon.fitting.surface import spin_gradient
 from recon.fitting.unknowns import Layout
@@ -76,32 +74,3 @@ def test_openings_are_openings_of_the_open_model(name):
     assert set(THICKNESSES[name]) < set(OPENINGS[name])
     for upper, lower in THICKNESSES[name]:
         assert 4.0 < float(points[upper, 1] - points[lower, 1]) < 14.0
-
-
-def test_gaze_costs_nothing_when_both_eyes_look_the_same_way():
-    names = bfm.load("open", n_identity=2, n_albedo=2).expression_names
-    rows = gaze_rows(names)
-    together, squint = np.zeros(len(names)), np.zeros(len(names))
-    together[[names.index(n) for n in ("eyeLookOutLeft", "eyeLookInRight", "eyeLookUpLeft", "eyeLookUpRight")]] = 0.6
-    squint[[names.index(n) for n in ("eyeLookInLeft", "eyeLookInRight")]] = 0.6
-    assert np.abs(rows @ together).max() < 1e-12
-    assert np.abs(rows @ squint).max() == pytest.approx(12.0)
-    one_up = np.zeros(len(names))
-    one_up[names.index("eyeLookUpLeft")] = 0.1
-    assert np.abs(rows @ one_up).max() == pytest.approx(2.0)
-
-
-def test_a_model_without_eye_weights_has_no_gaze():
-    assert gaze_rows(("a", "b")).shape == (0, 2)
-
-
-def test_lips_part_more_easily_than_jaws():
-    names = ("jawOpen", "mouthUpperUpLeft", "browInnerUp")
-    widths = expression_widths(names)
-    assert widths.shape == (3,)
-    assert widths[0] < widths[2] == 1.0 < widths[1]
-
-
-def test_acted_shapes_are_rare():
-    puffed, pushed, raised = expression_widths(("cheekPuff", "jawForward", "browInnerUp"))
-    assert max(puffed, pushed) < 0.5 * raised

@@ -1,0 +1,118 @@
+"""What is known of expressions before looking."""
+
+import numpy as np
+import pytest
+import torch
+
+import bfm
+from recon.camera import PerspectiveCamera
+from recon.display import to_photo
+from recon.fitting import FitSettings, View, expressions, fit
+from recon.fitting.expressions import ExpressionPrior, expression_widths, gaze_rows, symmetry_rows
+from recon.fitting.settings import Level
+from recon.lighting import ambient
+from recon.render import Mesh, Topology, render
+from recon.rotation import euler_to_matrix
+
+
+@pytest.fixture(scope="module")
+def model():
+    return bfm.load("open", n_identity=20, n_albedo=20)
+
+
+def test_gaze_costs_nothing_when_both_eyes_look_the_same_way(model):
+    names = model.expression_names
+    rows = gaze_rows(names)
+    together, squint = np.zeros(len(names)), np.zeros(len(names))
+    together[[names.index(n) for n in ("eyeLookOutLeft", "eyeLookInRight", "eyeLookUpLeft", "eyeLookUpRight")]] = 0.6
+    squint[[names.index(n) for n in ("eyeLookInLeft", "eyeLookInRight")]] = 0.6
+    assert np.abs(rows @ together).max() < 1e-12
+    assert np.abs(rows @ squint).max() == pytest.approx(12.0)
+    one_up = np.zeros(len(names))
+    one_up[names.index("eyeLookUpLeft")] = 0.1
+    assert np.abs(rows @ one_up).max() == pytest.approx(2.0)
+
+
+def test_a_model_without_eye_weights_has_no_gaze():
+    assert gaze_rows(("a", "b")).shape == (0, 2)
+
+
+def test_lips_part_more_easily_than_jaws():
+    names = ("jawOpen", "mouthUpperUpLeft", "browInnerUp")
+    widths = expression_widths(names)
+    assert widths.shape == (3,)
+    assert widths[0] < widths[2] == 1.0 < widths[1]
+
+
+def test_acted_shapes_are_rare():
+    puffed, pushed, raised = expression_widths(("cheekPuff", "jawForward", "browInnerUp"))
+    assert max(puffed, pushed) < 0.5 * raised
+
+
+def test_halves_of_a_face_act_alike():
+    names = ("mouthSmileRight", "browDownRight", "jawOpen", "browDownLeft", "mouthSmileLeft")
+    rows = symmetry_rows(names)
+    assert rows.shape == (2, 5)
+    assert np.abs(rows @ [0.7, 0.3, 0.9, 0.3, 0.7]).max() < 1e-12
+    frown, smile = (np.abs(rows @ np.eye(5)[names.index(name)]).max() for name in ("browDownLeft", "mouthSmileLeft"))
+    assert frown == pytest.approx(5.0)
+    assert smile < frown, "a smile goes further, and so may its halves"
+
+
+def test_jaws_that_slide_and_eyes_that_turn_or_wink_have_no_other_half():
+    alone = ("jawLeft", "jawRight", "mouthLeft", "mouthRight", "eyeLookInLeft", "eyeLookInRight", "tongueOut")
+    assert symmetry_rows((*alone, "eyeBlinkLeft", "eyeBlinkRight")).shape == (0, 9)
+
+
+def test_the_prior_knows_gaze_and_symmetry(model):
+    prior = ExpressionPrior.of(model.expression_names)
+    parts = (gaze_rows(prior.names), symmetry_rows(prior.names))
+    assert np.array_equal(prior.rows, np.concatenate(parts)) and all(len(part) for part in parts)
+
+
+_HEIGHT, _WIDTH, _FOCAL_PX = 300, 260, 1300.0
+_LEFT_CORNER = (409, 291, 375, 308, 415, 324, 310, 318, 270, 321)
+
+
+def _fitted(model, weights, yaw_rad, corner_px=0.0):
+    """Weights by name of a fit to a drawing, the left corner of whose mouth was detected so much too low."""
+    expression = torch.zeros(1, model.n_expression)
+    for name, weight in weights.items():
+        expression[0, model.expression_names.index(name)] = weight
+    camera = PerspectiveCamera.at(
+        euler_to_matrix(torch.tensor([[0.0, yaw_rad, 0.0]])),
+        torch.tensor([[0.0, 40.0, -1000.0]]),
+        size=(_HEIGHT, _WIDTH),
+        focal_px=torch.full((1, 2), _FOCAL_PX),
+    )
+    vertices = model.shape(expression=expression)
+    with torch.no_grad():
+        mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo())
+        drawn = render(mesh, camera, ambient(torch.full((1, 3), 1.0)), (_HEIGHT, _WIDTH))
+    picture = (to_photo(drawn.image, "linear") + 0.2 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+    points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
+    points[list(_LEFT_CORNER), 1] += corner_px
+    found = fit(
+        model,
+        [View((255.0 * picture).round().byte().numpy(), points, _FOCAL_PX)],
+        FitSettings(levels=(Level(96, 2.0, 8),)),
+    ).state.expression[0]
+    return dict(zip(model.expression_names, found.tolist(), strict=True))
+
+
+def test_a_smirk_and_a_wink_stay_on_their_side(model):
+    found = _fitted(model, {"mouthSmileLeft": 0.8, "eyeBlinkRight": 1.0}, 0.1)
+    assert found["mouthSmileLeft"] > found["mouthSmileRight"] + 0.3
+    assert found["eyeBlinkRight"] > found["eyeBlinkLeft"] + 0.5
+
+
+def test_a_corner_of_the_mouth_detected_amiss_bends_the_face_less(model, monkeypatch):
+    def unlikeness():
+        found = _fitted(model, {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}, 0.6, corner_px=6.0)
+        weights = np.array([found[name] for name in model.expression_names])
+        return np.abs(halves @ weights).sum()
+
+    halves = symmetry_rows(model.expression_names)
+    bent = unlikeness()
+    monkeypatch.setattr(expressions, "symmetry_rows", lambda names: np.zeros((0, len(names))))
+    assert bent < 0.6 * unlikeness()
