@@ -103,9 +103,8 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     colours = np.ascontiguousarray(pixels[..., ::-1])
     cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     # What skin surrounds is a part of the face, whatever its colour.
-    inside = (
-        guess.face & ~(guess.forehead & hair) & binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
-    )
+    filled = binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    inside = guess.face & filled & ~(guess.forehead & hair)
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
 
 
@@ -118,8 +117,8 @@ def strands(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Bool[np.nda
         pixels: sRGB crop around one face.
         guess: where it should be.
     """
-    if not guess.bare.any():
-        return guess.bare
+    if not (guess.face & guess.bare).any():
+        return np.zeros_like(guess.bare)
     size_px = float(np.sqrt(guess.face.sum()))
     bright = np.log(np.maximum(srgb_to_linear(torch.from_numpy(pixels / 255.0)).numpy().mean(axis=-1), 0.02))
     fine = bright - cv2.GaussianBlur(bright, (0, 0), _FINE_SHARE * size_px)

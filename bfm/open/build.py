@@ -39,8 +39,8 @@ _TO_FIELD_FRAME = np.array(
 _MOUTH_SHIFT_MM = {"upper_teeth": (0.0, -4.3, 5.5), "lower_teeth": (0.0, 2.4, 4.0), "tongue": (0.0, -5.0, -9.0)}
 """MakeHuman keeps its upper teeth 2 mm above the lip line and its tongue before them, so no smile would show a tooth.
 Upper incisors end 2.7 mm below the line of the closed lips (Vig and Brundo 1978: 1.9 mm show in men at rest, 3.4 mm in
-women) and stand 11 mm behind the upper lip, as in ICT-FaceKit; the lower ones reach 1.2 mm up behind them, as
-there, so that lips drawn off shut teeth bare no gap, and the tongue lies behind."""
+women) and stand 11 mm behind the upper lip, as in ICT-FaceKit; the lower ones reach 1.2 mm up behind them, as there, so
+that lips drawn off shut teeth bare no gap, and the tongue lies behind."""
 
 
 def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:
