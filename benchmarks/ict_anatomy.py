@@ -1,10 +1,11 @@
-"""The open model's nose and mouth beside ICT-FaceKit's, whose shapes come from scans.
+"""The open model's nose, teeth and lips beside ICT-FaceKit's, whose shapes come from scans.
 
     python benchmarks/ict_anatomy.py --ict DIR
 
 DIR is ICT-FaceKit's FaceXModel folder (MIT licence). Prints the profile of both mean noses, how far the teeth lie behind
-the lips and how far the rows overlap, and where the lips' landmarks go at full weight of the mouth shapes. ``bfm/open/lip_motion.py`` and the means of
-the nose's sliders in ``bfm/open/identity.py`` were made from these figures. ICT-FaceKit is turned and scaled to the open
+the lips, how far the rows overlap and how wide they are, and where the lips' landmarks go at full weight of the mouth
+shapes. ``bfm/open/lip_motion.py``, the means of the nose's sliders in ``bfm/open/identity.py`` and the places of the teeth
+in ``bfm/open/build.py`` were made from these figures. ICT-FaceKit is turned and scaled to the open
 head by brows, eyes, nose and mouth, and its landmarks are moved along the lips to where the open model's lie.
 """
 
@@ -53,21 +54,19 @@ def profile(vertices: np.ndarray, skin: np.ndarray) -> np.ndarray:
     return np.where(near.any(axis=1), np.where(near, middle[:, 2], -np.inf).max(axis=1), np.nan)
 
 
-def overbite(model: MorphableModel) -> float:
-    """How far up behind the upper incisors the lower ones reach, mm of the model."""
+def rows_of_teeth(model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices ``(N, 3)`` of the upper and of the lower row, which hang together or, as in ICT-FaceKit, tooth by tooth."""
     teeth = model.region("teeth")
     within = model.faces[teeth[model.faces].all(dim=1)]
     edges = torch.cat([within[:, [0, 1]], within[:, [1, 2]]]).numpy()
     graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(model.n_vertices, model.n_vertices))
     _, piece = connected_components(graph, directed=False)
-    rows = []
-    for number in np.unique(piece[teeth.numpy()]):
-        points = model.mean_shape[torch.from_numpy(piece == number)].double().numpy()
-        front = points[np.abs(points[:, 0]) < INCISOR_MM, 1]
-        if len(front):
-            rows.append((front.min(), front.max()))
-    upper, lower = max(rows), min(rows)
-    return float(lower[1] - upper[0])
+    vertices = model.mean_shape.double().numpy()
+    pieces = [vertices[piece == number] for number in np.unique(piece[teeth.numpy()])]
+    middles = np.array([points[:, 1].mean() for points in pieces])
+    above = middles > 0.5 * (middles.min() + middles.max())
+    upper, lower = (np.concatenate([p for p, up in zip(pieces, above, strict=True) if up == side]) for side in (1, 0))
+    return upper, lower
 
 
 def main() -> None:
@@ -88,9 +87,11 @@ def main() -> None:
         noses.append(profile(centred - [0.0, 0.0, shift], skin))
         teeth = model.mean_shape[model.region("teeth")].double().numpy()
         behind = marks[51, 2] - teeth[np.abs(teeth[:, 0]) < INCISOR_MM, 2].max()
-        print(
-            f"{model.name}: incisors {size * behind:.1f} mm behind the upper lip, overbite {size * overbite(model):.1f} mm"
-        )
+        upper, lower = rows_of_teeth(model)
+        bite = lower[np.abs(lower[:, 0]) < INCISOR_MM, 1].max() - upper[np.abs(upper[:, 0]) < INCISOR_MM, 1].min()
+        widths = " and ".join(f"{size * np.ptp(row[:, 0]):.0f}" for row in (upper, lower))
+        print(f"{model.name}: incisors {size * behind:.1f} mm behind the upper lip, overbite {size * bite:.1f} mm")
+        print(f"{model.name}: rows of teeth {widths} mm wide")
     rows = [[f"{y:.0f}", f"{a:.1f}", f"{b:.1f}"] for y, a, b in zip(HEIGHTS_MM, *noses, strict=True)]
     print_table("profile of the mean face", ["height, mm", "open", "ict"], rows[::-1])
     for pair in PAIRS:

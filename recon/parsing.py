@@ -27,12 +27,12 @@ _CHIN_SHARE = 0.85
 _FEWEST_PX = 30
 _LEAST_TRUST = 0.3
 
-_FINE_SHARE, _AROUND_SHARE = 0.028, 0.038
-_STRANDS, _LEAST_STRANDS = 3.0, 0.08
-_LOCK_SHARE, _FRINGE_SHARE = 0.12, 0.05
-"""Strands of hair show so many times the fine contrast of the calmest third of cheeks and nose, at least so much in log
-brightness, and are wider than a nostril or a wrinkle; those on a forehead may be few. Lengths are in shares of the face's
-size, the root of its area."""
+_FINE_SHARE, _AROUND_SHARE, _LOCK_SHARE = 0.028, 0.038, 0.12
+"""Standard deviations of what is fine and of what lies around, and the least width of a lock of hair: in shares of the
+face's size, the root of its area."""
+_STRONG, _LEAST_STRONG, _MOSTLY = 2.25, 0.06, 0.5
+"""A pixel stands out when it differs from its surroundings by so many times what is usual in the calmest third of cheeks
+and nose, at least by so much in log brightness. Among strands of hair most pixels do; along a wrinkle few."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,12 +88,12 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     skin, as lips, eyes and brows do, stays. What stays but does not look like skin is believed less.
     """
     hair = strands(pixels, guess)
-    bare = guess.bare & ~hair
+    bare, face = guess.bare & ~hair, guess.face & ~(guess.forehead & hair)
     skin = _skin(pixels, bare)
     sure = cv2.erode(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     beside = _around(guess) & (skin < _UNLIKE_SKIN)
     if int(sure.sum()) < _FEWEST_PX or int(beside.sum()) < _FEWEST_PX:
-        return np.asarray(guess.face * skin)
+        return np.asarray(face * skin)
     labels = np.full(guess.face.shape, cv2.GC_PR_BGD, dtype=np.uint8)
     labels[guess.face & (skin > _LIKE_SKIN)] = cv2.GC_PR_FGD
     labels[beside] = cv2.GC_BGD
@@ -104,7 +104,7 @@ def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.n
     cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     # What skin surrounds is a part of the face, whatever its colour.
     filled = binary_fill_holes((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
-    inside = guess.face & filled & ~(guess.forehead & hair)
+    inside = face & filled
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * (_LEAST_TRUST + (1.0 - _LEAST_TRUST) * skin))
 
 
@@ -121,17 +121,13 @@ def strands(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Bool[np.nda
         return np.zeros_like(guess.bare)
     size_px = float(np.sqrt(guess.face.sum()))
     bright = np.log(np.maximum(srgb_to_linear(torch.from_numpy(pixels / 255.0)).numpy().mean(axis=-1), 0.02))
-    fine = bright - cv2.GaussianBlur(bright, (0, 0), _FINE_SHARE * size_px)
-    contrast = np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), _AROUND_SHARE * size_px))
-    calm = float(np.quantile(contrast[guess.bare], 1 / 3))
-    rough = contrast > max(_STRANDS * calm, _LEAST_STRANDS)
-    return _wide(guess.bare & rough, _LOCK_SHARE * size_px) | _wide(guess.forehead & rough, _FRINGE_SHARE * size_px)
-
-
-def _wide(mask: Bool[np.ndarray, "h w"], width_px: float) -> Bool[np.ndarray, "h w"]:
-    """What of a mask is at least so wide."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(round(width_px), 1),) * 2)
-    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0)
+    fine = np.abs(bright - cv2.GaussianBlur(bright, (0, 0), _FINE_SHARE * size_px))
+    usual = cv2.GaussianBlur(fine, (0, 0), _AROUND_SHARE * size_px)
+    strong = fine > max(_STRONG * float(np.quantile(usual[guess.bare], 1 / 3)), _LEAST_STRONG)
+    mostly = cv2.GaussianBlur(strong.astype(np.float64), (0, 0), _AROUND_SHARE * size_px) > _MOSTLY
+    rough = ((guess.bare | guess.forehead) & mostly).astype(np.uint8)
+    lock = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(0.5 * _LOCK_SHARE * size_px) + 1,) * 2)
+    return np.asarray(cv2.morphologyEx(rough, cv2.MORPH_OPEN, lock) > 0)
 
 
 def _skin(pixels: UInt8[np.ndarray, "h w 3"], bare: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:

@@ -41,6 +41,8 @@ _MOUTH_SHIFT_MM = {"upper_teeth": (0.0, -4.3, 5.5), "lower_teeth": (0.0, 2.4, 4.
 Upper incisors end 2.7 mm below the line of the closed lips (Vig and Brundo 1978: 1.9 mm show in men at rest, 3.4 mm in
 women) and stand 11 mm behind the upper lip, as in ICT-FaceKit; the lower ones reach 1.2 mm up behind them, as there, so
 that lips drawn off shut teeth bare no gap, and the tongue lies behind."""
+_LOWER_ROW_WIDTH = 0.94
+"""MakeHuman's rows of teeth are equally wide. The upper one encloses the lower: ICT-FaceKit's, 65 and 61 mm wide."""
 
 
 def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:
@@ -73,7 +75,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     progress("identity components", 0.15)
 
     mean = rest + components.mean
-    mean = (mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T + _mouth_shift_mm(head)
+    mean = _set_teeth((mean - _eye_midpoint(head, mean)) @ _TO_FIELD_FRAME.T, head)
     mean = shut_lips(mean, head)
     identity = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, components.basis)
     expression = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, expression_offsets(folder, head, len(base.vertices)))
@@ -170,11 +172,13 @@ def shape_weights(head: HeadMesh, rest: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum())
 
 
-def _mouth_shift_mm(head: HeadMesh) -> FloatArray:
-    shift = np.zeros((len(head.part), 3))
+def _set_teeth(mean: FloatArray, head: HeadMesh) -> FloatArray:
+    """The mean head ``(N, 3)`` in mm with teeth and tongue moved to where they belong."""
+    moved = mean.copy()
     for name, offset in _MOUTH_SHIFT_MM.items():
-        shift[head.part == PARTS.index(name)] = offset
-    return shift
+        moved[head.part == PARTS.index(name)] += offset
+    moved[head.part == PARTS.index("lower_teeth"), 0] *= _LOWER_ROW_WIDTH
+    return moved
 
 
 def _eye_midpoint(head: HeadMesh, vertices: FloatArray) -> FloatArray:

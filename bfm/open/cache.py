@@ -24,7 +24,7 @@ from bfm.storage import read_model, write_model
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "FACERECON_CACHE"
-BUILD_VERSION = 16
+BUILD_VERSION = 17
 """Raised whenever the code would build another model from the same data."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from recon.display import srgb_to_linear
 from recon.fitting.landmark_rows import LIPS
@@ -21,6 +21,8 @@ _DEPTHS = np.linspace(0.3, 0.9, 7)
 _BRIGHT = (0.35, 0.6)
 _RED = (1.2, 1.05)
 """Ramps from no tooth to tooth: brightness over that of the skin, and share of red over that of the skin."""
+_BLACK = 1e-3
+"""Linear brightness below which colours say nothing."""
 _OPEN, _SHUT = 1.6, 0.08
 """Factors on the width of an open jaw's prior: without teeth in sight, and with teeth all the way down."""
 
@@ -34,14 +36,18 @@ def jaw_factor(
         pixels: the photo.
         points_pix: its landmarks.
         size_px: size of the face.
-        landmark_set: which points they are; 1 for sets without known lips.
+        landmark_set: which points they are; 1 for sets without known lips, for lips beyond the photo's border and for a
+            black photo.
     """
     if landmark_set not in LIPS:
         return 1.0
     upper, lower = (points_pix[list(side)] for side in zip(*LIPS[landmark_set], strict=True))
-    if np.linalg.norm(upper - lower, axis=1).mean() < _LEAST_GAP * size_px:
+    lips = np.concatenate([upper, lower])
+    if np.linalg.norm(upper - lower, axis=1).mean() < _LEAST_GAP * size_px or not _inside(pixels, lips).all():
         return 1.0
     skin = np.median(_colours(pixels, points_pix), axis=0)
+    if skin.max() <= _BLACK:
+        return 1.0
     between = upper[:, None] + _DEPTHS[:, None] * (lower - upper)[:, None]
     seen = np.median(_colours(pixels, between.reshape(-1, 2)).reshape(*between.shape[:2], 3), axis=0)
     bright = _ramp(seen.mean(axis=1) / skin.mean(), *_BRIGHT)
@@ -50,12 +56,17 @@ def jaw_factor(
     return _OPEN + (_SHUT - _OPEN) * teeth
 
 
+def _inside(pixels: UInt8[np.ndarray, "h w 3"], points_pix: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
+    height, width = pixels.shape[:2]
+    return np.asarray(((points_pix >= 0.0) & (points_pix < [width, height])).all(axis=1))
+
+
 def _colours(pixels: UInt8[np.ndarray, "h w 3"], points_pix: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
     """Linear colours of the pixels under points, those beyond the border taken at it."""
     height, width = pixels.shape[:2]
     column = np.clip(points_pix[:, 0].astype(int), 0, width - 1)
     row = np.clip(points_pix[:, 1].astype(int), 0, height - 1)
-    return np.maximum(srgb_to_linear(torch.from_numpy(pixels[row, column] / 255.0)).numpy(), 1e-3)
+    return np.maximum(srgb_to_linear(torch.from_numpy(pixels[row, column] / 255.0)).numpy(), _BLACK)
 
 
 def _redness(colours: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:

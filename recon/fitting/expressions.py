@@ -21,8 +21,8 @@ _WIDTHS = {
 }
 """Widths of the prior of some weights, as factors, by the start of their names. With one width for all, a jaw half open
 is likelier than lips that part by the same distance, for it takes one weight instead of four, and a smile loses its teeth.
-Puffed cheeks and jaws or mouths pushed forward or aside are acted, and photos hardly tell them from a full or prognathic
-face or another turn of the head: the dark of stubble passes for the shade of puffed cheeks, a smile seen from the side for
+Puffed cheeks, jaws pushed forward, jaws and mouths pushed aside are acted, and photos hardly tell them from a full or
+prognathic face or another turn of the head: the dark of stubble passes for the shade of puffed cheeks, a smile seen from the side for
 a mouth pushed away.
 """
 
@@ -48,7 +48,8 @@ _APART = ("jaw", "mouth", "eyeBlink")
 
 def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
     """Rows ``(R, Ke)`` whose product with expression weights is nought, to a standard deviation of one, when both halves
-    of a face act alike. Eyes that turn have :func:`gaze_rows` instead."""
+    of a face act alike. Eyes that turn have :func:`gaze_rows` instead. Like those, for fits to the picture: points alone
+    are fitted without."""
     rows = []
     for index, (name, width) in enumerate(zip(names, expression_widths(names), strict=True)):
         start = name.removesuffix(_SIDES[0])

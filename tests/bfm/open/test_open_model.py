@@ -277,3 +277,12 @@ def test_random_heads_are_heads(open_model: MorphableModel) -> None:
     assert 48.0 < apart.min() < apart.max() < 75.0 and 110.0 < wide.min() < wide.max() < 175.0
     marks = open_model.landmarks68(heads)
     assert (marks[:, 8, 1] < marks[:, 57, 1]).all() and (marks[:, 30, 2] > marks[:, 27, 2]).all()
+
+
+def test_the_upper_row_of_teeth_encloses_the_lower(open_data: ModelData) -> None:
+    rows = [open_data.mean_shape[np.unique(piece)] for piece in pieces(open_data, open_data.regions["teeth"])]
+    lower, upper = sorted(rows, key=lambda row: float(row[:, 1].mean()))
+    assert np.ptp(lower[:, 0]) < np.ptp(upper[:, 0]) - 3.0
+    below, above = (row[np.abs(row[:, 0]) < 3.0] for row in (lower, upper))
+    assert 0.5 < below[:, 1].max() - above[:, 1].min() < 3.0, "they overlap in front"
+    assert 1.0 < above[:, 2].max() - below[:, 2].max() < 4.0
