@@ -42,7 +42,8 @@ Upper incisors end 2.7 mm below the line of the closed lips (Vig and Brundo 1978
 women) and stand 11 mm behind the upper lip, as in ICT-FaceKit; the lower ones reach 1.2 mm up behind them, as there, so
 that lips drawn off shut teeth bare no gap, and the tongue lies behind."""
 _LOWER_ROW_WIDTH = 0.94
-"""MakeHuman's rows of teeth are equally wide. The upper one encloses the lower: ICT-FaceKit's, 65 and 61 mm wide."""
+"""MakeHuman's rows of teeth are equally wide. The upper one encloses the lower: ICT-FaceKit's are 67 and 63 mm wide at
+the size of this head."""
 
 
 def build(options: BuildOptions, progress: Progress = lambda stage, share: None) -> ModelData:
