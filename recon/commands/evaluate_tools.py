@@ -54,7 +54,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from recon.evaluation.compare import ComparisonError, compare
     from recon.evaluation.report import table_markdown, table_text
     from recon.evaluation.result import ResultFileError, read_evaluation
-    from recon.export.files import write_file
+    from recon.io.files import write_file
 
     try:
         table = compare(read_evaluation(arguments.a), read_evaluation(arguments.b))
@@ -72,7 +72,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _ablation(arguments: argparse.Namespace) -> int:
     from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
     from recon.evaluation.report import table_markdown, table_text
-    from recon.export.files import write_file
+    from recon.io.files import write_file
 
     try:
         plan = read_plan(arguments.plan)
@@ -98,7 +98,7 @@ def _ablation(arguments: argparse.Namespace) -> int:
 
 def _study(arguments: argparse.Namespace) -> int:
     from recon.evaluation.study import StudyError, make_study
-    from recon.export.files import write_files
+    from recon.io.files import write_files
 
     key = arguments.out.with_suffix(".key.json")
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bfm.mediapipe_table import MEDIAPIPE_68, N_POINTS
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
-from recon.export.files import write_file
+from recon.io.files import write_file
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CACHE = ".landmarks"

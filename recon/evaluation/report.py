@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recon.evaluation.result import Cell, Evaluation, Table
 from recon.evaluation.statistics import Summary
-from recon.export.files import write_files
+from recon.io.files import write_files
 
 _SHOWN = 30
 
@@ -19,7 +19,7 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], *, over
     """Write ``report.md``, ``report.json`` and the pictures into a folder, all or none.
 
     Raises:
-        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,6 @@
 
 from recon.export.face_json import encode_face_json as encode_face_json
 from recon.export.face_json import write_face_json as write_face_json
-from recon.export.files import OutputError as OutputError
-from recon.export.files import OutputExistsError as OutputExistsError
-from recon.export.files import write_file as write_file
-from recon.export.files import write_files as write_files
 from recon.export.glb import write_glb as write_glb
 from recon.export.maps import write_depth_exr as write_depth_exr
 from recon.export.maps import write_depth_npy as write_depth_npy
@@ -16,3 +12,7 @@ from recon.export.mesh import MeshError as MeshError
 from recon.export.obj import write_obj as write_obj
 from recon.export.ply import write_ply as write_ply
 from recon.export.stl import write_stl as write_stl
+from recon.io.files import OutputError as OutputError
+from recon.io.files import OutputExistsError as OutputExistsError
+from recon.io.files import write_file as write_file
+from recon.io.files import write_files as write_files

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.export.files import write_file
+from recon.io.files import write_file
 
 SCHEMA_VERSION = 1
 SIGNIFICANT_DIGITS = 7
@@ -41,7 +41,7 @@ def write_face_json(path: str | os.PathLike[str], values: Mapping[str, object], 
     """Write ``values`` with schema version, units and conventions; see :func:`encode_face_json`.
 
     Raises:
-        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     return write_file(path, encode_face_json(values).encode(), overwrite=overwrite)
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from recon.display import srgb_to_linear
-from recon.export.files import write_file
 from recon.export.mesh import GENERATOR, Mesh, MeshError, split_at_seams, vertex_normals
 from recon.export.png import encode_png
+from recon.io.files import write_file
 
 _MM_PER_M = 1000.0
 _NEGLIGIBLE_M = 1e-6
@@ -44,7 +44,7 @@ def write_glb(
 
     Raises:
         MeshError: ``weights`` names a target the mesh has not, or holds nan or inf.
-        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     return write_file(path, encode_glb(mesh, weights), overwrite=overwrite)
 

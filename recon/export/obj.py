@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.files import write_files
 from recon.export.mesh import GENERATOR, Mesh, vertex_normals
 from recon.export.png import encode_png
+from recon.io.files import write_files
 
 _MATERIAL = "skin"
 
@@ -24,7 +24,7 @@ def write_obj(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = Fal
         the files written, the OBJ first.
 
     Raises:
-        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     obj = Path(path)
     if mesh.texture is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.files import write_file
 from recon.export.mesh import GENERATOR, Mesh, vertex_normals
+from recon.io.files import write_file
 
 
 def write_ply(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = False) -> Path:
@@ -17,7 +17,7 @@ def write_ply(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = Fal
     PLY holds no texture here and no morph targets.
 
     Raises:
-        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     fields = [(axis, "<f4", "float") for axis in ("x", "y", "z", "nx", "ny", "nz")]
     columns = [np.asarray(mesh.vertices_mm), vertex_normals(mesh)]

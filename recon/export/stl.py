@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.files import write_file
 from recon.export.mesh import GENERATOR, Mesh, face_normals
+from recon.io.files import write_file
 
 
 def write_stl(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = False) -> Path:
     """Write the triangles in mm with their normals; the 80-byte header says the unit.
 
     Raises:
-        OutputExistsError, OutputError: see :func:`recon.export.files.write_files`.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     triangles = np.zeros(
         len(mesh.faces), dtype=[("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]

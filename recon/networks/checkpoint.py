@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from recon.export.files import write_file
+from recon.io.files import write_file
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor, RegressorConfig
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recon.coefficients import Coefficients
-from recon.export.files import write_file
+from recon.io.files import write_file
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor
 

@@ -164,7 +164,7 @@ class RegressorModule(lightning.LightningModule):
     def _stop(self, total: Tensor, terms: dict[str, Tensor], batch: TrainingBatch) -> NoReturn:
         from safetensors.torch import save
 
-        from recon.export.files import write_file
+        from recon.io.files import write_file
 
         folder = self.run_folder()
         folder.mkdir(parents=True, exist_ok=True)

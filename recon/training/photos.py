@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recon.export.files import write_file, write_files
 from recon.export.png import encode_png
 from recon.faces import align
 from recon.faces.image import ImageError, read_image
+from recon.io.files import write_file, write_files
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.training.batch import TrainingBatch
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from recon.export.files import write_file
+from recon.io.files import write_file
 
 
 class WholeCheckpoints(TorchCheckpointIO):

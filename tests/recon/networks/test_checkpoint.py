@@ -10,7 +10,7 @@ import torch
 from network_parts import BLOCKS, TINY, intrinsics, pictures, tiny_regressor
 from safetensors.torch import save_file
 
-from recon.export.files import OutputError
+from recon.io.files import OutputError
 from recon.networks.checkpoint import CheckpointError, load_regressor, read_header, save_checkpoint
 
 

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from test_module import data, pytestmark, trainer  # noqa: F401
 from training_parts import tiny_module
 
-from recon.export.files import OutputError
+from recon.io.files import OutputError
 from recon.networks.checkpoint import load_regressor
 from recon.training.progress import BestWeights
 from recon.training.saving import WholeCheckpoints
