@@ -65,7 +65,9 @@ def code_hash() -> str:
     The first 16 hexadecimal digits. Equal for a checkout and an installed copy of the same sources.
     """
     top = Path(__file__).resolve().parents[2]
-    return _hash_of(((path.relative_to(top).as_posix(), path) for name in _PACKAGES for path in (top / name).rglob("*.py")))
+    return _hash_of(
+        (path.relative_to(top).as_posix(), path) for name in _PACKAGES for path in (top / name).rglob("*.py")
+    )
 
 
 def folder_hash(folder: Path) -> str:
