@@ -123,7 +123,8 @@ class OutputFolder:
         raise OutputError(f"{printable(self.root)}: all of {', '.join(map(printable, names[:3]))} ... are taken")
 
     def _in_order(self, names: Sequence[str], owner: Mapping[str, Any]) -> list[str]:
-        there = itertools.takewhile(lambda name: os.path.lexists(self.root / name), names)
+        # The preferred one may be free although the owner's results lie in another from an earlier run.
+        there = [*names[:1], *itertools.takewhile(lambda name: os.path.lexists(self.root / name), names[1:])]
         records = ((name, read_record(self.root / name)) for name in there)
         own = [name for name, record in records if record is not None and _is_of(record, owner)]
         return [*own, *(name for name in names if name not in own)]
@@ -132,7 +133,7 @@ class OutputFolder:
         place = self.root / name
         if os.path.lexists(place):
             record = read_record(place)
-            if record is None or place.is_symlink():
+            if record is None:
                 raise NotOursError(
                     f"{printable(place)} exists and is not a result that recon may replace; move it away, or choose "
                     "another folder with -o"

@@ -131,6 +131,27 @@ def test_another_photo_of_the_same_name_is_made_too(tmp_path):
         assert set(_status(_run(out, *photos)[0]).values()) == {"kept"}
 
 
+def test_a_photo_finds_its_results_whatever_other_photos_are_given(tmp_path):
+    first, second = _photo(tmp_path / "D1" / "a.jpg", 1), _photo(tmp_path / "D2" / "a.jpg", 2)
+    out = tmp_path / "out"
+    _run(out, second)
+    first.write_bytes(b"no picture")
+    assert _run(out, first, second)[1] == [] and set(_texts(out)) == {"a"}
+
+
+def test_a_result_that_lost_a_file_is_made_again(tmp_path):
+    photo, out = _photo(tmp_path / "a.jpg", 1), tmp_path / "out"
+
+    def save(head, folder):
+        _save(head, folder)
+        (folder / "head.glb").write_text(head.text)
+
+    _run(out, photo, save=save)
+    (out / "a" / "head.glb").unlink()
+    assert _status(_run(out, photo, save=save)[0]) == {"a": "done"}
+    assert (out / "a" / "head.glb").is_file()
+
+
 def test_no_two_photos_of_a_run_share_a_folder(tmp_path):
     names = ["a.jpg", "a.png", "a-2.jpg", "A.jpg", "x.jpg", "x.face2.jpg"]
     photos = [_photo(tmp_path / name, k, faces=2 if name == "x.jpg" else 1) for k, name in enumerate(names)]

@@ -226,6 +226,7 @@ def test_files_of_the_user_in_a_result_that_was_set_aside_come_back(tmp_path):
 def test_names_of_one_run_differ_for_every_file_system():
     assert distinct_names(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]
     assert distinct_names(["a", "a", "a-2"]) == ["a", "a-2", "a-2-2"]
+    assert distinct_names(["img", "IMG"]) == ["img", "IMG-2"]
     assert distinct_names(["IMG", "img", "..", "..."]) == ["IMG", "img-2", "photo", "photo-2"]
     assert distinct_names(["x", "x.face2", "x.FACE3"]) == ["x", "x_face2", "x_FACE3"], "further faces have those"
 
