@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # terminals that know no UTF-8
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()  # here, where a reader that has gone is dealt with, and not at exit
+        return code
     except KeyboardInterrupt as error:
         sys.stderr.write(f"interrupted; {error}\n" if error.args else "interrupted\n")
         return 130

@@ -153,7 +153,6 @@ class HeadBatch:
     def _faces_of(self, claim: Claim, job: PhotoJob, facts: Fingerprint) -> None:
         if self._settled(claim, facts):
             return
-        claim.check_replaceable(0)
         photo, faces = self._detected(job)
         for part, face in enumerate(faces if self._all_faces else faces[:1]):
             name = claim.part_name(part)
@@ -188,29 +187,43 @@ class HeadBatch:
         facts = [Fingerprint({**self._facts, "photo": sha256, "person": list(hashes)}) for sha256 in hashes]
         if not self._overwrite and self._person_settled(hashes, claims, facts):
             return
-        found: list[tuple[Claim, Fingerprint, Photo, Face]] = []
+        writable = [self._is_replaceable(claim) for claim in claims]
+        if not any(writable):
+            return
+        found: list[tuple[Claim, Photo, Face]] = []
         left_out: dict[str, str] = {}
-        for (job, _), sha256, claim, fact in zip(jobs, hashes, claims, facts, strict=True):
+        for (job, _), sha256, claim in zip(jobs, hashes, claims, strict=True):
             try:
-                claim.check_replaceable(0)
                 photo, faces = self._detected(job)
-                found.append((claim, fact, photo, faces[0]))
+                found.append((claim, photo, faces[0]))
             except Exception as error:  # the person is fitted to the other photos
                 self._fail(claim.name, error)
                 left_out[sha256] = reason(error)
         if not found:
             return
         try:
-            heads = self._reconstructor.fit_person([photo for *_, photo, _ in found], [face for *_, face in found])
+            heads = self._reconstructor.fit_person([photo for _, photo, _ in found], [face for *_, face in found])
         except Exception as error:  # said of every photo that took part
             for claim, *_ in found:
                 self._fail(claim.name, error)
             return
-        for (claim, fact, *_), head in zip(found, heads, strict=True):
+        made = {claim.name: head for (claim, *_), head in zip(found, heads, strict=True)}
+        for claim, fact, can_be_written in zip(claims, facts, writable, strict=True):
+            if not can_be_written or claim.name not in made:
+                continue
             try:
-                self._write(claim, 0, fact, head, {"faces": 1, "left_out": left_out})
+                self._write(claim, 0, fact, made[claim.name], {"faces": 1, "left_out": left_out})
             except Exception as error:
                 self._fail(claim.name, error)
+
+    def _is_replaceable(self, claim: Claim) -> bool:
+        """Whether a result can be written; the rows say if not. The photo takes part in the fit of the person all the same."""
+        try:
+            claim.check_replaceable(0)
+        except OSError as error:
+            self._fail(claim.name, error)
+            return False
+        return True
 
     def _person_settled(self, hashes: Sequence[str], claims: Sequence[Claim], facts: Sequence[Fingerprint]) -> bool:
         records = [claim.finished(0) for claim in claims]

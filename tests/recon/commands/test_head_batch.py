@@ -219,9 +219,15 @@ def test_one_person_leaves_out_what_cannot_be_used(tmp_path):
     rows, made = _run(out, *photos, tmp_path / "bad.jpg", person=True)
     assert _status(rows) == {"bad": "failed", "0": "kept", "1": "kept", "2": "kept"} and made == []
     (out / "1" / "edited.blend").write_text("mine")
-    rows, _ = _run(out, *photos, person=True, overwrite=True)
-    assert rows["1"]["status"] == "failed" and "edited.blend was not written by recon" in rows["1"]["reason"]
+    rows, made = _run(out, *photos, person=True, overwrite=True)
+    assert len(made) == 3, "its photo is one of the person's all the same"
+    assert (
+        _status(rows) == {"1": "failed", "0": "done", "2": "done"}
+        and "edited.blend was not written by recon" in rows["1"]["reason"]
+    )
     assert (out / "1" / "edited.blend").read_text() == "mine"
+    rows, made = _run(out, photos[1], person=True, overwrite=True)
+    assert _status(rows) == {"1": "failed"} and made == [], "nothing to be made"
     rows, made = _run(out, *photos[:2], person=True)
     assert set(_status(rows).values()) == {"refused"} and made == [], "the person has other photos now"
     assert "person" in rows["0"]["reason"]
@@ -246,7 +252,7 @@ class Slow(t._Reconstructor):
         time.sleep(0.05)
         return super().fit_face(photo, face)
 rows, made = t._run(Path(sys.argv[2]), *map(Path, sys.argv[3:]), reconstructor=Slow())
-assert all(row["status"] in ("done", "kept") for row in rows.values()), rows
+assert all(row["status"] in ("done", "kept") for row in rows.values()) and len(rows) == 24, rows
 print(len(made))
 """
 
