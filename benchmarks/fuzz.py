@@ -115,6 +115,8 @@ def _kind(kind: Kind, first: int, last: int, seed: int) -> tuple[Counter[str], i
         watch.end()
         worker.wait()
         if at < last:  # the worker ended in the middle
+            if worker.returncode == 1:
+                raise SystemExit(f"the benchmark cannot read its own whole files of the kind {kind.name}, see above")
             word = "hang" if worker.returncode == -signal.SIGKILL else "crash"
             counts[word] += 1
             faults.append(f"{kind.name} {at}: {word}, exit code {worker.returncode}")
