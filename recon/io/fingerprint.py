@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -68,6 +69,14 @@ def code_hash() -> str:
     return _hash_of(
         (path.relative_to(top).as_posix(), path) for name in _PACKAGES for path in (top / name).rglob("*.py")
     )
+
+
+def package_version() -> str:
+    """Version of the installed package; ``"unknown"`` for sources that were never installed."""
+    try:
+        return importlib.metadata.version("facerecon")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def folder_hash(folder: Path) -> str:
