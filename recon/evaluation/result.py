@@ -12,6 +12,7 @@ from typing import Any
 
 from recon.evaluation.provenance import Provenance
 from recon.evaluation.statistics import Summary, summarise
+from recon.io.names import printable
 
 SCHEMA = "facerecon-evaluation/1"
 
@@ -50,6 +51,8 @@ class Sample:
         group: samples of one group (a person) are not independent.
         values: by key of :class:`Metric`.
         labels: what it can be grouped by in tables.
+
+    Names, group and labels come from file names; they are kept printable, see :func:`recon.io.names.printable`.
     """
 
     name: str
@@ -57,13 +60,25 @@ class Sample:
     values: Mapping[str, float]
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "group", printable(self.group))
+        object.__setattr__(self, "labels", {key: printable(value) for key, value in self.labels.items()})
+
 
 @dataclasses.dataclass(frozen=True)
 class Left:
-    """Something of the data that has no values: a prediction that failed, or a sample the protocol leaves out."""
+    """Something of the data that has no values: a prediction that failed, or a sample the protocol leaves out.
+
+    Both are kept printable, see :func:`recon.io.names.printable`.
+    """
 
     name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "reason", printable(" ".join(self.reason.split())))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +194,7 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
             ),
             notes=tuple(content["notes"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ResultFileError(f"{path}: damaged or edited ({type(error).__name__}: {error})") from None
 
 
@@ -191,9 +206,9 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {printable(str(key)): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
-    return value
+    return printable(value) if isinstance(value, str) else value
