@@ -37,11 +37,8 @@ def report_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Journal]
         for name in (*there, PARTIAL_NAME):
             if (folder / name).is_dir():
                 raise OutputError(f"cannot write {folder / name}: it is a folder, expected a file name")
-        journal = Journal(folder / PARTIAL_NAME, overwrite=overwrite)
-        try:
+        with Journal(folder / PARTIAL_NAME, overwrite=overwrite) as journal:
             yield journal
-        finally:
-            journal.close()
 
 
 @contextlib.contextmanager

@@ -22,7 +22,9 @@ PARTIAL_NAME = "report.partial.jsonl"
 
 
 class Journal:
-    """Finished items of one run in one file. Only one process may have it open; see :mod:`recon.evaluation.folder`.
+    """Finished items of one run in one file, to be used in a ``with`` statement or closed.
+
+    Only one process may have it open; see :mod:`recon.evaluation.folder`.
 
     Args:
         path: of the file.
@@ -35,6 +37,12 @@ class Journal:
         self._file: BinaryIO | None = None
         self._records: dict[str, dict[str, Any]] = {}
         self._n_items = 0
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def begin(self, facts: Mapping[str, Any], n_items: int) -> None:
         """Go on from the file if it is of this run, or begin it.
