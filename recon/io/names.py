@@ -41,7 +41,7 @@ def folder_name(stem: str) -> str:
     name: whoever makes folders tells them apart, see :func:`same_name`.
     """
     text = unicodedata.normalize("NFC", stem.encode("utf-8", errors="replace").decode("utf-8"))
-    text = _UNSAFE.sub("_", text.replace("\ufffd", "_")).strip(". ")
+    text = _UNSAFE.sub("_", text.replace("\ufffd", "_"))
     text = text.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore").strip(". ")
     if _RESERVED.fullmatch(text):
         text = f"_{text}"
