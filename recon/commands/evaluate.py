@@ -156,7 +156,7 @@ def _evaluate(
     try:
         with open_predictor(options) as predictor:
             evaluation = arguments.call(arguments, predictor, journal)
-        written = write_report(evaluation, arguments.out, overwrite=arguments.overwrite)
+        written = write_report(evaluation, arguments.out, overwrite=arguments.overwrite, announce=journal.announce)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(journal.kept()) from None
     except BaseException:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from recon.evaluation.partial import PARTIAL_NAME, Journal
+from recon.evaluation.partial import PARTIAL_NAME, Journal, announced_files
+from recon.evaluation.result import files_of_report, raw_report
 from recon.io.faults import UsageError
 from recon.io.files import OutputError
+from recon.io.fingerprint import file_hash
+from recon.io.locks import take_lock
+from recon.io.names import printable
 
 REPORT_NAMES = (
     *("report.json", "report.md", "curve.png", "curve.csv", "landmarks.png"),
@@ -28,7 +32,7 @@ def report_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Journal]
 
     Raises:
         UsageError: a report is there and ``overwrite`` is False.
-        OutputError: it cannot be written to, or another process works in it.
+        OutputError: it cannot be written to, another process works in it, or a file that is in the way is not of a report.
     """
     with held_folder(folder):
         there = [name for name in REPORT_NAMES if (folder / name).exists()]
@@ -37,6 +41,7 @@ def report_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Journal]
         for name in (*there, PARTIAL_NAME):
             if (folder / name).is_dir():
                 raise OutputError(f"cannot write {folder / name}: it is a folder, expected a file name")
+        _check_replaceable(folder, there)
         with Journal(folder / PARTIAL_NAME, overwrite=overwrite) as journal:
             yield journal
 
@@ -45,59 +50,63 @@ def report_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Journal]
 def held_folder(folder: Path) -> Iterator[None]:
     """A folder that can be written to and that no other process holds; it is made if it is missing.
 
-    The lock is advisory and ends with the process, however it ends.
+    The lock is advisory and ends with the process, however it ends. Folders that were made and are empty in the end go.
 
     Raises:
         OutputError: as above.
     """
-    import filelock
-
-    made = _make(folder / _PRIVATE)
-    lock = filelock.FileLock(folder / _PRIVATE / "lock", timeout=0)
-    try:
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise OutputError(
-                f"another process is writing to {folder}; wait until it has ended, or choose another folder with -o"
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            raise OutputError(
-                f"cannot lock {folder} ({error}); choose a folder on another file system with -o"
-            ) from error
-        try:
-            _probe(folder)
-            yield
-        finally:
-            _tidy(made, folder)
-            lock.release()
-    finally:
-        # What was made for nothing goes; rmdir refuses where anything is.
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-
-
-def _make(folder: Path) -> Sequence[Path]:
-    """Make a folder and its parents. Returns those that were not there, the innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{secrets.token_hex(8)}.part"
+        probe.write_bytes(b"")
+        probe.unlink()
+        lock = take_lock(folder / _PRIVATE / "evaluate.lock", wait=False)
     except OSError as error:
-        raise OutputError(f"cannot write to the folder {folder.parent}: {error.strerror or error}") from error
-    return missing
-
-
-def _probe(folder: Path) -> None:
-    path = folder / f".{secrets.token_hex(8)}.part"
+        _remove_empty(missing)
+        raise OutputError(
+            f"cannot write to {printable(folder)}: {error.strerror or error}; choose another folder with -o"
+        ) from error
+    if lock is None:
+        raise OutputError(
+            f"another run is writing to {printable(folder)}; wait until it has ended, or choose another folder with -o"
+        )
     try:
-        path.write_bytes(b"")
-        path.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot write to the folder {folder}: {error.strerror or error}") from error
+        yield
+    finally:
+        lock.release()
+        _remove_empty([folder / _PRIVATE, *missing])
 
 
-def _tidy(made: Sequence[Path], folder: Path) -> None:
-    """Remove the lock of a folder that was made by us and holds nothing else."""
-    if folder in made and [path.name for path in folder.iterdir()] == [_PRIVATE]:
-        (folder / _PRIVATE / "lock").unlink(missing_ok=True)
+def _remove_empty(folders: list[Path]) -> None:
+    for path in folders:
+        with contextlib.suppress(OSError):  # where anything is in it, it stays
+            path.rmdir()
+
+
+def _check_replaceable(folder: Path, names: list[str]) -> None:
+    """Refuse to replace what is no part of the report that is there, or was changed since.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    if not names:
+        return
+    report, written, announced = raw_report(folder), files_of_report(folder), announced_files(folder / PARTIAL_NAME)
+    for name in names:
+        if name == "report.json" and report:
+            continue
+        digest = file_hash(folder / name)
+        if digest == announced.get(name):
+            continue  # a run that was killed while it wrote its report
+        if not report:
+            raise OutputError(
+                f"{folder / name} was not written by 'recon evaluate' (no report.json of its own lies there); move it away, "
+                "or choose another folder with -o"
+            )
+        # Reports of earlier versions do not say what they wrote.
+        if "written" in report and digest != written.get(name):
+            raise OutputError(
+                f"{folder / name} was added or changed since the report was written; move it away, or choose another folder "
+                "with -o"
+            )

@@ -19,6 +19,8 @@ from recon.io.fingerprint import Fingerprint
 
 SCHEMA = "facerecon-partial/1"
 PARTIAL_NAME = "report.partial.jsonl"
+_REPORT = "/report"
+"""Stands where the name of an item does; no item has such a name."""
 
 
 class Journal:
@@ -61,8 +63,9 @@ class Journal:
         if found:
             changed = now.difference(found[0]["facts"])
             if changed and len(found) > 1 and not self._overwrite:
+                n_samples = sum(not record.get("apart", False) for record in found[1:])
                 raise UsageError(
-                    f"{self.path} keeps {len(found) - 1} samples of an unfinished run that was another: {changed}. Choose "
+                    f"{self.path} keeps {n_samples} samples of an unfinished run that was another: {changed}. Choose "
                     "another folder with -o, or pass --overwrite to begin anew"
                 )
             if changed:
@@ -102,6 +105,10 @@ class Journal:
                 raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
             raise
         self._records[record["name"]] = dict(record)
+
+    def announce(self, written: Mapping[str, str]) -> None:
+        """Say which files the report is about to write (SHA-256 by name), so that they are known if it is killed meanwhile."""
+        self.add({"name": _REPORT, "inputs": "", "apart": True, "written": dict(written)})
 
     @property
     def n_kept(self) -> int:
@@ -148,6 +155,17 @@ class Journal:
             file.truncate(length)
             file.seek(length)
             self._file = file
+
+
+def announced_files(path: Path) -> dict[str, str]:
+    """What :meth:`Journal.announce` said last in a partial file; empty if there is none.
+
+    Raises:
+        UsageError, OutputError: as :meth:`Journal.begin` does.
+    """
+    found = [record for record in _read(path)[0] if record.get("name") == _REPORT]
+    written = found[-1].get("written") if found else None
+    return dict(written) if isinstance(written, dict) else {}
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:

@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from recon.evaluation.result import Cell, Evaluation, Table
+from recon.evaluation.result import Cell, Evaluation, Table, files_of_report
 from recon.evaluation.statistics import Summary
 from recon.io.files import write_files
+from recon.io.fingerprint import file_hash
 from recon.io.names import printable
 
 _SHOWN = 30
 
 
-def write_report(evaluation: Evaluation, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+def write_report(
+    evaluation: Evaluation,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    announce: Callable[[Mapping[str, str]], None] = lambda _: None,
+) -> list[Path]:
     """Write ``report.md``, ``report.json`` and the pictures into a folder, all or none.
+
+    What an older report there had written and this one has not is removed, unless it was changed since.
+
+    Args:
+        evaluation: what was found.
+        folder: made if it is missing.
+        overwrite: replace a report that is there.
+        announce: is told name and SHA-256 of each file, but that of ``report.json``, before the first takes its place.
 
     Raises:
         OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    contents = {place / f"{figure.name}.png": figure.png for figure in evaluation.figures}
-    contents |= {place / name: data for name, data in evaluation.files.items()}
-    contents[place / "report.md"] = markdown(evaluation).encode()
-    contents[place / "report.json"] = evaluation.to_json().encode()
-    return write_files(contents, overwrite=overwrite)
+    contents = {f"{figure.name}.png": figure.png for figure in evaluation.figures}
+    contents |= evaluation.files
+    contents["report.md"] = markdown(evaluation).encode()
+    # The report knows its files, so that a later run replaces these and no others.
+    written = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    contents["report.json"] = evaluation.to_json(written).encode()
+    former = files_of_report(place)
+    announce(written)
+    paths = write_files({place / name: data for name, data in contents.items()}, overwrite=overwrite)
+    for name, digest in former.items():
+        if name not in contents and (place / name).is_file() and file_hash(place / name) == digest:
+            (place / name).unlink()
+    return paths
 
 
 def markdown(evaluation: Evaluation) -> str:

@@ -140,9 +140,14 @@ class Evaluation:
         taken = [s for s in self.samples if key in s.values and (chosen is None or chosen(s))]
         return summarise([s.values[key] for s in taken], [s.group for s in taken])
 
-    def to_json(self) -> str:
-        """As text; nan and infinite values are null. Pictures are named only."""
-        return json.dumps(_plain({"schema": SCHEMA, **self._fields()}), indent=1, ensure_ascii=False) + "\n"
+    def to_json(self, written: Mapping[str, str] | None = None) -> str:
+        """As text; nan and infinite values are null. Pictures are named only.
+
+        Args:
+            written: SHA-256 of the files that are written beside it, by name.
+        """
+        content = {"schema": SCHEMA, **self._fields(), "written": dict(written or {})}
+        return json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n"
 
     def _fields(self) -> dict[str, Any]:
         content = {
@@ -196,6 +201,23 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ResultFileError(f"{path}: damaged or edited ({type(error).__name__}: {error})") from None
+
+
+def files_of_report(folder: Path) -> dict[str, str]:
+    """Name and SHA-256 of the files that the report in a folder was written with; empty if it does not say."""
+    written = raw_report(folder).get("written")
+    if not isinstance(written, dict):
+        return {}
+    return {name: digest for name, digest in written.items() if Path(name).name == name and isinstance(digest, str)}
+
+
+def raw_report(folder: Path) -> dict[str, Any]:
+    """The content of ``report.json`` in a folder; empty if there is none of a known schema."""
+    try:
+        content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) and content.get("schema") == SCHEMA else {}
 
 
 def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
