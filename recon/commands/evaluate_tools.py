@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from recon.io.names import printable
+
 
 def add_parsers(protocols: argparse._SubParsersAction) -> None:
     """Add ``compare``, ``ablation``, ``study`` and ``opinions``."""
@@ -124,11 +126,15 @@ def _opinions(arguments: argparse.Namespace) -> int:
 
 
 def say(text: str) -> None:
-    """One message on the standard output."""
-    sys.stdout.write(text + "\n")
+    """A message on the standard output; names in it cannot move the cursor or break its encoding."""
+    sys.stdout.write(_printable_lines(text) + "\n")
 
 
 def complain(text: str, code: int) -> int:
     """A message on the standard error; gives the exit code back."""
-    sys.stderr.write(f"recon: {text}\n")
+    sys.stderr.write(f"recon: {_printable_lines(text)}\n")
     return code
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
