@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _CHUNK = 1 << 20
 _PACKAGES = ("recon", "bfm", "losses")
@@ -52,10 +52,15 @@ class Fingerprint:
 
 def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        return stream_hash(file)
+
+
+def stream_hash(file: BinaryIO) -> str:
+    """SHA-256 of what is left to read of an open file, hexadecimal."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
