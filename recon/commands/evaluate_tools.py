@@ -72,30 +72,54 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _ablation(arguments: argparse.Namespace) -> int:
-    from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
-    from recon.evaluation.report import table_markdown, table_text
+    from recon.evaluation.ablation import AblationSettings, read_plan, run_ablation
+    from recon.evaluation.folder import held_folder
+    from recon.evaluation.report import escaped, table_markdown, table_text
+    from recon.io.faults import UsageError, reason
     from recon.io.files import write_file
 
+    table_file = arguments.out / "ablation.md"
     try:
         plan = read_plan(arguments.plan)
         settings = AblationSettings(
             arguments.out, tuple(arguments.seeds), arguments.protocol, arguments.data, arguments.count
         )
-    except PlanError as error:
-        return complain(str(error), 2)
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        outcome = run_ablation(plan, settings)
-        parts = [table_markdown(table) for table in outcome.tables]
-        parts += [f"- failed: {entry.name}: {entry.reason}" for entry in outcome.failures]
-        write_file(arguments.out / "ablation.md", ("\n\n".join(parts) + "\n").encode(), overwrite=True)
+        with held_folder(arguments.out):
+            _check_ours(table_file)
+            outcome = run_ablation(plan, settings, tell=say)
+            parts = [_MARK, *(table_markdown(table) for table in outcome.tables)]
+            parts += [f"- failed: {escaped(entry.name)}: {escaped(entry.reason)}" for entry in outcome.failures]
+            write_file(table_file, ("\n\n".join(parts) + "\n").encode(), overwrite=True)
+    except UsageError as error:
+        return complain(reason(error), 2)
     except OSError as error:
-        return complain(str(error), 1)
+        return complain(reason(error), 1)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"finished runs are kept in {arguments.out}; the same command goes on from there"
+        ) from None
     for table in outcome.tables:
         say(table_text(table))
     for entry in outcome.failures:
         complain(f"failed: {entry.name}: {entry.reason}", 1)
     return 1 if outcome.failures else 0
+
+
+_MARK = "<!-- written by 'recon evaluate ablation', which replaces this file -->"
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse to replace a table that was not written here.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    from recon.io.files import OutputError
+
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(_MARK.encode())):
+        raise OutputError(
+            f"{path} was not written by 'recon evaluate ablation'; move it away, or choose another folder"
+        )
 
 
 def _study(arguments: argparse.Namespace) -> int:
