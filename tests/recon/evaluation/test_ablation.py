@@ -264,11 +264,16 @@ def test_a_logger_with_a_folder_of_its_own_is_sent_to_the_run_too(tmp_path):
         ("rows: [{name: a, config: tiny.yaml, override: {}}]", "needs 'name' and 'config'"),
         ("rows: [{name: a, config: tiny.yaml}, {name: a, config: tiny.yaml}]", "different names"),
         ("rows: [{name: a, config: tiny.yaml}, {name: A, config: tiny.yaml}]", "different names"),
+        (
+            "rows: [{name: a, config: plan.yaml}, {name: b, config: bad.yaml}]",
+            "bad.yaml: cannot be read as a training config",
+        ),
         ("train: python\nrows: [{name: a, config: tiny.yaml}]", "'train' must be a list"),
     ],
 )
 def test_plans_that_cannot_be_carried_out_are_refused(tmp_path, text, message):
     (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "bad.yaml").write_bytes(b"a: \xff")
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(PlanError, match=message):
         read_plan(tmp_path / "plan.yaml")
