@@ -48,6 +48,9 @@ def test_a_run_reports_failures_and_can_be_compared(aflw, tmp_path, capsys):
     both = [str(out / "report.json")] * 2
     assert main(["evaluate", "compare", *both, "-o", str(tmp_path / "c.md")]) == 0
     assert "0.00" in capsys.readouterr().out and (tmp_path / "c.md").is_file()
+    (tmp_path / "c.md").write_text("mine")
+    assert main(["evaluate", "compare", *both, "-o", str(tmp_path / "c.md")]) == 2
+    assert "pass --overwrite" in capsys.readouterr().err and (tmp_path / "c.md").read_text() == "mine"
 
 
 def test_a_run_without_a_single_result_fails(aflw, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Protocols with predictors whose errors are known."""
 
 import dataclasses
+from tokenize import TokenError
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from evaluation_data import angles_of, first_letter, write_aflw, write_photo, write_scans
 from PIL import Image
 
+import bfm
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.dense import DensePoints
@@ -354,3 +356,73 @@ def test_the_light_error_knows_scale_and_direction():
     assert light_error(2.0 * lamp(0.5), lamp(0.5)) == pytest.approx(0.0, abs=1e-6)
     assert 0.05 < light_error(lamp(0.5), lamp(0.0)) < light_error(lamp(0.5), lamp(-0.5)) < 1.0
     assert light_error(torch.zeros(9, 3), lamp(0.0)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [IndexError("index 9 is out of bounds"), TokenError("EOF in multi-line statement"), MemoryError(), ValueError("x")],
+)
+def test_whatever_a_reader_raises_is_a_row(aflw, tmp_path, make_head, predictor_of, monkeypatch, fault):
+    """Readers of foreign files raise more than they say; the other items must not be lost with one."""
+    (aflw / "scans" / "person").mkdir(parents=True)
+    (aflw / "scans" / "person" / "scan.ply").write_bytes(b"")
+    marks = "-45 0 0\n-15 0 0\n15 0 0\n45 0 0\n0 -30 20\n-20 -60 0\n20 -60 0\n"
+    (aflw / "scans" / "person" / "landmarks.txt").write_text(marks)
+    write_photo(aflw / "scans" / "person" / "x.png")
+    (aflw / "depth").mkdir()
+    for name in "ab":
+        write_photo(aflw / "depth" / f"{name}.png")
+        np.save(aflw / "depth" / f"{name}_depth.npy", np.full((180, 240), 400.0))
+
+    def raising(*_, **__):
+        raise fault
+
+    predictor = predictor_of(make_head)
+    for reader in ("read_label", "read_image", "read_dense"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"recon.evaluation.protocols.alignment.{reader}", raising)
+            assert len(evaluate_alignment(aflw, predictor).dropped) == 5, reader
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.predict.read_image", raising)
+        assert len(evaluate_pose(aflw, predictor).failures) == 5
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.protocols.scans.read_scan", raising)
+        assert len(evaluate_scans(aflw / "scans", predictor, ("micc",)).dropped) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.depth_folder.read_depth", raising)
+        found = evaluate_depth(aflw / "depth", aflw / "depth")
+        assert len(found.dropped) == 2 and found.dropped[0].reason.startswith(type(fault).__name__)
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.protocols.depth.read_depth", raising)
+        assert len(evaluate_depth(aflw / "depth", aflw / "depth").failures) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.protocols.synthetic._face", raising)
+        assert len(evaluate_synthetic(predictor, 2, 5, CLEAN).dropped) == 2
+
+
+def test_heads_that_cannot_be_measured_are_rows(aflw, make_head, predictor_of):
+    def odd(photo):
+        head = make_head(photo)
+        return dataclasses.replace(head, identity=torch.full_like(head.identity, torch.nan))
+
+    found = evaluate_alignment(aflw, predictor_of(odd))
+    assert len(found.failures) == 5 and not found.samples
+    assert [row[6] for row in found.tables[0].rows[:3]] == [2, 1, 2]  # at the yaws that are known nevertheless
+
+
+def test_two_pictures_of_one_name_do_not_cost_the_report(tmp_path):
+    for suffix in (".png", ".jpg"):
+        write_photo(tmp_path / f"a{suffix}")
+    np.save(tmp_path / "a_depth.npy", np.full((180, 240), 400.0))
+    found = evaluate_depth(tmp_path, tmp_path)
+    assert [sample.name for sample in found.samples] == ["a"]
+    assert [entry.reason for entry in found.dropped] == ["an item before it has the same name"]
+
+
+def test_dense_points_that_the_model_has_not_are_told_before_the_first_photo(aflw, predictor_of, tiny_data):
+    np.save(aflw / "a_478.npy", np.zeros((478, 2)))
+    predictor = dataclasses.replace(
+        predictor_of(lambda photo: pytest.fail("work began")), model=bfm.MorphableModel(tiny_data)
+    )
+    with pytest.raises(LabelError, match="has no landmark set '478'"):
+        evaluate_alignment(aflw, predictor)
