@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             _draw(model, Path(arguments.preview[1]))
         except OSError as error:
-            return _complain(f"could not write {arguments.preview[1]}: {error}", 1)
+            return _complain(str(error), 1)
         _say(f"wrote {arguments.preview[1]}")
     return 0
 

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         write_file(arguments.out, encode_png(picture), overwrite=True)
     except OSError as error:
-        return _complain(f"could not write {arguments.out}: {error}", 1)
+        return _complain(str(error), 1)
     sys.stdout.write(f"wrote {arguments.out}\n")
     return 0
 

@@ -97,21 +97,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(plan: Plan, workers: int) -> int:
     """Write the blocks of this run that are not there yet."""
+    from recon.synthesis.plan import DatasetError
+    from recon.synthesis.writer import tidy
+
     try:
         return _write_blocks(plan, workers)
     except KeyboardInterrupt:
-        from recon.synthesis.writer import tidy
-
-        tidy(plan)
         state = f"{plan.done()} blocks of {len(plan.blocks)} are finished in {printable(plan.folder)}"
         raise KeyboardInterrupt(f"{state}; the same command goes on from there") from None
+    finally:
+        with contextlib.suppress(DatasetError):  # the next run tries again, and its own fault says more
+            tidy(plan)
 
 
 def _write_blocks(plan: Plan, workers: int) -> int:
     from rich.progress import Progress
 
     import bfm
-    from recon.synthesis.writer import begin, make_sampler, tidy
+    from recon.synthesis.writer import begin, make_sampler
 
     todo = [block for block in plan.blocks if not plan.is_done(block)]
     # Once here, before anything is written or a process started: what is wrong with the run shows now, and once.
@@ -123,7 +126,6 @@ def _write_blocks(plan: Plan, workers: int) -> int:
         for made in blocks:
             total += made
             bar.advance(task, made)
-    tidy(plan)
     left_out = len(plan.blocks) - len(todo)
     resumed = f"; {left_out} finished blocks were there already" if left_out else ""
     sys.stdout.write(f"wrote {total} samples to {printable(plan.folder)}{resumed}\n")
