@@ -59,7 +59,12 @@ def write_model(data: ModelData, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {FORMAT: text}))
+        content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {FORMAT: text})
+        with open(part, "xb") as file:
+            file.write(content)
+            file.flush()
+            # A rename may reach the disk before what it names.
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
