@@ -15,12 +15,15 @@ from jaxtyping import Float
 
 from bfm.data import SurfacePoints
 from bfm.dense_landmarks import dense_landmarks
+from bfm.files import ModelFileError
 from bfm.model import MorphableModel
+from bfm.npy import read_npy
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.nme import normalised_error
 from recon.reconstruction import Reconstruction
 
 SETS = ("520", "478")
+_LARGEST_BYTES = 1 << 20
 NOTHING_DENSE = (
     "Dense points were not measured: the data set brings none (NAME_520.npy or NAME_478.npy beside the pictures). Those of "
     "AFLW2000-3D are vertices of the Basel model's fit, which other face models do not have."
@@ -38,10 +41,15 @@ def read_dense(photo: Path) -> tuple[str, Float[np.ndarray, "n 2"]] | None:
         if not path.is_file():
             continue
         try:
-            points = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            points = read_npy(path, _LARGEST_BYTES)
+        except (ModelFileError, OSError) as error:
             raise LabelError(f"{path}: cannot be read ({error})") from None
-        if points.ndim != 2 or points.shape[0] != int(name) or points.shape[1] not in (2, 3):
+        if (
+            points.dtype.kind not in "fiu"
+            or points.ndim != 2
+            or points.shape[0] != int(name)
+            or points.shape[1] not in (2, 3)
+        ):
             raise LabelError(f"{path}: expected ({name}, 2) or ({name}, 3) pixels, found {points.shape}")
         if not np.isfinite(points).all():
             raise LabelError(f"{path}: holds nan or inf")
