@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bfm.places import MODELS_VARIABLE as MODELS_VARIABLE
 from bfm.places import models_root as models_root
+from bfm.text import printable
 
 if TYPE_CHECKING:
     from bfm.data import ModelData
@@ -19,11 +20,16 @@ class MissingModelFiles(FileNotFoundError):
 
 
 class ModelFileError(ValueError):
-    """A model file does not hold what its published layout says."""
+    """A file does not hold what its published layout says: damaged, cut off, of another kind, or made to do harm.
+
+    Attributes:
+        path: the file.
+        fault: what is wrong with it; the message is one printable line of both.
+    """
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path}: {fault}")
-        self.path = path
+        super().__init__(printable(f"{path}: {' '.join(fault.split())}"))
+        self.path, self.fault = path, fault
 
 
 class Sizes(NamedTuple):

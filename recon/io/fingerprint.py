@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 _CHUNK = 1 << 20
 _PACKAGES = ("recon", "bfm", "losses")
@@ -56,7 +57,7 @@ def file_hash(path: str | os.PathLike[str]) -> str:
         return stream_hash(file)
 
 
-def stream_hash(file: BinaryIO) -> str:
+def stream_hash(file: io.BufferedIOBase) -> str:
     """SHA-256 of what is left to read of an open file, hexadecimal."""
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from recon.io.names import printable
 
@@ -17,7 +16,7 @@ class FileKindError(ValueError):
     """A path that is no regular file, or a file that is too large or empty."""
 
 
-def open_regular(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> tuple[BinaryIO, int]:
+def open_regular(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> tuple[io.BufferedIOBase, int]:
     """A file opened for reading, and its size in bytes. What is checked is the opened file, not what was there before.
 
     Raises:
