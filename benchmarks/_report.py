@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recon.io.fingerprint import code_hash
+from recon.io.git import commit_of
+
 
 def print_header(threads: int | None = None) -> None:
     """Command line, commit, hardware, load and versions. ``threads`` limits torch's threads first."""
     if threads is not None:
         torch.set_num_threads(threads)
-    changed = " with changes" if _git("status", "--porcelain", "-uno") else ""
     print(f"command   python {shlex.join(sys.argv)}")
-    print(f"commit    {_git('rev-parse', '--short', 'HEAD')}{changed}")
+    print(f"commit    {commit_of(Path(__file__)) or 'unknown'}, code {code_hash()}")
     print(f"hardware  {_processor()}, {os.cpu_count()} processors, {torch.get_num_threads()} threads used", end="")
     print(f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no CUDA device")
     if hasattr(os, "getloadavg"):
@@ -50,11 +51,6 @@ def median_seconds(call: Callable[[], object], repeats: int, warm_up: int = 1) -
         call()
         times.append(time.perf_counter() - start)
     return statistics.median(times), min(times)
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    return done.stdout.strip()
 
 
 def _processor() -> str:

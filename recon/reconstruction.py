@@ -20,6 +20,7 @@ from recon.camera import PerspectiveCamera
 from recon.display import to_display
 from recon.faces.face import Face
 from recon.faces.image import Photo
+from recon.io.names import printable
 from recon.parsing import FaceParser, cut_face
 from recon.render import Mesh, Render, Topology, render
 from recon.rotation import matrix_to_euler
@@ -191,11 +192,11 @@ class Reconstruction:
         """Everything that ``face.json`` holds."""
         return {
             "photo": {
-                "source": self.photo.source,
+                "source": printable(self.photo.source),
                 "height": self.photo.pixels.shape[0],
                 "width": self.photo.pixels.shape[1],
                 "scale": self.photo.scale,
-                "notes": list(self.photo.notes),
+                "notes": [printable(note) for note in self.photo.notes],
             },
             "face": {
                 "box": self.face.box,
@@ -225,7 +226,7 @@ class Reconstruction:
             "quality": {
                 "landmark_error_percent": _or_none(self.quality.landmark_error_percent),
                 "photometric_residual": _or_none(self.quality.photometric_residual),
-                "warnings": list(self.quality.warnings),
+                "warnings": [printable(warning) for warning in self.quality.warnings],
             },
         }
 

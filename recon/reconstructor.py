@@ -125,8 +125,18 @@ class Reconstructor:
         if self.method == "regress":
             raise ValueError("several photos of one person need method 'fit' or 'hybrid', this is 'regress'")
         images = [photo if isinstance(photo, Photo) else read_image(photo) for photo in photos]
-        chosen = [self.detect(image)[0] for image in images]
-        return self._fitted(images, chosen)
+        return self.fit_person(images, [self.detect(image)[0] for image in images])
+
+    def fit_person(self, photos: Sequence[Photo], faces: Sequence[Face]) -> list[Reconstruction]:
+        """:meth:`same_person` for faces that were detected before, one in each photo.
+
+        Raises:
+            NoFaceError: a network is to look at a face, and its five points cannot be a face's.
+            ValueError: the method is ``"regress"``.
+        """
+        if self.method == "regress":
+            raise ValueError("several photos of one person need method 'fit' or 'hybrid', this is 'regress'")
+        return self._fitted(list(photos), list(faces))
 
     def detect(self, photo: Photo) -> list[Face]:
         """Faces that the method can use, the largest first.

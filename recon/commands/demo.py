@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from recon.commands.reconstruct import add_options, reconstruct_all
+from recon.commands.head_batch import PhotoJob
+from recon.commands.reconstruct import add_options, options_of, reconstruct_all
 
 
 def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,4 +23,4 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out the command; returns as ``recon reconstruct`` does."""
     from skimage.data import astronaut
 
-    return reconstruct_all([("astronaut", astronaut())], arguments)
+    return reconstruct_all([PhotoJob("astronaut", astronaut())], options_of(arguments))

@@ -15,7 +15,8 @@ from recon.commands.evaluate_tools import complain, say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recon.evaluation.predict import Predictor
+    from recon.evaluation.partial import Journal
+    from recon.evaluation.predict import Predictor, PredictorOptions
     from recon.evaluation.result import Evaluation
 
 # Written out, because importing them takes a second that no other command should wait for.
@@ -41,7 +42,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subcommands.add_parser(
         "evaluate",
         help="measure accuracy by published protocols",
-        description="Measure reconstructions. Each protocol writes report.md, report.json and pictures.",
+        description="Measure reconstructions. Each protocol writes report.md, report.json and pictures. What is measured is "
+        "kept until then: the same command goes on from where an interrupted one ended.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -68,7 +70,7 @@ def _protocol(
     protocols: argparse._SubParsersAction,
     name: str,
     text: str,
-    call: Callable[[argparse.Namespace, Predictor], Evaluation],
+    call: Callable[[argparse.Namespace, Predictor, Journal], Evaluation],
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = protocols.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
@@ -76,7 +78,9 @@ def _protocol(
     if name != "synthetic":
         parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data set")
     parser.add_argument("-o", "--out", type=Path, default=Path("report"), metavar="DIR", help="where to write [report]")
-    parser.add_argument("--overwrite", action="store_true", help="replace a report that is there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a report that is there, or the kept samples of another run"
+    )
     parser.add_argument(
         "--method", choices=("fit", "regress", "hybrid"), default="fit", help="how heads are made [fit]"
     )
@@ -90,39 +94,28 @@ def _protocol(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out a protocol. Returns 0, 1 for a run that failed, 2 for wrong usage or data that cannot be used."""
-    from recon.evaluation.predict import PredictorOptions, open_predictor
-    from recon.evaluation.report import summary_table, table_text, write_report
-    from recon.faces.face import DetectorUnavailable
+    """Carry out a protocol. Returns 0, 1 for a run that failed, 2 for wrong usage or data that cannot be used.
 
-    if (arguments.out / "report.json").exists() and not arguments.overwrite:
-        return complain(
-            f"{arguments.out / 'report.json'} exists; choose another folder with -o, or pass --overwrite", 2
-        )
-    if arguments.checkpoint is not None and not arguments.checkpoint.is_file():
-        return complain(f"no such checkpoint: {arguments.checkpoint}", 2)
-    if arguments.method == "fit" and arguments.checkpoint is not None:
-        return complain("--checkpoint is for --method regress and hybrid", 2)
-    if "data" in arguments and not arguments.data.is_dir():
-        return complain(f"no such folder: {arguments.data}", 2)
-    options = PredictorOptions(
-        arguments.method,
-        arguments.quality,
-        arguments.model,
-        arguments.detector,
-        arguments.device,
-        arguments.checkpoint,
-    )
+    Raises:
+        KeyboardInterrupt: with a sentence about what is kept.
+    """
+    from recon.evaluation.aflw2000 import LabelError
+    from recon.evaluation.depth_folder import DepthDataError
+    from recon.evaluation.folder import report_folder
+    from recon.evaluation.report import summary_table, table_text
+    from recon.evaluation.scan import ScanError
+    from recon.faces.face import DetectorUnavailable
+    from recon.io.faults import UsageError, reason
+
     try:
-        with open_predictor(options) as predictor:
-            evaluation = arguments.call(arguments, predictor)
-        written = write_report(evaluation, arguments.out, overwrite=arguments.overwrite)
-    except DetectorUnavailable as error:
-        return complain(str(error), 1)
-    except ValueError as error:
-        return complain(str(error), 2)
-    except OSError as error:
-        return complain(str(error), 1)
+        options = _checked(arguments)
+        with report_folder(arguments.out, overwrite=arguments.overwrite) as journal:
+            evaluation, written = _evaluate(arguments, options, journal)
+    # The last three come from looking through the data, before work: single faulty items are rows of the report.
+    except (UsageError, LabelError, ScanError, DepthDataError) as error:
+        return complain(reason(error), 2)
+    except (DetectorUnavailable, OSError) as error:
+        return complain(reason(error), 1)
     say(table_text(summary_table(evaluation)))
     for title, entries in (("failed", evaluation.failures), ("left out", evaluation.dropped)):
         if entries:
@@ -131,43 +124,86 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if evaluation.samples else 1
 
 
-def _alignment(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:
+def _checked(arguments: argparse.Namespace) -> PredictorOptions:
+    """The options of the predictor; refuses what does not go together."""
+    from recon.evaluation.predict import PredictorOptions
+    from recon.io.faults import UsageError
+
+    if arguments.checkpoint is not None and not arguments.checkpoint.is_file():
+        raise UsageError(f"no such checkpoint: {arguments.checkpoint}")
+    if arguments.method == "fit" and arguments.checkpoint is not None:
+        raise UsageError("--checkpoint is for --method regress and hybrid")
+    for folder in (getattr(arguments, "data", None), getattr(arguments, "predictions", None)):
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"no such folder: {folder}")
+    return PredictorOptions(
+        arguments.method,
+        arguments.quality,
+        arguments.model,
+        arguments.detector,
+        arguments.device,
+        arguments.checkpoint,
+    )
+
+
+def _evaluate(
+    arguments: argparse.Namespace, options: PredictorOptions, journal: Journal
+) -> tuple[Evaluation, list[Path]]:
+    """Measure and write the report; however it ends, it says what is kept."""
+    from recon.evaluation.predict import open_predictor
+    from recon.evaluation.report import write_report
+
+    try:
+        with open_predictor(options) as predictor:
+            evaluation = arguments.call(arguments, predictor, journal)
+        written = write_report(evaluation, arguments.out, overwrite=arguments.overwrite, announce=journal.announce)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(journal.kept()) from None
+    except BaseException:
+        if journal.n_kept > 0:
+            complain(journal.kept(), 1)
+        raise
+    journal.remove()
+    return evaluation, written
+
+
+def _alignment(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
     from recon.evaluation.protocols.alignment import evaluate_alignment
 
     with _progress("photo") as tick:
-        return evaluate_alignment(arguments.data, predictor, progress=tick)
+        return evaluate_alignment(arguments.data, predictor, progress=tick, journal=journal)
 
 
-def _scans(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:
+def _scans(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
     from recon.evaluation.protocols.scans import evaluate_scans
 
     rules = tuple(name.strip() for name in arguments.rules.split(",") if name.strip())
     with _progress("photo") as tick:
-        return evaluate_scans(arguments.data, predictor, rules, arguments.scan_unit, progress=tick)
+        return evaluate_scans(arguments.data, predictor, rules, arguments.scan_unit, progress=tick, journal=journal)
 
 
-def _pose(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:
+def _pose(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
     from recon.evaluation.protocols.pose import evaluate_pose
 
     with _progress("photo") as tick:
-        return evaluate_pose(arguments.data, predictor, arguments.layout, progress=tick)
+        return evaluate_pose(arguments.data, predictor, arguments.layout, progress=tick, journal=journal)
 
 
-def _depth(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:
+def _depth(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
     from recon.evaluation.protocols.depth import evaluate_depth
 
-    if arguments.predictions is not None and not arguments.predictions.is_dir():
-        raise ValueError(f"no such folder: {arguments.predictions}")
     with _progress("photo") as tick:
         source = arguments.predictions or predictor
-        return evaluate_depth(arguments.data, source, arguments.focal_px, arguments.layout, progress=tick)
+        return evaluate_depth(
+            arguments.data, source, arguments.focal_px, arguments.layout, progress=tick, journal=journal
+        )
 
 
-def _synthetic(arguments: argparse.Namespace, predictor: Predictor) -> Evaluation:
+def _synthetic(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
     from recon.evaluation.protocols.synthetic import evaluate_synthetic
 
     with _progress("face", arguments.count) as tick:
-        return evaluate_synthetic(predictor, arguments.count, progress=tick)
+        return evaluate_synthetic(predictor, arguments.count, progress=tick, journal=journal)
 
 
 @contextmanager

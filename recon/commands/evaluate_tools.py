@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from recon.io.names import printable
+
 
 def add_parsers(protocols: argparse._SubParsersAction) -> None:
     """Add ``compare``, ``ablation``, ``study`` and ``opinions``."""
@@ -17,6 +19,7 @@ def add_parsers(protocols: argparse._SubParsersAction) -> None:
     compare.add_argument("a", type=Path, metavar="A.json")
     compare.add_argument("b", type=Path, metavar="B.json")
     compare.add_argument("-o", "--out", type=Path, metavar="FILE.md", help="write the table as Markdown too")
+    compare.add_argument("--overwrite", action="store_true", help="replace FILE.md")
     compare.set_defaults(run=_compare)
     ablation = protocols.add_parser(
         "ablation",
@@ -39,7 +42,9 @@ def add_parsers(protocols: argparse._SubParsersAction) -> None:
     )
     study.add_argument("--results", type=Path, nargs="+", required=True, metavar="DIR", help="a folder a method")
     study.add_argument("-o", "--out", type=Path, default=Path("study.html"), metavar="FILE.html")
-    study.add_argument("--seed", type=int, default=0)
+    study.add_argument(
+        "--seed", type=int, metavar="N", help="of the tokens; whoever knows it knows the methods [drawn, in the key]"
+    )
     study.add_argument("--overwrite", action="store_true")
     study.set_defaults(run=_study)
     opinions = protocols.add_parser(
@@ -54,41 +59,51 @@ def _compare(arguments: argparse.Namespace) -> int:
     from recon.evaluation.compare import ComparisonError, compare
     from recon.evaluation.report import table_markdown, table_text
     from recon.evaluation.result import ResultFileError, read_evaluation
+    from recon.io.faults import reason
     from recon.io.files import write_file
 
+    if arguments.out is not None and arguments.out.exists() and not arguments.overwrite:
+        return complain(f"{arguments.out} exists; choose another file with -o, or pass --overwrite", 2)
     try:
         table = compare(read_evaluation(arguments.a), read_evaluation(arguments.b))
     except (ResultFileError, ComparisonError) as error:
-        return complain(str(error), 2)
+        return complain(reason(error), 2)
     say(table_text(table))
     if arguments.out is not None:
         try:
-            write_file(arguments.out, (table_markdown(table) + "\n").encode(), overwrite=True)
+            write_file(arguments.out, (table_markdown(table) + "\n").encode(), overwrite=arguments.overwrite)
         except OSError as error:
-            return complain(str(error), 1)
+            return complain(reason(error), 1)
     return 0
 
 
 def _ablation(arguments: argparse.Namespace) -> int:
-    from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
-    from recon.evaluation.report import table_markdown, table_text
+    from recon.evaluation.ablation import AblationSettings, read_plan, run_ablation
+    from recon.evaluation.folder import held_folder
+    from recon.evaluation.report import escaped, table_markdown, table_text
+    from recon.io.faults import UsageError, reason
     from recon.io.files import write_file
 
+    table_file = arguments.out / "ablation.md"
     try:
         plan = read_plan(arguments.plan)
         settings = AblationSettings(
             arguments.out, tuple(arguments.seeds), arguments.protocol, arguments.data, arguments.count
         )
-    except PlanError as error:
-        return complain(str(error), 2)
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        outcome = run_ablation(plan, settings)
-        parts = [table_markdown(table) for table in outcome.tables]
-        parts += [f"- failed: {entry.name}: {entry.reason}" for entry in outcome.failures]
-        write_file(arguments.out / "ablation.md", ("\n\n".join(parts) + "\n").encode(), overwrite=True)
+        with held_folder(arguments.out):
+            _check_ours(table_file)
+            outcome = run_ablation(plan, settings, tell=say)
+            parts = [_MARK, *(table_markdown(table) for table in outcome.tables)]
+            parts += [f"- failed: {escaped(entry.name)}: {escaped(entry.reason)}" for entry in outcome.failures]
+            write_file(table_file, ("\n\n".join(parts) + "\n").encode(), overwrite=True)
+    except UsageError as error:
+        return complain(reason(error), 2)
     except OSError as error:
-        return complain(str(error), 1)
+        return complain(reason(error), 1)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"finished runs are kept in {arguments.out}; the same command goes on from there"
+        ) from None
     for table in outcome.tables:
         say(table_text(table))
     for entry in outcome.failures:
@@ -96,39 +111,68 @@ def _ablation(arguments: argparse.Namespace) -> int:
     return 1 if outcome.failures else 0
 
 
+_MARK = "<!-- written by 'recon evaluate ablation', which replaces this file -->"
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse to replace a table that was not written here.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    from recon.io.files import OutputError
+
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(_MARK.encode())):
+        raise OutputError(
+            f"{path} was not written by 'recon evaluate ablation'; move it away, or choose another folder"
+        )
+
+
 def _study(arguments: argparse.Namespace) -> int:
     from recon.evaluation.study import StudyError, make_study
+    from recon.io.faults import reason
     from recon.io.files import write_files
 
-    key = arguments.out.with_suffix(".key.json")
+    page = arguments.out
+    if not page.name:
+        return complain(f"{page} is a folder; pass -o FILE.html", 2)
+    key = page.with_suffix(".key.json")
+    for path in (page, key):
+        if path.exists() and not arguments.overwrite:
+            return complain(f"{path} exists; choose another file with -o, or pass --overwrite", 1)
     try:
         study = make_study(arguments.results, arguments.seed)
-        write_files({arguments.out: study.page, key: study.key}, overwrite=arguments.overwrite)
+        write_files({page: study.page, key: study.key}, overwrite=arguments.overwrite)
     except StudyError as error:
-        return complain(str(error), 2)
+        return complain(reason(error), 2)
     except OSError as error:
-        return complain(str(error), 1)
-    say(f"wrote {arguments.out} ({study.n_pictures} pictures) and {key}; keep the key from the participants")
+        return complain(reason(error), 1)
+    say(f"wrote {page} ({study.n_pictures} pictures) and {key}; keep the key from the participants")
     return 0
 
 
 def _opinions(arguments: argparse.Namespace) -> int:
     from recon.evaluation.report import table_text
     from recon.evaluation.study import StudyError, opinion_scores
+    from recon.io.faults import reason
 
     try:
         say(table_text(opinion_scores(arguments.key, arguments.answers)))
     except StudyError as error:
-        return complain(str(error), 2)
+        return complain(reason(error), 2)
     return 0
 
 
 def say(text: str) -> None:
-    """One message on the standard output."""
-    sys.stdout.write(text + "\n")
+    """A message on the standard output; names in it cannot move the cursor or break its encoding."""
+    sys.stdout.write(_printable_lines(text) + "\n")
 
 
 def complain(text: str, code: int) -> int:
     """A message on the standard error; gives the exit code back."""
-    sys.stderr.write(f"recon: {text}\n")
+    sys.stderr.write(f"recon: {_printable_lines(text)}\n")
     return code
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))

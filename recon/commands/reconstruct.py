@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import json
-import math
-import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bfm.registry import MODEL_NAMES
+from recon.commands.head_batch import BatchStopped, HeadBatch, PhotoJob, Row, SaveHead, rows_text
+from recon.io.faults import UsageError
+from recon.io.fingerprint import code_hash, file_hash
+from recon.io.names import printable
+from recon.io.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from recon.reconstruction import Reconstruction
@@ -22,7 +28,9 @@ EXAMPLES = """examples:
   recon reconstruct a.jpg b.jpg c.jpg -o heads --same-person
 """
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-_DONE = "face.json"
+# Written out, because importing them takes a second that no other command should wait for.
+_FORMATS = ("glb", "obj", "ply", "stl")
+_DETECTORS = ("mediapipe", "insightface")
 
 
 def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,7 +48,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
     )
     parser.add_argument("--same-person", action="store_true", help="fit one head to the largest face of every photo")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON on the standard output")
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="print the summary as JSON on the standard output"
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,172 +72,191 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")
-    parser.add_argument("--detector", default="mediapipe", help="mediapipe or insightface [mediapipe]")
+    parser.add_argument("--detector", choices=_DETECTORS, default="mediapipe", help="[mediapipe]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
-    parser.add_argument("--overwrite", action="store_true", help="do finished faces again")
+    parser.add_argument("--overwrite", action="store_true", help="make finished heads again, and those made otherwise")
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadOptions:
+    """What the command line says about making heads.
+
+    Attributes:
+        out: folder of the results.
+        model, method, quality, device, checkpoint: see :class:`recon.reconstructor.Reconstructor`.
+        detector: name of a face detector.
+        formats: of meshes.
+        texture_size: side in px, 0 for none.
+        faces: ``"all"`` or ``"largest"``.
+        same_person: fit one identity to all photos.
+        overwrite: make finished heads again.
+        as_json: print the table as JSON.
+    """
+
+    out: Path
+    model: str = "open"
+    method: str = "fit"
+    quality: str = "default"
+    device: str = "auto"
+    checkpoint: Path | None = None
+    detector: str = "mediapipe"
+    formats: tuple[str, ...] = ("glb",)
+    texture_size: int = 1024
+    faces: str = "largest"
+    same_person: bool = False
+    overwrite: bool = False
+    as_json: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises :class:`UsageError` for what can be told without loading anything."""
+        unknown = [name for name in self.formats if name not in _FORMATS]
+        if unknown or not self.formats:
+            found = repr(unknown[0]) if unknown else "none"
+            raise UsageError(f"unknown mesh format {found}; known: {', '.join(_FORMATS)}")
+        if not 0 <= self.texture_size <= 8192:
+            raise UsageError(f"--texture-size must lie in 0..8192, got {self.texture_size}")
+        if self.same_person and self.method == "regress":
+            raise UsageError("--same-person needs --method fit or hybrid, not regress")
+        if self.checkpoint is not None and self.method == "fit":
+            raise UsageError("--checkpoint is for --method regress and hybrid")
+        if self.checkpoint is not None and not self.checkpoint.is_file():
+            raise UsageError(f"no such checkpoint: {printable(self.checkpoint)}")
+
+
+def options_of(arguments: argparse.Namespace) -> HeadOptions:
+    """The options that :func:`add_options` added, and those of ``recon reconstruct`` where they are there.
+
+    Raises:
+        UsageError: see :class:`HeadOptions`.
+    """
+    formats = tuple(dict.fromkeys(name.strip() for name in arguments.format.split(",") if name.strip()))
+    own = {field.name for field in dataclasses.fields(HeadOptions)}
+    return HeadOptions(formats=formats, **{name: value for name, value in vars(arguments).items() if name in own})
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out the command. Returns 0, 1 if a photo failed, 2 for wrong usage."""
-    photos, missing = _collect(arguments.photos)
-    if missing:
-        return _complain(f"no such photo or folder: {missing[0]}", 2)
-    if not photos:
-        return _complain(f"no pictures in {', '.join(map(str, arguments.photos))}; known: {' '.join(_PICTURES)}", 2)
-    return reconstruct_all([(path.stem, path) for path in photos], arguments)
+    """Carry out the command. Returns 0, or 1 if a photo failed.
+
+    Raises:
+        UsageError: nothing to do, or options that do not go together.
+    """
+    options = options_of(arguments)
+    return reconstruct_all([PhotoJob(path.stem, path) for path in _collect(arguments.photos)], options)
 
 
-def reconstruct_all(photos: list[tuple[str, Any]], arguments: argparse.Namespace) -> int:
-    """Reconstruct named photos (paths or arrays) into ``arguments.out``; used by ``recon demo`` too."""
-    from recon.reconstruction import FORMATS
-    from recon.reconstructor import Reconstructor
+def reconstruct_all(jobs: list[PhotoJob], options: HeadOptions) -> int:
+    """Reconstruct photos into ``options.out``; used by ``recon demo`` too. Returns 0, or 1 if a photo failed.
 
-    formats = tuple(name.strip() for name in arguments.format.split(",") if name.strip())
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        return _complain(f"unknown mesh format {unknown[0]!r}; known: {', '.join(FORMATS)}", 2)
-    if not 0 <= arguments.texture_size <= 8192:
-        return _complain(f"--texture-size must lie in 0..8192, got {arguments.texture_size}", 2)
-    if getattr(arguments, "same_person", False) and arguments.method != "fit":
-        return _complain(f"--same-person needs --method fit, not {arguments.method}", 2)
-    problem = _unwritable(arguments.out)
-    if problem:
-        return _complain(problem, 1)
-    try:
-        reconstructor = Reconstructor(
-            arguments.model,
-            method=arguments.method,
-            device=arguments.device,
-            quality=arguments.quality,
-            detector=arguments.detector,
-            checkpoint=arguments.checkpoint,
-        )
-    except (ValueError, OSError) as error:
-        return _complain(str(error), 2)
-    rows = _work(photos, reconstructor, formats, arguments)
-    _report(rows, as_json=getattr(arguments, "json", False))
-    return 1 if any(row["status"] == "failed" for row in rows) else 0
-
-
-def _work(
-    photos: list[tuple[str, Any]], reconstructor: Reconstructor, formats: tuple[str, ...], arguments: argparse.Namespace
-) -> list[dict[str, Any]]:
+    Raises:
+        UsageError: options that the model, the network or the detector cannot do, before any photo is read.
+        OutputError: the folder cannot be written to.
+        DetectorUnavailable: the detector's package or networks are missing.
+        KeyboardInterrupt: with a message of what is kept.
+    """
     from tqdm import tqdm
 
-    from recon.faces import ImageError
-    from recon.faces.face import DetectorUnavailable
-    from recon.reconstructor import NoFaceError
-
-    names = _unique([name for name, _ in photos])
-    if getattr(arguments, "same_person", False) and len(photos) > 1:
-        results = reconstructor.same_person([source for _, source in photos])
-        for name, result in zip(names, results, strict=True):
-            _save(result, arguments.out / name, formats, arguments)
-        return [_row(name, result, "done") for name, result in zip(names, results, strict=True)]
-    rows: list[dict[str, Any]] = []
-    bar = tqdm(list(zip(names, (source for _, source in photos), strict=True)), unit="photo", disable=len(photos) < 2)
-    for name, source in bar:
-        bar.set_postfix_str(name)
-        if not arguments.overwrite and (arguments.out / name / _DONE).is_file():
-            rows.append({"name": name, "status": "kept"})
-            continue
-        try:
-            results = reconstructor.reconstruct(source, faces=getattr(arguments, "faces", "largest"))
-            for number, result in enumerate(results):
-                label = name if number == 0 else f"{name}.face{number + 1}"
-                _save(result, arguments.out / label, formats, arguments)
-                rows.append(_row(label, result, "done"))
-        except (NoFaceError, ImageError, DetectorUnavailable, OSError) as error:
-            rows.append({"name": name, "status": "failed", "reason": str(error)})
-    return rows
-
-
-def _save(result: Reconstruction, folder: Path, formats: tuple[str, ...], arguments: argparse.Namespace) -> None:
-    """Write into a folder of another name and rename it: a folder that is there is a whole one."""
-    from recon.export import write_file
-    from recon.export.png import encode_png
-    from recon.overview import overview
-
-    part = folder.with_name(f".{folder.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
+    output = OutputFolder(options.out)
     try:
-        part.mkdir(parents=True)
-        write_file(part / "overview.png", encode_png(overview(result)))
-        result.save(part, formats, texture_size=arguments.texture_size)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
+        with _opened(options) as (reconstructor, facts):
+            batch = HeadBatch(reconstructor, output, _save(options), facts, options.faces, options.overwrite)
+            stopped = ""
+            try:
+                if options.same_person:
+                    batch.run_person(jobs)
+                else:
+                    with tqdm(total=len(jobs), unit="photo", disable=len(jobs) < 2) as bar:
+                        batch.run(jobs, lambda name: (bar.set_postfix_str(printable(name)), bar.update()))
+            except BatchStopped as error:
+                stopped = str(error)
+            except KeyboardInterrupt:
+                _report(batch.rows, options.as_json)
+                n_there = sum(row["status"] in ("done", "kept") for row in batch.rows)
+                raise KeyboardInterrupt(
+                    f"{n_there} finished heads are kept in {printable(options.out)}; the same command goes on from there"
+                ) from None
+            _report(batch.rows, options.as_json)
+            if stopped:
+                sys.stderr.write(f"recon: stopped: {stopped}\n")
     finally:
-        if part.exists():
-            shutil.rmtree(part)
+        output.close()
+    return 1 if stopped or any(row["status"] in ("failed", "refused") for row in batch.rows) else 0
 
 
-def _row(name: str, result: Reconstruction, status: str) -> dict[str, Any]:
-    pose, error_percent = result.pose, result.quality.landmark_error_percent
-    return {
-        "name": name,
-        "status": status,
-        "yaw_deg": round(pose.yaw, 1),
-        "pitch_deg": round(pose.pitch, 1),
-        "roll_deg": round(pose.roll, 1),
-        # JSON knows no nan.
-        "landmark_error_percent": None if math.isnan(error_percent) else round(error_percent, 2),
-        "warnings": list(result.quality.warnings),
-    }
+@contextlib.contextmanager
+def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any]]]:
+    """A reconstructor with an opened detector, and what decides its heads."""
+    from recon.evaluation.provenance import model_hash
+    from recon.faces.detect import open_detector
+    from recon.networks.checkpoint import CheckpointError
+    from recon.reconstructor import Reconstructor
+    from recon.regression import default_checkpoint
+
+    with open_detector(options.detector) as detector:
+        try:
+            reconstructor = Reconstructor(
+                options.model,
+                method=options.method,
+                device=options.device,
+                quality=options.quality,
+                detector=detector,
+                checkpoint=options.checkpoint,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        try:
+            # Fits of faces without landmarks start from the package's network, too.
+            network = file_hash(options.checkpoint or default_checkpoint(reconstructor.model.name))
+        except CheckpointError:
+            network = None
+        yield (
+            reconstructor,
+            {
+                "method": options.method,
+                "quality": options.quality,
+                "model": model_hash(reconstructor.model),
+                "network": network,
+                "detector": options.detector,
+                "format": sorted(options.formats),
+                "texture_size": options.texture_size,
+                "faces": options.faces,
+                "code": code_hash(),
+            },
+        )
 
 
-def _report(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
-        return
-    width = max(len(row["name"]) for row in rows)
-    sys.stdout.write(f"{'face':{width}}  status    yaw  pitch   roll  landmarks %\n")
-    for row in rows:
-        if "yaw_deg" in row:
-            numbers = f"{row['yaw_deg']:6.1f} {row['pitch_deg']:6.1f} {row['roll_deg']:6.1f}"
-            error = row["landmark_error_percent"]
-            shown = "-" if error is None else f"{error:.2f}"
-            sys.stdout.write(f"{row['name']:{width}}  {row['status']:6} {numbers}  {shown:>10}\n")
-        else:
-            sys.stdout.write(f"{row['name']:{width}}  {row['status']:6} {row.get('reason', 'finished before')}\n")
-        for warning in row.get("warnings", []):
-            sys.stdout.write(f"{'':{width}}    note: {warning}\n")
+def _save(options: HeadOptions) -> SaveHead:
+    def save(head: Reconstruction, folder: Path) -> None:
+        from recon.export.png import encode_png
+        from recon.io.files import write_file
+        from recon.overview import overview
+
+        write_file(folder / "overview.png", encode_png(overview(head)))
+        head.save(folder, options.formats, texture_size=options.texture_size)
+
+    return save
 
 
-def _collect(given: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Pictures of all files and folders, and what does not exist."""
+def _report(rows: list[Row], as_json: bool) -> None:
+    sys.stdout.write(json.dumps(rows, indent=1) + "\n" if as_json else rows_text(rows))
+
+
+def _collect(given: list[Path]) -> list[Path]:
+    """Pictures of all files and folders.
+
+    Raises:
+        UsageError: one does not exist or cannot be looked into, or there are no pictures.
+    """
     found: list[Path] = []
-    missing = [path for path in given if not path.exists()]
     for path in given:
-        if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES and p.is_file())
-        elif path.exists():
-            found.append(path)
-    return found, missing
-
-
-def _unique(names: list[str]) -> list[str]:
-    """The names, with a number where one comes again."""
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return result
-
-
-def _unwritable(folder: Path) -> str | None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        return f"cannot write to {folder}: {error}; choose another folder with -o"
-    return None
-
-
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon: {text}\n")
-    return code
+        try:
+            if path.is_dir():
+                found += sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES and p.is_file())
+            elif path.exists():
+                found.append(path)
+            else:
+                raise UsageError(f"no such photo or folder: {printable(path)}")
+        except OSError as error:
+            raise UsageError(f"cannot look into {printable(path)}: {error.strerror or error}") from error
+    if not found:
+        raise UsageError(f"no pictures in {', '.join(map(printable, given))}; known: {' '.join(_PICTURES)}")
+    return found

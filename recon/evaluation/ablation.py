@@ -10,7 +10,8 @@ A plan is a YAML file::
         overrides: {model.init_args.regressor.fam: false}
 
 Each row and seed has a folder of its own with the training's files, its log and the report of the evaluation. What is
-finished is not done again, so the command may be interrupted and repeated.
+finished is not done again, so the command may be interrupted and repeated. What would come out otherwise by now (another
+config, other code, data, ...) is done again, and the former files are kept beside; see :mod:`recon.evaluation.stages`.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ import math
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recon.evaluation import published
-from recon.evaluation.result import Cell, Evaluation, Left, ResultFileError, Table, read_evaluation
+from recon.evaluation.provenance import fingerprint
+from recon.evaluation.result import Cell, Evaluation, Left, Table
+from recon.evaluation.stages import Runner, StageError, Tell, evaluated, n_parameters, trained
+from recon.io.faults import UsageError
+from recon.io.fingerprint import Fingerprint, code_hash, file_hash
+from recon.io.names import folder_name, same_name
 
-WEIGHTS = "best.safetensors"
 PROTOCOLS = ("scans", "synthetic")
-
-Runner = Callable[[Sequence[str], Path], int]
-"""Runs a command with its output in a log file; gives the exit code."""
 
 _TABLES: dict[int, tuple[str, tuple[tuple[Any, ...], ...], bool]] = {
     4: ("Table 4: Swin variants", published.SWIN_ABLATION, True),
@@ -44,7 +46,7 @@ _TABLES: dict[int, tuple[str, tuple[tuple[Any, ...], ...], bool]] = {
 _SETTINGS = ("cooperative", "indoor", "outdoor")
 
 
-class PlanError(ValueError):
+class PlanError(UsageError):
     """A plan that cannot be carried out; the message names what is wrong."""
 
 
@@ -118,34 +120,47 @@ def read_plan(path: Path) -> Plan:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise PlanError(f"{path}: cannot be read as YAML ({error})") from None
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list) or set(content) - {"train", "rows"}:
         raise PlanError(f"{path}: expected the keys 'rows' (a list) and perhaps 'train'")
     rows = [_row(entry, path) for entry in content["rows"]]
-    names = [_folder_name(row.name) for row in rows]
+    names = [same_name(_folder_name(row.name)) for row in rows]
     if len(set(names)) != len(names) or not rows:
         raise PlanError(f"{path}: rows need different names, got {', '.join(row.name for row in rows) or 'none'}")
     train = content.get("train", [sys.executable, "train.py", "fit"])
+    if not isinstance(train, list) or not train:
+        raise PlanError(f"{path}: 'train' must be a list such as [python, train.py, fit], got {train!r}")
     return Plan(tuple(str(part) for part in train), tuple(rows))
 
 
-def run_ablation(plan: Plan, settings: AblationSettings, run: Runner | None = None) -> Outcome:
-    """Train and measure what is not finished yet, and make the tables of all that is."""
+def run_ablation(
+    plan: Plan, settings: AblationSettings, run: Runner | None = None, tell: Tell = lambda _: None
+) -> Outcome:
+    """Train and measure what is not finished yet, and make the tables of all that is.
+
+    Args:
+        plan: the rows.
+        settings: seeds and protocol.
+        run: runs a command; by default as a process.
+        tell: is told what is done again, and why.
+    """
     runner = run or _run
+    data = _data_hash(settings)
     failures: list[Left] = []
-    found: dict[str, list[tuple[Evaluation, Path]]] = {row.name: [] for row in plan.rows}
+    found: dict[str, list[tuple[Evaluation, int]]] = {row.name: [] for row in plan.rows}
     for row in plan.rows:
         for seed in settings.seeds:
             place = settings.out / _folder_name(row.name) / f"seed{seed}"
-            problem = _one(plan, row, seed, place, settings, runner)
-            if problem is None:
-                try:
-                    found[row.name].append((read_evaluation(_report(place)), place))
-                except ResultFileError as error:
-                    problem = str(error)
-            if problem is not None:
-                failures.append(Left(f"{row.name}, seed {seed}", problem))
+            facts = train_facts(plan, row, seed)
+            try:
+                weights = trained(place, train_command(plan, row, seed, place), facts, runner, tell)
+                measured = _measure_facts(settings, facts, weights, data)
+                command = _measure_command(settings, weights, place / "evaluation")
+                evaluation = evaluated(place / "evaluation", command, measured, runner, tell)
+                found[row.name].append((evaluation, n_parameters(weights)))
+            except StageError as error:
+                failures.append(Left(f"{row.name}, seed {seed}", str(error)))
     return Outcome(_tables(plan, found, settings.protocol), tuple(failures))
 
 
@@ -159,35 +174,51 @@ def train_command(plan: Plan, row: Row, seed: int, place: Path) -> list[str]:
     ]
 
 
-def _one(plan: Plan, row: Row, seed: int, place: Path, settings: AblationSettings, run: Runner) -> str | None:
-    """Carry out one run as far as it is not done. Returns what went wrong."""
-    if _report(place).is_file():
+def train_facts(plan: Plan, row: Row, seed: int) -> Fingerprint:
+    """What the weights of a row and seed are made from; where files lie does not matter."""
+    programs = [Path(part) for part in plan.train if part != sys.executable and Path(part).is_file()]
+    return Fingerprint(
+        {
+            "train": ["python" if part == sys.executable else part for part in plan.train],
+            "program": [file_hash(path) for path in programs],
+            "config": row.config.read_text(encoding="utf-8"),
+            "overrides": dict(row.overrides),
+            "seed": seed,
+            "code": code_hash(),
+        }
+    )
+
+
+def _data_hash(settings: AblationSettings) -> str | None:
+    if settings.protocol != "scans" or settings.data is None:
         return None
-    place.mkdir(parents=True, exist_ok=True)
-    trained = place / "trained.json"
-    command = train_command(plan, row, seed, place)
-    # A plan that was edited must not take over weights of the former one.
-    wanted = json.dumps({"command": command, "config": row.config.read_text(encoding="utf-8")})
-    if not trained.is_file() or trained.read_text(encoding="utf-8") != wanted:
-        code = run(command, place / "train.log")
-        if code != 0:
-            return f"training ended with exit code {code}; see {place / 'train.log'}"
-        if not list(place.rglob(WEIGHTS)):
-            return f"training wrote no {WEIGHTS} below {place}"
-        part = trained.with_suffix(".part")
-        part.write_text(wanted, encoding="utf-8")
-        part.replace(trained)
-    weights = max(place.rglob(WEIGHTS), key=lambda path: path.stat().st_mtime)
+    out = settings.out.resolve()
+    files = [path for path in settings.data.rglob("*") if path.is_file() and out not in path.resolve().parents]
+    return fingerprint(files, settings.data)
+
+
+def _measure_facts(settings: AblationSettings, training: Fingerprint, weights: Path, data: str | None) -> Fingerprint:
+    return Fingerprint(
+        {
+            "training": training.digest,
+            "weights": file_hash(weights),
+            "protocol": settings.protocol,
+            "data": data,
+            "count": settings.count if settings.protocol == "synthetic" else None,
+            "code": code_hash(),
+        }
+    )
+
+
+def _measure_command(settings: AblationSettings, weights: Path, folder: Path) -> list[str]:
     source = ["--data", str(settings.data)] if settings.protocol == "scans" else ["--count", str(settings.count)]
-    evaluate = [
+    return [
         *(sys.executable, "-m", "recon.cli", "evaluate", settings.protocol, *source),
-        *("--method", "regress", "--checkpoint", str(weights), "-o", str(place / "evaluation"), "--overwrite"),
+        *("--method", "regress", "--checkpoint", str(weights), "-o", str(folder), "--overwrite"),
     ]
-    code = run(evaluate, place / "evaluate.log")
-    return None if code == 0 else f"evaluation ended with exit code {code}; see {place / 'evaluate.log'}"
 
 
-def _tables(plan: Plan, found: dict[str, list[tuple[Evaluation, Path]]], protocol: str) -> tuple[Table, ...]:
+def _tables(plan: Plan, found: dict[str, list[tuple[Evaluation, int]]], protocol: str) -> tuple[Table, ...]:
     tables = []
     for number in sorted({row.table for row in plan.rows}):
         rows = [row for row in plan.rows if row.table == number]
@@ -219,7 +250,7 @@ def _own_columns(protocol: str) -> tuple[str, ...]:
     return ("ours: NME, %", "ours: identity, mm", "ours: pose, degrees")
 
 
-def _own(runs: Sequence[tuple[Evaluation, Path]], protocol: str) -> tuple[Cell, ...]:
+def _own(runs: Sequence[tuple[Evaluation, int]], protocol: str) -> tuple[Cell, ...]:
     if not runs:
         return (None, None, None, None, 0)
     columns = []
@@ -229,16 +260,8 @@ def _own(runs: Sequence[tuple[Evaluation, Path]], protocol: str) -> tuple[Cell, 
             columns.append(_mean_std(values))
     else:
         columns = [_mean_std([e.summary(key).mean for e, _ in runs]) for key in ("nme2d", "identity", "pose_mae")]
-    sizes = [_n_parameters(place) for _, place in runs]
+    sizes = [size for _, size in runs]
     return (round(float(np.mean(sizes)) / 1e6, 2), *columns, len(runs))
-
-
-def _n_parameters(place: Path) -> int:
-    """Numbers in the weights file: the sum of the sizes in its header (safetensors: 8 bytes length, then JSON)."""
-    weights = max(place.rglob(WEIGHTS), key=lambda path: path.stat().st_mtime)
-    with open(weights, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def _mean_std(values: Sequence[float]) -> str:
@@ -260,11 +283,17 @@ def _folder_keys(config: Path) -> tuple[str, ...]:
 
 
 def _row(entry: Any, path: Path) -> Row:
+    import yaml
+
     if not isinstance(entry, dict) or not {"name", "config"} <= set(entry) <= {"name", "config", "table", "overrides"}:
         raise PlanError(f"{path}: a row needs 'name' and 'config', and may have 'table' and 'overrides'; got {entry!r}")
     config = path.parent / str(entry["config"])
     if not config.is_file():
         raise PlanError(f"{path}: row {entry['name']!r}: no such config: {config}")
+    try:
+        _folder_keys(config)
+    except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise PlanError(f"{config}: cannot be read as a training config ({error})") from None
     table = entry.get("table", 0)
     if table not in (0, *_TABLES):
         raise PlanError(f"{path}: row {entry['name']!r}: table must be 4, 5 or 6, got {table!r}")
@@ -280,11 +309,7 @@ def _text(value: Any) -> str:
 
 
 def _folder_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-
-
-def _report(place: Path) -> Path:
-    return place / "evaluation" / "report.json"
+    return folder_name("".join(c if c.isalnum() or c in "-_." else "_" for c in name))
 
 
 def _run(command: Sequence[str], log: Path) -> int:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recon.evaluation.statistics import cumulative_curve
 from recon.export.png import encode_png
+from recon.io.names import printable
 
 _TRUE = (255, 255, 255)
 _FOUND = (40, 220, 90)
@@ -78,7 +79,7 @@ def labelled(picture: UInt8[np.ndarray, "h w 3"], label: str) -> UInt8[np.ndarra
     height, width, _ = picture.shape
     sheet = Image.new("RGB", (width, height + 18), "white")
     sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (0, 18))
-    ImageDraw.Draw(sheet).text((4, 3), label, fill=_INK, font=ImageFont.load_default())
+    ImageDraw.Draw(sheet).text((4, 3), printable(label), fill=_INK, font=ImageFont.load_default())
     return np.asarray(sheet)
 
 

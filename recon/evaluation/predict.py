@@ -1,18 +1,23 @@
-"""From photos to heads, for protocols: one face a photo, and failures as values."""
+"""From photos to heads, for protocols: one face a photo."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.evaluation.provenance import file_hash, model_hash
-from recon.faces.image import ImageError, Photo, read_image
+from recon.evaluation.provenance import model_hash
+from recon.faces.image import Photo, read_image
+from recon.io.faults import UsageError
+from recon.io.fingerprint import file_hash
+from recon.io.names import printable
 from recon.reconstruction import Reconstruction
 
 FaceBox = Float[np.ndarray, " 4"]
@@ -30,12 +35,22 @@ class Predictor:
         model: the face model of its heads.
         method: description.
         weights: hashes.
+        settings: what heads depend on, for telling whether a run can go on; text and numbers by name.
     """
 
     head: HeadOf
     model: MorphableModel
     method: str
     weights: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def predict(self, photo: Path | Photo, near: FaceBox | None = None) -> Reconstruction:
+        """A head; raises whatever reading and predicting raise."""
+        return self.head(photo if isinstance(photo, Photo) else read_image(photo), near)
+
+    def facts(self) -> dict[str, Any]:
+        """All that decides the heads of a photo."""
+        return {"method": self.method, "weights": self.weights, **self.settings}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,20 +70,28 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
     """A predictor through the public :class:`recon.reconstructor.Reconstructor`.
 
     Raises:
-        ValueError, OSError: options that do not work, before any photo is read.
+        UsageError: options that do not work.
+        OSError, DetectorUnavailable: files or a detector that they need are not there.
     """
     from recon.faces.detect import open_detector
     from recon.reconstructor import Reconstructor
 
-    with open_detector(options.detector) as detector:
-        reconstructor = Reconstructor(
-            options.model,
-            method=options.method,
-            device=options.device,
-            quality=options.quality,
-            detector=detector,
-            checkpoint=options.checkpoint,
-        )
+    with contextlib.ExitStack() as stack:
+        try:
+            detector = stack.enter_context(open_detector(options.detector))
+            reconstructor = Reconstructor(
+                options.model,
+                method=options.method,
+                device=options.device,
+                quality=options.quality,
+                detector=detector,
+                checkpoint=options.checkpoint,
+            )
+            weights = model_hash(reconstructor.model)
+            checkpoint = None if options.checkpoint is None else file_hash(options.checkpoint)
+        # Before any photo, a wrong value is one of the options, or a file that they name.
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
         def head(photo: Photo, near: FaceBox | None) -> Reconstruction:
             faces = reconstructor.detect(photo)
@@ -77,22 +100,27 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
                 faces.sort(key=lambda face: float(np.linalg.norm(0.5 * (face.box[:2] + face.box[2:]) - middle)))
             return reconstructor.fit_face(photo, faces[0])
 
-        weights = model_hash(reconstructor.model)
-        if options.checkpoint is not None:
-            weights += f", checkpoint {options.checkpoint.name} {file_hash(options.checkpoint)[:16]}"
+        settings = {
+            "method": options.method,
+            "quality": options.quality,
+            "detector": options.detector,
+            "device": str(reconstructor.device),
+            "weights": weights,
+            "checkpoint": checkpoint,
+            "networks of the package": _package_networks(),
+        }
+        if options.checkpoint is not None and checkpoint is not None:
+            weights += f", checkpoint {printable(options.checkpoint.name)} {checkpoint[:16]}"
         elif options.method != "fit":
             weights += ", checkpoint of the package at this commit"
         method = f"{options.method}, quality {options.quality}, detector {options.detector}"
-        yield Predictor(head, reconstructor.model, method, weights)
+        yield Predictor(head, reconstructor.model, method, weights, settings)
 
 
-def predict(predictor: Predictor, photo: Path | Photo, near: FaceBox | None = None) -> Reconstruction | str:
-    """A head, or the reason why there is none."""
-    try:
-        image = photo if isinstance(photo, Photo) else read_image(photo)
-        return predictor.head(image, near)
-    except (ImageError, ValueError, OSError) as error:
-        return str(error)
-    # One photo must not end a run of hours, and whatever it was is reported.
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+def _package_networks() -> str:
+    """Hash of the weights that come with the package: fits of full profiles start from them too."""
+    import recon.networks
+
+    folder = Path(recon.networks.__file__).parent / "weights"
+    hashes = [file_hash(path) for path in sorted(folder.glob("*.safetensors"))]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:16]

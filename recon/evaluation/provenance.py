@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import os
 import platform
 import shlex
-import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from bfm.model import MorphableModel
-
-_CHUNK = 1 << 20
+from recon.io.fingerprint import code_hash, file_hash
+from recon.io.git import commit_of
+from recon.io.names import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Provenance:
 
     Attributes:
         command: as it was typed.
-        commit: of the code, with ``+changes`` if the tree was not clean; the version where there is no repository.
+        commit: of the code, with ``+changes`` if the tree was not clean; the version where git does not track the code.
         date: UTC, ISO 8601.
         hardware: processor, number of processors, threads, CUDA device.
         software: versions.
@@ -37,6 +38,7 @@ class Provenance:
         fingerprint: hash of names and contents of the files used.
         n_files: how many.
         seconds: wall time of the whole run.
+        code: hash of the source files that ran; empty in reports from before it was recorded.
     """
 
     command: str
@@ -50,43 +52,68 @@ class Provenance:
     fingerprint: str
     n_files: int
     seconds: float
+    code: str = ""
 
 
-def provenance(
-    method: str, weights: str, data: str, files: Sequence[Path], root: Path | None, seconds: float
-) -> Provenance:
-    """The record of this process."""
+def provenance(method: str, weights: str, data: str, files: tuple[str, int], seconds: float) -> Provenance:
+    """The record of this process.
+
+    Args:
+        method, weights, data: see :class:`Provenance`.
+        files: the fingerprint of the data and the number of its files.
+        seconds: of the whole run.
+    """
     return Provenance(
-        command=shlex.join([_program(), *sys.argv[1:]]),
-        commit=_commit(),
+        command=printable(shlex.join([_program(), *sys.argv[1:]])),
+        commit=code_version(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         hardware=_hardware(),
-        software=f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        software=software(),
         method=method,
         weights=weights,
-        data=data,
-        fingerprint=fingerprint(files, root) if root is not None else "none: the data is made by the program",
-        n_files=len(files),
+        data=printable(data),
+        fingerprint=files[0],
+        n_files=files[1],
         seconds=round(seconds, 2),
+        code=code_hash(),
     )
 
 
-def fingerprint(files: Iterable[Path], root: Path) -> str:
-    """SHA-256 over relative names and contents, in the order of names; the first 16 hexadecimal digits."""
+def fingerprint(files: Iterable[Path], root: Path, hash_of: Callable[[Path], str] = file_hash) -> str:
+    """SHA-256 over relative names and contents, in the order of names; the first 16 hexadecimal digits.
+
+    Args:
+        files: below ``root``.
+        root: of the names.
+        hash_of: gives the SHA-256 of a file in hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for path in sorted(files):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(bytes.fromhex(file_hash(path)))
+        digest.update(path.relative_to(root).as_posix().encode("utf-8", errors="surrogateescape") + b"\0")
+        digest.update(bytes.fromhex(hash_of(path)))
     return digest.hexdigest()[:16]
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def software() -> str:
+    """Versions that figures may depend on."""
+    return f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}"
+
+
+@functools.cache
+def code_version() -> str:
+    """The commit of the code if git tracks it, otherwise the version of the package.
+
+    Asked once a process: a checkout may move on while it runs.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    commit = commit_of(Path(__file__))
+    if commit:
+        return commit
+    try:
+        return f"version {version('facerecon')}"
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def model_hash(model: MorphableModel) -> str:
@@ -106,27 +133,6 @@ def _program() -> str:
     """The program's name; ``python -m recon.cli`` is ``recon``."""
     name = Path(sys.argv[0]).name
     return "recon" if name == "cli.py" else name
-
-
-def _commit() -> str:
-    here = Path(__file__).resolve().parents[2]
-    head = _git(here, "rev-parse", "--short=12", "HEAD")
-    if not head:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return f"version {version('facerecon')}"
-        except PackageNotFoundError:
-            return "unknown"
-    return head + ("+changes" if _git(here, "status", "--porcelain", "-uno") else "")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip()
 
 
 def _hardware() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from recon.evaluation.provenance import Provenance
 from recon.evaluation.statistics import Summary, summarise
+from recon.io.names import printable
 
 SCHEMA = "facerecon-evaluation/1"
 
@@ -50,6 +51,8 @@ class Sample:
         group: samples of one group (a person) are not independent.
         values: by key of :class:`Metric`.
         labels: what it can be grouped by in tables.
+
+    Names, group and labels come from file names; they are kept printable, see :func:`recon.io.names.printable`.
     """
 
     name: str
@@ -57,13 +60,25 @@ class Sample:
     values: Mapping[str, float]
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "group", printable(self.group))
+        object.__setattr__(self, "labels", {key: printable(value) for key, value in self.labels.items()})
+
 
 @dataclasses.dataclass(frozen=True)
 class Left:
-    """Something of the data that has no values: a prediction that failed, or a sample the protocol leaves out."""
+    """Something of the data that has no values: a prediction that failed, or a sample the protocol leaves out.
+
+    Both are kept printable, see :func:`recon.io.names.printable`.
+    """
 
     name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "reason", printable(" ".join(self.reason.split())))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +140,14 @@ class Evaluation:
         taken = [s for s in self.samples if key in s.values and (chosen is None or chosen(s))]
         return summarise([s.values[key] for s in taken], [s.group for s in taken])
 
-    def to_json(self) -> str:
-        """As text; nan and infinite values are null. Pictures are named only."""
-        return json.dumps(_plain({"schema": SCHEMA, **self._fields()}), indent=1, ensure_ascii=False) + "\n"
+    def to_json(self, written: Mapping[str, str] | None = None) -> str:
+        """As text; nan and infinite values are null. Pictures are named only.
+
+        Args:
+            written: SHA-256 of the files that are written beside it, by name.
+        """
+        content = {"schema": SCHEMA, **self._fields(), "written": dict(written or {})}
+        return json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n"
 
     def _fields(self) -> dict[str, Any]:
         content = {
@@ -179,8 +199,25 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
             ),
             notes=tuple(content["notes"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ResultFileError(f"{path}: damaged or edited ({type(error).__name__}: {error})") from None
+
+
+def files_of_report(folder: Path) -> dict[str, str]:
+    """Name and SHA-256 of the files that the report in a folder was written with; empty if it does not say."""
+    written = raw_report(folder).get("written")
+    if not isinstance(written, dict):
+        return {}
+    return {name: digest for name, digest in written.items() if Path(name).name == name and isinstance(digest, str)}
+
+
+def raw_report(folder: Path) -> dict[str, Any]:
+    """The content of ``report.json`` in a folder; empty if there is none of a known schema."""
+    try:
+        content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) and content.get("schema") == SCHEMA else {}
 
 
 def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
@@ -191,9 +228,9 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {printable(str(key)): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
-    return value
+    return printable(value) if isinstance(value, str) else value

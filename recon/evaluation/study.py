@@ -13,16 +13,20 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from recon.evaluation import published
 from recon.evaluation.result import Cell, Table
 from recon.evaluation.study_page import PAGE
+from recon.faces.image import ImageError, read_image
+from recon.io.faults import UsageError
+from recon.io.names import printable
 
 QUESTIONS = ("realism", "texture", "shape", "occlusion")
 SCHEMA = "facerecon-study/1"
@@ -31,7 +35,7 @@ _IN_FOLDER = ("render.png", "overview.png")
 _LONGEST_PX = 1200
 
 
-class StudyError(ValueError):
+class StudyError(UsageError):
     """A study that cannot be made or read; the message names the file."""
 
 
@@ -50,18 +54,22 @@ class Study:
     n_pictures: int
 
 
-def make_study(results: Sequence[Path], seed: int = 0) -> Study:
+def make_study(results: Sequence[Path], seed: int | None = None) -> Study:
     """A study of several methods on the pictures that all of them have.
 
     Args:
         results: a folder a method; its name is the method's. It holds ``NAME.png|jpg``, or folders ``NAME/`` with a
             ``render.png`` or, as ``recon reconstruct`` writes, an ``overview.png``.
-        seed: of the tokens.
+        seed: of the tokens and their order, 0 or more. None draws one: whoever knows the seed knows which token is which method.
+            The key file says it.
 
     Raises:
-        StudyError: missing folders, two of one name, no shared picture, or an unreadable picture.
+        StudyError: a negative seed, missing folders, two of one name, no shared picture, or an unreadable picture.
     """
-    names = [path.resolve().name for path in results]
+    seed = secrets.randbits(63) if seed is None else seed
+    if seed < 0:
+        raise StudyError(f"the seed must be 0 or more, got {seed}")
+    names = [printable(path.resolve().name) for path in results]
     if len(set(names)) != len(names):
         raise StudyError(f"methods need folders of different names, got {', '.join(names)}")
     found = [_pictures(path) for path in results]
@@ -75,14 +83,14 @@ def make_study(results: Sequence[Path], seed: int = 0) -> Study:
         for method, pictures in zip(names, found, strict=True):
             token = rng.bytes(6).hex()
             entries.append({"token": token, "picture": _data_uri(pictures[item])})
-            key[token] = {"method": method, "item": item}
+            key[token] = {"method": method, "item": printable(item)}
     # The order in the file must not give methods away either; each participant gets an order of their own on top.
     entries = [entries[k] for k in rng.permutation(len(entries))]
     study_id = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     content = json.dumps({"schema": SCHEMA, "study": study_id, "entries": entries})
     # "</" inside a script element would end it.
     page = PAGE.replace("%CONTENT%", content.replace("</", "<\\/"))
-    return Study(page.encode(), _json({"schema": SCHEMA, "study": study_id, "tokens": key}), len(entries))
+    return Study(page.encode(), _json({"schema": SCHEMA, "study": study_id, "seed": seed, "tokens": key}), len(entries))
 
 
 def opinion_scores(key_file: Path, answer_files: Sequence[Path]) -> Table:
@@ -91,26 +99,25 @@ def opinion_scores(key_file: Path, answer_files: Sequence[Path]) -> Table:
     Raises:
         StudyError: unreadable files, answers of another study, or scores off the scale.
     """
-    key = _read(key_file)
-    if "tokens" not in key:
-        raise StudyError(f"{key_file}: this is no key file; pass the .key.json that was written beside the page")
+    study, tokens = _key(key_file)
     if not answer_files:
         raise StudyError("no answer files were given")
     scores: dict[str, dict[str, list[float]]] = {}
+    seen: dict[str, Path] = {}
     for path in answer_files:
-        answers = _read(path)
-        if answers.get("study") != key["study"]:
-            raise StudyError(f"{path}: belongs to the study {answers.get('study')!r}, the key to {key['study']!r}")
-        for token, given in answers.get("answers", {}).items():
-            if token not in key["tokens"]:
+        content = _read(path)
+        if content["study"] != study:
+            raise StudyError(f"{path}: belongs to the study {content['study']!r}, the key to {study!r}")
+        # One participant's answers count once, under whatever names they were saved.
+        same = json.dumps(content, sort_keys=True)
+        if same in seen:
+            raise StudyError(f"{path}: holds the same answers as {seen[same]}; give each participant's file once")
+        seen[same] = path
+        for token, given in _answers(content, path).items():
+            if token not in tokens:
                 raise StudyError(f"{path}: unknown token {token!r}")
-            method = scores.setdefault(key["tokens"][token]["method"], {question: [] for question in QUESTIONS})
-            for question in QUESTIONS:
-                value = given.get(question)
-                if value is None:
-                    continue
-                if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
-                    raise StudyError(f"{path}: the score for {question} is {value!r}; it must be 1 to 5")
+            method = scores.setdefault(tokens[token], {question: [] for question in QUESTIONS})
+            for question, value in given.items():
                 method[question].append(float(value))
     rows: list[tuple[Cell, ...]] = [*published.OPINION_SCORES]
     for method_name, per_question in sorted(scores.items()):
@@ -123,6 +130,39 @@ def opinion_scores(key_file: Path, answer_files: Sequence[Path]) -> Table:
         f"Rows above ours are Table 3 of the reconstruction paper. {len(answer_files)} participants; mean ± standard deviation "
         "over answers.",
     )
+
+
+def _key(path: Path) -> tuple[str, dict[str, str]]:
+    """The study's name and the method of each token."""
+    content = _read(path)
+    tokens = content.get("tokens")
+    if not isinstance(tokens, dict):
+        raise StudyError(f"{path}: this is no key file; pass the .key.json that was written beside the page")
+    for token, entry in tokens.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("method"), str):
+            raise StudyError(f"{path}: damaged or edited: the token {token!r} has no method")
+    return content["study"], {token: entry["method"] for token, entry in tokens.items()}
+
+
+def _answers(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, int]]:
+    """The scores of each token by question, without questions that were not answered.
+
+    Raises:
+        StudyError: another form, unknown questions, or scores off the scale.
+    """
+    answers = content.get("answers")
+    if not isinstance(answers, dict) or not all(isinstance(given, dict) for given in answers.values()):
+        raise StudyError(f"{path}: expected 'answers' with the scores of each token; was the file edited?")
+    found: dict[str, dict[str, int]] = {}
+    for token, given in answers.items():
+        unknown = sorted(set(given) - set(QUESTIONS))
+        if unknown:
+            raise StudyError(f"{path}: unknown question {unknown[0]!r}; known: {', '.join(QUESTIONS)}")
+        for question, value in given.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5):
+                raise StudyError(f"{path}: the score for {question} is {value!r}; it must be 1 to 5")
+        found[token] = {question: given[question] for question in QUESTIONS if given.get(question) is not None}
+    return found
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
@@ -142,10 +182,9 @@ def _pictures(folder: Path) -> dict[str, Path]:
 def _data_uri(path: Path) -> str:
     """A JPEG without the file's own metadata, which could name the method."""
     try:
-        with Image.open(path) as opened:
-            # From bare pixels: Pillow would carry comments and profiles over.
-            picture = Image.fromarray(np.asarray(opened.convert("RGB")))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+        # From bare pixels: Pillow would carry comments and profiles over.
+        picture = Image.fromarray(read_image(path).pixels)
+    except (ImageError, OSError) as error:
         raise StudyError(f"{path}: cannot be read as a picture ({error})") from None
     picture.thumbnail((_LONGEST_PX, _LONGEST_PX))
     buffer = io.BytesIO()
@@ -156,9 +195,9 @@ def _data_uri(path: Path) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StudyError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or "study" not in content:
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or not isinstance(content.get("study"), str):
         raise StudyError(f"{path}: is no file of a study of schema {SCHEMA!r}")
     return content
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.commands.reconstruct import _report, _row
+from recon.commands.head_batch import done_row, rows_text
 from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.faces.image import Photo
 from recon.reconstructor import NoFaceError, Reconstructor
@@ -59,11 +59,10 @@ def test_its_files_hold_no_nan(head, tmp_path):
     assert numbers["face"]["detector"] == BOX_ONLY
 
 
-def test_the_command_reports_it_without_nan(head, capsys):
-    row = _row("profile", head, "done")
+def test_the_command_reports_it_without_nan(head):
+    row = done_row("profile", head)
     assert json.loads(json.dumps([row], allow_nan=False))[0]["landmark_error_percent"] is None
-    _report([row], as_json=False)
-    shown = capsys.readouterr().out
+    shown = rows_text([row])
     assert "nan" not in shown and "no dense landmarks were found" in shown
 
 

@@ -10,7 +10,6 @@ from skimage.data import astronaut
 
 from bfm.model import MorphableModel
 from recon.cli import main
-from recon.commands.reconstruct import _unique
 from recon.faces import Face
 from recon.reconstructor import NoFaceError, Reconstructor
 
@@ -159,7 +158,3 @@ def test_demo_writes_one_whole_folder_and_keeps_it(tmp_path, capsys):
     assert main(arguments) == 0
     assert "kept" in capsys.readouterr().out
     assert (tmp_path / "astronaut" / "face.json").stat().st_mtime_ns == stamp
-
-
-def test_photos_of_one_name_get_folders_of_their_own():
-    assert _unique(["a", "b", "a", "a"]) == ["a", "b", "a-2", "a-3"]

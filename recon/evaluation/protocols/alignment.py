@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from jaxtyping import Float, UInt8
 
 from recon.evaluation import published
 from recon.evaluation.aflw21 import aflw21_px
-from recon.evaluation.aflw2000 import Aflw2000Label, LabelError, photos_and_labels, read_label
-from recon.evaluation.dense import NOTHING_DENSE, DensePoints, read_dense
+from recon.evaluation.aflw2000 import Aflw2000Label, photos_and_labels, read_label
+from recon.evaluation.dense import NOTHING_DENSE, DensePoints, dense_file, read_dense
 from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
 from recon.evaluation.nme import (
     YAW_BINS_DEG,
@@ -24,13 +22,16 @@ from recon.evaluation.nme import (
     without_depth_offset,
     yaw_bin,
 )
+from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
+from recon.evaluation.partial import Journal
 from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
-from recon.evaluation.predict import Predictor, predict
-from recon.evaluation.provenance import provenance
+from recon.evaluation.predict import Predictor
 from recon.evaluation.report import csv_bytes
 from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.run import Run, run_facts
 from recon.evaluation.statistics import cumulative_curve
-from recon.faces.image import ImageError, read_image
+from recon.faces.image import read_image
+from recon.io.names import printable
 from recon.reconstruction import Reconstruction
 
 METRICS = (
@@ -47,19 +48,12 @@ _N_TILES = 24
 _DRAWS = 100
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Shown:
-    """A measured picture, kept for the contact sheet."""
-
-    nme: float
-    pixels: UInt8[np.ndarray, "h w 3"]
-    found: Float[np.ndarray, "n 2"]
-    true: Float[np.ndarray, "n 2"]
-    name: str
-
-
 def evaluate_alignment(
-    folder: Path, predictor: Predictor, seed: int = 0, progress: Callable[[str], None] = lambda _: None
+    folder: Path,
+    predictor: Predictor,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Measure a predictor on a folder in the layout of AFLW2000-3D.
 
@@ -68,57 +62,47 @@ def evaluate_alignment(
         predictor: makes the heads; it is given the box of the true landmarks to choose among several faces.
         seed: of the draws of the balanced subset.
         progress: is told the name of each picture.
+        journal: keeps finished pictures, and has those of a run that was interrupted.
 
     Raises:
-        LabelError: nothing to measure in the folder.
+        LabelError: nothing to measure in the folder, or dense points that the face model does not have.
     """
-    started = time.perf_counter()
     photos, alone = photos_and_labels(folder)
-    samples: list[Sample] = []
-    failures: list[Left] = []
-    dropped = [Left(text.split()[1], text) for text in alone]
-    shown: list[_Shown] = []
-    failed_yaws: list[float] = []
+    files = {
+        path: tuple(p for p in (path, path.with_suffix(".mat"), dense_file(path)) if p is not None) for path in photos
+    }
     dense = DensePoints(predictor.model)
+    dense.check(photos)
+    left = [Left(text.split()[1], text) for text in alone]
+    run = Run(run_facts("alignment", predictor.facts()), len(photos), journal, left)
     dense_sets: set[str] = set()
+    failed_yaws: list[float] = []
+    shown: list[tuple[float, Path, Outcome]] = []
     for path in photos:
-        progress(path.name)
-        try:
-            label, photo, true_dense = read_label(path), read_image(path), read_dense(path)
-        except (LabelError, ImageError, OSError) as error:
-            dropped.append(Left(path.name, str(error)))
+        progress(printable(path.name))
+        found = run.outcome(path.name, files[path], lambda path=path: _outcome(path, predictor, dense))  # type: ignore[misc]
+        if found.failure is not None and "yaw" in found.kept:
+            failed_yaws.append(found.kept["yaw"])
+        if found.sample is None:
             continue
-        head = predict(predictor, photo, label.box)
-        if isinstance(head, str):
-            failures.append(Left(path.name, head))
-            failed_yaws.append(float(label.angles_deg[0]))
-            continue
-        points = points_px(head)
-        sample = _measure(label, head, points)
-        if true_dense is not None:
-            dense_sets.add(true_dense[0])
-            gap = dense.error(head, *true_dense, box_size(label.landmarks))
-            sample = dataclasses.replace(sample, values={**sample.values, DENSE.key: gap})
-        samples.append(sample)
-        shown.append(_Shown(sample.values["nme2d"], photo.pixels, points[:, :2], label.landmarks[:, :2], path.stem))
-        # Only those that the sheet will show are kept: the worst and, until then, all.
-        shown = sorted(shown, key=lambda one: -one.nme)[:_N_TILES]
+        dense_sets |= set(found.kept["dense"])
+        # Only those that the sheet will show: the worst.
+        shown = sorted([*shown, (found.sample.values["nme2d"], path, found)], key=lambda one: -one[0])[:_N_TILES]
+    samples, failures = run.samples, run.failures
     figures = []
     if samples:
         figures.append(_curves(samples, failed_yaws))
-        tiles = [landmark_tile(s.pixels, s.found, s.true, f"{s.name}  {s.nme:.2f} %") for s in shown]
+        tiles = [_tile(path, found) for _, path, found in shown]
         figures.append(Figure("landmarks", "Landmarks, the worst first: true white, found green", sheet_png(tiles, 4)))
     used = [p for photo in photos for p in (photo, photo.with_suffix(".mat"))]
     return Evaluation(
         protocol="alignment",
         title="Alignment on AFLW2000-3D",
-        provenance=provenance(
-            predictor.method, predictor.weights, folder.name, used, folder, time.perf_counter() - started
-        ),
+        provenance=run.provenance(predictor.method, predictor.weights, folder, used),
         metrics=(*METRICS, DENSE) if dense_sets else METRICS,
         samples=tuple(samples),
         failures=tuple(failures),
-        dropped=tuple(dropped),
+        dropped=tuple(run.dropped),
         tables=(_bins(samples, failed_yaws, seed), _table1(samples, seed)),
         figures=tuple(figures),
         files={"curve.csv": _curve_csv(samples, len(failures))},
@@ -143,6 +127,40 @@ def points_px(head: Reconstruction) -> Float[np.ndarray, "68 3"]:
     depth_mm = -points_cam[0, :, 2].double().numpy()
     px_per_mm = float(head.camera.focal_px.mean()) / float(depth_mm.mean())
     return np.concatenate([pixels, -px_per_mm * depth_mm[:, None]], axis=1)
+
+
+def _outcome(path: Path, predictor: Predictor, dense: DensePoints) -> Outcome:
+    """Read and measure one picture."""
+    try:
+        label, photo, true_dense = read_label(path), read_image(path), read_dense(path)
+    # Whatever a damaged file makes its reader raise, it is one picture.
+    except Exception as error:
+        return left_out(path.name, error)
+    yaw_deg = float(label.angles_deg[0])
+    try:
+        head = predictor.predict(photo, label.box)
+        points = points_px(head)
+        sample = _measure(label, head, points)
+        values = dict(sample.values)
+        if true_dense is not None:
+            values[DENSE.key] = dense.error(head, *true_dense, box_size(label.landmarks))
+    # Likewise for what a predictor raises; the yaw is known nevertheless.
+    except Exception as error:
+        return failed(path.name, error, yaw=yaw_deg)
+    found = Sample(sample.name, sample.group, values, sample.labels)
+    kept = {"found": pack(points[:, :2]), "true": pack(label.landmarks[:, :2])}
+    return Outcome(found, kept={**kept, "dense": [] if true_dense is None else [true_dense[0]]})
+
+
+def _tile(path: Path, outcome: Outcome) -> UInt8[np.ndarray, "a b 3"]:
+    assert outcome.sample is not None
+    try:
+        pixels = read_image(path).pixels
+    # The picture was measured; that it is gone by now must not cost the report.
+    except Exception:
+        pixels = np.full((64, 64, 3), 128, np.uint8)
+    found, true = unpack(outcome.kept["found"]), unpack(outcome.kept["true"])
+    return landmark_tile(pixels, found, true, f"{path.stem}  {outcome.sample.values['nme2d']:.2f} %")
 
 
 def _measure(label: Aflw2000Label, head: Reconstruction, points: Float[np.ndarray, "68 3"]) -> Sample:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float
 from recon.evaluation import published
 from recon.evaluation.depth_errors import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
 from recon.evaluation.depth_folder import (
-    DepthDataError,
+    DepthItem,
     DepthSample,
     depth_file,
     find_depth,
@@ -22,9 +21,12 @@ from recon.evaluation.depth_folder import (
 )
 from recon.evaluation.figures import labelled, sheet_png
 from recon.evaluation.heatmap import colour_of
-from recon.evaluation.predict import Predictor, predict
-from recon.evaluation.provenance import provenance
-from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
+from recon.evaluation.partial import Journal
+from recon.evaluation.predict import Predictor
+from recon.evaluation.result import Cell, Evaluation, Figure, Metric, Sample, Table
+from recon.evaluation.run import Run, run_facts
+from recon.io.names import printable
 
 _MEASURES = (
     "abs_rel",
@@ -64,6 +66,7 @@ def evaluate_depth(
     focal_px: float | None = None,
     layout: str = "pairs",
     progress: Callable[[str], None] = lambda _: None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Measure depth maps.
 
@@ -73,50 +76,43 @@ def evaluate_depth(
         focal_px: focal length of the photos in pixels; otherwise what their EXIF data say, or the default.
         layout: one of :data:`recon.evaluation.depth_folder.LAYOUTS`.
         progress: is told the name of each picture.
+        journal: keeps finished pictures, and has those of a run that was interrupted.
 
     Raises:
         ValueError: an unknown layout.
         DepthDataError: nothing to measure.
     """
-    started = time.perf_counter()
-    items, dropped = find_depth(folder, layout)
-    samples: list[Sample] = []
-    failures: list[Left] = []
+    items, left = find_depth(folder, layout)
+    if isinstance(source, Predictor):
+        method, weights, facts = source.method, source.weights, source.facts()
+    else:
+        method, weights = f"depth maps in {printable(source.name)}", "unknown"
+        facts = {"method": method}
+    run = Run(run_facts("depth", facts, layout=layout, focal_px=focal_px), len(items), journal, left)
     tiles: list[np.ndarray] = []
     for item in items:
-        progress(item.name)
-        try:
-            truth = item.load()
-        except DepthDataError as error:
-            dropped.append(Left(item.name, str(error)))
-            continue
-        face = _face_mask(truth)
-        found = _predicted(item.name, truth, source, focal_px)
-        if isinstance(found, str):
-            failures.append(Left(item.name, found))
-            continue
-        values = _measure(found, truth.depth_mm, face)
-        if not values:
-            failures.append(Left(item.name, "the prediction and the truth share no pixel"))
-            continue
-        samples.append(Sample(item.name, item.name, values))
-        if len(tiles) < _N_TILES:
-            tiles.append(_tile(item.name.rsplit("/")[-1], found, truth.depth_mm, face))
-    method, weights = (
-        (source.method, source.weights)
-        if isinstance(source, Predictor)
-        else (f"depth maps in {source.name}", "unknown")
-    )
+        progress(printable(item.name))
+        other = None if isinstance(source, Predictor) else depth_file(source, item.name)
+        wanted = len(tiles) < _N_TILES
+        found = run.outcome(
+            item.name,
+            item.files if other is None else (*item.files, other),
+            lambda item=item, wanted=wanted: _outcome(item, source, focal_px, wanted),  # type: ignore[misc]
+            wanted=("tile",) if wanted else (),
+        )
+        if found.sample is not None and wanted:
+            tiles.append(unpack(found.kept["tile"]))
+    samples = run.samples
     used = [path for item in items for path in item.files]
     title = "Difference from the truth after removing the median offset: 0 blue, 15 mm red, unknown grey"
     return Evaluation(
         protocol="depth",
         title="Depth",
-        provenance=provenance(method, weights, folder.name, used, folder, time.perf_counter() - started),
+        provenance=run.provenance(method, weights, folder, used),
         metrics=_metrics(),
         samples=tuple(samples),
-        failures=tuple(failures),
-        dropped=tuple(dropped),
+        failures=tuple(run.failures),
+        dropped=tuple(run.dropped),
         tables=(_all_measures(samples), _published(samples)),
         figures=(Figure("differences", title, sheet_png(tiles, 4)),) if tiles else (),
         notes=(
@@ -134,23 +130,37 @@ def _face_mask(truth: DepthSample) -> Bool[np.ndarray, "h w"]:
     return np.nan_to_num(truth.depth_mm, nan=math.inf) <= FACIAL_CROP_MM
 
 
+def _outcome(item: DepthItem, source: Predictor | Path, focal_px: float | None, with_tile: bool) -> Outcome:
+    """Read and measure one picture."""
+    try:
+        truth = item.load()
+    # Whatever a damaged file makes its reader raise, it is one picture.
+    except Exception as error:
+        return left_out(item.name, error)
+    face = _face_mask(truth)
+    found = _predicted(item.name, truth, source, focal_px)
+    if isinstance(found, str):
+        return failed(item.name, found)
+    values = _measure(found, truth.depth_mm, face)
+    if not values:
+        return failed(item.name, "the prediction and the truth share no pixel")
+    label = printable(item.name).rsplit("/")[-1]
+    kept = {"tile": pack(_tile(label, found, truth.depth_mm, face))} if with_tile else {}
+    return Outcome(Sample(item.name, item.name, values), kept=kept)
+
+
 def _predicted(
     name: str, truth: DepthSample, source: Predictor | Path, focal_px: float | None
 ) -> Float[np.ndarray, "h w"] | str:
+    """The predicted depth, or why there is none; raises what reading and predicting raise."""
     if isinstance(source, Path):
         path = depth_file(source, name)
         if path is None:
             return f"no {name}_depth.npy or .png in {source.name}"
-        try:
-            found = read_depth(path)
-        except DepthDataError as error:
-            return str(error)
+        found = read_depth(path)
     else:
         photo = truth.photo if focal_px is None else dataclasses.replace(truth.photo, focal_px=focal_px)
-        head = predict(source, photo)
-        if isinstance(head, str):
-            return head
-        found = head.depth_map().astype(np.float64)
+        found = source.predict(photo).depth_map().astype(np.float64)
     if found.shape != truth.depth_mm.shape:
         return f"the predicted depth is {found.shape}, the true one {truth.depth_mm.shape}"
     return found

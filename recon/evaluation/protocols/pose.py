@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,11 +9,14 @@ import numpy as np
 
 from recon.evaluation import published
 from recon.evaluation.figures import curves_png
+from recon.evaluation.outcome import Outcome
+from recon.evaluation.partial import Journal
 from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.pose_labels import PoseLabel, find_poses
-from recon.evaluation.predict import Predictor, predict
-from recon.evaluation.provenance import provenance
+from recon.evaluation.predict import Predictor
 from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.run import Run, run_facts
+from recon.io.names import printable
 
 METRICS = (
     Metric("mae", "mean of the three absolute errors", "degrees"),
@@ -28,7 +30,11 @@ _AXES = ("yaw", "pitch", "roll")
 
 
 def evaluate_pose(
-    folder: Path, predictor: Predictor, layout: str = "aflw2000", progress: Callable[[str], None] = lambda _: None
+    folder: Path,
+    predictor: Predictor,
+    layout: str = "aflw2000",
+    progress: Callable[[str], None] = lambda _: None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Measure head pose.
 
@@ -37,37 +43,37 @@ def evaluate_pose(
         predictor: makes the heads.
         layout: one of :data:`recon.evaluation.pose_labels.LAYOUTS`.
         progress: is told the name of each picture.
+        journal: keeps finished pictures, and has those of a run that was interrupted.
 
     Raises:
         ValueError: an unknown layout.
         LabelError: nothing to measure.
     """
-    started = time.perf_counter()
-    labels, dropped = find_poses(folder, layout)
-    samples: list[Sample] = []
-    failures: list[Left] = []
+    labels, left = find_poses(folder, layout)
+    run = Run(run_facts("pose", predictor.facts(), layout=layout), len(labels), journal, left)
     for label in labels:
-        progress(label.name)
-        head = predict(predictor, label.photo, label.box)
-        if isinstance(head, str):
-            failures.append(Left(label.name, head))
-        else:
-            samples.append(_measure(label, head.camera.rotation[0].double().numpy()))
+        progress(printable(label.name))
+        pair = (label.photo, label.label_file)
+        run.outcome(label.name, pair, lambda label=label: _outcome(label, predictor))  # type: ignore[misc]
+    samples, failures = run.samples, run.failures
     files = [path for label in labels for path in (label.photo, label.label_file)]
     return Evaluation(
         protocol=f"pose/{layout}",
         title=f"Head pose, layout {layout}",
-        provenance=provenance(
-            predictor.method, predictor.weights, folder.name, files, folder, time.perf_counter() - started
-        ),
+        provenance=run.provenance(predictor.method, predictor.weights, folder, files),
         metrics=METRICS,
         samples=tuple(samples),
         failures=tuple(failures),
-        dropped=tuple(dropped),
+        dropped=tuple(run.dropped),
         tables=(_ranges(samples, failures, labels, layout), _published(samples, layout)),
         figures=_figures(samples, len(failures)),
         notes=_notes(labels, layout),
     )
+
+
+def _outcome(label: PoseLabel, predictor: Predictor) -> Outcome:
+    head = predictor.predict(label.photo, label.box)
+    return Outcome(_measure(label, head.camera.rotation[0].double().numpy()))
 
 
 def _measure(label: PoseLabel, rotation: np.ndarray) -> Sample:
@@ -81,7 +87,7 @@ def _measure(label: PoseLabel, rotation: np.ndarray) -> Sample:
 
 def _ranges(samples: Sequence[Sample], failures: Sequence[Left], labels: Sequence[PoseLabel], layout: str) -> Table:
     failed = {entry.name for entry in failures}
-    missed = [label.angles_deg for label in labels if label.name in failed]
+    missed = [label.angles_deg for label in labels if printable(label.name) in failed]
     rows: list[tuple[Cell, ...]] = []
     for name, *most in [*published.BIWI_RANGES, ("all", 180.0, 180.0, 180.0)]:
         taken = [s for s in samples if all(abs(s.values[f"{a}_true"]) <= m for a, m in zip(_AXES, most, strict=True))]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,13 +15,17 @@ from recon.evaluation.figures import curves_png, labelled, sheet_png
 from recon.evaluation.heads import HeadParts
 from recon.evaluation.heatmap import colour_bar, heat_tile
 from recon.evaluation.nonrigid import correspond, nonrigid_errors
-from recon.evaluation.predict import Predictor, predict
+from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
+from recon.evaluation.partial import Journal
+from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.scan_tables import by_setting, by_subject, now_table, shrinkage_table, table2
-from recon.evaluation.provenance import provenance
-from recon.evaluation.result import Evaluation, Figure, Left, Metric, Sample
-from recon.evaluation.scan import Scan, ScanError, read_scan
+from recon.evaluation.result import Evaluation, Figure, Metric, Sample
+from recon.evaluation.run import Run, run_facts
+from recon.evaluation.scan import Scan, read_scan
 from recon.evaluation.scan_errors import HeadSurface, ScanErrors, micc_errors, now_errors
 from recon.evaluation.scan_folder import Subject, find_subjects
+from recon.io.faults import UsageError
+from recon.io.names import printable
 
 RULES = ("micc", "now", "nonrigid")
 _METRICS = {
@@ -56,15 +60,42 @@ class _Measured:
 
 @dataclasses.dataclass(eq=False)
 class _Collected:
-    """What a run gathers for tables and pictures."""
+    """What tables and pictures need besides the samples."""
 
-    samples: list[Sample] = dataclasses.field(default_factory=list)
-    failures: list[Left] = dataclasses.field(default_factory=list)
-    dropped: list[Left] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     distances: list[Float[np.ndarray, " n"]] = dataclasses.field(default_factory=list)
     mean_distances: list[Float[np.ndarray, " n"]] = dataclasses.field(default_factory=list)
     tiles: list[UInt8[np.ndarray, "h w 3"]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measuring:
+    """What all subjects are measured with."""
+
+    predictor: Predictor
+    parts: HeadParts
+    mean: HeadSurface
+    rules: tuple[str, ...]
+    unit: str | None
+
+
+class _Place:
+    """A subject with its scan and the mean head on it, which are read and measured when they are needed first.
+
+    Where an interrupted run had finished all photos of a subject, that is never.
+    """
+
+    def __init__(self, subject: Subject, measuring: _Measuring) -> None:
+        self.subject = subject
+        self._measuring = measuring
+
+    @functools.cached_property
+    def scan(self) -> Scan:
+        return read_scan(self.subject.scan, self.subject.landmarks, self._measuring.unit)
+
+    @functools.cached_property
+    def baseline(self) -> _Measured:
+        return _measured(self.scan, self._measuring.mean, self._measuring.parts, self._measuring.rules)
 
 
 def evaluate_scans(
@@ -73,6 +104,7 @@ def evaluate_scans(
     rules: Sequence[str] = RULES,
     unit: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Measure neutral heads predicted from photos against scans, and the model's mean head beside them.
 
@@ -82,29 +114,25 @@ def evaluate_scans(
         rules: which of :data:`RULES`.
         unit: of the scans; mm if None.
         progress: is told the name of each picture.
+        journal: keeps finished photos, and has those of a run that was interrupted.
 
     Raises:
-        ValueError: unknown rules.
+        UsageError: unknown rules.
         ScanError: nothing to measure, or scans of another unit.
     """
     unknown = [rule for rule in rules if rule not in RULES]
     if unknown or not rules:
-        raise ValueError(f"rules must be some of {', '.join(RULES)}, got {', '.join(rules) or 'none'}")
-    started = time.perf_counter()
+        raise UsageError(f"rules must be some of {', '.join(RULES)}, got {', '.join(rules) or 'none'}")
+    rules = tuple(rule for rule in RULES if rule in rules)
     subjects, left = find_subjects(folder, unit)
     parts = HeadParts.of(predictor.model)
-    mean = parts.head(parts.vertices())
-    found = _Collected(dropped=left)
+    measuring = _Measuring(predictor, parts, parts.head(parts.vertices()), rules, unit)
+    n_photos = sum(len(subject.photos) for subject in subjects)
+    run = Run(run_facts("scans", predictor.facts(), rules=rules, unit=unit), n_photos, journal, left)
+    found = _Collected()
     for subject in subjects:
-        try:
-            scan = read_scan(subject.scan, subject.landmarks, unit)
-            baseline = _measured(scan, mean, parts, rules)
-        except (ScanError, ValueError) as error:
-            found.dropped.append(Left(subject.name, str(error)))
-            continue
-        found.notes += [f"{subject.name}: {note}" for note in scan.notes]
-        _photos(subject, scan, baseline, predictor, parts, rules, found, progress)
-    metrics = [metric for rule in RULES if rule in rules for metric in _METRICS[rule]]
+        _subject(_Place(subject, measuring), measuring, run, found, progress)
+    metrics = [metric for rule in rules for metric in _METRICS[rule]]
     metrics += [
         dataclasses.replace(metric, key=f"mean_{metric.key}", title=_BASELINE + metric.title)
         for metric in metrics
@@ -114,51 +142,75 @@ def evaluate_scans(
     return Evaluation(
         protocol="scans",
         title="Shape against scans",
-        provenance=provenance(
-            predictor.method, predictor.weights, folder.name, used, folder, time.perf_counter() - started
-        ),
+        provenance=run.provenance(predictor.method, predictor.weights, folder, used),
         metrics=tuple(metrics),
-        samples=tuple(found.samples),
-        failures=tuple(found.failures),
-        dropped=tuple(found.dropped),
-        tables=_tables(found, metrics, rules),
+        samples=tuple(run.samples),
+        failures=tuple(run.failures),
+        dropped=tuple(run.dropped),
+        tables=_tables(run.samples, found, metrics, rules),
         figures=_figures(found, rules),
         notes=(*_notes(rules), *found.notes),
     )
 
 
-def _photos(
-    subject: Subject,
-    scan: Scan,
-    baseline: _Measured,
-    predictor: Predictor,
-    parts: HeadParts,
-    rules: Sequence[str],
-    found: _Collected,
-    progress: Callable[[str], None],
+def _subject(
+    place: _Place, measuring: _Measuring, run: Run, found: _Collected, progress: Callable[[str], None]
 ) -> None:
     """Measure all photos of one subject."""
-    mean_values = {f"mean_{key}": value for key, value in baseline.values.items() if key not in ("slope", "variance")}
+    subject = place.subject
+    truth = (subject.scan, subject.landmarks)
+    baseline = run.outcome(f"{subject.name}/", truth, lambda: _baseline(place), apart=True)
+    if baseline.dropped is not None:
+        return
+    found.notes += baseline.kept["notes"]
     first = True
     for setting, photo in subject.photos:
         name = f"{subject.name}/{setting}/{photo.name}"
-        progress(name)
-        head = predict(predictor, photo)
-        if isinstance(head, str):
-            found.failures.append(Left(name, head))
+        progress(printable(name))
+        wanted = first and len(found.tiles) < _N_TILES
+        outcome = run.outcome(
+            name,
+            (*truth, photo),
+            lambda s=setting, p=photo, w=wanted: _photo(s, p, place, measuring, w),  # type: ignore[misc]
+            wanted=("tile",) if wanted else (),
+        )
+        if outcome.sample is None:
             continue
-        try:
-            got = _measured(scan, parts.head(parts.vertices(head.identity[0].numpy())), parts, rules)
-        except ValueError as error:
-            found.failures.append(Left(name, f"the head cannot be measured: {error}"))
-            continue
-        labels = {"subject": subject.name, "setting": setting}
-        found.samples.append(Sample(name, subject.name, got.values | mean_values, labels))
-        found.distances.append(got.now_distance)
-        found.mean_distances.append(baseline.now_distance)
-        if first and len(found.tiles) < _N_TILES:
-            found.tiles.append(_tile(subject.name, scan, got, baseline))
+        found.distances.append(unpack(outcome.kept["distance"]))
+        found.mean_distances.append(unpack(baseline.kept["distance"]))
+        if wanted:
+            found.tiles.append(unpack(outcome.kept["tile"]))
         first = False
+
+
+def _baseline(place: _Place) -> Outcome:
+    """The mean head on a subject's scan; without it no photo of the subject can be measured."""
+    try:
+        return Outcome(kept={"distance": pack(place.baseline.now_distance), "notes": _scan_notes(place)})
+    # Readers of scans and everything that is measured on them raise what they like at a damaged one.
+    except Exception as error:
+        return left_out(place.subject.name, error)
+
+
+def _scan_notes(place: _Place) -> list[str]:
+    return [printable(f"{place.subject.name}: {note}") for note in place.scan.notes]
+
+
+def _photo(setting: str, photo: Path, place: _Place, measuring: _Measuring, with_tile: bool) -> Outcome:
+    """Measure one photo."""
+    subject, parts = place.subject, measuring.parts
+    name = f"{subject.name}/{setting}/{photo.name}"
+    head = measuring.predictor.predict(photo)
+    try:
+        got = _measured(place.scan, parts.head(parts.vertices(head.identity[0].numpy())), parts, measuring.rules)
+    except ValueError as error:
+        return failed(name, f"the head cannot be measured: {error}")
+    mean = {f"mean_{key}": value for key, value in place.baseline.values.items() if key not in ("slope", "variance")}
+    kept = {"distance": pack(got.now_distance)}
+    if with_tile:
+        kept["tile"] = pack(_tile(printable(subject.name), place.scan, got, place.baseline))
+    labels = {"subject": subject.name, "setting": setting}
+    return Outcome(Sample(name, subject.name, got.values | mean, labels), kept=kept)
 
 
 def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[str]) -> _Measured:
@@ -195,22 +247,22 @@ def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[s
     return _Measured(values, distance, shown)
 
 
-def _tables(found: _Collected, metrics: Sequence[Metric], rules: Sequence[str]) -> tuple:
-    if not found.samples:
+def _tables(samples: Sequence[Sample], found: _Collected, metrics: Sequence[Metric], rules: Sequence[str]) -> tuple:
+    if not samples:
         return ()
-    tables = [by_setting(found.samples, metrics)]
+    tables = [by_setting(samples, metrics)]
     if "micc" in rules:
-        tables.append(table2(found.samples))
+        tables.append(table2(samples))
     if "now" in rules:
         tables.append(now_table(np.concatenate(found.distances), np.concatenate(found.mean_distances)))
     if "nonrigid" in rules:
-        tables.append(shrinkage_table(found.samples))
-    return (*tables, by_subject(found.samples, metrics))
+        tables.append(shrinkage_table(samples))
+    return (*tables, by_subject(samples, metrics))
 
 
 def _figures(found: _Collected, rules: Sequence[str]) -> tuple[Figure, ...]:
     figures = []
-    if "now" in rules and found.samples:
+    if "now" in rules and found.distances:
         pooled, mean = np.concatenate(found.distances), np.concatenate(found.mean_distances)
         png = curves_png(
             {"ours": (_thinned(pooled), 0), "mean head": (_thinned(mean), 0)},

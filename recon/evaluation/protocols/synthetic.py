@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,16 +17,20 @@ from recon.evaluation.dense import DensePoints
 from recon.evaluation.depth_errors import depth_errors
 from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
 from recon.evaluation.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
+from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
+from recon.evaluation.partial import Journal
 from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
-from recon.evaluation.predict import Predictor, predict
+from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import points_px
 from recon.evaluation.provenance import provenance
-from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.result import Cell, Evaluation, Figure, Metric, Sample, Table
+from recon.evaluation.run import Run, run_facts
 from recon.evaluation.similarity import fit_similarity
 from recon.faces.image import Photo
+from recon.io.faults import UsageError
 from recon.lighting import irradiance
 from recon.reconstruction import Reconstruction
-from recon.synthesis import FaceBatch, FaceSampler, SynthesisConfig
+from recon.synthesis import FaceBatch, FaceSampler, SynthesisConfig, SynthesisConfigError
 
 SEED = 20_260_731
 """Kept for this benchmark: training must not use it."""
@@ -77,6 +80,7 @@ def evaluate_synthetic(
     seed: int = SEED,
     config: SynthesisConfig = CONFIG,
     progress: Callable[[str], None] = lambda _: None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Measure a predictor on synthetic photos of its own face model.
 
@@ -86,45 +90,36 @@ def evaluate_synthetic(
         seed: of the samples.
         config: how the photos look.
         progress: is told the name of each picture.
+        journal: keeps finished pictures, and has those of a run that was interrupted.
 
     Raises:
-        ValueError: no samples, or a model that cannot be synthesised.
+        UsageError: no samples, or a model that cannot be synthesised.
     """
     if n_samples < 1:
-        raise ValueError(f"the benchmark needs at least one sample, got {n_samples}")
-    started = time.perf_counter()
-    sampler = FaceSampler(predictor.model, config, seed, SIZE)
+        raise UsageError(f"the benchmark needs at least one sample, got {n_samples}")
+    try:
+        sampler = FaceSampler(predictor.model, config, seed, SIZE)
+    except SynthesisConfigError as error:
+        raise UsageError(str(error)) from error
     truth = _Truth.of(predictor.model)
-    samples: list[Sample] = []
-    failures: list[Left] = []
-    failed_yaws: list[float] = []
-    shown: list[tuple[float, np.ndarray]] = []
-    for number in range(n_samples):
-        name = f"{number:04d}"
-        progress(name)
-        with torch.no_grad():
-            face = sampler[number]
-        head = predict(predictor, _photo(face, name), _box(face))
-        yaw_deg = float(torch.rad2deg(face.angles_rad[0, 0]))
-        if isinstance(head, str):
-            failures.append(Left(name, head))
-            failed_yaws.append(yaw_deg)
-            continue
-        sample, tile = _measure(name, face, head, truth, yaw_deg)
-        samples.append(sample)
-        shown = sorted([*shown, (sample.values["nme2d"], tile)], key=lambda entry: -entry[0])[:_N_TILES]
     settings = hashlib.sha256(repr((config, SIZE, seed, n_samples)).encode()).hexdigest()[:16]
-    origin = dataclasses.replace(
-        provenance(
-            predictor.method,
-            predictor.weights,
-            f"{n_samples} synthetic faces, seed {seed}",
-            [],
-            None,
-            time.perf_counter() - started,
-        ),
-        fingerprint=f"settings {settings}",
-    )
+    # The number of samples is left out: the first samples of a longer run are those of a shorter one.
+    drawn = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
+    run = Run(run_facts("synthetic", predictor.facts(), faces=drawn), n_samples, journal)
+    failed_yaws: list[float] = []
+    shown: list[tuple[float, int, Outcome]] = []
+    for number in range(n_samples):
+        name = _name(number)
+        progress(name)
+        found = run.outcome(name, (), lambda number=number: _outcome(number, sampler, truth, predictor))  # type: ignore[misc]
+        if found.failure is not None and "yaw" in found.kept:
+            failed_yaws.append(found.kept["yaw"])
+        if found.sample is not None:
+            shown = sorted([*shown, (found.sample.values["nme2d"], number, found)], key=lambda one: -one[0])[:_N_TILES]
+    samples, failures = run.samples, run.failures
+    data = f"{n_samples} synthetic faces, seed {seed}"
+    origin = provenance(predictor.method, predictor.weights, data, (f"settings {settings}", 0), run.seconds)
+    tiles = [_tile(sampler, number, found) for _, number, found in shown]
     return Evaluation(
         protocol="synthetic",
         title="Synthetic benchmark",
@@ -132,8 +127,9 @@ def evaluate_synthetic(
         metrics=METRICS,
         samples=tuple(samples),
         failures=tuple(failures),
+        dropped=tuple(run.dropped),
         tables=(_bins(samples, failed_yaws),),
-        figures=_figures(samples, len(failures), [tile for _, tile in shown]),
+        figures=_figures(samples, len(failures), tiles),
         notes=(
             f"Faces are drawn by recon.synthesis with seed {seed}, {SIZE[0]} x {SIZE[1]} px, yaw up to {config.yaw_deg:.0f}, "
             f"pitch {config.pitch_deg:.0f}, roll {config.roll_deg:.0f} degrees, everything on. The focal length is told.",
@@ -142,6 +138,40 @@ def evaluate_synthetic(
             "together up to a factor, so the light is compared after its best scale.",
         ),
     )
+
+
+def _name(number: int) -> str:
+    return f"{number:04d}"
+
+
+def _face(sampler: FaceSampler, number: int) -> FaceBatch:
+    with torch.no_grad():
+        return sampler[number]
+
+
+def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predictor) -> Outcome:
+    """Draw and measure one face."""
+    name = _name(number)
+    try:
+        face = _face(sampler, number)
+        yaw_deg = float(torch.rad2deg(face.angles_rad[0, 0]))
+    # One face that cannot be drawn is one sample.
+    except Exception as error:
+        return left_out(name, error)
+    try:
+        head = predictor.predict(_photo(face, name), _box(face))
+        return _measure(name, face, head, truth, yaw_deg)
+    # Whatever a predictor raises; the yaw is known nevertheless.
+    except Exception as error:
+        return failed(name, error, yaw=yaw_deg)
+
+
+def _tile(sampler: FaceSampler, number: int, outcome: Outcome) -> np.ndarray:
+    """The face is drawn again: it is always the same."""
+    assert outcome.sample is not None
+    pixels = _photo(_face(sampler, number), _name(number)).pixels
+    found, true = unpack(outcome.kept["found"]), unpack(outcome.kept["true"])
+    return landmark_tile(pixels, found, true, f"{_name(number)}  {outcome.sample.values['nme2d']:.2f} %", 200)
 
 
 def _photo(face: FaceBatch, name: str) -> Photo:
@@ -154,9 +184,7 @@ def _box(face: FaceBatch) -> Float[np.ndarray, " 4"]:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def _measure(
-    name: str, face: FaceBatch, head: Reconstruction, truth: _Truth, yaw_deg: float
-) -> tuple[Sample, np.ndarray]:
+def _measure(name: str, face: FaceBatch, head: Reconstruction, truth: _Truth, yaw_deg: float) -> Outcome:
     true_cam = face.landmarks68_cam[0].double().cpu().numpy()
     px_per_mm = float(face.intrinsics[0, 0, 0]) / float(-true_cam[:, 2].mean())
     true = np.concatenate([face.landmarks68_px[0].double().cpu().numpy(), px_per_mm * true_cam[:, 2:]], axis=1)
@@ -178,8 +206,8 @@ def _measure(
     }
     number = yaw_bin(yaw_deg)
     labels = {"yaw": "beyond" if number is None else f"{YAW_BINS_DEG[number][0]:.0f}"}
-    tile = landmark_tile(head.photo.pixels, found[:, :2], true[:, :2], f"{name}  {nme2d:.2f} %", 200)
-    return Sample(name, str(int(face.identity_number[0])), values, labels), tile
+    kept = {"found": pack(found[:, :2]), "true": pack(true[:, :2])}
+    return Outcome(Sample(name, str(int(face.identity_number[0])), values, labels), kept=kept)
 
 
 def _depths(face: FaceBatch, head: Reconstruction) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """Ablations with a training that takes no time."""
 
 import json
+import re
 import struct
 
 import pytest
 
+from recon.cli import main, parser
 from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
 from recon.evaluation.provenance import Provenance
 from recon.evaluation.report import write_report
@@ -84,6 +86,150 @@ def test_finished_work_is_not_done_again_and_half_done_work_goes_on(plan, tmp_pa
     assert len(work.trained) == 3  # trained already: only the measuring was tried again
 
 
+def _changes():
+    """What makes a finished run stale: how to change it, how many trainings that costs, what is told."""
+    other_config = "rows: [{name: a, config: tiny.yaml, overrides: {x: 2}}]"
+    return {
+        "overrides": (lambda place: (place / "plan.yaml").write_text(other_config), {}, 1, "another overrides|overrides was"),
+        "config": (lambda place: (place / "tiny.yaml").write_text("a: 2\n"), {}, 1, "config was"),
+        "protocol": (lambda place: None, {"protocol": "scans"}, 0, 'protocol was "synthetic", is "scans"'),
+        "count": (lambda place: None, {"count": 9999}, 0, "count was 500, is 9999"),
+        "code": (None, {}, 1, 'code was ".*", is "other code"'),
+        "weights": (
+            lambda place: next((place / "out").rglob("best.safetensors")).write_bytes(b"x"), {}, 1, "is missing or was changed"
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["overrides", "config", "protocol", "count", "code", "weights"])
+def test_what_is_stale_is_done_again_and_the_former_files_are_kept(tmp_path, monkeypatch, what):
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml, overrides: {x: 1}}]")
+    work, told = Workshop(), []
+
+    def run(**options):
+        settings = AblationSettings(tmp_path / "out", (0,), **{"data": data, **options})
+        outcome = run_ablation(read_plan(tmp_path / "plan.yaml"), settings, work, told.append)
+        assert not outcome.failures
+        return len(work.trained), len(work.measured)
+
+    assert run() == run() == (1, 1) and not told
+    files = {path.relative_to(tmp_path) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    change, options, n_trainings, text = _changes()[what]
+    if what == "code":
+        monkeypatch.setattr("recon.evaluation.ablation.code_hash", lambda: "other code")
+    else:
+        change(tmp_path)
+    assert run(**options) == (1 + n_trainings, 2)
+    assert len(told) == 1 and re.search(text, told[0]) and "old-1" in told[0]
+    kept = sum(path.is_file() for path in (tmp_path / "out").rglob("*"))
+    assert kept >= len(files) + 2, "files of the former run are gone"
+    assert run(**options) == (1 + n_trainings, 2)
+
+
+def test_other_data_is_measured_again(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "scan.obj").write_text("1")
+    (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml}]")
+    work = Workshop()
+    for content, n_measured in (("1", 1), ("2", 2), ("2", 2)):
+        (data / "scan.obj").write_text(content)
+        run_ablation(read_plan(tmp_path / "plan.yaml"), AblationSettings(data / "out", (0,), "scans", data), work)
+        assert (len(work.trained), len(work.measured)) == (1, n_measured)
+
+
+def test_weights_of_a_killed_training_are_not_taken(tmp_path):
+    (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml}]")
+    place = tmp_path / "out" / "a" / "seed0"
+    (place / "version_0").mkdir(parents=True)
+    (place / "version_0" / "best.safetensors").write_bytes(b"half trained")
+    told = []
+    settings = AblationSettings(tmp_path / "out", (0,))
+    found = run_ablation(read_plan(tmp_path / "plan.yaml"), settings, lambda command, log: 0, told.append)
+    assert "training wrote no best.safetensors" in found.failures[0].reason
+    aside = place.with_name("seed0.old-1") / "version_0" / "best.safetensors"
+    assert aside.read_bytes() == b"half trained" and "did not come to its end" in told[0]
+
+
+def test_a_killed_evaluation_goes_on_in_its_own_folder(plan, tmp_path):
+    work = Workshop()
+    settings = AblationSettings(tmp_path / "out", (0,))
+    place = tmp_path / "out" / "our_own_idea" / "seed0" / "evaluation"
+
+    def killed(command, log):
+        if "fit" in command or "our_own_idea" not in str(log):
+            return work(command, log)
+        (place / "report.partial.jsonl").write_text("kept")
+        return -9
+
+    assert "exit code -9" in run_ablation(plan, settings, killed).failures[0].reason
+    assert not run_ablation(plan, settings, work).failures
+    assert (place / "report.partial.jsonl").read_text() == "kept" and len(work.trained) == 3
+
+
+def test_a_report_without_samples_and_damaged_weights_are_failures(plan, tmp_path):
+    work = Workshop()
+
+    def empty(command, log):
+        if "fit" in command:
+            return work(command, log)
+        write_report(Evaluation("scans", "t", ORIGIN, (), ()), log.parent / "evaluation")
+        return 0
+
+    reasons = [entry.reason for entry in run_ablation(plan, AblationSettings(tmp_path / "a", (0,)), empty).failures]
+    assert len(reasons) == 3 and all("measured no sample" in text for text in reasons)
+
+    def damaged(command, log):
+        code = work(command, log)
+        for path in log.parent.rglob("best.safetensors"):
+            path.write_bytes(b"\xff" * 20)
+        return code
+
+    reasons = [entry.reason for entry in run_ablation(plan, AblationSettings(tmp_path / "b", (0,)), damaged).failures]
+    assert len(reasons) == 3 and all("no safetensors file" in text for text in reasons)
+
+
+def test_a_command_that_is_not_there_is_a_row(tmp_path):
+    (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "plan.yaml").write_text("train: [no-such-program-here]\nrows: [{name: .., config: tiny.yaml}]")
+    found = run_ablation(read_plan(tmp_path / "plan.yaml"), AblationSettings(tmp_path / "out", (0,)))
+    assert "could not be started" in found.failures[0].reason
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.yaml", "plan.yaml", "out"}  # ".." stays inside
+
+
+def test_the_command_tells_and_refuses_before_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml}]")
+    work = Workshop()
+    monkeypatch.setattr("recon.evaluation.ablation._run", work)
+    out = tmp_path / "out"
+    arguments = ["evaluate", "ablation", "--plan", str(tmp_path / "plan.yaml"), "-o", str(out)]
+    assert main(arguments) == 0 and main(arguments) == 0
+    assert len(work.trained) == 1 and "Other configs" in (out / "ablation.md").read_text()
+    (tmp_path / "tiny.yaml").write_text("a: 2\n")
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "seed0 is made again: config was" in capsys.readouterr().out
+    (out / "ablation.md").write_text("my own notes")
+    assert main(arguments) == 1 and "was not written by" in capsys.readouterr().err
+    assert (out / "ablation.md").read_text() == "my own notes"
+    (out / "ablation.md").unlink()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "tiny.yaml").write_text("a: 3\n")
+    monkeypatch.setattr("recon.evaluation.ablation._run", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="finished runs are kept in .*out"):
+        parsed = parser().parse_args(arguments)
+        parsed.run(parsed)
+
+
 def test_a_failed_run_is_reported_and_the_others_go_on(plan, tmp_path):
     work = Workshop()
     work.broken = "our_own"
@@ -117,10 +263,17 @@ def test_a_logger_with_a_folder_of_its_own_is_sent_to_the_run_too(tmp_path):
         ("rows: [{name: a, config: tiny.yaml, table: 7}]", "table must be 4, 5 or 6"),
         ("rows: [{name: a, config: tiny.yaml, override: {}}]", "needs 'name' and 'config'"),
         ("rows: [{name: a, config: tiny.yaml}, {name: a, config: tiny.yaml}]", "different names"),
+        ("rows: [{name: a, config: tiny.yaml}, {name: A, config: tiny.yaml}]", "different names"),
+        (
+            "rows: [{name: a, config: plan.yaml}, {name: b, config: bad.yaml}]",
+            "bad.yaml: cannot be read as a training config",
+        ),
+        ("train: python\nrows: [{name: a, config: tiny.yaml}]", "'train' must be a list"),
     ],
 )
 def test_plans_that_cannot_be_carried_out_are_refused(tmp_path, text, message):
     (tmp_path / "tiny.yaml").write_text("a: 1\n")
+    (tmp_path / "bad.yaml").write_bytes(b"a: \xff")
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(PlanError, match=message):
         read_plan(tmp_path / "plan.yaml")

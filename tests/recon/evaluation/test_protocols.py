@@ -1,13 +1,16 @@
 """Protocols with predictors whose errors are known."""
 
 import dataclasses
+from tokenize import TokenError
 
 import numpy as np
 import pytest
 import scipy.io
 import torch
+from evaluation_data import angles_of, first_letter, write_aflw, write_photo, write_scans
 from PIL import Image
 
+import bfm
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.dense import DensePoints
@@ -22,48 +25,26 @@ from recon.evaluation.protocols.pose import evaluate_pose
 from recon.evaluation.protocols.scans import evaluate_scans
 from recon.evaluation.protocols.synthetic import evaluate_synthetic, light_error
 from recon.evaluation.scan import ScanError
-from recon.export import Mesh as FileMesh
-from recon.export import write_ply
 from recon.export.exr import encode_exr
 from recon.faces.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import NoFaceError
 from recon.synthesis import FaceSampler, SynthesisConfig
 
-YAWS = {"a": 5.0, "b": -20.0, "c": 40.0, "d": -75.0, "e": 62.0}
-
-
-def _photo(path, size=(180, 240)):
-    rng = np.random.default_rng(len(path.name))
-    Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(path)
-
-
-def _angles(name):
-    return np.array([YAWS[name], 8.0, -4.0])
-
 
 @pytest.fixture
 def aflw(tmp_path, make_head):
-    """Five pictures whose true points are those of a known head; of the 21 points two are hidden."""
-    for name in YAWS:
-        _photo(tmp_path / f"{name}.png")
-        head = make_head(read_image(tmp_path / f"{name}.png"), angles_to_matrix(_angles(name), "300wlp"))
-        pose = np.deg2rad(_angles(name))[[1, 0, 2]]
-        points = points_px(head) + [0.0, 0.0, 33.0]
-        points21 = aflw21_px(head).T
-        points21[:, [3, 12]] = -1.0
-        content = {"pt3d_68": points.T, "pt2d": points21, "Pose_Para": np.array([[*pose, 0.0, 0.0, 0.0, 1.0]])}
-        scipy.io.savemat(tmp_path / f"{name}.mat", content)
-    return tmp_path
+    return write_aflw(tmp_path, make_head)
 
 
-def _stem(photo):
-    return photo.source.replace("\\", "/").split("/")[-1][0]
+@pytest.fixture
+def scans(tmp_path, parts, open_model):
+    return write_scans(tmp_path, parts, open_model)
 
 
 def test_alignment_of_the_true_head_is_zero(aflw, make_head, predictor_of):
     found = evaluate_alignment(
-        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp")))
+        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(angles_of(first_letter(p)), "300wlp")))
     )
     assert len(found.samples) == 5 and not found.failures and not found.dropped
     for metric in found.metrics:
@@ -75,9 +56,9 @@ def test_alignment_of_the_true_head_is_zero(aflw, make_head, predictor_of):
 
 def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_head, predictor_of):
     def moved(photo):
-        if _stem(photo) == "d":
+        if first_letter(photo) == "d":
             raise NoFaceError("no face was found")
-        head = make_head(photo, angles_to_matrix(_angles(_stem(photo)), "300wlp"))
+        head = make_head(photo, angles_to_matrix(angles_of(first_letter(photo)), "300wlp"))
         size = box_size(points_px(head))
         return dataclasses.replace(head, camera=head.camera.cropped(-0.04 * size, 0.0))  # 4 % to the right
 
@@ -97,14 +78,14 @@ def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_hea
 def test_dense_points_are_measured_where_a_data_set_brings_them(aflw, make_head, predictor_of, open_model, name):
     dense = DensePoints(open_model)
     for stem in "abc":  # two of the five bring none
-        head = make_head(read_image(aflw / f"{stem}.png"), angles_to_matrix(_angles(stem), "300wlp"))
+        head = make_head(read_image(aflw / f"{stem}.png"), angles_to_matrix(angles_of(stem), "300wlp"))
         points = dense.pixels(head, name)
         assert points.shape == (int(name), 2)
         size = box_size(points_px(head))
         moved = points + [0.0, 0.03 * size] if stem == "b" else points
         np.save(aflw / f"{stem}_{name}.npy", np.column_stack([moved, np.zeros(len(moved))]))
     found = evaluate_alignment(
-        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp")))
+        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(angles_of(first_letter(p)), "300wlp")))
     )
     values = {sample.name[0]: sample.values.get("nme_dense") for sample in found.samples}
     assert values["a"] == pytest.approx(0.0, abs=1e-3) and values["b"] == pytest.approx(3.0, abs=1e-3)
@@ -114,7 +95,7 @@ def test_dense_points_are_measured_where_a_data_set_brings_them(aflw, make_head,
 
 
 def test_a_data_set_without_dense_points_is_told_and_faulty_ones_are_left_out(aflw, make_head, predictor_of):
-    predictor = predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp")))
+    predictor = predictor_of(lambda p: make_head(p, angles_to_matrix(angles_of(first_letter(p)), "300wlp")))
     found = evaluate_alignment(aflw, predictor)
     assert any("Dense points were not measured: the data set brings none" in note for note in found.notes)
     assert "nme_dense" not in {metric.key for metric in found.metrics}
@@ -127,7 +108,7 @@ def test_a_data_set_without_dense_points_is_told_and_faulty_ones_are_left_out(af
 
 
 def test_ear_lobes_lie_under_the_ears_and_left_is_the_viewers(make_head, tmp_path):
-    _photo(tmp_path / "x.png")
+    write_photo(tmp_path / "x.png")
     points = aflw21_px(make_head(read_image(tmp_path / "x.png")))
     assert points[12, 0] < points[[0, 6, 17], 0].min() and points[16, 0] > points[[5, 11, 19], 0].max()
     assert points[6:12, 1].max() < points[12, 1] < points[20, 1]
@@ -160,25 +141,8 @@ def test_alignment_reports_what_it_cannot_read(aflw, make_head, predictor_of):
         evaluate_alignment(aflw / "empty", predictor_of(unexpected))
 
 
-@pytest.fixture
-def scans(tmp_path, parts, open_model):
-    """Two people with a scan each, in frames of their own."""
-    for number in range(2):
-        place = tmp_path / f"person{number}"
-        (place / "indoor").mkdir(parents=True)
-        identity = np.random.default_rng(number).normal(size=open_model.n_identity)
-        head = parts.head(parts.vertices(identity))
-        turn, shift = angles_to_matrix(np.array([30.0, 50.0, 70.0 * number])), np.array([10.0, -200.0, 4.0])
-        vertices = head.surface.vertices @ turn.T + shift
-        write_ply(place / "scan.ply", FileMesh(vertices.astype(np.float32), head.surface.faces))
-        marks = head.landmarks @ turn.T + shift
-        (place / "landmarks.txt").write_text("\n".join(" ".join(f"{x:.5f}" for x in row) for row in marks))
-        _photo((place, place / "indoor")[number] / f"{number}.png")
-    return tmp_path
-
-
 def _known_identity(photo, open_model):
-    values = np.random.default_rng(int(_stem(photo))).normal(size=open_model.n_identity)
+    values = np.random.default_rng(int(first_letter(photo))).normal(size=open_model.n_identity)
     return torch.as_tensor(values, dtype=torch.float32)[None]
 
 
@@ -231,7 +195,7 @@ def _write_pose_data(folder, layout):
         flip = np.diag([1.0, -1.0, -1.0])
         place = folder / "01"
         place.mkdir()
-        _photo(place / "frame_00003_rgb.png")
+        write_photo(place / "frame_00003_rgb.png")
         rows = "\n".join(" ".join(map(str, row)) for row in flip @ rotation @ flip)
         (place / "frame_00003_pose.txt").write_text(f"{rows}\n\n10.0 20.0 900.0\n")
         return place / "frame_00003_pose.txt"
@@ -240,7 +204,7 @@ def _write_pose_data(folder, layout):
     about_y, about_x, about_z = matrix_to_angles(quarter @ rotation @ quarter.T)
     place = folder / "female" / "0001"
     place.mkdir(parents=True)
-    _photo(place / "rgb_0007.jpg")
+    write_photo(place / "rgb_0007.jpg")
     (place / "data_0007.txt").write_text(
         "Camera Location: (-0.0002, -0.3136, 1.6779)\n"
         "Head Point Location: (-0.0002, -0.0136, 1.6779)\n"
@@ -276,7 +240,9 @@ def test_biwi_angles_are_those_of_the_usual_labels(tmp_path):
 def test_ranges_and_dropped_frames_of_pose(aflw, make_head, predictor_of):
     content = scipy.io.loadmat(aflw / "a.mat")
     scipy.io.savemat(aflw / "a.mat", {"pt3d_68": content["pt3d_68"], "Pose_Para": np.deg2rad([[0.0, 110.0, 0.0]])})
-    found = evaluate_pose(aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(_angles(_stem(p)), "300wlp"))))
+    found = evaluate_pose(
+        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(angles_of(first_letter(p)), "300wlp")))
+    )
     assert "yaw 110.0 degrees is beyond the protocol's 99" in found.dropped[0].reason
     rows = {row[0]: row for row in found.tables[0].rows}
     assert rows["all"][6] == 4 and rows["Y90P10R10"][6] == 4 and rows["Y10P90R10"][6] == 0
@@ -285,13 +251,13 @@ def test_ranges_and_dropped_frames_of_pose(aflw, make_head, predictor_of):
 
 
 def test_depth_of_the_true_head_is_zero(tmp_path, make_head, predictor_of):
-    _photo(tmp_path / "x.png")
+    write_photo(tmp_path / "x.png")
     true = make_head(read_image(tmp_path / "x.png")).depth_map()
     np.save(tmp_path / "x_depth.npy", true)
     Image.fromarray(np.where(np.isfinite(true), 255, 0).astype(np.uint8)).save(tmp_path / "x_mask.png")
     Image.fromarray(np.nan_to_num(true).round().astype(np.uint16)).save(tmp_path / "y_depth.png")
-    _photo(tmp_path / "y.png")
-    _photo(tmp_path / "z.png")
+    write_photo(tmp_path / "y.png")
+    write_photo(tmp_path / "z.png")
     found = evaluate_depth(tmp_path, predictor_of(make_head))
     values = {s.name: s.values for s in found.samples}
     assert values["x"]["face_raw_rmse"] < 1e-3 and values["x"]["whole_covered"] == 1.0
@@ -306,7 +272,7 @@ def test_depth_maps_of_other_methods_and_their_faults(tmp_path, predictor_of, ma
     rng = np.random.default_rng(0)
     true = rng.uniform(300.0, 450.0, (180, 240))
     for name in "abcde":
-        _photo(data / f"{name}.png")
+        write_photo(data / f"{name}.png")
         np.save(data / f"{name}_depth.npy", true)
     np.save(other / "a_depth.npy", true * 1.1)
     np.save(other / "b_depth.npy", true[:90])
@@ -334,8 +300,8 @@ def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
     """A wall at 400 mm: its rays are longer towards the corners, its planar depth is not."""
     place, other = tmp_path / "data" / "male" / "0001", tmp_path / "other" / "male" / "0001"
     place.mkdir(parents=True), other.mkdir(parents=True)
-    _photo(place / "rgb_3.jpg", (48, 64))
-    _photo(place / "rgb_4.jpg", (48, 64))
+    write_photo(place / "rgb_3.jpg", (48, 64))
+    write_photo(place / "rgb_4.jpg", (48, 64))
     (place / "data_3.txt").write_text(
         "Camera Location: (0.0, -0.3, 1.6)\nHead Point Location: (0.0, 0.0, 1.6)\n"
         "Camera Rotation: Yaw 0.00 Pitch 90.00 Roll 0.00\nHead Rotation: Yaw 0.00 Pitch 0.00 Roll 0.00\n"
@@ -390,3 +356,73 @@ def test_the_light_error_knows_scale_and_direction():
     assert light_error(2.0 * lamp(0.5), lamp(0.5)) == pytest.approx(0.0, abs=1e-6)
     assert 0.05 < light_error(lamp(0.5), lamp(0.0)) < light_error(lamp(0.5), lamp(-0.5)) < 1.0
     assert light_error(torch.zeros(9, 3), lamp(0.0)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [IndexError("index 9 is out of bounds"), TokenError("EOF in multi-line statement"), MemoryError(), ValueError("x")],
+)
+def test_whatever_a_reader_raises_is_a_row(aflw, tmp_path, make_head, predictor_of, monkeypatch, fault):
+    """Readers of foreign files raise more than they say; the other items must not be lost with one."""
+    (aflw / "scans" / "person").mkdir(parents=True)
+    (aflw / "scans" / "person" / "scan.ply").write_bytes(b"")
+    marks = "-45 0 0\n-15 0 0\n15 0 0\n45 0 0\n0 -30 20\n-20 -60 0\n20 -60 0\n"
+    (aflw / "scans" / "person" / "landmarks.txt").write_text(marks)
+    write_photo(aflw / "scans" / "person" / "x.png")
+    (aflw / "depth").mkdir()
+    for name in "ab":
+        write_photo(aflw / "depth" / f"{name}.png")
+        np.save(aflw / "depth" / f"{name}_depth.npy", np.full((180, 240), 400.0))
+
+    def raising(*_, **__):
+        raise fault
+
+    predictor = predictor_of(make_head)
+    for reader in ("read_label", "read_image", "read_dense"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"recon.evaluation.protocols.alignment.{reader}", raising)
+            assert len(evaluate_alignment(aflw, predictor).dropped) == 5, reader
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.predict.read_image", raising)
+        assert len(evaluate_pose(aflw, predictor).failures) == 5
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.protocols.scans.read_scan", raising)
+        assert len(evaluate_scans(aflw / "scans", predictor, ("micc",)).dropped) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.depth_folder.read_depth", raising)
+        found = evaluate_depth(aflw / "depth", aflw / "depth")
+        assert len(found.dropped) == 2 and found.dropped[0].reason.startswith(type(fault).__name__)
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.protocols.depth.read_depth", raising)
+        assert len(evaluate_depth(aflw / "depth", aflw / "depth").failures) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr("recon.evaluation.protocols.synthetic._face", raising)
+        assert len(evaluate_synthetic(predictor, 2, 5, CLEAN).dropped) == 2
+
+
+def test_heads_that_cannot_be_measured_are_rows(aflw, make_head, predictor_of):
+    def odd(photo):
+        head = make_head(photo)
+        return dataclasses.replace(head, identity=torch.full_like(head.identity, torch.nan))
+
+    found = evaluate_alignment(aflw, predictor_of(odd))
+    assert len(found.failures) == 5 and not found.samples
+    assert [row[6] for row in found.tables[0].rows[:3]] == [2, 1, 2]  # at the yaws that are known nevertheless
+
+
+def test_two_pictures_of_one_name_do_not_cost_the_report(tmp_path):
+    for suffix in (".png", ".jpg"):
+        write_photo(tmp_path / f"a{suffix}")
+    np.save(tmp_path / "a_depth.npy", np.full((180, 240), 400.0))
+    found = evaluate_depth(tmp_path, tmp_path)
+    assert [sample.name for sample in found.samples] == ["a"]
+    assert [entry.reason for entry in found.dropped] == ["an item before it has the same name"]
+
+
+def test_dense_points_that_the_model_has_not_are_told_before_the_first_photo(aflw, predictor_of, tiny_data):
+    np.save(aflw / "a_478.npy", np.zeros((478, 2)))
+    predictor = dataclasses.replace(
+        predictor_of(lambda photo: pytest.fail("work began")), model=bfm.MorphableModel(tiny_data)
+    )
+    with pytest.raises(LabelError, match="has no landmark set '478'"):
+        evaluate_alignment(aflw, predictor)

@@ -1,15 +1,23 @@
 """Results, reports and comparisons."""
 
+import csv
 import dataclasses
+import io
 import json
 import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recon.evaluation.compare import ComparisonError, compare
 from recon.evaluation.provenance import Provenance, fingerprint, model_hash, provenance
-from recon.evaluation.report import csv_bytes, markdown, table_text, write_report
+from recon.evaluation.report import code_span, csv_bytes, escaped, markdown, table_markdown, table_text, write_report
 from recon.evaluation.result import (
     Evaluation,
     Figure,
@@ -21,6 +29,7 @@ from recon.evaluation.result import (
     read_evaluation,
 )
 from recon.export import OutputExistsError
+from recon.io.fingerprint import code_hash
 
 ORIGIN = Provenance("recon evaluate x", "abc", "2026-01-01", "cpu", "py", "fit", "open 1", "data", "f00", 4, 1.5)
 METRICS = (Metric("nme", "NME", "%"), Metric("delta", "delta", "", lower_is_better=False, digits=3))
@@ -71,7 +80,7 @@ def test_a_report_is_written_whole_and_read_back(tmp_path):
 def test_the_markdown_says_everything_that_matters():
     text = markdown(_evaluation())
     assert "12 of 13 samples measured, 1 predictions failed, 1 left out" in text
-    assert "- `q1`: no face" in text and "- `q2`: no | label" in text
+    assert "- `q1`: no face" in text and "- `q2`: no \\| label" in text
     assert "| 0 | 1.23 |" in text and "| 1 | – |" in text and "| 2 | – |" in text and "A note." in text
     assert "![Curve](curve.png)" in text and "- One note." in text
     for fact in ("`recon evaluate x`", "abc", "fingerprint f00", "open 1", "1.5 s"):
@@ -80,8 +89,57 @@ def test_the_markdown_says_everything_that_matters():
 
 def test_pipes_and_line_breaks_do_not_break_tables():
     table = Table("T", ("a|b", "c"), (("x|y\nz", 1),))
-    assert "x\\|y z" in table_text(table) and "a|b" in table_text(table)
+    assert "x\\|y z" in table_markdown(table) and "a\\|b" in table_markdown(table)
+    assert "x|y z" in table_text(table) and "a|b" in table_text(table)
+    assert "\x1b" not in table_text(Table("T\x1b[2J", ("a\x1b",), (("\x1b[2J",),), "\x1b"))
     assert csv_bytes(("a", "b"), [["x,y", 1.5], [None, math.nan]]) == b'a,b\n"x,y",1.5\n,\n'
+
+
+def test_csv_is_what_other_programs_read():
+    cells = ['say "hi"', "a,b", "caf\udce9", "two\nlines", "plain"]
+    text = csv_bytes(("a", "b", "c", "d", "e"), [cells]).decode()
+    assert list(csv.reader(io.StringIO(text)))[1] == ['say "hi"', "a,b", "caf\\xe9", "two lines", "plain"]
+    assert '"say ""hi"""' in text
+
+
+ODD = (
+    "`code` | <script>alert(1)</script> [x](javascript:alert(1)) ![](http://e.x/y.png) **b** _e_ www.e.x \x1b[2J \udce9"
+)
+
+
+def test_names_and_reasons_are_nothing_but_text_in_markdown():
+    one = _evaluation(
+        title=ODD,
+        failures=(Left(ODD, ODD),),
+        dropped=(),
+        tables=(Table(ODD, (ODD,), ((ODD,),), ODD),),
+        notes=(ODD,),
+        provenance=dataclasses.replace(ORIGIN, command=f"recon {ODD}", data=ODD),
+    )
+    text = markdown(one)
+    text.encode()
+    outside = re.sub(r"(`+) .*? \1(?!`)", "", text)  # without code spans
+    for active in ("<script", "](java", "](http", "://", " www.", " **b", " _e_", "\x1b", "\udce9"):
+        assert not re.search(r"(?<!\\)" + re.escape(active), outside), active
+    for line in text.splitlines():
+        if line.startswith("- `"):
+            assert line.startswith("- `` `code` | <script>"), line
+        if line.startswith("| \\`code"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 2, line
+
+
+def test_intended_words_stay_as_they_are_in_markdown():
+    for text in (
+        "NME, 68 points [%]",
+        "[0, 30)",
+        "delta_1/4",
+        "mean head: slope (1 is right)",
+        "1.5 … 2.0",
+        "a.jpg",
+        "–",
+    ):
+        assert escaped(text) == text
+    assert code_span("a.jpg") == "`a.jpg`"
 
 
 def test_nan_values_are_null_and_come_back_as_nan(tmp_path):
@@ -145,6 +203,37 @@ def test_the_fingerprint_follows_names_and_contents(tmp_path):
 
 
 def test_provenance_names_code_machine_and_weights(tmp_path, open_model):
-    found = provenance("fit", model_hash(open_model), "here", [], tmp_path, 2.0)
-    assert found.commit and "processors" in found.hardware and "torch" in found.software
+    found = provenance("fit", model_hash(open_model), "here", ("f00", 4), 2.0)
+    assert found.commit and found.code == code_hash() and "processors" in found.hardware and "torch" in found.software
     assert found.weights.startswith("open ") and len(found.weights) == len("open ") + 16
+
+
+def test_files_that_are_no_utf8_in_name_have_a_fingerprint(tmp_path):
+    path = tmp_path / "caf\udce9.txt"
+    try:
+        path.write_text("1")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such names")
+    assert len(fingerprint([path], tmp_path)) == 16
+
+
+def test_code_inside_a_foreign_repository_does_not_take_its_commit(tmp_path):
+    """As installed into an environment in somebody's project: recon's files lie there, but are not tracked."""
+    if not shutil.which("git"):
+        pytest.skip("no git here")
+    top = Path(__file__).resolve().parents[3]
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    (tmp_path / "theirs.txt").write_text("x")
+    for arguments in (("init", "-q"), ("add", "theirs.txt"), (*author, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    installed = tmp_path / ".venv"
+    for package in ("recon", "bfm", "losses"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.npz", "*.safetensors")
+        shutil.copytree(top / package, installed / package, ignore=ignored)
+    code = "from recon.evaluation.provenance import code_version; print(code_version())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=installed, env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    theirs = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
+    assert done.stdout.strip() and not theirs.startswith(done.stdout.strip()[:7])

@@ -50,7 +50,15 @@ def test_the_page_holds_all_shared_pictures_and_no_names(results):
     assert {entry["token"] for entry in entries} == set(tokens)
     order = [(tokens[entry["token"]]["item"], tokens[entry["token"]]["method"]) for entry in entries]
     assert order != sorted(order), "the file's own order gives the methods away"
-    assert make_study(results).page == study.page != make_study(results, seed=1).page
+
+
+def test_tokens_cannot_be_foreseen_but_made_again_from_the_key(results):
+    study, other = make_study(results), make_study(results)
+    assert study.page != other.page and not set(json.loads(study.key)["tokens"]) & set(json.loads(other.key)["tokens"])
+    again = make_study(results, json.loads(study.key)["seed"])
+    assert (again.page, again.key) == (study.page, study.key)
+    with pytest.raises(StudyError, match="seed must be 0 or more"):
+        make_study(results, -1)
 
 
 @pytest.mark.slow
@@ -100,6 +108,13 @@ def test_answers_become_means_and_deviations(results, tmp_path):
         ({"score": 6}, "must be 1 to 5"),
         ({"score": True}, "must be 1 to 5"),
         ({"score": "4"}, "must be 1 to 5"),
+        ({"score": [3]}, "must be 1 to 5"),
+        ({"answers": []}, "expected 'answers'"),
+        ({"answers": None}, "expected 'answers'"),
+        ({"answers": {"nobody": [1, 2]}}, "expected 'answers'"),
+        ({"answers": {"nobody": None}}, "expected 'answers'"),
+        ({"answers": {"nobody": {"beauty": 3}}}, "unknown question 'beauty'"),
+        ({"study": 7}, "is no file of a study"),
     ],
 )
 def test_answers_that_cannot_be_are_refused(results, tmp_path, change, text):
@@ -118,6 +133,26 @@ def test_answers_that_cannot_be_are_refused(results, tmp_path, change, text):
     with pytest.raises(StudyError, match="no key file"):
         (tmp_path / "b.json").write_text(json.dumps({"schema": key["schema"], "study": key["study"]}))
         opinion_scores(tmp_path / "b.json", [tmp_path / "a.json"])
+
+
+def test_the_same_answers_are_not_counted_twice(results, tmp_path):
+    study = make_study(results)
+    (tmp_path / "k.key.json").write_bytes(study.key)
+    key = json.loads(study.key)
+    content = {"schema": key["schema"], "study": key["study"], "answers": {next(iter(key["tokens"])): {"realism": 3}}}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    (tmp_path / "b.json").write_text(json.dumps(content, indent=4))
+    for pair in (("a.json", "a.json"), ("a.json", "b.json")):
+        with pytest.raises(StudyError, match=f"{pair[1]}: holds the same answers as .*a.json"):
+            opinion_scores(tmp_path / "k.key.json", [tmp_path / name for name in pair])
+
+
+@pytest.mark.parametrize("tokens", [[], "x", {"t": None}, {"t": {"method": 3}}])
+def test_a_damaged_key_is_refused(results, tmp_path, tokens):
+    key = json.loads(make_study(results).key)
+    (tmp_path / "k.key.json").write_text(json.dumps({**key, "tokens": tokens}))
+    with pytest.raises(StudyError, match="no key file|damaged or edited"):
+        opinion_scores(tmp_path / "k.key.json", [])
 
 
 def test_folders_that_make_no_study_are_refused(results, tmp_path):
