@@ -6,10 +6,17 @@ them; an unknown key is an error. A run that was interrupted goes on with ``--ck
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from lightning import LightningDataModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from recon.io.extras import pip_hint
+
+try:
+    import jsonargparse  # noqa: F401  (lightning does without until the command line is read)
+    from lightning import LightningDataModule, Trainer
+    from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+except ImportError as error:
+    sys.exit(f"train.py: {pip_hint(error) or error}")
 
 from recon.training.module import RegressorModule
 from recon.training.saving import WholeCheckpoints

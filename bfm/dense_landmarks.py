@@ -16,10 +16,10 @@ from __future__ import annotations
 import dataclasses
 from typing import no_type_check
 
-import numba
 import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
+from bfm.compiled import compiled
 from bfm.data import BoolArray, FloatArray, IntArray, ModelData, SurfacePoints
 from bfm.model import MorphableModel
 
@@ -200,7 +200,7 @@ class _UnrolledFace:
         return triangles, barycentrics
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _outermost(points: FloatArray, corners: FloatArray, depth: FloatArray) -> tuple[IntArray, FloatArray]:
     """For places ``(N, 2)`` in order of u, the triangle of ``(F, 3, 2)`` with the greatest depth ``(F, 3)`` there."""

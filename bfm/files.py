@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import platformdirs
+from bfm.places import MODELS_VARIABLE as MODELS_VARIABLE
+from bfm.places import models_root as models_root
+from bfm.text import printable
 
 if TYPE_CHECKING:
     from bfm.data import ModelData
-
-MODELS_VARIABLE = "FACERECON_MODELS"
 
 
 class MissingModelFiles(FileNotFoundError):
@@ -21,11 +20,16 @@ class MissingModelFiles(FileNotFoundError):
 
 
 class ModelFileError(ValueError):
-    """A model file does not hold what its published layout says."""
+    """A file does not hold what its published layout says: damaged, cut off, of another kind, or made to do harm.
+
+    Attributes:
+        path: the file.
+        fault: what is wrong with it; the message is one printable line of both.
+    """
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path}: {fault}")
-        self.path = path
+        super().__init__(printable(f"{path}: {' '.join(fault.split())}"))
+        self.path, self.fault = path, fault
 
 
 class Sizes(NamedTuple):
@@ -63,14 +67,12 @@ class ModelSource:
     options: tuple[str, ...] = ()
 
 
-def models_root() -> Path:
-    """The folder of model folders: ``$FACERECON_MODELS``, or the user's data directory."""
-    chosen = os.environ.get(MODELS_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("facerecon") / "models"
-
-
 def default_folder(name: str) -> Path:
-    """Where the files of the model ``name`` are looked for when no path is given."""
+    """Where the files of the model ``name`` are looked for when no path is given.
+
+    Raises:
+        HomeError: see :func:`bfm.places.models_root`.
+    """
     return models_root() / name
 
 

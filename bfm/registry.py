@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bfm.files import ModelSource, default_folder, missing_files
+from bfm.files import ModelFileError, ModelSource, default_folder, missing_files
+from bfm.isolated import ReaderProcessError
 
 if TYPE_CHECKING:
     import bfm.model
@@ -112,4 +113,12 @@ def load(
             f"face model {text!r} takes no option {', '.join(unknown)}; it takes: {', '.join(source.options) or 'none'}"
         )
     folder = model_status(text, path).folder
-    return MorphableModel(source.load(folder, **options))
+    if folder is None or not source.layouts:
+        return MorphableModel(source.load(folder, **options))
+    try:
+        return MorphableModel(source.load(folder, **options))
+    except (OSError, ImportError, ReaderProcessError, ModelFileError):
+        raise
+    # Loaders check what they read, but what passes may still not make a model (a basis with nan, say).
+    except Exception as error:
+        raise ModelFileError(folder, f"its files make no face model ({type(error).__name__}: {error})") from error

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from bfm.data import FloatArray, ModelData, ModelDataError, SurfacePoints
 from bfm.files import ModelFileError
+from bfm.reading import file_size
 
 FORMAT = "facerecon-model-2"
 _BASES = ("identity_basis", "expression_basis", "albedo_basis")
@@ -24,6 +25,8 @@ _TEXTS = (
     *("identity_prior", "expression_prior", "albedo_prior"),
 )
 _LARGEST = 32767
+_PRIORS = ("normal", "unit")
+_WORDS = {"albedo_space": ("linear", "srgb"), **dict.fromkeys(_TEXTS[-3:], _PRIORS)}
 
 
 def write_model(data: ModelData, path: Path) -> None:
@@ -59,7 +62,12 @@ def write_model(data: ModelData, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {FORMAT: text}))
+        content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {FORMAT: text})
+        with open(part, "xb") as file:
+            file.write(content)
+            file.flush()
+            # A rename may reach the disk before what it names.
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -74,11 +82,13 @@ def read_model(path: Path) -> ModelData:
     """
     if not path.is_file():
         raise FileNotFoundError(f"face model file {path} does not exist")
+    file_size(path)
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
+    # The library raises types of its own, and others for number formats that numpy does not have.
+    except Exception as error:
         raise ModelFileError(path, f"is not a whole safetensors file ({error}); delete it and make it again") from error
     if FORMAT not in metadata:
         raise ModelFileError(path, f"is no face model of this version: its header lacks {FORMAT!r}")
@@ -89,11 +99,16 @@ def read_model(path: Path) -> ModelData:
         return _model(header, arrays)
     except KeyError as error:
         raise ModelFileError(path, f"lacks {error}") from error
-    except (ModelDataError, json.JSONDecodeError) as error:
-        raise ModelFileError(path, str(error)) from error
+    except ModelFileError:
+        raise
+    # Header and arrays are foreign: they may be of any type, and fit in no way.
+    except Exception as error:
+        reason = str(error) if isinstance(error, (ModelDataError, json.JSONDecodeError)) else f"{error!r}"
+        raise ModelFileError(path, reason) from error
 
 
 def _model(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> ModelData:
+    _check_arrays(arrays)
     n_vertices = len(arrays["mean_shape"])
     regions = {
         name.removeprefix("region."): np.unpackbits(bits, count=n_vertices).astype(bool)
@@ -108,11 +123,41 @@ def _model(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> Mo
         for name in sets
     }
     values: dict[str, object] = {name: header[name] for name in _TEXTS}
+    _check_texts(values)
     values |= {name: _unpack(arrays[name], arrays[f"{name}.scale"]) for name in _BASES}
     values |= {name: arrays[name] for name in ("mean_shape", "mean_albedo", "uv")}
     values |= {name: arrays[name].astype(np.int64) for name in ("faces", "uv_faces")}
-    values["expression_names"] = tuple(header["expression_names"])  # type: ignore[arg-type]
+    names = header["expression_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelDataError("expression_names must be a list of texts")
+    values["expression_names"] = tuple(names)
     return dataclasses.replace(_EMPTY, **values, regions=regions, landmarks=landmarks)  # type: ignore[arg-type]
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Before anything grows by them: a file of a few bytes can name an array of any length whose other side is 0."""
+    for name in ("mean_shape", "mean_albedo", "faces", "uv_faces"):
+        if arrays[name].ndim != 2 or arrays[name].shape[1] != 3:
+            raise ModelDataError(f"{name} must have three columns, got {arrays[name].shape}")
+    for name in _BASES:
+        basis, scale = arrays[name], arrays[f"{name}.scale"]
+        if basis.ndim != 3 or basis.shape[1] != 3 or scale.shape != basis.shape[2:] or basis.dtype != np.int16:
+            raise ModelDataError(
+                f"{name} must be (V, 3, K) of int16 with K scales, got {basis.shape} and {scale.shape}"
+            )
+    for name, array in arrays.items():
+        wanted = "u" if name.startswith("region.") else "i" if name.endswith((".triangles", "faces")) else "if"
+        if array.dtype.kind not in wanted:
+            raise ModelDataError(f"{name} must not hold {array.dtype}")
+
+
+def _check_texts(values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        known = _WORDS.get(name)
+        if not isinstance(value, str) or (known is not None and value not in known):
+            raise ModelDataError(
+                f"{name} must be {' or '.join(known) if known else 'a text'}, found {str(value)[:40]!r}"
+            )
 
 
 def _checksum(arrays: Mapping[str, np.ndarray]) -> str:

@@ -9,6 +9,7 @@ from typing import no_type_check
 import numba
 import numpy as np
 
+from bfm.compiled import compiled
 from bfm.data import FloatArray, IntArray
 
 _LEAF_SIZE = 4
@@ -87,7 +88,7 @@ def closest_points(points: FloatArray, vertices: FloatArray, faces: IntArray) ->
     return SurfaceTree(vertices, faces).query(points)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _build(corners: FloatArray) -> tuple[FloatArray, IntArray, IntArray]:
     """Boxes ``(N, 2, 3)``, children ``(N, 2)`` (leaf: -1 - first, count) and the triangle order of the leaves."""
@@ -133,7 +134,7 @@ def _build(corners: FloatArray) -> tuple[FloatArray, IntArray, IntArray]:
     return boxes[:n_nodes], children[:n_nodes], order
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _box_distance(point: FloatArray, box: FloatArray) -> float:
     total = 0.0
@@ -143,7 +144,7 @@ def _box_distance(point: FloatArray, box: FloatArray) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _triangle_point(p: FloatArray, corners: FloatArray) -> tuple[float, float, float, float]:
     """Squared distance and barycentrics of the point of a triangle nearest to p, by the Voronoi region p lies in
@@ -182,7 +183,7 @@ def _triangle_point(p: FloatArray, corners: FloatArray) -> tuple[float, float, f
     return squared, 1.0 - v - w, v, w
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _query(
     points: FloatArray, corners: FloatArray, boxes: FloatArray, children: IntArray, order: IntArray

@@ -32,7 +32,8 @@ def critic_loss(
 
     Args:
         critic: maps ``(B, V, 3)`` to ``(B,)``.
-        real, fake: shapes; no gradient flows into them.
+        real, fake: shapes; no gradient flows into them. In which unit decides how much the penalty weighs: k and p below are
+            the paper's for decimetres, and in millimetres the same penalty would be 100 to the power ``-power`` as large.
         mixing: ``(B,)`` in [0, 1]: where between fake (0) and real (1) the gradient is taken.
         strength, power: k = 2 and p = 6, as the paper recommends.
     """

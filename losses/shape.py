@@ -5,6 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+MM_PER_DM = 100.0
+"""The paper's shapes are in decimetres, the unit of the Basel model as Deng et al. scale it; those here are in millimetres."""
+
 
 def shape_loss(
     predicted: Float[Tensor, "b v 3"],

@@ -20,8 +20,8 @@ class LossWeights:
         landmark: squared px of the 68 points, plus openings.
         photometric: pictures.
         perceptual: face embeddings.
-        shape: mm of vertices.
-        adversarial: the critic's value.
+        shape: decimetres of vertices, the unit in which the paper's 1.20 is meant.
+        adversarial: the critic's value; it sees decimetres, too.
         depth: mm, after each picture's mean difference is taken out.
         normals: 1 - cosine.
         rotation: radians.

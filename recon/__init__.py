@@ -1,1 +1,38 @@
-"""From picture to head and back: cameras, light, the differentiable renderer and what is built on them."""
+"""From picture to head and back: cameras, light, the differentiable renderer and what is built on them.
+
+``from recon import Reconstructor`` is the usual door. Names are imported when they are first asked for, so that
+``import recon`` takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recon.reconstruction import Reconstruction
+    from recon.reconstructor import NoFaceError, Reconstructor
+
+    __version__: str
+
+__all__ = ["NoFaceError", "Reconstruction", "Reconstructor", "__version__"]
+
+_PLACES = {
+    "NoFaceError": "recon.reconstructor",
+    "Reconstruction": "recon.reconstruction",
+    "Reconstructor": "recon.reconstructor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from recon.io.fingerprint import package_version
+
+        return package_version()
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'recon' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

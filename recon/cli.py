@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from recon.io.faults import UsageError, reason, write_log
+from recon.io.fingerprint import code_hash, package_version
 from recon.io.names import printable
 
 _COMMANDS = (
@@ -38,10 +39,19 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and the hash of the code, and end")
     subcommands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in _COMMANDS:
         importlib.import_module(f"recon.commands.{name}").add_parser(subcommands)
     return top
+
+
+class _Version(argparse.Action):
+    """Prints when asked for: reading all sources is nothing that every command should wait for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"recon {package_version()}, code {code_hash()}\n")
+        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,6 +45,8 @@ def as_sigma(path: Path, name: str, values: npt.NDArray, n_components: int) -> n
     Raises:
         ModelFileError: fewer or more than ``n_components`` values, or one that is not positive and finite.
     """
+    if values.dtype.kind not in "fiu":
+        raise ModelFileError(path, f"{name!r} must hold numbers, found {values.dtype}")
     sigma = values.astype(np.float64).reshape(-1)
     if len(sigma) != n_components:
         raise ModelFileError(path, f"{name!r} must hold {n_components} standard deviations, found {len(sigma)}")
@@ -65,11 +67,12 @@ def as_indices(
     """
     if values.dtype.kind not in "fiu" or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         raise ModelFileError(path, f"{name!r} must hold whole numbers, found {values.dtype}")
-    indices = values.astype(np.int64) - base
-    if indices.size and not (indices.min() >= 0 and indices.max() < count):
+    # Compared before they become integers, which would wrap.
+    if values.size and not (values.min() >= base and values.max() <= count - 1 + base):
         raise ModelFileError(
             path, f"{name!r} must lie in {base}..{count - 1 + base}, found {values.min():g}..{values.max():g}"
         )
+    indices = values.astype(np.int64) - base
     width = int(np.prod([n for n in shape if n > 0]))
     if indices.size % width or (-1 not in shape and indices.size != width):
         raise ModelFileError(path, f"{name!r} must have shape {shape}, found {values.shape}")
@@ -97,8 +100,9 @@ def outward(path: Path, vertices: npt.NDArray, faces: npt.NDArray[np.int64]) -> 
     Raises:
         ModelFileError: the volume is zero, so that outside cannot be told.
     """
-    corners = (vertices - vertices.mean(axis=0))[faces].astype(np.float64)
-    volume = float(np.einsum("fc,fc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])))
+    with np.errstate(all="ignore"):  # what overflows gives no volume, which is reported below
+        corners = (vertices - vertices.mean(axis=0))[faces].astype(np.float64)
+        volume = float(np.einsum("fc,fc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])))
     if volume == 0.0 or not np.isfinite(volume):
         raise ModelFileError(path, "the mean shape is flat, so its outside cannot be told")
     return faces if volume > 0 else np.ascontiguousarray(faces[:, ::-1])

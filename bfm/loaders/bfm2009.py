@@ -26,6 +26,7 @@ from bfm.data import ModelData, SurfacePoints
 from bfm.files import ModelFileError, ModelSource, Sizes, find_layout
 from bfm.loaders.arrays import as_basis, as_faces, as_indices, as_points, as_sigma, outward
 from bfm.loaders.mat import read_mat
+from bfm.reading import read_bytes, read_text
 
 MM_PER_DECIMETRE = 100.0
 MM_PER_MICROMETRE = 1e-3
@@ -98,7 +99,7 @@ def _per_sigma(path: Path, mat: dict[str, np.ndarray], block: str, n_wanted: int
 
 def _read_exp_pca(path: Path, n_vertices: int) -> npt.NDArray[np.float32]:
     """``(V, 3, K)`` raw components; the file's mean expression is left out, as Deng et al. do."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     if len(content) < 4:
         raise ModelFileError(path, f"truncated: {len(content)} bytes, not even the 4 of the header")
     n_components = int.from_bytes(content[:4], "little", signed=True)
@@ -122,7 +123,7 @@ def _read_exp_pca(path: Path, n_vertices: int) -> npt.NDArray[np.float32]:
 
 def _read_std_exp(path: Path, n_components: int) -> npt.NDArray[np.float64]:
     try:
-        values = np.array(path.read_text(encoding="ascii").split(), dtype=np.float64)
+        values = np.array(read_text(path).split(), dtype=np.float64)
     except ValueError as error:
         raise ModelFileError(path, f"must be a text file of numbers ({error})") from None
     return as_sigma(path, "std_exp", values, n_components)

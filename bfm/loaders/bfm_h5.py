@@ -27,6 +27,7 @@ import numpy.typing as npt
 from bfm.data import ModelData, SurfacePoints
 from bfm.files import ModelFileError, ModelSource, Sizes, find_layout
 from bfm.loaders.arrays import as_basis, as_faces, as_points, as_sigma, outward
+from bfm.loaders.h5 import read_h5, text_of
 
 # A named point farther from every vertex belongs to a part that this crop does not have.
 _ON_MESH_MM = 2.0
@@ -82,20 +83,12 @@ def _load(path: Path, source: ModelSource, expression_mean: bool) -> ModelData:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import h5py  # takes 0.2 s, which a list of models need not wait for
-
     names = [f"{block}/model/{part}" for block in _BLOCKS for part in ("mean", "pcaBasis", "pcaVariance")]
     names.append("shape/representer/cells")
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
-            if missing:
-                raise ModelFileError(path, f"lacks {', '.join(missing)}; top-level groups: {', '.join(file) or 'none'}")
-            content = {name: file[name][()] for name in names}
-            landmarks = file.get("metadata/landmarks/json")
-            content["landmarks"] = None if landmarks is None else landmarks[()]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ModelFileError(path, f"not a readable HDF5 file, perhaps truncated ({error})") from None
+    content = read_h5(path, names, (_POINTS,))
+    for name in names:
+        if not isinstance(content[name], np.ndarray):
+            raise ModelFileError(path, f"{name!r} must be an array, found a {type(content[name]).__name__}")
     return content
 
 
@@ -116,30 +109,27 @@ def _per_sigma(path: Path, content: dict[str, Any], block: str, n_vertices: int)
 def _landmarks(
     path: Path, content: dict[str, Any], neutral: npt.NDArray[np.float64]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    if content["landmarks"] is None:
+    if _POINTS not in content:
         return (), np.zeros(0, np.int64)
     try:
-        points = json.loads(_text(content["landmarks"]))
+        points = json.loads(text_of(content[_POINTS]))
         names = [str(point["id"]) for point in points]
         places = np.array([point["coordinates"] for point in points], dtype=np.float64).reshape(len(names), 3)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelFileError(
-            path, f"metadata/landmarks/json must list points with id and coordinates ({error})"
-        ) from None
+        if not np.isfinite(places).all():
+            raise ValueError("a coordinate is nan or inf")
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise ModelFileError(path, f"{_POINTS} must list points with id and coordinates ({error})") from None
+    if len(names) > _MOST_POINTS:
+        raise ModelFileError(path, f"{_POINTS} lists {len(names)} points; at most {_MOST_POINTS} are expected")
     distance = np.linalg.norm(places[:, None] - neutral[None], axis=2)
     on_mesh = distance.min(axis=1, initial=np.inf) <= _ON_MESH_MM
     kept = tuple(name for name, keep in zip(names, on_mesh, strict=True) if keep)
     return kept, distance[on_mesh].argmin(axis=1).astype(np.int64)
 
 
-def _text(value: Any) -> str:
-    """Files hold the JSON as an HDF5 string, as a one-element array of it, or as an array of bytes."""
-    if isinstance(value, np.ndarray):
-        value = value.tobytes() if value.dtype.kind in "iu" else value.reshape(-1)[0]
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
 _BLOCKS = ("shape", "expression", "color")
+_POINTS = "metadata/landmarks/json"
+_MOST_POINTS = 500
 _LICENCE = "University of Basel: research only, no commercial use, no redistribution; every user signs the form."
 SOURCE_2017 = ModelSource(
     name="bfm2017",

@@ -116,6 +116,8 @@ def _regions(path: Path, n_vertices: int) -> dict[str, npt.NDArray[np.bool_]]:
         return {}
     regions = {}
     for name, vertices in _mapping(path, load_pickle(path), ()).items():
+        if not isinstance(name, str):
+            raise ModelFileError(path, f"regions must have names, found a {type(name).__name__}")
         mask = np.zeros(n_vertices, np.bool_)
         mask[as_indices(path, name, to_array(path, name, vertices), n_vertices, base=0)] = True
         regions[name] = mask

@@ -27,6 +27,7 @@ from bfm.data import ModelData, SurfacePoints
 from bfm.files import ModelFileError, ModelSource, Sizes, find_layout
 from bfm.loaders.arrays import as_faces, as_indices, grey, outward, points_on_corners
 from bfm.loaders.npz import read_npz
+from bfm.reading import read_text
 
 MM_PER_M = 1000.0
 _NEEDED = (
@@ -116,7 +117,7 @@ def _landmarks(folder: Path, mean: npt.NDArray[np.float32], faces: npt.NDArray[n
     if path is None:
         return {}
     try:
-        rows = np.array([line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()], float)
+        rows = np.array([line.split() for line in read_text(path).splitlines() if line.strip()], float)
     except ValueError as error:
         raise ModelFileError(path, f"must hold rows 'i0 w0 i1 w1 i2 w2' ({error})") from None
     if rows.shape != (68, 6):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,8 +25,10 @@ import numpy.typing as npt
 from bfm.data import ModelData, SurfacePoints
 from bfm.files import ModelFileError, ModelSource, Sizes, find_layout
 from bfm.loaders.obj import ObjMesh, read_obj, read_obj_vertices
+from bfm.reading import read_text
 
 MM_PER_CM = 10.0
+_FILE_STEM = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +104,7 @@ def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
     """
     mean_path, config_path, _ = find_layout(SOURCE, folder)
     folder = mean_path.parent
-    config = _read_config(config_path)
+    config = _read_config(config_path, topology.n_vertices)
     mesh = read_obj(mean_path)
     if len(mesh.vertices) != topology.n_vertices:
         raise ModelFileError(mean_path, f"expected {topology.n_vertices} vertices, found {len(mesh.vertices)}")
@@ -134,16 +137,26 @@ def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
     )
 
 
-def _read_config(path: Path) -> dict[str, list]:
+def _read_config(path: Path, n_vertices: int) -> dict[str, list]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        config = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ModelFileError):
+            raise
         raise ModelFileError(path, f"not valid JSON ({error})") from None
     for key in ("expressions", "idx_to_landmark_verts"):
         if not isinstance(config, dict) or not isinstance(config.get(key), list):
             raise ModelFileError(path, f"needs a list named {key!r}")
-    if len(config["idx_to_landmark_verts"]) != 68:
-        raise ModelFileError(path, f"expected 68 landmarks, found {len(config['idx_to_landmark_verts'])}")
+    landmarks = config["idx_to_landmark_verts"]
+    if len(landmarks) != 68:
+        raise ModelFileError(path, f"expected 68 landmarks, found {len(landmarks)}")
+    for vertex in landmarks:
+        if type(vertex) is not int or not 0 <= vertex < n_vertices:
+            raise ModelFileError(path, f"landmarks must be vertices 0..{n_vertices - 1}, found {str(vertex)[:40]!r}")
+    for name in config["expressions"]:
+        # They become file names, and must not lead out of the folder.
+        if not isinstance(name, str) or not _FILE_STEM.fullmatch(name):
+            raise ModelFileError(path, f"expressions must be names of letters and digits, found {str(name)[:40]!r}")
     return config
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bfm.files import ModelFileError
+from bfm.reading import read_bytes
 
+_LARGEST_OBJ_BYTES = 256 << 20
 _NUMBERS_ONLY = re.compile(rb"[0-9eE+\-.\s]*")
 
 
@@ -41,7 +44,7 @@ def read_obj_vertices(path: Path) -> npt.NDArray[np.float64]:
     Raises:
         ModelFileError: a vertex line is malformed.
     """
-    return _numbers(path, path.read_bytes(), b"v", 3)
+    return _numbers(path, read_bytes(path, _LARGEST_OBJ_BYTES), b"v", 3)
 
 
 def read_obj(path: Path) -> ObjMesh:
@@ -50,10 +53,10 @@ def read_obj(path: Path) -> ObjMesh:
     Raises:
         ModelFileError: a line is malformed, a corner has no texture coordinate, or an index is out of range.
     """
-    text = path.read_bytes()
+    text = read_bytes(path, _LARGEST_OBJ_BYTES)
     vertices = _numbers(path, text, b"v", 3)
     uv = _numbers(path, text, b"vt", 2)
-    names: list[str] = []
+    names: dict[str, int] = {}
     material = ""
     triangles: list[list[str]] = []
     materials: list[int] = []
@@ -62,14 +65,13 @@ def read_obj(path: Path) -> ObjMesh:
             material = line[7:].strip()
         elif line.startswith("f "):
             corners = line.split()[1:]
-            if material not in names:
-                names.append(material)
+            number = names.setdefault(material, len(names))
             for k in range(1, len(corners) - 1):
                 triangles.append([corners[0], corners[k], corners[k + 1]])
-                materials.append(names.index(material))
+                materials.append(number)
     try:
         indices = np.array([[corner.split("/")[:2] for corner in t] for t in triangles], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ModelFileError(path, f"faces must be written as 'f v/vt v/vt v/vt ...' ({error})") from None
     if indices.shape != (len(triangles), 3, 2) or not len(triangles):
         raise ModelFileError(path, f"expected faces with three or more v/vt corners, found {len(triangles)} triangles")
@@ -108,7 +110,12 @@ def _numbers(path: Path, text: bytes, keyword: bytes, width: int) -> npt.NDArray
     # numpy's text parser stops at the first foreign character and only warns, hence the check before it.
     if not _NUMBERS_ONLY.fullmatch(numbers):
         raise ModelFileError(path, f"a '{keyword.decode()}' line holds something that is not a number")
-    values = np.fromstring(numbers, dtype=np.float64, sep=" ")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy only warns of a number such as "1e"
+            values = np.fromstring(numbers, dtype=np.float64, sep=" ")
+    except (DeprecationWarning, ValueError):
+        raise ModelFileError(path, f"a '{keyword.decode()}' line holds something that is not a number") from None
     if values.size != count * width:
         raise ModelFileError(
             path,

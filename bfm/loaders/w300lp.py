@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[Path, dict[str, np.ndarray]]:
 
 
 def _read_struct(path: Path) -> dict[str, np.ndarray]:
-    model = read_mat(path, ("model",))["model"]
+    model = read_mat(path, ("model",), structs=True)["model"]
     if model.dtype.names is None or model.size != 1:
         raise ModelFileError(path, f"'model' must be one struct, found {model.dtype} {model.shape}")
     missing = [name for name in _STRUCT if name not in model.dtype.names]

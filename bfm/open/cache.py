@@ -7,23 +7,24 @@ import hashlib
 import importlib
 import importlib.metadata
 import logging
-import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import platformdirs
 from tqdm import tqdm
 
 from bfm.data import ModelData
 from bfm.files import ModelFileError
 from bfm.open.makehuman import OpenDataError
 from bfm.open.options import BuildOptions
+from bfm.places import CACHE_VARIABLE, mark_used, remove_unused
+from bfm.places import CacheError as CacheError
+from bfm.places import cache_folder as cache_folder
 from bfm.storage import read_model, write_model
 
 logger = logging.getLogger(__name__)
 
-CACHE_VARIABLE = "FACERECON_CACHE"
 BUILD_VERSION = 17
 """Raised whenever the code would build another model from the same data."""
 
@@ -33,14 +34,11 @@ Progress = Callable[[str, float], object]
 Builder = Callable[[BuildOptions, Progress], ModelData]
 
 
-class CacheError(OSError):
-    """The open model cannot be kept on disk."""
-
-
-def cache_folder() -> Path:
-    """``$FACERECON_CACHE``, or the user's cache directory."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("facerecon")
+UNUSED_DAYS = 90.0
+_MODEL_NAME = re.compile(r"open-[0-9a-f]{16}\.safetensors")
+_SCRAP_NAME = re.compile(
+    r"\.open-[0-9a-f]{16}\.safetensors\.[0-9a-f]{32}\.part|\.probe-[0-9a-f]{32}|\.[0-9a-f]{32}\.old"
+)
 
 
 def cache_file(options: BuildOptions, folder: Path) -> Path:
@@ -62,7 +60,8 @@ def cache_file(options: BuildOptions, folder: Path) -> Path:
 def load_or_build(options: BuildOptions, folder: Path | None = None, build: Builder | None = None) -> ModelData:
     """The open model from the cache, building it first if it is not there or is damaged.
 
-    Two processes may do this at once: each writes a file of its own and renames it, and both files are the same.
+    Two processes may do this at once: each writes a file of its own and renames it, and both files are the same. After a build,
+    models that nobody has used for :data:`UNUSED_DAYS` days and what killed runs left a day ago are removed; no other file is touched.
 
     Args:
         options: what to build.
@@ -70,16 +69,19 @@ def load_or_build(options: BuildOptions, folder: Path | None = None, build: Buil
         build: what makes the model; by default :func:`bfm.open.build.build`.
 
     Raises:
-        CacheError: the folder cannot be written to.
+        CacheError: the folder cannot be written to, or there is no home folder to have it in.
         OpenDataError: the CC0 data is missing or not as expected.
     """
     place = cache_folder() if folder is None else folder
     path = cache_file(options, place)
     if path.is_file():
         try:
-            return read_model(path)
+            data = read_model(path)
         except ModelFileError as error:
             logger.warning("%s; building the open model again", error)
+        else:
+            mark_used(path)
+            return data
     _check_writable(place)
     if build is None:
         # Imported here: reading the cache must not wait for the modules that only building needs.
@@ -91,6 +93,8 @@ def load_or_build(options: BuildOptions, folder: Path | None = None, build: Buil
         write_model(data, path)
     except OSError as error:
         raise CacheError(f"could not keep the open model in {path}: {error}; {_ADVICE}") from error
+    remove_unused(place, _SCRAP_NAME, days=1.0)
+    remove_unused(place, _MODEL_NAME, days=UNUSED_DAYS)
     return read_model(path)
 
 

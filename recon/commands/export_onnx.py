@@ -26,6 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage."""
     if arguments.out.suffix.lower() != ".onnx":
         return _complain(f"{arguments.out} should end in .onnx", 2)
+    from recon.io.extras import pip_hint
+
+    try:
+        # Said now: without onnxruntime the file would be written and could not be checked.
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        return _complain(pip_hint(error) or str(error), 1)
     from recon.networks.checkpoint import CheckpointError, load_regressor
     from recon.networks.onnx_export import compare_with_torch, export_onnx
     from recon.regression import default_checkpoint
@@ -38,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         export_onnx(regressor, arguments.out, overwrite=arguments.overwrite)
         gap, seconds = compare_with_torch(regressor, arguments.out)
-    except (ImportError, OSError) as error:
+    except OSError as error:
         return _complain(str(error), 1)
     megabytes = arguments.out.stat().st_size / 1e6
     sys.stdout.write(

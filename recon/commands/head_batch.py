@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.io.faults import ends_the_run, reason
-from recon.io.fingerprint import Fingerprint, file_hash
+from recon.io.fingerprint import Fingerprint, stream_hash
 from recon.io.names import printable
 from recon.io.output_folder import Claim, OutputFolder, Record, candidate_names, distinct_names
+from recon.io.regular_files import open_regular
 
 if TYPE_CHECKING:
     from recon.faces.face import Face
@@ -51,17 +52,14 @@ class PhotoJob:
         """Of the file or of the array's shape and bytes.
 
         Raises:
-            ImageError: it is no regular file.
+            FileKindError: it is no regular file, empty or too large for a picture.
             OSError: it cannot be read.
         """
-        from recon.faces import ImageError
-
         if not isinstance(self.source, Path):
             head = f"{self.source.dtype} {self.source.shape}".encode()
             return hashlib.sha256(head + np.ascontiguousarray(self.source).tobytes()).hexdigest()
-        if self.source.exists() and not self.source.is_file():
-            raise ImageError(f"{printable(self.source)} is no regular file, expected an image file")
-        return file_hash(self.source)
+        with open_regular(self.source)[0] as file:
+            return stream_hash(file)
 
 
 class HeadBatch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, ModelStatus, UnknownModelError, available_models, load
+from recon.io.files import write_file
 
 if TYPE_CHECKING:
     import bfm.model
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             _draw(model, Path(arguments.preview[1]))
         except OSError as error:
-            return _complain(f"could not write {arguments.preview[1]}: {error}", 1)
+            return _complain(str(error), 1)
         _say(f"wrote {arguments.preview[1]}")
     return 0
 
@@ -79,17 +79,10 @@ def _usage_problem(arguments: argparse.Namespace, name: str | None) -> str | Non
 
 
 def _draw(model: bfm.model.MorphableModel, out: Path) -> None:
-    from PIL import Image
-
+    from recon.export.png import encode_png
     from recon.preview import contact_sheet
 
-    picture = Image.fromarray(contact_sheet(model))
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    try:
-        picture.save(part, format="PNG")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(out, encode_png(contact_sheet(model)), overwrite=True)
 
 
 def _table(states: tuple[ModelStatus, ...]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, UnknownModelError, load
+from recon.export.png import encode_png
+from recon.io.files import write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     except (ModelFileError, ModuleNotFoundError, OSError, ValueError) as error:
         return _complain(str(error), 1)
     try:
-        _write(picture, arguments.out)
+        write_file(arguments.out, encode_png(picture), overwrite=True)
     except OSError as error:
-        return _complain(f"could not write {arguments.out}: {error}", 1)
+        return _complain(str(error), 1)
     sys.stdout.write(f"wrote {arguments.out}\n")
     return 0
 
@@ -131,17 +132,6 @@ def _random_face(model: bfm.model.MorphableModel, seed: int | None, spread: floa
         else:
             face[name] = spread * torch.randn(1, width, generator=generator)
     return face
-
-
-def _write(picture: np.ndarray, out: Path) -> None:
-    from PIL import Image
-
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    try:
-        Image.fromarray(picture).save(part, format="PNG")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _size(text: str) -> tuple[int, int]:

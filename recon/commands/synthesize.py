@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recon.io.files import write_file
+from recon.io.names import printable
+
 if TYPE_CHECKING:
     from recon.synthesis.config import SynthesisConfig
+    from recon.synthesis.cycles import CyclesSampler
+    from recon.synthesis.sampler import FaceSampler
     from recon.synthesis.writer import Plan
 
 EXAMPLES = """examples:
@@ -78,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             load_bpy()
         if arguments.preview is not None:
             _preview(arguments, config, size)
-            sys.stdout.write(f"wrote {arguments.preview}\n")
+            sys.stdout.write(f"wrote {printable(arguments.preview)}\n")
         if arguments.out is not None:
             return _write(_plan(arguments, config, size, arguments.count), arguments.workers)
     except (SynthesisConfigError, BackgroundError, EnvironmentMapError) as error:
@@ -90,71 +97,64 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(plan: Plan, workers: int) -> int:
     """Write the blocks of this run that are not there yet."""
+    from recon.synthesis.plan import DatasetError
+    from recon.synthesis.writer import tidy
+
+    try:
+        return _write_blocks(plan, workers)
+    except KeyboardInterrupt:
+        state = f"{plan.done()} blocks of {len(plan.blocks)} are finished in {printable(plan.folder)}"
+        raise KeyboardInterrupt(f"{state}; the same command goes on from there") from None
+    finally:
+        with contextlib.suppress(DatasetError):  # the next run tries again, and its own fault says more
+            tidy(plan)
+
+
+def _write_blocks(plan: Plan, workers: int) -> int:
     from rich.progress import Progress
 
-    from recon.synthesis.writer import begin
+    import bfm
+    from recon.synthesis.writer import begin, make_sampler
 
-    begin(plan)
     todo = [block for block in plan.blocks if not plan.is_done(block)]
-    total = sum(len(plan.indices(block)) for block in todo)
-    left_out = len(plan.blocks) - len(todo)
-    with Progress(transient=True) as bar:
-        task = bar.add_task("faces", total=total)
-        for made in _blocks_made(plan, todo, workers):
+    # Once here, before anything is written or a process started: what is wrong with the run shows now, and once.
+    sampler = make_sampler(plan) if todo else None
+    begin(plan, sampler.model if sampler is not None else bfm.load(plan.model))
+    total = 0
+    with Progress(transient=True) as bar, contextlib.closing(_blocks_made(plan, todo, workers, sampler)) as blocks:
+        task = bar.add_task("faces", total=sum(len(plan.indices(block)) for block in todo))
+        for made in blocks:
+            total += made
             bar.advance(task, made)
+    left_out = len(plan.blocks) - len(todo)
     resumed = f"; {left_out} finished blocks were there already" if left_out else ""
-    sys.stdout.write(f"wrote {total} samples to {plan.folder}{resumed}\n")
+    sys.stdout.write(f"wrote {total} samples to {printable(plan.folder)}{resumed}\n")
     return 0
 
 
-def _blocks_made(plan, todo, workers):  # type: ignore[no-untyped-def]
-    """Yield how many samples are done, block by block or batch by batch."""
-    from recon.synthesis.writer import make_sampler, write_block
+def _blocks_made(
+    plan: Plan, todo: list[int], workers: int, sampler: FaceSampler | CyclesSampler | None
+) -> Generator[int, None, None]:
+    """Yield how many samples were made, block by block."""
+    from recon.synthesis.workers import make_blocks, make_blocks_in_processes
 
-    if workers <= 1 or len(todo) <= 1:
-        sampler = make_sampler(plan) if todo else None
-        for block in todo:
-            assert sampler is not None
-            yield write_block(plan, sampler, block, lambda n: None)
+    if sampler is None:
         return
-    import multiprocessing
-
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(todo)), _start_worker, (plan,)) as pool:
-        yield from pool.imap_unordered(_work, todo)
-
-
-_worker: list = []
-
-
-def _start_worker(plan: Plan) -> None:
-    import torch
-
-    from recon.synthesis.writer import make_sampler
-
-    torch.set_num_threads(1)
-    _worker[:] = [plan, make_sampler(plan)]
-
-
-def _work(block: int) -> int:
-    from recon.synthesis.writer import write_block
-
-    plan, sampler = _worker
-    return write_block(plan, sampler, block, lambda n: None)
+    workers = min(workers, len(todo))
+    if workers > 1:
+        yield from make_blocks_in_processes(plan, todo, workers)
+    else:
+        yield from make_blocks(plan, todo, sampler)
 
 
 def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> None:
-    import io
-
-    from PIL import Image
-
+    from recon.export.png import encode_png
     from recon.synthesis.sheet import contact_sheet
-    from recon.synthesis.writer import make_sampler, write_whole
+    from recon.synthesis.writer import make_sampler
 
     sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
     batch = sampler.batch(range(_PREVIEW))
-    buffer = io.BytesIO()
-    Image.fromarray(contact_sheet(batch, labels=not arguments.bare)).save(buffer, format="PNG")
-    write_whole(arguments.preview, buffer.getvalue())
+    write_file(arguments.preview, encode_png(contact_sheet(batch, labels=not arguments.bare)), overwrite=True)
 
 
 def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
@@ -224,5 +224,5 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
 
 
 def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon synthesize: {text}\n")
+    sys.stderr.write(f"recon synthesize: {printable(text)}\n")
     return code

@@ -14,13 +14,18 @@ from jaxtyping import Float
 
 from bfm.files import ModelFileError
 from bfm.loaders.mat import read_mat
+from bfm.text import printable
 from recon.evaluation.pose_errors import angles_to_matrix
 
+_FARTHEST_PX = 1e6
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class LabelError(ValueError):
     """A label file cannot be used; the message names it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +87,7 @@ def read_label(photo: Path) -> Aflw2000Label:
     path = photo.with_suffix(".mat")
     try:
         content = read_mat(path, ("pt3d_68", "Pose_Para"), ("pt2d",))
-    except ModelFileError as error:
+    except (ModelFileError, OSError) as error:
         raise LabelError(str(error)) from None
     points, pose = content["pt3d_68"], content["Pose_Para"].reshape(-1)
     if points.shape != (3, 68) or len(pose) < 3:
@@ -90,8 +95,8 @@ def read_label(photo: Path) -> Aflw2000Label:
             f"{path}: expected pt3d_68 (3, 68) and Pose_Para (1, 7), found {points.shape} and {pose.shape}"
         )
     landmarks, angles = points.T.astype(np.float64), np.rad2deg(pose[:3].astype(np.float64))[[1, 0, 2]]
-    if not (np.isfinite(landmarks).all() and np.isfinite(angles).all()):
-        raise LabelError(f"{path}: holds nan or inf")
+    if not ((np.abs(landmarks) < _FARTHEST_PX).all() and np.isfinite(angles).all()):
+        raise LabelError(f"{path}: holds nan or inf, or points beyond every picture")
     if np.ptp(landmarks[:, 0]) * np.ptp(landmarks[:, 1]) <= 0.0:
         raise LabelError(f"{path}: the landmarks lie in one place")
     points21 = None

@@ -16,12 +16,15 @@ from jaxtyping import Float
 
 from bfm.data import SurfacePoints
 from bfm.dense_landmarks import dense_landmarks
+from bfm.files import ModelFileError
 from bfm.model import MorphableModel
+from bfm.npy import read_npy
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.nme import normalised_error
 from recon.reconstruction import Reconstruction
 
 SETS = ("520", "478")
+_LARGEST_BYTES = 1 << 20
 NOTHING_DENSE = (
     "Dense points were not measured: the data set brings none (NAME_520.npy or NAME_478.npy beside the pictures). Those of "
     "AFLW2000-3D are vertices of the Basel model's fit, which other face models do not have."
@@ -39,11 +42,10 @@ def read_dense(photo: Path) -> tuple[str, Float[np.ndarray, "n 2"]] | None:
         return None
     name = path.stem.rsplit("_", 1)[1]
     try:
-        points = np.load(path, allow_pickle=False)
-    # numpy's parser of headers raises whatever Python's own parser does.
-    except Exception as error:
+        points = read_npy(path, _LARGEST_BYTES)
+    except (ModelFileError, OSError) as error:
         raise LabelError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(points, np.ndarray) or points.dtype.kind not in "fiu":
+    if points.dtype.kind not in "fiu":
         raise LabelError(f"{path}: expected an array of numbers")
     if points.ndim != 2 or points.shape[0] != int(name) or points.shape[1] not in (2, 3):
         raise LabelError(f"{path}: expected ({name}, 2) or ({name}, 3) pixels, found {points.shape}")

@@ -17,6 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image, UnidentifiedImageError
 
+from bfm.files import ModelFileError
+from bfm.npy import read_npy
+from bfm.text import printable
 from recon.datasets import C3iReader, DamagedSample
 from recon.evaluation.result import Left
 from recon.faces.image import ImageError, Photo, read_image
@@ -25,10 +28,15 @@ LAYOUTS = ("pairs", "c3i")
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 _NUMBER = re.compile(r"\D")
+_LARGEST_NPY_BYTES = 8 * 300_000_000
+"""Of the largest picture that is read, in float64."""
 
 
 class DepthDataError(ValueError):
     """Depth data that cannot be measured with; the message names the file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,12 +168,14 @@ def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
     """
     try:
         if path.suffix == ".npy":
-            raw = np.load(path, allow_pickle=False)
+            raw = read_npy(path, _LARGEST_NPY_BYTES)
         else:
             with Image.open(path) as picture:
                 if picture.mode not in ("I;16", "I", "I;16B"):
                     raise DepthDataError(f"{path}: expected a 16-bit grey PNG in mm, found mode {picture.mode}")
                 raw = np.asarray(picture)
+    except ModelFileError as error:
+        raise DepthDataError(f"{path}: cannot be read as a depth map ({error.fault})") from None
     except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
         if isinstance(error, DepthDataError):
             raise

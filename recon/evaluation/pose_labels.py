@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from bfm.isolated import ReaderProcessError
+from bfm.reading import read_text
 from recon.evaluation.aflw2000 import LabelError, photos_and_labels, read_label
 from recon.evaluation.pose_errors import angles_to_matrix, matrix_to_angles
 from recon.evaluation.result import Left
+from recon.io.faults import reason
 
 LAYOUTS = ("aflw2000", "biwi", "c3i")
 
@@ -68,8 +71,11 @@ def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Left]]:
     for name, make in find(folder, left):
         try:
             label = make()
-        except (LabelError, OSError, ValueError) as error:
-            left.append(Left(name, str(error)))
+        except ReaderProcessError:  # would come again for every picture
+            raise
+        # Labels are foreign files: one that cannot be used is left out, whatever is wrong with it.
+        except Exception as error:
+            left.append(Left(name, reason(error)))
             continue
         beyond = np.abs(label.angles_deg) > _LARGEST_DEG[layout]
         if beyond.any():
@@ -123,11 +129,18 @@ def _biwi(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
     def make(photo: Path, pose: Path) -> PoseLabel:
         if not pose.is_file():
             raise LabelError(f"{pose.name} is missing")
-        numbers = pose.read_text(encoding="utf-8").split()
+        numbers = read_text(pose).split()
         if len(numbers) < 9:
             raise LabelError(f"{pose}: expected a 3 x 3 rotation, found {len(numbers)} numbers")
-        matrix = np.array([float(number) for number in numbers[:9]]).reshape(3, 3)
-        if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-2) or np.linalg.det(matrix) < 0.0:
+        try:
+            matrix = np.array([float(number) for number in numbers[:9]]).reshape(3, 3)
+        except ValueError:
+            raise LabelError(f"{pose}: expected a 3 x 3 rotation, found something that is no number") from None
+        if (
+            not (np.abs(matrix) < 2.0).all()
+            or not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-2)
+            or np.linalg.det(matrix) < 0.0
+        ):
             raise LabelError(f"{pose}: the matrix is no rotation")
         rotation = _FLIP_Y_Z @ matrix @ _FLIP_Y_Z
         return PoseLabel(
@@ -156,7 +169,7 @@ def _c3i(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
     def make(photo: Path, data: Path | None) -> PoseLabel:
         if data is None:
             raise LabelError("its data_<id>.txt is missing")
-        found = {kind: [float(x) for x in angles] for kind, *angles in _C3I_ANGLES.findall(data.read_text("utf-8"))}
+        found = {kind: [float(x) for x in angles] for kind, *angles in _C3I_ANGLES.findall(read_text(data))}
         if set(found) != {"Camera", "Head"}:
             raise LabelError(f"{data}: expected 'Camera Rotation:' and 'Head Rotation:' with yaw, pitch and roll")
         rotation = _blender(found["Camera"]).T @ _blender(found["Head"]) @ _blender([0.0, 90.0, 0.0])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from bfm.files import ModelFileError
+from bfm.reading import read_text
+from bfm.text import printable
+from recon.evaluation.mesh_file import MESH_SUFFIXES, read_mesh
 from recon.evaluation.triangles import TriangleSurface
 
 LANDMARK_NAMES: tuple[str, ...] = (
@@ -22,15 +25,19 @@ LANDMARKS_OF_68 = (36, 39, 42, 45, 33, 48, 54)
 """The same points among the usual 68."""
 
 UNITS_MM: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
-SCAN_SUFFIXES = (".obj", ".ply", ".stl")
+SCAN_SUFFIXES = MESH_SUFFIXES
 
 _EYE_CORNERS_MM = (55.0, 145.0)
 """Outer eye corners of people, from a small child to far beyond a large adult, lie this far apart."""
 _NOSE_REACH_MM = 35.0
+_FARTHEST = 1e9
 
 
 class ScanError(ValueError):
     """A scan or its landmarks cannot be measured with; the message names the file and the way out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,16 +126,17 @@ def read_landmarks(path: Path) -> Float[np.ndarray, "7 3"]:
         ScanError: unreadable, not seven rows of three finite numbers.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScanError(f"{path}: cannot be read as text ({error})") from None
+        text = read_text(path)
+    except (ModelFileError, OSError) as error:
+        fault = error.fault if isinstance(error, ModelFileError) else str(error)
+        raise ScanError(f"{path}: cannot be read as text ({fault})") from None
     rows = [line.split("#")[0].replace(",", " ").split() for line in text.splitlines()]
     rows = [row for row in rows if row]
     try:
         points = np.array([[float(number) for number in row] for row in rows], dtype=np.float64)
     except ValueError:
         points = np.zeros((0, 0))
-    if points.shape != (7, 3) or not np.isfinite(points).all():
+    if points.shape != (7, 3) or not (np.abs(points) < _FARTHEST).all():
         raise ScanError(
             f"{path}: expected seven lines of x y z ({', '.join(LANDMARK_NAMES)}), found {len(rows)} lines"
             + ("" if points.shape == (7, 3) else " that are not all three numbers")
@@ -142,7 +150,12 @@ def check_landmarks(landmarks_mm: Float[np.ndarray, "7 3"], where: str) -> None:
     Raises:
         ScanError: with what is wrong.
     """
-    axes = face_axes(landmarks_mm)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        axes = face_axes(landmarks_mm)
+    if not np.isfinite(axes).all():
+        raise ScanError(
+            f"{where}: eyes and mouth lie in one place or on one line. The order is: {', '.join(LANDMARK_NAMES)}"
+        )
     local = (landmarks_mm - landmarks_mm.mean(axis=0)) @ axes.T
     plane_z = float(local[[0, 3, 5, 6], 2].mean())
     if local[4, 2] - plane_z < 0.0:
@@ -236,16 +249,8 @@ def check_unit(landmarks: Float[np.ndarray, "7 3"], unit: str | None, path: Path
 
 
 def _read_mesh(path: Path) -> tuple[Float[np.ndarray, "v 3"], np.ndarray]:
-    import trimesh
-
     try:
-        mesh: Any = trimesh.load(str(path), force="mesh", process=False, skip_materials=True)
-        vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64)
-    # Readers of three formats raise whatever their parsers meet.
-    except Exception as error:
-        raise ScanError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error})") from error
-    if len(vertices) == 0 or len(faces) == 0:
-        raise ScanError(
-            f"{path}: holds {len(vertices)} vertices and {len(faces)} triangles; a mesh with both is needed"
-        )
-    return vertices, faces
+        return read_mesh(path)
+    except (ModelFileError, OSError) as error:
+        fault = error.fault if isinstance(error, ModelFileError) else str(error)
+        raise ScanError(f"{path}: cannot be read as a mesh: {fault}") from error

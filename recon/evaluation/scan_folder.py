@@ -46,7 +46,10 @@ def find_subjects(folder: Path, unit: str | None = None) -> tuple[list[Subject],
     subjects: list[Subject] = []
     left: list[Left] = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        found = _subject(place)
+        try:
+            found = _subject(place)
+        except OSError as error:
+            found = f"cannot be listed ({error.strerror or error})"
         if isinstance(found, str):
             left.append(Left(place.name, found))
             continue

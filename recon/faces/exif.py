@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 from PIL import Image
 
@@ -56,6 +57,38 @@ def exif_focal_px(exif: Image.Exif, size: tuple[int, int]) -> tuple[float | None
     if not 0.3 <= relative <= 40.0:
         return None, f"the EXIF focal length was left aside: {relative:.3g} times the longer side is beyond any lens"
     return focal_px, ""
+
+
+_MAX_VALUE_BYTES = 1 << 20
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+
+
+def exif_is_bounded(data: bytes) -> bool:
+    """Whether the values of EXIF data are in all about as long as the data.
+
+    A field says where its value lies, so thousands of fields can name the same 60 kB; Pillow reads each of them, and makes
+    numbers of them all. Data that cannot be followed count as bounded: Pillow cannot follow them either.
+
+    Args:
+        data: the TIFF structure, with or without the ``Exif\\0\\0`` before it.
+    """
+    while data.startswith(b"Exif\0\0"):
+        data = data[6:]
+    order = "<" if data[:2] == b"II" else ">"
+    total = 0
+    try:
+        (first,) = struct.unpack_from(order + "I", data, 4)
+        places = [first]
+        for place in places:
+            (count,) = struct.unpack_from(order + "H", data, place)
+            for k in range(count):
+                tag, kind, n, value = struct.unpack_from(order + "HHII", data, place + 2 + 12 * k)
+                total += min(n * _TYPE_BYTES.get(kind, 0), len(data))
+                if tag == EXIF_BLOCK and len(places) < 2:
+                    places.append(value)
+    except struct.error:
+        pass
+    return total <= _MAX_VALUE_BYTES
 
 
 def _number(value: object) -> float | None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import os
-import struct
-import threading
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import PIL
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
-from recon.faces.exif import EXIF_BLOCK, exif_focal_px
+from recon.faces.exif import EXIF_BLOCK, exif_focal_px, exif_is_bounded
+from recon.io.metered_file import MeteredFile
+from recon.io.names import printable
+from recon.io.pictures import ImageError as ImageError
+from recon.io.pictures import as_image_error, open_picture, strips
 
 MAX_SIDE_PX = 4096
 """Longest side of what :func:`read_image` returns; larger pictures are reduced."""
-
-MAX_FILE_PIXELS = 300_000_000
-"""Larger files are refused: reading one takes 3 bytes a pixel and more before it can be reduced."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -36,11 +30,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _WHITE = (255, 255, 255)
-_bomb_limit_lock = threading.Lock()
-
-
-class ImageError(ValueError):
-    """A picture that cannot be read, and why."""
+_EXIF_BYTES, _EXIF_CALLS = 1_000_000, 100_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,39 +79,26 @@ def read_image(
     if isinstance(source, Image.Image):
         # A copy, because decoding changes a Pillow image that was only opened.
         label = str(getattr(source, "filename", "") or "Pillow image")
-        with _faults(label):
+        with as_image_error(printable(label)):
             return _photo(source.copy(), label, max_side_px, source.size)
     if isinstance(source, bytes | bytearray):
-        return _read_bytes(bytes(source), f"<{len(source)} bytes>", max_side_px)
+        return _read_file(bytes(source), f"<{len(source)} bytes>", max_side_px)
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder, expected an image file")
-        return _read_bytes(path.read_bytes(), str(path), max_side_px)
+        return _read_file(source, os.fspath(source), max_side_px)
     raise TypeError(
         f"a picture must be a path, bytes, a Pillow image or a uint8 array (H, W, 3), got {type(source).__name__}"
     )
 
 
-def _read_bytes(data: bytes, label: str, max_side_px: int) -> Photo:
-    if not data:
-        raise ImageError(f"{label} is empty (0 bytes), expected an image file")
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
-        raise ImageError(f"{label} is a HEIC picture, which cannot be read here; export it as JPEG or PNG")
-    with _faults(label), _own_size_limit(), warnings.catch_warnings(record=True) as complaints:
-        warnings.simplefilter("always")
-        with Image.open(io.BytesIO(data)) as image:
-            full_size = image.size
-            if full_size[0] * full_size[1] > MAX_FILE_PIXELS:
-                raise ImageError(
-                    f"{label} has {full_size[0]} x {full_size[1]} pixels, more than the "
-                    f"{MAX_FILE_PIXELS / 1e6:.0f} million that are read; reduce it first"
-                )
-            # JPEGs are decoded at 1/2, 1/4 or 1/8, the smallest that is still large enough.
-            image.draft(None, (max_side_px, max_side_px))
-            image.load()
-            photo = _photo(image, label, max_side_px, full_size)
-    said = dict.fromkeys(" ".join(str(complaint.message).split()) for complaint in complaints)
+def _read_file(source: str | os.PathLike[str] | bytes, label: str, max_side_px: int) -> Photo:
+    said: list[str] = []
+    # JPEGs are decoded at 1/2, 1/4 or 1/8, the smallest that is still large enough.
+    with open_picture(source, draft_px=max_side_px, notes=said) as opened:
+        opened.image.load()
+        photo = _photo(opened.image, label, max_side_px, opened.size_in_file)
+        frames = opened.frames_note()
+    if frames:
+        photo = dataclasses.replace(photo, notes=(frames, *photo.notes))
     return dataclasses.replace(
         photo, notes=(*photo.notes, *(f"the file is not quite in order: {text}" for text in said))
     )
@@ -129,14 +106,9 @@ def _read_bytes(data: bytes, label: str, max_side_px: int) -> Photo:
 
 def _photo(image: Image.Image, label: str, max_side_px: int, full_size: tuple[int, int]) -> Photo:
     """The photo of a decoded picture whose size in the file is ``full_size`` (W, H)."""
-    notes = []
-    n_frames = getattr(image, "n_frames", 1)
-    if n_frames > 1:
-        notes.append(f"the first of {n_frames} frames was taken")
     if min(image.size) < 1:
-        raise ImageError(f"{label} has no pixels: {image.size[0]} x {image.size[1]}")
-    exif, exif_fault = _read_exif(image)
-    notes += exif_fault
+        raise ImageError(f"{printable(label)} has no pixels: {image.size[0]} x {image.size[1]}")
+    exif, notes = _read_exif(image)
     profile = image.info.get("icc_profile")
     if image.mode in ("1", "P", "PA"):  # these cannot be resized smoothly
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -168,9 +140,16 @@ def _photo(image: Image.Image, label: str, max_side_px: int, full_size: tuple[in
 def _read_exif(image: Image.Image) -> tuple[Image.Exif, list[str]]:
     """The EXIF data with the block of camera settings decoded; empty, with a note, if it is damaged."""
     try:
+        stored = image.info.get("exif")
+        if stored is None and "Raw profile type exif" in image.info:  # as ImageMagick writes it into PNGs
+            stored = bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
+        if stored is not None and not exif_is_bounded(stored):
+            raise ValueError("fields that share their values")
+        if isinstance(file := getattr(image, "fp", None), MeteredFile):
+            file.allow(_EXIF_BYTES, _EXIF_CALLS)  # a TIFF's are read from the file
         exif = image.getexif()
         exif.get_ifd(EXIF_BLOCK)
-    except (SyntaxError, struct.error, ValueError, TypeError, KeyError, EOFError, OverflowError):
+    except Exception:  # foreign code, which raises nearly every type on damaged data; the picture can do without them
         return Image.Exif(), ["its EXIF data are damaged, so orientation and focal length are unknown"]
     return exif, []
 
@@ -178,13 +157,19 @@ def _read_exif(image: Image.Image) -> tuple[Image.Exif, list[str]]:
 def _eight_bit(image: Image.Image, label: str) -> Image.Image:
     """The same picture with at most 8 bits a channel; modes of 8 bits pass unchanged."""
     if image.mode == "F":
-        raise ImageError(f"{label} holds floating-point pixels, whose range is unknown; save it as 8- or 16-bit first")
+        raise ImageError(
+            f"{printable(label)} holds floating-point pixels, whose range is unknown; save it as 8- or 16-bit first"
+        )
     if not image.mode.startswith("I"):
         return image
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{label} holds integers from {values.min()} to {values.max()}, expected 16 bits (0 to 65535)")
-    return Image.fromarray(_high_byte(values))
+    result = Image.new("L", image.size)
+    for top, values in strips(image):
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(
+                f"{printable(label)} holds integers from {values.min()} to {values.max()}, expected 16 bits (0 to 65535)"
+            )
+        result.paste(Image.fromarray(_high_byte(values)), (0, top))
+    return result
 
 
 def _to_rgb(image: Image.Image, profile: bytes | None, label: str) -> tuple[Image.Image, list[str]]:
@@ -206,7 +191,7 @@ def _to_rgb(image: Image.Image, profile: bytes | None, label: str) -> tuple[Imag
                 converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
                 assert converted is not None
                 return converted, [*notes, "colours were converted to sRGB with the file's profile"]
-        except (ImageCms.PyCMSError, OSError):
+        except Exception:  # foreign code and foreign bytes; without its profile a picture is still a picture
             notes.append("the file's colour profile cannot be used, so its colours were taken as sRGB")
     return image.convert("RGB"), notes
 
@@ -224,28 +209,3 @@ def _from_array(array: np.ndarray) -> Image.Image:
 def _high_byte(values: np.ndarray) -> np.ndarray:
     """0..65535 to 0..255, rounded."""
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-@contextlib.contextmanager
-def _faults(label: str) -> Iterator[None]:
-    """What Pillow raises on broken files, as one error that names the file."""
-    try:
-        yield
-    except PIL.UnidentifiedImageError as error:
-        raise ImageError(
-            f"{label} is not an image in a format that can be read (JPEG, PNG, TIFF, WebP, ...)"
-        ) from error
-    except (OSError, SyntaxError, EOFError, struct.error, IndexError, KeyError, OverflowError) as error:
-        raise ImageError(f"{label} is a damaged image file: {error}") from error
-
-
-@contextlib.contextmanager
-def _own_size_limit() -> Iterator[None]:
-    """Let :data:`MAX_FILE_PIXELS` decide what is too large instead of Pillow's own limit, which panoramas exceed."""
-    with _bomb_limit_lock:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit

@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 
 from recon.faces.face import DetectorUnavailable
 from recon.faces.quiet import without_lines
+from recon.io.extras import pip_hint
 
 _CHATTER = (
     "Created TensorFlow Lite XNNPACK delegate",
@@ -234,3 +235,7 @@ def _check_mediapipe() -> None:
                 f"{path} is missing: this mediapipe carries no networks; install one that does: "
                 "pip install mediapipe==0.10.21"
             )
+    try:
+        import mediapipe  # noqa: F401
+    except ImportError as error:  # it imports OpenCV, which links libraries that minimal systems lack
+        raise DetectorUnavailable(f"mediapipe cannot be imported: {pip_hint(error) or error}") from error

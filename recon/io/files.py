@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
+
+from recon.io.parts import open_part, sync_folder
 
 
 class OutputExistsError(FileExistsError):
@@ -39,14 +40,19 @@ def write_files(contents: Mapping[Path, bytes], *, overwrite: bool = False) -> l
             raise OutputExistsError(f"{path} exists; pass overwrite=True to replace it")
     temporary: dict[Path, Path] = {}
     try:
-        for path, data in contents.items():
-            temporary[path] = path.parent / f".{secrets.token_hex(8)}.part"
-            with open(temporary[path], "xb") as file:
+        with contextlib.ExitStack() as opened:  # closed after renaming, because an open part is known to be alive
+            for path, data in contents.items():
+                temporary[path], file = open_part(path.parent)
+                opened.enter_context(file)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        for path, part in temporary.items():
-            os.replace(part, path)
+            if os.name == "nt":
+                opened.close()  # Windows renames closed files only
+            for path, part in temporary.items():
+                os.replace(part, path)
+        for folder in {path.parent for path in contents}:
+            sync_folder(folder)
     except OSError as error:
         raise OutputError(f"cannot write {', '.join(map(str, contents))}: {error.strerror or error}") from error
     finally:

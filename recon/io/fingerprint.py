@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -51,10 +53,15 @@ class Fingerprint:
 
 def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        return stream_hash(file)
+
+
+def stream_hash(file: io.BufferedIOBase) -> str:
+    """SHA-256 of what is left to read of an open file, hexadecimal."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -68,6 +75,14 @@ def code_hash() -> str:
     return _hash_of(
         (path.relative_to(top).as_posix(), path) for name in _PACKAGES for path in (top / name).rglob("*.py")
     )
+
+
+def package_version() -> str:
+    """Version of the installed package; ``"unknown"`` for sources that were never installed."""
+    try:
+        return importlib.metadata.version("facerecon")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def folder_hash(folder: Path) -> str:

@@ -10,34 +10,37 @@ from bfm.model import MorphableModel
 
 
 class ShapeCritic(nn.Module):
-    """A small network on the vertices of a face, in units of their spread about the mean face.
+    """A small network on the vertices of a face, normalised by their deviation from the mean face.
+
+    Shapes come in decimetres, as in the paper: the gradient penalty of :mod:`losses.adversarial` is a power of a slope per unit
+    of its input, so k = 2, p = 6 and w5 = 0.10 mean what they mean there in that unit alone.
 
     Args:
-        mean_mm: ``(N, 3)`` the mean face at the vertices that are judged.
-        spread_mm: typical distance from it.
+        mean_dm: ``(N, 3)`` the mean face at the vertices that are judged.
+        deviation_dm: typical distance from it.
         width: of the hidden layers.
     """
 
-    mean_mm: Float[Tensor, "n 3"]
+    mean_dm: Float[Tensor, "n 3"]
 
-    def __init__(self, mean_mm: Float[Tensor, "n 3"], spread_mm: float = 5.0, width: int = 256) -> None:
+    def __init__(self, mean_dm: Float[Tensor, "n 3"], deviation_dm: float = 0.05, width: int = 256) -> None:
         super().__init__()
-        if not spread_mm > 0.0:
-            raise ValueError(f"the critic needs a positive spread in mm, got {spread_mm}")
-        self.register_buffer("mean_mm", mean_mm.detach().clone())
-        self.spread_mm = spread_mm
+        if not deviation_dm > 0.0:
+            raise ValueError(f"the critic needs a positive deviation in dm, got {deviation_dm}")
+        self.register_buffer("mean_dm", mean_dm.detach().clone())
+        self.deviation_dm = deviation_dm
         # No norm over the batch: the gradient penalty is taken a sample.
         self.layers = nn.Sequential(
-            nn.Linear(mean_mm.numel(), width),
+            nn.Linear(mean_dm.numel(), width),
             nn.LeakyReLU(0.2),
             nn.Linear(width, width),
             nn.LeakyReLU(0.2),
             nn.Linear(width, 1),
         )
 
-    def forward(self, vertices_mm: Float[Tensor, "b n 3"]) -> Float[Tensor, " b"]:
+    def forward(self, vertices_dm: Float[Tensor, "b n 3"]) -> Float[Tensor, " b"]:
         """The critic's value ``(B,)``: high for real shapes."""
-        scaled = (vertices_mm - self.mean_mm) / self.spread_mm
+        scaled = (vertices_dm - self.mean_dm) / self.deviation_dm
         value: Tensor = self.layers(scaled.flatten(1)).squeeze(-1)
         return value
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.screen import NEAR_W, screen_to_pixels
 from recon.render.threads import bands_per_picture, for_each_task
 
@@ -34,7 +34,7 @@ def search(
     return ids, depth
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _span(low: float, high: float, limit: int) -> tuple[int, int]:
     """First and last whole k in ``[0, limit)`` whose centre ``k + 0.5`` lies in ``[low, high]``, with the margin."""
@@ -45,7 +45,7 @@ def _span(low: float, high: float, limit: int) -> tuple[int, int]:
     return int(first), int(last)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _draw_band(
     task: int,

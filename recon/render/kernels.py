@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.threads import bands_per_picture, for_each_task, thread_count
 
 
@@ -134,7 +134,7 @@ def _array(values: Tensor) -> np.ndarray:
     return array
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _count(task, bands, ids, counts):
     picture, band = task // bands, task % bands
@@ -146,7 +146,7 @@ def _count(task, bands, ids, counts):
     counts[task] = n
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _pack(task, bands, ids, faces, n_vertices, first, pixel_index, corner_index):
     picture, band = task // bands, task % bands
@@ -162,7 +162,7 @@ def _pack(task, bands, ids, faces, n_vertices, first, pixel_index, corner_index)
                 n += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _interpolate(part, parts, flat, weights, corners, out):
     n, width = out.shape
@@ -173,7 +173,7 @@ def _interpolate(part, parts, flat, weights, corners, out):
             out[p, k] = (flat[a, k] * wa + flat[b, k] * wb) + flat[c, k] * wc
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _interpolate_backward_weights(part, parts, g_out, flat, corners, g_weights):
     n, width = g_out.shape
@@ -189,7 +189,7 @@ def _interpolate_backward_weights(part, parts, g_out, flat, corners, g_weights):
         g_weights[p, 0], g_weights[p, 1], g_weights[p, 2] = ga, gb, gc
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _interpolate_backward_flat(task, bands, starts, g_out, weights, corners, sums):
     picture, band = task // bands, task % bands
@@ -206,7 +206,7 @@ def _interpolate_backward_flat(task, bands, starts, g_out, weights, corners, sum
             mine[c, k] += g * wc
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _barycentrics(part, parts, height, width, screen, corners, pixels, out):
     n = out.shape[0]
@@ -227,7 +227,7 @@ def _barycentrics(part, parts, height, width, screen, corners, pixels, out):
         out[p, 0], out[p, 1], out[p, 2] = ea / total, eb / total, ec / total
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _barycentrics_backward(task, bands, height, width, starts, g_out, screen, corners, pixels, weights, sums):
     picture, band = task // bands, task % bands
@@ -262,7 +262,7 @@ def _barycentrics_backward(task, bands, height, width, starts, g_out, screen, co
         mine[c, 3] -= x * gx + y * gy
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _face_normal_sums(picture, vertices, faces, out):
     v, mine = vertices[picture], out[picture]
@@ -277,7 +277,7 @@ def _face_normal_sums(picture, vertices, faces, out):
             mine[corner, 2] += nz
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _face_normal_sums_backward(picture, g_out, vertices, faces, g_vertices):
     v, g, mine = vertices[picture], g_out[picture], g_vertices[picture]

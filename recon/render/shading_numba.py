@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.lighting import CLAMPED_COSINE
 from recon.render.threads import bands_per_picture, for_each_task
 
@@ -66,7 +66,7 @@ def _three(lighting: Tensor) -> np.ndarray:
     return _array(lighting.expand(-1, -1, 3))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _fill_basis(x, y, z, basis):
     basis[0] = _C0
@@ -80,7 +80,7 @@ def _fill_basis(x, y, z, basis):
     basis[8] = _C2_XX * (x * x - y * y)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _shade(task, bands, starts, albedo, normals, lighting, out):
     picture, band = task // bands, task % bands
@@ -97,7 +97,7 @@ def _shade(task, bands, starts, albedo, normals, lighting, out):
         out[p, 0], out[p, 1], out[p, 2] = albedo[p, 0] * r, albedo[p, 1] * g, albedo[p, 2] * b
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _shade_backward(task, bands, starts, g_out, albedo, normals, lighting, g_albedo, g_normals, g_lighting):
     picture, band = task // bands, task % bands

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.screen import NEAR_W
 from recon.render.silhouettes import TOLERANCE, Crossings
 from recon.render.threads import bands_per_picture, for_each_task
@@ -50,7 +50,7 @@ def find_crossings(
     return Crossings(near, far, start, end)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _find_in_band(task, bands, reach, ids, depth, pixels, w, faces, neighbours, opposite, counts, found):
     picture, band = task // bands, task % bands
@@ -96,7 +96,7 @@ def _find_in_band(task, bands, reach, ids, depth, pixels, w, faces, neighbours, 
     counts[task] = n
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _near_silhouettes(first_row, end_row, width, pix, w, faces, opposite):
     """Pixels of some rows that may be the first of a pair which a silhouette edge crosses.
@@ -125,7 +125,7 @@ def _near_silhouettes(first_row, end_row, width, pix, w, faces, opposite):
     return close
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _follow(face, reach, row, col, vertical, sign, pix, w, faces, neighbours, opposite):
     """Vertices of the silhouette edge that is crossed on the way from the near to the far centre, or (-1, -1)."""
@@ -161,7 +161,7 @@ def _follow(face, reach, row, col, vertical, sign, pix, w, faces, neighbours, op
     return -1, -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _side_of(pix, i, j, point):
     edge_x, edge_y = pix[j, 0] - pix[i, 0], pix[j, 1] - pix[i, 1]

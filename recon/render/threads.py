@@ -47,5 +47,6 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="recon-render")
 
 
-# a forked child has no threads of its parent's pools
-os.register_at_fork(after_in_child=_pool.cache_clear)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    # a forked child has no threads of its parent's pools
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.threads import for_each_task
 
 
@@ -21,7 +21,7 @@ def enlarged(
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _places(n_in, n_out):
     """Where the centres of ``n_out`` pixels lie among ``n_in``: index before, index after, share of the latter."""
@@ -35,7 +35,7 @@ def _places(n_in, n_out):
     return before, after, share
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 @no_type_check
 def _enlarged(k, sharp, soft, focus, fine, fine_at, amount, out):
     _, _, height, width = out.shape

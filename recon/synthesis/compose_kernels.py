@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.threads import for_each_task
 
 _COVERED, _OVER_HEAD = 1, 2
@@ -59,7 +59,7 @@ def with_front(picture: Tensor, front: Tensor) -> Tensor:
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _sorted_layers(
     k, starts, pixel_index, colour, opacity, position, segment_of, head_depth, opaque,
@@ -99,7 +99,7 @@ def _sorted_layers(
             visible[k, row, col] = False
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _with_head(k, starts, pixel_index, colour, means, cell, strength, picture):
     _, height, width, _ = picture.shape
@@ -123,7 +123,7 @@ def _with_head(k, starts, pixel_index, colour, means, cell, strength, picture):
             picture[k, row, col, c] = max(colour[p, c] * dim, zero)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _with_front(k, picture, front, out):
     _, height, width, _ = picture.shape

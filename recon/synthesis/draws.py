@@ -14,10 +14,11 @@ import math
 from collections.abc import Sequence
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from bfm.compiled import compiled
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -104,7 +105,7 @@ def units_reference(keys: np.ndarray, name_key: np.uint64, count: int) -> np.nda
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _fill_units(keys, name_key, units):
     for k in range(units.shape[0]):
@@ -114,7 +115,7 @@ def _fill_units(keys, name_key, units):
             units[k, j] = np.float64(_mixed(place) >> np.uint64(11)) * 2.0**-53
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _mixed(x):
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

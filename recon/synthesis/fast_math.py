@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-import numba
 import numpy as np
+
+from bfm.compiled import compiled
 
 _HALF_ROOT = np.float32(math.sqrt(0.5)).view(np.int32)
 """Bits of the square root of 1/2: mantissas are taken from there to the square root of 2, so that log2(1) is 0 exactly."""
@@ -34,7 +35,7 @@ _LOG = _fitted(_log2_ratio, math.sqrt(0.5) - 1.0, math.sqrt(2.0) - 1.0, 7)
 _EXP = _fitted(_exp2_slope, 0.0, 1.0, 5)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def log2(x):
     """log2 of a positive, normal float32; off by 3e-7 at most, relative or absolute."""
@@ -47,7 +48,7 @@ def log2(x):
     return np.float32(exponent) + rest * value
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def exp2(y):
     """2 to a float32 below 127; 2^-126 and less are taken as 2^-126."""
@@ -61,7 +62,7 @@ def exp2(y):
     return np.int32(np.float32(value).view(np.int32) + (whole << np.int32(23))).view(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def power(x, exponent):
     """``x ** exponent`` of float32, x positive and normal."""

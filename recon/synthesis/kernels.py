@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-import numba
 import numpy as np
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.lighting import CLAMPED_COSINE
 from recon.render.threads import for_each_task, thread_count
 from recon.synthesis.fast_math import power
@@ -64,7 +64,7 @@ def _array(values: Tensor) -> np.ndarray:
     return array
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@compiled(fastmath={"contract", "reassoc"})
 @no_type_check
 def _lit_share(part, parts, maps, position, picture, to_map, radius, taps, out):
     n, side, count = len(out), maps.shape[1], len(taps)
@@ -83,7 +83,7 @@ def _lit_share(part, parts, maps, position, picture, to_map, radius, taps, out):
         out[p] = np.float32(lit) / np.float32(count)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, inline="always")
+@compiled(fastmath={"contract", "reassoc"}, inline="always")
 @no_type_check
 def _radiance(light, c, x, y, z, m, out):
     """Spherical harmonics of one colour in m directions; the basis' factors are in the coefficients."""
@@ -97,7 +97,7 @@ def _radiance(light, c, x, y, z, m, out):
         )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
 @no_type_check
 def _add_surroundings(light, c, x, y, z, albedo, shut, m, reach, work, colour):
     """What reaches points in hollows, with the light from their own walls, and what they scatter of it."""
@@ -108,7 +108,7 @@ def _add_surroundings(light, c, x, y, z, albedo, shut, m, reach, work, colour):
         colour[i] = max(albedo[i] * reach[i] * work[i], zero)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
 @no_type_check
 def _add_lamp(power_of_lamp, wrap_of, albedo, reach, scatter, lit, n_dot_l, peak, m, colour):
     """One colour of one lamp: soft edges in skin, and the highlight."""
@@ -121,7 +121,7 @@ def _add_lamp(power_of_lamp, wrap_of, albedo, reach, scatter, lit, n_dot_l, peak
         colour[i] += power_of_lamp * lit[i] * (albedo[i] * soft * (half + half * reach[i]) + peak[i])
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
 @no_type_check
 def _add_mirrored(light, c, x, y, z, amount, m, work, colour):
     _radiance(light, c, x, y, z, m, work)
@@ -129,7 +129,7 @@ def _add_mirrored(light, c, x, y, z, amount, m, work, colour):
         colour[i] += amount[i] * max(work[i], np.float32(0.0))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
 def _shade(
     part, parts, position, normals, albedo, lit_of, gloss_of, sharpness_of, scatter_of, sky_of,

@@ -32,7 +32,7 @@ _NPZ_LEVEL = 1
 
 @dataclasses.dataclass(frozen=True)
 class SampleFiles:
-    """Files of one sample by path below the data set's folder; the last one is written last and says it is complete."""
+    """Files of one sample by path below the data set's folder."""
 
     files: dict[str, bytes]
 
@@ -146,5 +146,5 @@ def shard_name(block: int) -> str:
 
 
 def block_path(folder: Path, block: int) -> Path:
-    """Where a finished block of a folder or c3i data set is noted."""
+    """Where a finished block is noted."""
     return folder / ".blocks" / f"{block:06d}.done"

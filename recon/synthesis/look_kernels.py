@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-import numba
 import numpy as np
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.threads import for_each_task, thread_count
 from recon.synthesis.fast_math import exp2
 from recon.synthesis.noise import noise_volume
@@ -72,7 +72,7 @@ def _volume(like: Tensor) -> np.ndarray:
     return array
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, inline="always")
+@compiled(fastmath={"contract", "reassoc"}, inline="always")
 @no_type_check
 def _solid_noise(volume, x, y, z):
     """Twin of ``noise.solid_noise`` at one point; ``volume`` ``(n + 1, n + 1, n + 1, 2)`` by z, y, x."""
@@ -98,7 +98,7 @@ def _solid_noise(volume, x, y, z):
     return a, b
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
 def _skin_points(
     part, parts, packed, segment, picture, persons, surfaces, cells, volume,
@@ -143,7 +143,7 @@ def _skin_points(
         gloss[p] = shine
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, inline="always")
+@compiled(fastmath={"contract", "reassoc"}, inline="always")
 @no_type_check
 def _line_noise(line, where):
     """Twin of ``noise.line_noise`` at one place."""
@@ -154,13 +154,13 @@ def _line_noise(line, where):
     return a + (b - a) * (share * share * (np.float32(3.0) - np.float32(2.0) * share))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def _clamped(x):
     return min(max(x, np.float32(0.0)), np.float32(1.0))
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
 def _cover_look(
     part, parts, packed, segment_in, picture, cloth, line, volume, kinds, hair_scatter,

@@ -39,5 +39,6 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     )
 
 
-# a forked child has no threads of its parent's pools
-os.register_at_fork(after_in_child=_pool.cache_clear)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    # a forked child has no threads of its parent's pools
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from bfm.compiled import compiled
 from recon.render.threads import for_each_task
 from recon.synthesis.fast_math import power
 
@@ -24,7 +24,7 @@ def develop(
     return out
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
 def _develop(k, linear, settings, grain_at, raw, smooth, luma, out):
     # Row by row in short loops without branches, which the compiler turns into vector instructions.

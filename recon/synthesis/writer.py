@@ -1,178 +1,210 @@
-"""Writes data sets block by block, so that runs can be interrupted, resumed and shared by several machines."""
+"""Writes data sets block by block, so that runs can be killed, resumed and shared by several processes and machines.
+
+The files of a block are made in a folder of their own below :data:`~recon.synthesis.plan.WORK_FOLDER`, reach the disk, and
+then take their names; last comes the mark that the block is done. A block in the making is locked, so what a killed run left
+is known by its lock being free.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
+import filecmp
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 import bfm
-from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.layouts import Layout, block_path, encode, shard_name, tar_bytes
-from recon.synthesis.sample import SEGMENT_NAMES
+from bfm.model import MorphableModel
+from recon.io.locks import take_lock
+from recon.io.names import printable
+from recon.io.parts import place, remove_leftovers, sync_folder, write_new
+from recon.synthesis.card import lay_card
+from recon.synthesis.layouts import SampleFiles, block_path, encode, shard_name, tar_bytes
+from recon.synthesis.plan import DatasetError, Engine, Plan
 from recon.synthesis.sampler import FaceSampler
 
 if TYPE_CHECKING:
     from recon.synthesis.cycles import CyclesSampler
 
-Engine = Literal["raster", "cycles"]
-CARD = "dataset.json"
+__all__ = ["DatasetError", "Engine", "Plan", "begin", "make_sampler", "tidy", "write_block"]
+
 _AT_ONCE = 16
-_NUMBERED = re.compile(r"(\d+)\.(jpg|json|npz|exr|txt|tar|done)\.[0-9a-f]+\.part$")
-_TRACED = ("engine", "paths")
-"""Entries of a card that only path-traced data sets have."""
+_SYNCS_AT_ONCE = 8
+"""Disks take many files at a time: eight threads wait a fraction as long as one."""
+_UNFINISHED = re.compile(r"block-(\d+)\.(lock|[0-9a-f]{16}\.part)")
 
 
-class DatasetError(OSError):
-    """A data set that cannot be written as asked."""
+def begin(plan: Plan, model: MorphableModel) -> None:
+    """Make the folder and its card, or check that the card there is of the same data set; remove what killed runs left.
 
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What to write.
-
-    Attributes:
-        folder: of the data set.
-        count: samples in the whole data set.
-        layout: see :mod:`recon.synthesis.layouts`.
-        config: what varies.
-        seed: of the random numbers.
-        size: (H, W) px.
-        model: name of the face model.
-        block: samples a block; a tar shard is one block.
-        shard: (i, n): this run writes the blocks i, i + n, i + 2 n, ...
-        engine: ``"raster"``, or ``"cycles"`` for path tracing in Blender.
-        paths: samples a pixel of path tracing.
-    """
-
-    folder: Path
-    count: int
-    layout: Layout
-    config: SynthesisConfig
-    seed: int = 0
-    size: tuple[int, int] = (224, 224)
-    model: str = "open"
-    block: int = 256
-    shard: tuple[int, int] = (0, 1)
-    engine: Engine = "raster"
-    paths: int = 24
-
-    def __post_init__(self) -> None:
-        part, parts = self.shard
-        if self.count < 1 or self.block < 1:
-            raise ValueError(f"count and block must be at least 1, got {self.count} and {self.block}")
-        if not 0 <= part < parts:
-            raise ValueError(f"a shard i/n needs 0 <= i < n, got {part}/{parts}")
-
-    @property
-    def blocks(self) -> list[int]:
-        """Blocks of this run."""
-        part, parts = self.shard
-        return list(range(part, -(-self.count // self.block), parts))
-
-    def indices(self, block: int) -> list[int]:
-        """Samples of a block."""
-        return list(range(block * self.block, min((block + 1) * self.block, self.count)))
-
-    def is_done(self, block: int) -> bool:
-        """Whether a block was finished by this or an earlier run."""
-        if self.layout == "webdataset":
-            return (self.folder / shard_name(block)).exists()
-        return block_path(self.folder, block).exists()
-
-
-def begin(plan: Plan) -> None:
-    """Make the folder and its card, or check that the card there is of the same data set.
+    Args:
+        plan: what to write.
+        model: the face model that the samples are made from.
 
     Raises:
-        DatasetError: the folder holds another data set, or cannot be written.
+        DatasetError: the folder holds another data set, files of the user's, or cannot be written.
     """
-    card = _card(plan)
-    path = plan.folder / CARD
-    try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            try:
-                found = json.loads(path.read_text())
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise DatasetError(f"{path} is no data set card ({error}): choose another folder") from error
-            if not isinstance(found, dict):
-                raise DatasetError(f"{path} is no data set card: choose another folder")
-            other = sorted(key for key in {*card, *_TRACED} if found.get(key) != card.get(key))
-            if other:
-                raise DatasetError(
-                    f"{plan.folder} holds another data set (different {', '.join(other)}): choose another folder, or "
-                    "the same settings to go on with it"
-                )
-            _remove_leftovers(plan)
-            return
-        if any(plan.folder.iterdir()):
-            raise DatasetError(f"{plan.folder} is not empty and holds no {CARD}: choose an empty folder")
-        write_whole(plan.folder / "README.md", _readme(card).encode())
-        write_whole(path, json.dumps(card, indent=1).encode())
-    except OSError as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
+    with _naming(plan.folder):
+        lay_card(plan, model)
+    tidy(plan)
 
 
-def _remove_leftovers(plan: Plan) -> None:
-    """Delete what a killed run had begun to write, where the block is this run's: other machines may be at work."""
-    own = {block for block in plan.blocks if not plan.is_done(block)}
-    for part in plan.folder.rglob(".*.part"):
-        match = _NUMBERED.search(part.name)
-        if match is None:
-            continue
-        number = int(match.group(1))
-        if (number if match.group(2) in ("tar", "done") else number // plan.block) in own:
-            part.unlink(missing_ok=True)
+def write_block(
+    plan: Plan,
+    sampler: FaceSampler | CyclesSampler,
+    block: int,
+    progress: Callable[[int], object] = lambda made: None,
+    *,
+    wait: bool = True,
+) -> int | None:
+    """Write one block.
 
+    Args:
+        plan: what to write.
+        sampler: of the plan, see :func:`make_sampler`.
+        block: its number.
+        progress: gets the number of samples made, now and then.
+        wait: if another run is making this block, until that ends.
 
-def write_block(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]) -> int:
-    """Write one block; returns how many samples were written, 0 if it was there.
+    Returns:
+        How many samples were written; 0 if the block was there; ``None`` if another run is making it and ``wait`` is False.
 
     Raises:
-        DatasetError: the disk is full or cannot be written; nothing half-written remains.
+        DatasetError: the disk is full or cannot be written, or a name is taken by a file that this run would not write.
+            Nothing half-written remains, and the files that are there are left as they are.
     """
-    if plan.is_done(block):
-        return 0
-    indices = plan.indices(block)
+    with _naming(plan.folder):
+        if plan.is_done(block):
+            return 0
+        lock = take_lock(_lock_path(plan, block), wait=wait)
+        if lock is None:
+            return None
+        try:
+            if plan.is_done(block):
+                return 0
+            _make(plan, sampler, block, progress)
+        finally:
+            lock.release()
+    return len(plan.indices(block))
+
+
+def _make(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]) -> None:
+    staging = plan.work / f"block-{block:06d}.{secrets.token_hex(8)}.part"
+    staging.mkdir()
     try:
-        samples = []
-        for first in range(0, len(indices), _AT_ONCE):
-            part = indices[first : first + _AT_ONCE]
-            with _one_thread():
-                batch = sampler.batch(part)
-                scene = sampler.scene(part) if plan.layout == "c3i" else None
-            for sample in encode(plan.layout, batch, scene, part):
-                if plan.layout == "webdataset":
-                    samples.append(sample)
-                    continue
-                for name, data in sample.files.items():
-                    path = plan.folder / name
-                    if not path.exists():
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        write_whole(path, data)
-            progress(len(part))
+        parts: dict[Path, Path] = {}
+        samples: list[SampleFiles] = []
+        for sample in _samples(plan, sampler, block, progress):
+            if plan.layout == "webdataset":
+                samples.append(sample)
+                continue
+            for name, data in sample.files.items():
+                parts[_staged(staging, len(parts), data)] = plan.folder / name
         if plan.layout == "webdataset":
-            write_whole(plan.folder / shard_name(block), tar_bytes(samples))
-        else:
-            done = block_path(plan.folder, block)
-            done.parent.mkdir(exist_ok=True)
-            write_whole(done, b"")
+            parts[_staged(staging, 0, tar_bytes(samples))] = plan.folder / shard_name(block)
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+            list(pool.map(_sync, parts))
+        for part, path in parts.items():
+            _take_place(part, path)
+        for folder in {folder for path in parts.values() for folder in path.relative_to(plan.folder).parents}:
+            sync_folder(plan.folder / folder)
+        done = block_path(plan.folder, block)
+        done.parent.mkdir(exist_ok=True)
+        write_new(done, b"", plan.work)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _samples(
+    plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]
+) -> Iterator[SampleFiles]:
+    indices = plan.indices(block)
+    for first in range(0, len(indices), _AT_ONCE):
+        part = indices[first : first + _AT_ONCE]
+        with _one_thread():
+            batch = sampler.batch(part)
+            scene = sampler.scene(part) if plan.layout == "c3i" else None
+        yield from encode(plan.layout, batch, scene, part)
+        progress(len(part))
+
+
+def _staged(staging: Path, number: int, data: bytes) -> Path:
+    """Written under a name that no reader of data sets takes for a sample."""
+    path = staging / f"{number:06d}"
+    with open(path, "xb") as file:
+        file.write(data)
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take_place(part: Path, path: Path) -> None:
+    """Give a file its name; the same file of a run that was killed before the block's mark is as good."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if place(part, path):
+        return
+    if path.is_symlink() or not path.is_file() or not filecmp.cmp(part, path, shallow=False):
+        raise DatasetError(
+            f"{printable(path)} is there already and is not what this run writes: move it away, and the same command goes on"
+        )
+
+
+def tidy(plan: Plan) -> None:
+    """Remove what killed runs left, and the folder for unfinished work if nobody is at work.
+
+    Raises:
+        DatasetError: the folder cannot be written.
+    """
+    if not plan.work.is_dir():
+        return
+    with _naming(plan.folder):
+        remove_leftovers(plan.work)
+        left: dict[int, list[Path]] = {}
+        for path in plan.work.iterdir():
+            match = _UNFINISHED.fullmatch(path.name)
+            if match is not None:
+                left.setdefault(int(match[1]), []).append(path)
+        for block, paths in left.items():
+            lock = take_lock(_lock_path(plan, block), wait=False)
+            if lock is None:
+                continue  # a run is at work on it
+            try:
+                for path in paths:
+                    if path.suffix == ".part" and not path.is_symlink():
+                        shutil.rmtree(path, ignore_errors=True)
+            finally:
+                lock.release()
+    with contextlib.suppress(OSError):
+        plan.work.rmdir()
+
+
+def _lock_path(plan: Plan, block: int) -> Path:
+    return plan.work / f"block-{block:06d}.lock"
+
+
+@contextlib.contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Faults of the file system as errors that name the place."""
+    try:
+        yield
     except OSError as error:
-        if isinstance(error, DatasetError):
+        if isinstance(error, DatasetError) or not error.errno:
             raise
-        raise DatasetError(f"cannot write to {plan.folder}: {error.strerror or error}") from error
-    return len(indices)
+        where = printable(error.filename if isinstance(error.filename, str) else folder)
+        raise DatasetError(f"cannot write to {where}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -199,48 +231,3 @@ def make_sampler(plan: Plan) -> FaceSampler | CyclesSampler:
     bpy = load_bpy()
     sampler = FaceSampler(bfm.load(plan.model), plan.config, plan.seed, plan.size)
     return CyclesSampler(sampler, CyclesSettings(samples=plan.paths), bpy)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write to a temporary name beside the file, then rename; a file that appeared meanwhile is replaced."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "xb") as file:
-            file.write(data)
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _card(plan: Plan) -> dict[str, object]:
-    config = dataclasses.asdict(plan.config)
-    traced = dict(zip(_TRACED, (plan.engine, plan.paths), strict=True)) if plan.engine == "cycles" else {}
-    return {
-        "kind": "synthetic faces",
-        "layout": plan.layout,
-        "count": plan.count,
-        "size": list(plan.size),
-        "seed": plan.seed,
-        "model": plan.model,
-        "block": plan.block,
-        "segments": list(SEGMENT_NAMES),
-        "config": json.loads(json.dumps(config)),
-        **traced,
-    }
-
-
-def _readme(card: dict[str, object]) -> str:
-    config = card["config"]
-    assert isinstance(config, dict)
-    rows = "\n".join(f"| {name} | {value} |" for name, value in config.items())
-    how = f"with Cycles, {card['paths']} paths a pixel, " if "engine" in card else ""
-    return (
-        f"# Synthetic faces\n\n{card['count']} pictures of {card['size']} px (height, width) made with "
-        f"`recon synthesize` {how}from the face model `{card['model']}`, seed {card['seed']}, layout `{card['layout']}`.\n"
-        "No person is shown: every face is drawn from random numbers. Sample i can be made again from the seed and i.\n\n"
-        "Units: millimetres (EXR depth of the c3i layout: metres along the ray), pixels with centres at +0.5. Frames and "
-        "signs of angles are those of `docs/conventions.md`; the c3i text files use the published Z-up world,\n"
-        "and the names of its scene folders are those of the published set, though the backgrounds are not its scenes.\n\n"
-        f"| setting | value |\n|---|---|\n{rows}\n"
-    )

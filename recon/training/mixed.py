@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from losses.adversarial import critic_loss
+from losses.shape import MM_PER_DM
 from losses.total import LossWeights
 from recon.networks.critic import ShapeCritic, critic_vertices
 from recon.training.batch import TrainingBatch
@@ -101,7 +102,7 @@ class MixedModule(RegressorModule):
         self.critic_config, self.clip = critic or CriticConfig(), clip
         model = self.decoder.model
         rows = critic_vertices(model, self.critic_config.points, self.critic_config.region)
-        self.critic = ShapeCritic(model.mean_shape[rows], width=self.critic_config.width)
+        self.critic = ShapeCritic(model.mean_shape[rows] / MM_PER_DM, width=self.critic_config.width)
         self._rows = rows
 
     def judges(self) -> Judges:
@@ -152,8 +153,9 @@ class MixedModule(RegressorModule):
                     "the critic needs labelled faces: identity and expression of the batch are not known; set critic.real to "
                     "prior, or weights.adversarial to 0"
                 )
-            real = model.shape(identity, expression)[:, self._rows.to(self.device)]
-            fake = model.shape(found.identity, found.expression)[:, self._rows.to(self.device)]
+            rows = self._rows.to(self.device)
+            real = model.shape(identity, expression)[:, rows] / MM_PER_DM
+            fake = model.shape(found.identity, found.expression)[:, rows] / MM_PER_DM
         mixing = torch.rand(len(real), device=real.device)
         with torch.autocast(self.device.type, enabled=False):
             config = self.critic_config

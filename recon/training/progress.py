@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from recon.display import to_display
+from recon.io.git import git
 from recon.training.batch import TrainingBatch
 from recon.training.module import RegressorModule
 
@@ -97,7 +97,7 @@ class BestWeights(Callback):
             folder.mkdir(parents=True, exist_ok=True)
             extra = {
                 "command": shlex.join(["python", *sys.argv]),
-                "commit": _commit(),
+                "commit": git(Path(__file__).parent, "rev-parse", "--short", "HEAD") or "unknown",
                 "step": str(pl_module.batches_seen),
             }
             pl_module.save_weights(folder / "best.safetensors", metrics, extra)
@@ -153,10 +153,3 @@ def _grey(depth_mm: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 3 h w"]:
     nearest = torch.where(inside, depth_mm, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
     level = 1.0 - ((depth_mm - nearest) / 200.0).clamp(0.0, 1.0)
     return torch.where(inside, level, torch.zeros_like(level)).expand(-1, 3, -1, -1)
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
-    return done.stdout.strip() or "unknown"

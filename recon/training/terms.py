@@ -16,7 +16,7 @@ from losses.perceptual import perceptual_loss
 from losses.photometric import photometric_loss
 from losses.pose import rotation_loss, translation_loss
 from losses.priors import coefficient_prior, lighting_loss, lighting_prior
-from losses.shape import coefficient_loss, shape_loss
+from losses.shape import MM_PER_DM, coefficient_loss, shape_loss
 from losses.total import LossWeights
 from losses.wing import wing_loss
 from recon.decoder import DecodedFaces
@@ -102,7 +102,7 @@ def _label_terms(faces: DecodedFaces, batch: TrainingBatch, weights: LossWeights
     if weights.shape and batch.identity is not None and batch.expression is not None:
         with torch.no_grad():
             wanted = faces.decoder.model.shape(batch.identity, batch.expression)
-        terms["shape"] = shape_loss(faces.vertices, wanted)
+        terms["shape"] = shape_loss(faces.vertices / MM_PER_DM, wanted / MM_PER_DM)
     return terms
 
 
@@ -159,4 +159,4 @@ def _critic_terms(faces: DecodedFaces, weights: LossWeights, judges: Judges) -> 
     if not weights.adversarial or judges.critic is None:
         return {}
     seen = faces.vertices if judges.critic_rows is None else faces.vertices[:, judges.critic_rows]
-    return {"adversarial": generator_loss(judges.critic, seen)}
+    return {"adversarial": generator_loss(judges.critic, seen / MM_PER_DM)}

@@ -129,11 +129,10 @@ def test_writers_at_once(tiny_data: ModelData, file: Path) -> None:
 def test_a_failed_write_keeps_the_old_file(tiny_data: ModelData, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file.read_bytes()
 
-    def full(self: Path, data: bytes) -> int:
-        self.touch()
+    def full(file: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_model(tiny_data, file)
     assert file.read_bytes() == before and len(list(file.parent.iterdir())) == 1

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import recon
 from recon import cli
 from recon.io.faults import UsageError
+from recon.io.fingerprint import code_hash
 
 
 @pytest.fixture
@@ -54,6 +56,7 @@ def test_an_interruption_says_what_is_kept_and_only_that(run_raises):
 
 _SAYS = """
 import sys, types
+import recon
 from recon import cli
 run = lambda arguments: print(sys.argv[1] * int(sys.argv[2])) or 0
 cli.parser = lambda: types.SimpleNamespace(parse_args=lambda argv: types.SimpleNamespace(run=run))
@@ -76,3 +79,21 @@ def test_terminals_that_know_no_utf8_get_escapes():
     command = [sys.executable, "-c", _SAYS, "caf\xe9 \u2026", "1"]
     done = subprocess.run(command, capture_output=True, env=ascii_only)
     assert done.returncode == 0 and done.stdout == b"caf\\xe9 \\u2026\n"
+
+
+def test_the_version_names_the_code_that_runs(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"recon {recon.__version__}, code {code_hash()}\n"
+
+
+def test_the_usual_door_opens_and_importing_the_package_is_quick():
+    code = (
+        "import sys, recon; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; assert 'Reconstructor' in dir(recon);"
+        "from recon import NoFaceError, Reconstruction, Reconstructor; import recon.reconstructor as r;"
+        "assert Reconstructor is r.Reconstructor and NoFaceError is r.NoFaceError"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = recon.Nothing

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bfm.model import MorphableModel
 from recon.read_exr import ExrError, decode_exr
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cycles import materials
@@ -93,6 +94,11 @@ class CyclesSampler:
     def config(self) -> SynthesisConfig:
         """What varies."""
         return self.sampler.config
+
+    @property
+    def model(self) -> MorphableModel:
+        """The face model."""
+        return self.sampler.model
 
     @property
     def size(self) -> tuple[int, int]:

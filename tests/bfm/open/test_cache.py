@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from bfm.open import cache
 from bfm.open.cache import CacheError, cache_file, cache_folder, load_or_build
 from bfm.open.makehuman import OpenDataError
 from bfm.open.options import BuildOptions
+from bfm.storage import write_model
 
 OPTIONS = BuildOptions(levels=0)
 
@@ -105,6 +108,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import make_tiny_data
 from bfm.open.cache import load_or_build
 from bfm.open.options import BuildOptions
+from bfm.storage import write_model
 meeting, me = Path(sys.argv[3]), sys.argv[4]
 
 def build(options, progress):
@@ -227,3 +231,85 @@ def test_data_that_is_not_as_expected(tmp_path: Path) -> None:
     broken.write_text("3 0.1 0.2 0.3\n")
     np.testing.assert_allclose(read_target(broken, 10)[3], [10.0, 20.0, 30.0])
     assert np.count_nonzero(read_target(broken, 10)) == 3
+
+
+WITHOUT_HOME = """
+import os, pwd
+del os.environ["HOME"]
+def unknown(user):
+    raise KeyError(user)
+pwd.getpwuid = unknown
+from bfm.places import cache_folder, models_root
+for place in (cache_folder, models_root):
+    try:
+        print(place())
+    except OSError as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("chosen", [None, "~/there", "~nobody-of-this-name/there"])
+def test_no_home_folder_is_said(tmp_path: Path, request: pytest.FixtureRequest, chosen: str | None) -> None:
+    """A service may have no home and no entry among the users: no folder named ~ is made where it runs."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "FACERECON_"))}
+    given = {} if chosen is None else {"FACERECON_CACHE": chosen, "FACERECON_MODELS": chosen}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HOME],
+        cwd=tmp_path,
+        env={**kept, **given, "PYTHONPATH": str(request.config.rootpath)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    cache_line, models_line = done.stdout.splitlines()
+    assert (
+        cache_line.startswith("CacheError ") and "set FACERECON_CACHE to a folder that can be written to" in cache_line
+    )
+    assert models_line.startswith("HomeError ") and "set FACERECON_MODELS to a folder" in models_line
+    assert list(tmp_path.iterdir()) == []
+
+
+def aged(path: Path, days: float) -> Path:
+    path.touch()
+    os.utime(path, (then := time.time() - days * 86400.0, then))
+    return path
+
+
+def test_scraps_and_unused_models_are_removed_after_a_build(build: Builder, tmp_path: Path) -> None:
+    hexes, other = 32 * "0", 16 * "1"
+    gone = [
+        aged(tmp_path / f".open-{other}.safetensors.{hexes}.part", 2),
+        aged(tmp_path / f".probe-{hexes}", 2),
+        aged(tmp_path / f"open-{other}.safetensors", 91),
+    ]
+    kept = [
+        aged(tmp_path / f".open-{other}.safetensors.{32 * 'a'}.part", 0.5),  # of a build that runs
+        aged(tmp_path / f"open-{16 * '2'}.safetensors", 80),
+        *(
+            aged(tmp_path / name, 400)
+            for name in ("open-mine.safetensors", "notes.part", f"open-{other}.safetensors.bak")
+        ),
+    ]
+    load_or_build(OPTIONS, tmp_path, build)
+    assert not any(path.exists() for path in gone)
+    assert {*tmp_path.iterdir()} == {*kept, cache_file(OPTIONS, tmp_path)}
+
+
+def test_reading_a_model_counts_as_use(build: Builder, tmp_path: Path) -> None:
+    load_or_build(OPTIONS, tmp_path, build)
+    path = aged(cache_file(OPTIONS, tmp_path), 200)
+    load_or_build(OPTIONS, tmp_path, build)
+    load_or_build(BuildOptions(levels=1), tmp_path, build)
+    assert path.exists() and len(build.calls) == 2
+
+
+def test_model_is_on_the_disk_before_it_has_its_name(
+    tiny_data: ModelData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr("os.fsync", lambda file: (steps.append("fsync"), fsync(file))[1])
+    monkeypatch.setattr("os.replace", lambda part, path: (steps.append("replace"), replace(part, path))[1])
+    write_model(tiny_data, tmp_path / "tiny.safetensors")
+    assert steps == ["fsync", "replace"]

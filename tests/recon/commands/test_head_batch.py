@@ -173,7 +173,7 @@ def test_any_error_of_one_photo_or_face_is_a_row(tmp_path):
     failed = {name: row["reason"] for name, row in rows.items() if row["status"] == "failed"}
     assert set(failed) == {"1.face2", "2", "2.face3", "bad", "pipe", "gone", tmp_path.name}
     assert failed["1.face2"] == "LinAlgError: singular" and failed["2"] == "MemoryError"
-    assert failed["2.face3"] == "ValueError: face.json nan" and "no regular file" in failed["pipe"]
+    assert failed["2.face3"] == "ValueError: face.json nan" and "is a pipe" in failed["pipe"]
     assert sum(row["status"] == "done" for row in rows.values()) == 6
 
 

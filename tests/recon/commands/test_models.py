@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import types
 from pathlib import Path
@@ -86,10 +87,18 @@ def test_preview(loads: list, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
 
 
+def test_a_link_laid_in_the_way_is_not_followed(loads: list, tmp_path: Path) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    (tmp_path / f"sheet.png.{os.getpid()}.part").symlink_to(victim)
+    assert recon("--preview", "ict", str(tmp_path / "sheet.png")) == 0
+    assert victim.read_text() == "mine"
+
+
 def test_failed_write_leaves_nothing(loads: list, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "sheet.png").mkdir()
     assert recon("--preview", "ict", str(tmp_path / "sheet.png")) == 1
-    assert "could not write" in capsys.readouterr().err
+    assert "cannot write" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
 
 

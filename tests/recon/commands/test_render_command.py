@@ -1,4 +1,5 @@
 import argparse
+import os
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def test_draws_the_mean_face_on_white(call, tmp_path):
     assert picture.shape == (512, 512, 3) and picture.dtype == np.uint8
     assert (picture[0] == 255).all() and (picture[256, 256] < 250).any()
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]  # nothing half-written is left
+
+
+def test_a_link_laid_in_the_way_is_not_followed(call, tmp_path):
+    """The temporary name cannot be foreseen, and a link under the final name is replaced."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    (tmp_path / f"out.png.{os.getpid()}.part").symlink_to(victim)
+    (tmp_path / "out.png").symlink_to(victim)
+    assert call("--size", "64")[0] == 0
+    assert victim.read_text() == "mine" and not (tmp_path / "out.png").is_symlink()
 
 
 def test_size_is_height_then_width_and_the_head_is_in_the_middle(call):

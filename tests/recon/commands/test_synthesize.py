@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recon import cli
 from recon.cli import main
 from recon.datasets import C3iReader, FolderReader
+from recon.synthesis import workers, writer
 
 _QUICK = ["--clean", "--size", "32x40"]
 
@@ -19,6 +21,25 @@ def test_a_data_set_and_again(tmp_path, capsys):
     assert "wrote 0 samples" in capsys.readouterr().out
     assert main(["synthesize", "-o", str(out), "--count", "4", "--block", "2", *_QUICK]) == 1
     assert "holds another data set" in capsys.readouterr().err
+
+
+def test_an_interrupt_says_what_is_kept(tmp_path, monkeypatch):
+    real = writer.write_block
+
+    def interrupted(plan, sampler, block, **options):
+        if block == 1:
+            raise KeyboardInterrupt
+        return real(plan, sampler, block, **options)
+
+    monkeypatch.setattr(workers, "write_block", interrupted)
+    arguments = cli.parser().parse_args(
+        ["synthesize", "-o", str(tmp_path / "a"), "--count", "3", "--block", "1", *_QUICK]
+    )
+    with pytest.raises(
+        KeyboardInterrupt, match=r"1 blocks of 3 are finished in .*a; the same command goes on from there"
+    ):
+        arguments.run(arguments)
+    assert not (tmp_path / "a" / ".facerecon").exists()
 
 
 def test_the_published_layout(tmp_path):

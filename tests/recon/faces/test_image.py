@@ -164,7 +164,7 @@ def test_pillow_s_limit_is_put_back_and_ours_applies(monkeypatch: pytest.MonkeyP
     limit = Image.MAX_IMAGE_PIXELS
     read_image(encoded(Image.fromarray(small), "PNG"))
     assert Image.MAX_IMAGE_PIXELS == limit
-    monkeypatch.setattr("recon.faces.image.MAX_FILE_PIXELS", 5000)
+    monkeypatch.setattr("recon.io.pictures.MAX_FILE_PIXELS", 5000)
     with pytest.raises(ImageError, match="80 x 70 pixels, more than the"):
         read_image(encoded(Image.fromarray(small), "PNG"))
 

@@ -14,9 +14,9 @@ def test_the_critic_judges_each_shape_alone():
     whole = critic(shapes)
     assert whole.shape == (3,)
     torch.testing.assert_close(torch.cat([critic(shapes[k : k + 1]) for k in range(3)]), whole)
-    torch.testing.assert_close(critic(critic.mean_mm[None]), critic.layers(torch.zeros(1, 21)).squeeze(-1))
-    with pytest.raises(ValueError, match="positive spread in mm, got 0"):
-        ShapeCritic(torch.zeros(2, 3), spread_mm=0.0)
+    torch.testing.assert_close(critic(critic.mean_dm[None]), critic.layers(torch.zeros(1, 21)).squeeze(-1))
+    with pytest.raises(ValueError, match="positive deviation in dm, got 0"):
+        ShapeCritic(torch.zeros(2, 3), deviation_dm=0.0)
 
 
 def test_its_vertices_lie_in_the_region(open_model):

@@ -1,8 +1,8 @@
 """Runs that are killed, that meet a full disk, and that are shared by processes leave the files of an undisturbed run."""
 
-import builtins
-import io
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +14,10 @@ from PIL import Image
 
 import bfm
 from recon.datasets import FolderReader, ShardReader
-from recon.synthesis import FaceSampler, SynthesisConfig, writer
+from recon.io.locks import locked
+from recon.synthesis import FaceSampler, SynthesisConfig, card
 from recon.synthesis.layouts import shard_name
+from recon.synthesis.workers import make_blocks
 from recon.synthesis.writer import DatasetError, Plan, begin, write_block
 
 _ROOT = Path(__file__).parents[3]
@@ -43,7 +45,13 @@ def _killed_after(out, layout, n_files):
     try:
         limit = time.monotonic() + 120.0
         while process.poll() is None and time.monotonic() < limit:
-            if out.is_dir() and sum(path.is_file() for path in out.rglob("*")) >= n_files:
+            if (
+                out.is_dir()
+                and sum(
+                    path.is_file() and path.parts[-2] != ".facerecon" and path.suffix != "" for path in out.rglob("*")
+                )
+                >= n_files
+            ):
                 break
             time.sleep(0.002)
     finally:
@@ -59,8 +67,7 @@ def test_a_killed_run_goes_on_to_the_same_files(tmp_path, layout, moments):
     for n_files in moments:
         _killed_after(cut, layout, n_files)
         for path in cut.rglob("*.jpg"):
-            if not path.name.endswith(".part"):
-                Image.open(path).load()
+            Image.open(path).load()
         assert not list(ShardReader(cut)._broken) if layout == "webdataset" else True
     before = _contents(cut)
     assert len(before) < len(_contents(whole))
@@ -87,65 +94,149 @@ def sampler():
     return FaceSampler(bfm.load("open"), SynthesisConfig.clean(), 0, (32, 40))
 
 
-class _Full(io.BytesIO):
-    """A file on a disk that has room for 100 more bytes."""
-
-    def __init__(self, file):
-        super().__init__()
-        self.file = file
-
-    def write(self, data):
-        self.file.write(data[:100])
-        raise OSError(28, os.strerror(28))
-
-    def close(self):
-        self.file.close()
-        super().close()
+def _write(plan, sampler, blocks=None):
+    begin(plan, sampler.model)
+    return [write_block(plan, sampler, block) for block in (plan.blocks if blocks is None else blocks)]
 
 
 @pytest.mark.parametrize("layout", ["folder", "webdataset"])
-def test_a_disk_that_fills_within_a_file_leaves_nothing_of_it(tmp_path, monkeypatch, sampler, layout):
+def test_a_disk_that_fills_within_a_file_leaves_nothing_of_it(tmp_path, sampler, layout):
     plan = _plan(tmp_path / "a", layout=layout)
-    begin(plan)
-    write_block(plan, sampler, 0, lambda n: None)
+    _write(plan, sampler, [0])
     before = _contents(plan.folder)
-    monkeypatch.setattr(writer, "open", lambda *a, **k: _Full(builtins.open(*a, **k)), raising=False)
-    with pytest.raises(DatasetError, match=f"cannot write to .*: {os.strerror(28)}"):
-        write_block(plan, sampler, 1, lambda n: None)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (2000, limit[1])
+    )  # no file may grow beyond: how a full disk looks to a write
+    try:
+        with pytest.raises(DatasetError, match="cannot write to .*: File too large"):
+            write_block(plan, sampler, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert _contents(plan.folder) == before
-    monkeypatch.undo()
-    for block in plan.blocks:
-        write_block(plan, sampler, block, lambda n: None)
+    _write(plan, sampler)
     reader = FolderReader(plan.folder) if layout == "folder" else ShardReader(plan.folder)
     assert len(list(reader)) == 6
     assert not reader.faults
 
 
-def test_leftovers_of_a_killed_run_go_but_not_those_of_other_machines(tmp_path, sampler):
-    plan = _plan(tmp_path / "a", shard=(0, 2))
-    begin(plan)
-    write_block(plan, sampler, 0, lambda n: None)
-    own = [".000000005.npz.0123abcd.part", ".000002.done.0123abcd.part"]
-    others = [
-        ".000000002.jpg.0123abcd.part",
-        ".000001.done.00ff00ff.part",
-        ".000000001.jpg.0123abcd.part",
-        ".notes.part",
-    ]
-    for name in own + others:
-        (plan.folder / name).write_bytes(b"half")
-    begin(plan)
-    left = {path.name for path in plan.folder.glob(".*.part")}
-    assert left == set(others)
-    tar = _plan(tmp_path / "b", layout="webdataset")
-    begin(tar)
-    (tar.folder / f".{shard_name(1)}.0123abcd.part").write_bytes(b"half")
-    begin(tar)
-    assert not list(tar.folder.glob(".*.part"))
+@pytest.mark.parametrize("layout", ["folder", "webdataset"])
+def test_a_file_of_the_users_is_never_taken_for_ours(tmp_path, sampler, layout):
+    plan = _plan(tmp_path / "a", layout=layout)
+    begin(plan, sampler.model)
+    mine = plan.folder / ("000000003.jpg" if layout == "folder" else shard_name(1))
+    mine.write_bytes(b"my holiday")
+    assert write_block(plan, sampler, 0) == 2
+    with pytest.raises(
+        DatasetError, match=rf"{mine.name} is there already and is not what this run writes: move it away"
+    ):
+        write_block(plan, sampler, 1)
+    assert mine.read_bytes() == b"my holiday" and not plan.is_done(1)
+    mine.unlink()
+    assert _write(plan, sampler) == [0, 2, 2]
+
+
+def test_what_killed_runs_left_goes_but_not_what_a_run_is_making(tmp_path, sampler):
+    plan = _plan(tmp_path / "a")
+    _write(plan, sampler, [0])
+    for name in ("block-000001", "block-000002"):
+        (plan.work / f"{name}.0123456789abcdef.part").mkdir(parents=True)
+        (plan.work / f"{name}.0123456789abcdef.part" / "000000").write_bytes(b"half")
+    (plan.work / "block-000001.lock").touch()
+    (plan.work / ".0123456789abcdef.part").write_bytes(b"half")
+    (plan.work / "notes.part").write_bytes(b"mine")
+    with locked(plan.work / "block-000002.lock"):
+        begin(plan, sampler.model)
+        left = {path.name for path in plan.work.iterdir()}
+        assert left == {"block-000002.0123456789abcdef.part", "block-000002.lock", "notes.part"}
+    (plan.work / "notes.part").unlink()
+    begin(plan, sampler.model)
+    assert not plan.work.exists()
+
+
+def test_a_shard_started_twice_makes_each_sample_once(tmp_path, sampler):
+    plan = _plan(tmp_path / "a")
+    begin(plan, sampler.model)
+    with locked(plan.work / "block-000000.lock"):  # as another run that is making block 0
+        assert write_block(plan, sampler, 0, wait=False) is None
+        blocks = make_blocks(plan, plan.blocks, sampler)
+        assert [next(blocks), next(blocks)] == [2, 2]
+        assert [plan.is_done(block) for block in plan.blocks] == [False, True, True]
+    assert list(blocks) == [2]
+    assert list(make_blocks(plan, plan.blocks, sampler)) == [0, 0, 0]
+
+
+def test_shards_that_begin_together_agree_on_the_card(tmp_path, sampler, monkeypatch):
+    plan, other = _plan(tmp_path / "a"), _plan(tmp_path / "a", seed=1)
+    check = card._check_empty
+
+    def overtaken(ours, readme):
+        check(ours, readme)
+        monkeypatch.undo()
+        begin(winner, sampler.model)
+
+    for winner in (plan, other):
+        folder = tmp_path / str(winner.seed)
+        plan, winner = _plan(folder), _plan(folder, seed=winner.seed)
+        monkeypatch.setattr(card, "_check_empty", overtaken)
+        if winner.seed == 0:
+            begin(plan, sampler.model)
+        else:
+            with pytest.raises(DatasetError, match="seed was 1, is 0"):
+                begin(plan, sampler.model)
+        assert json.loads((folder / "dataset.json").read_text())["seed"] == winner.seed
+
+
+def test_a_run_killed_at_the_start_does_not_lock_the_folder_up(tmp_path, sampler):
+    plan = _plan(tmp_path / "a")
+    begin(plan, sampler.model)
+    before = _contents(plan.folder)
+    for lost in (["dataset.json"], ["README.md"], ["dataset.json", "README.md"]):
+        for name in lost:
+            (plan.folder / name).unlink()
+        (plan.work).mkdir()
+        (plan.work / "card.lock").touch()
+        begin(plan, sampler.model)
+        assert _contents(plan.folder) == before
+    (plan.folder / "dataset.json").unlink()
+    (plan.folder / "README.md").write_text("my notes")
+    with pytest.raises(DatasetError, match="is not empty and holds no dataset.json"):
+        begin(plan, sampler.model)
+    assert (plan.folder / "README.md").read_text() == "my notes"
+
+
+def test_data_sets_are_not_mixed_from_other_code_models_or_pictures(tmp_path, sampler, monkeypatch, make_tiny):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(b"a")
+    config = SynthesisConfig.clean(background="folder", background_folder=str(pictures))
+    plan = _plan(tmp_path / "a", config=config)
+    begin(plan, sampler.model)
+    begin(_plan(tmp_path / "a", config=config, shard=(1, 2)), sampler.model)
+    with pytest.raises(DatasetError, match="face_model was"):
+        begin(plan, bfm.MorphableModel(make_tiny()))
+    (pictures / "a.png").write_bytes(b"b")
+    with pytest.raises(DatasetError, match="contents_of_background_folder was"):
+        begin(plan, sampler.model)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.png").write_bytes(b"a")
+    moved = SynthesisConfig.clean(background="folder", background_folder=str(tmp_path / "elsewhere"))
+    plan = _plan(tmp_path / "a", config=moved)
+    begin(plan, sampler.model)
+    monkeypatch.setattr(card, "code_hash", lambda: "0" * 16)
+    with pytest.raises(DatasetError, match="code was"):
+        begin(plan, sampler.model)
+    monkeypatch.undo()
+    path = plan.folder / "dataset.json"
+    old = json.loads(path.read_text())
+    del old["made_with"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(DatasetError, match="was begun by an earlier version of recon"):
+        begin(plan, sampler.model)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, sampler):
     tmp_path.chmod(0o500)
     with pytest.raises(DatasetError, match="cannot write to"):
-        begin(_plan(tmp_path / "a"))
+        begin(_plan(tmp_path / "a"), sampler.model)

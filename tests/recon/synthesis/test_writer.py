@@ -34,10 +34,14 @@ def make_sampler(plan):
     return _sampler(plan.config, plan.seed, plan.size)
 
 
+def _begin(plan):
+    begin(plan, bfm.load("open"))
+
+
 def _write(plan, blocks=None):
-    begin(plan)
+    _begin(plan)
     sampler = make_sampler(plan)
-    return [write_block(plan, sampler, block, lambda n: None) for block in (plan.blocks if blocks is None else blocks)]
+    return [write_block(plan, sampler, block) for block in (plan.blocks if blocks is None else blocks)]
 
 
 def test_a_folder_reads_back(tmp_path):
@@ -92,47 +96,48 @@ def test_finished_blocks_are_left_alone(tmp_path):
 @pytest.mark.parametrize("layout", ["folder", "webdataset"])
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, layout):
     plan = _plan(tmp_path / "a", layout=layout)
-    begin(plan)
+    _begin(plan)
     sampler = make_sampler(plan)
-    real, written = writer.os.replace, []
+    real, placed = writer.place, []
 
     def full(part, path):
-        if len(written) == (4 if layout == "folder" else 0):
+        if len(placed) == (4 if layout == "folder" else 0):
             raise OSError(28, "No space left on device")
-        written.append(path)
-        real(part, path)
+        placed.append(path)
+        return real(part, path)
 
-    monkeypatch.setattr(writer.os, "replace", full)
+    monkeypatch.setattr(writer, "place", full)
     with pytest.raises(DatasetError, match="No space left on device"):
-        write_block(plan, sampler, 0, lambda n: None)
-    assert not [path for path in plan.folder.rglob("*") if path.name.endswith(".part")]
+        write_block(plan, sampler, 0)
+    left = {path for path in plan.folder.rglob("*") if path.is_file()}
+    assert left == {plan.folder / "dataset.json", plan.folder / "README.md", *placed}
     assert not plan.is_done(0)
-    monkeypatch.setattr(writer.os, "replace", real)
-    assert write_block(plan, sampler, 0, lambda n: None) == 2
+    monkeypatch.undo()
+    assert write_block(plan, sampler, 0) == 2
     reader = FolderReader(plan.folder) if layout == "folder" else ShardReader(plan.folder)
-    assert len(list(reader)) == 2
+    assert len(list(reader)) == 2 and not reader.faults
 
 
 def test_another_data_set_is_not_overwritten(tmp_path):
-    begin(_plan(tmp_path / "a"))
-    with pytest.raises(DatasetError, match=r"holds another data set \(different seed\)"):
-        begin(_plan(tmp_path / "a", seed=1))
+    _begin(_plan(tmp_path / "a"))
+    with pytest.raises(DatasetError, match=r"holds another data set \(seed was 0, is 1\)"):
+        _begin(_plan(tmp_path / "a", seed=1))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").write_text("important")
     with pytest.raises(DatasetError, match="is not empty"):
-        begin(_plan(tmp_path / "b"))
+        _begin(_plan(tmp_path / "b"))
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "dataset.json").write_text("{")
     with pytest.raises(DatasetError, match="is no data set card"):
-        begin(_plan(tmp_path / "c"))
+        _begin(_plan(tmp_path / "c"))
     (tmp_path / "d").write_text("")
     with pytest.raises(DatasetError, match="cannot write to"):
-        begin(_plan(tmp_path / "d"))
+        _begin(_plan(tmp_path / "d"))
 
 
 def test_the_card_says_how_it_was_made(tmp_path):
     plan = _plan(tmp_path / "a")
-    begin(plan)
+    _begin(plan)
     card = json.loads((plan.folder / "dataset.json").read_text())
     assert card["count"] == 5
     assert SynthesisConfig.of(card["config"]) == plan.config

@@ -8,13 +8,16 @@ import torch
 from test_module import data, pytestmark, trainer  # noqa: F401
 from training_parts import DIRECT, SIZE, sampled, tiny_module
 
+from losses.total import LossWeights
+from recon.networks.critic import ShapeCritic
 from recon.training.batch import TrainingBatch
 from recon.training.mixed import CriticConfig, MixedBatch, MixedModule
 from recon.training.mixed_data import MixedData
 from recon.training.photo_data import PhotoData
 from recon.training.photos import PhotoSetError
+from recon.training.terms import loss_terms
 
-WEIGHTS = dataclasses.replace(DIRECT, adversarial=0.01, shape=0.01)
+WEIGHTS = dataclasses.replace(DIRECT, adversarial=0.01, shape=1.0)
 SMALL = CriticConfig(points=40, width=8)
 
 
@@ -50,6 +53,47 @@ def test_a_step_moves_both_and_logs_every_term(open_model):
     assert {"labelled/landmark", "labelled/shape", "labelled/adversarial", "photos/landmark", "loss/critic"} <= names
     assert "photos/shape" not in names and "photos/adversarial" not in names
     assert all(p.requires_grad for p in module.critic.parameters())
+
+
+class _Linear(ShapeCritic):
+    """D(s) = a sum of all coordinates of s: its slope is known by hand."""
+
+    def __init__(self, slope):
+        super().__init__(torch.zeros(1, 3), width=1)
+        self.slope = torch.nn.Parameter(torch.tensor(slope))
+
+    def forward(self, shapes):
+        return self.slope * shapes.flatten(1).sum(dim=1)
+
+
+def test_the_critics_penalty_is_that_of_the_paper_in_decimetres(open_model):
+    """k ||grad D||^p with k = 2, p = 6 (Eq. 14), the slope a of each of 3 N coordinates counted per decimetre."""
+    module = tiny_module(MixedModule, weights=WEIGHTS, critic=SMALL)
+    module.critic = _Linear(0.1)
+    batch = sampled(open_model)
+    found = module.regressor(batch.image, batch.intrinsics)
+    faces = module.decoder.decode(found, batch.intrinsics)
+    v_fake, rows = faces.vertices, module.judges().critic_rows
+    v_real = open_model.shape(batch.identity, batch.expression)
+    gap_dm = float((v_fake - v_real).detach()[:, rows].flatten(1).sum(dim=1).mean()) / 100.0
+    n = 3 * len(rows)
+
+    loss = module.critic_step_loss(batch)
+    assert float(loss.detach()) == pytest.approx(0.1 * gap_dm + 2.0 * (0.1 * n**0.5) ** 6, rel=1e-4)
+    loss.backward()
+    assert float(module.critic.slope.grad) == pytest.approx(gap_dm + 2.0 * 6.0 * 0.1**5 * n**3, rel=1e-4)
+
+    none = dict.fromkeys(dataclasses.asdict(WEIGHTS), 0.0)
+    v_fake.retain_grad()
+    only = LossWeights(**{**none, "adversarial": 1.0})
+    loss_terms(faces, batch, only, module.judges())["adversarial"].backward(retain_graph=True)
+    torch.testing.assert_close(v_fake.grad[:, rows], torch.full((2, len(rows), 3), -0.1 / 100.0 / 2.0))
+    v_fake.grad = None
+    only = LossWeights(**{**none, "shape": 1.2})
+    term = loss_terms(faces, batch, only, module.judges())["shape"]
+    assert float(term.detach()) == pytest.approx(
+        float((v_fake - v_real).abs().sum(-1).mean().detach()) / 100.0, rel=1e-4
+    )
 
 
 def test_the_critic_learns_to_tell_real_from_fake(open_model):
