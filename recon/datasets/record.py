@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from bfm.npy import read_npy_stream
 from recon.io.faults import reason
 from recon.io.names import printable
 from recon.io.pictures import ImageError, read_rgb
@@ -156,17 +157,21 @@ def read_npz(name: str, data: bytes) -> dict[str, np.ndarray]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # The sizes that are listed are bounds for what is unpacked.
-            unpacked, count = sum(entry.file_size for entry in archive.infolist()), len(archive.infolist())
-        if unpacked > _MAX_NPZ_BYTES or count > _MAX_NPZ_ARRAYS:
-            raise DamagedSample(name, f"the labels take {unpacked / 1e6:.0f} MB in {count} arrays when unpacked")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > _MAX_NPZ_BYTES or len(entries) > _MAX_NPZ_ARRAYS:
+                raise DamagedSample(
+                    name, f"the labels take {unpacked / 1e6:.0f} MB in {len(entries)} arrays when unpacked"
+                )
+            arrays = {}
+            for entry in entries:  # a member never yields more than the size that its entry states
+                with archive.open(entry) as member:
+                    arrays[entry.filename.removesuffix(".npy")] = read_npy_stream(member, entry.file_size)
+            return arrays
     except DamagedSample:
         raise
-    except (
-        Exception
-    ) as error:  # foreign bytes: headers are parsed by Python's own parser and raise whatever that raises
+    # zipfile and its decompressors raise whatever they meet in a damaged archive.
+    except Exception as error:
         raise DamagedSample(name, f"the labels cannot be read ({reason(error)})") from None
 
 

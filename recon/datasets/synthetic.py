@@ -150,5 +150,5 @@ def _record(name: str, files: dict[str, bytes]) -> FaceRecord:
         normals=np.moveaxis(normals, 0, -1),
         identity_number=number,
         labels=labels,
-        **known,
+        **known,  # type: ignore[arg-type]
     )

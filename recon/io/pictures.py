@@ -363,7 +363,7 @@ def read_grey16(source: str | os.PathLike[str] | bytes) -> UInt16[np.ndarray, "h
     with open_picture(source) as opened:
         image = opened.image
         if image.mode not in ("I", "I;16", "I;16B"):
-            raise ImageError(f"{_label(source)} is no 16-bit grey picture (mode {image.mode})")
+            raise ImageError(f"{_label(source)} is no 16-bit picture of grey values (mode {image.mode})")
         result = np.zeros((image.size[1], image.size[0]), np.uint16)
         for top, strip in strips(image):
             if strip.min() < 0 or strip.max() > 65535:
