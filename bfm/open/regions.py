@@ -42,7 +42,7 @@ def mask_values(base: BaseMesh, head: HeadMesh, folder: Path) -> dict[str, Float
     uv = base.uv[texel[np.where(skin, head.base_index, base.faces["body"][0, 0])]]
     values = {}
     for name, file in _MASKS.items():
-        with Image.open(folder / "mpfb2" / "textures" / file) as image:
+        with Image.open(folder / "mpfb2" / "textures" / file, formats=("PNG", "JPEG")) as image:
             pixels = np.asarray(image.convert("L"), dtype=np.float64) / 255.0
         height, width = pixels.shape
         column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)

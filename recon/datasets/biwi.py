@@ -8,8 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+from recon.datasets.record import (
+    DamagedSample,
+    FaceReader,
+    FaceRecord,
+    existing_folder,
+    read_bytes,
+    read_picture,
+    read_text,
+)
 
+_MAX_POSE_BYTES = 10_000
+_MAX_DEPTH_SIDE = 2048
 _POSE = re.compile(r"frame_(\d{5})_pose\.txt")
 
 
@@ -36,9 +46,10 @@ class BiwiReader(FaceReader):
     def __getitem__(self, index: int) -> FaceRecord:
         path = self._poses[index]
         name = str(path.relative_to(self.root)).removesuffix("_pose.txt")
+        words = read_text(name, path, _MAX_POSE_BYTES).split()
         try:
-            numbers = np.array(path.read_text().split(), dtype=np.float64)
-        except (OSError, ValueError, UnicodeDecodeError) as error:
+            numbers = np.array(words, dtype=np.float64)
+        except ValueError as error:
             raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
         if numbers.size != 12 or not np.isfinite(numbers).all():
             raise DamagedSample(name, f"{path.name} holds {numbers.size} numbers, 3 x 3 and 3 are expected")
@@ -54,7 +65,7 @@ class BiwiReader(FaceReader):
         labels = {"rotation_published": rotation}
         depth = path.with_name(path.name.replace("_pose.txt", "_depth.bin"))
         if depth.exists():
-            labels["depth_camera_mm"] = read_depth(name, depth.read_bytes())
+            labels["depth_camera_mm"] = read_depth(name, read_bytes(name, depth))
         person = next((part for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
         return FaceRecord(
             name=name,
@@ -77,7 +88,7 @@ def read_depth(name: str, data: bytes) -> np.ndarray:
     """
     try:
         width, height = struct.unpack_from("<ii", data, 0)
-        if not (0 < width <= 8192 and 0 < height <= 8192):
+        if not (0 < width <= _MAX_DEPTH_SIDE and 0 < height <= _MAX_DEPTH_SIDE):
             raise DamagedSample(name, f"the depth picture claims {width} x {height} px")
         flat, place, at = np.zeros(width * height, np.float32), 0, 8
         while place < flat.size:

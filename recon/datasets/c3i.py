@@ -10,17 +10,27 @@ from typing import Literal
 import numpy as np
 import torch
 
-from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+from recon.datasets.record import (
+    DamagedSample,
+    FaceReader,
+    FaceRecord,
+    existing_folder,
+    read_bytes,
+    read_picture,
+    read_text,
+)
+from recon.io.regular_files import MAX_FILE_BYTES
 from recon.read_exr import ExrError, decode_exr
 from recon.synthesis.capture import FIELD_OF_VIEW_DEG, Capture, world_rotation
 
 DepthMeaning = Literal["ray", "planar"]
 
 _PICTURE = re.compile(r"(rgb|image)_?(\d+)\.jpe?g", re.IGNORECASE)
-_NUMBER = r"(-?\d+(?:\.\d*)?(?:e-?\d+)?)"
+_NUMBER = r"(-?\d{1,20}(?:\.\d*)?(?:e-?\d+)?)"
 _PLACE = re.compile(rf"\({_NUMBER}, {_NUMBER}, {_NUMBER}\)")
 _ANGLES = re.compile(rf"Yaw {_NUMBER} Pitch {_NUMBER} Roll {_NUMBER}")
 _LINES = ("Camera Location: ", "Head Point Location: ", "Camera Rotation: ", "Head Rotation: ")
+_MAX_TEXT_BYTES = 10_000
 _FAR_M = 100.0
 """Depth beyond this is background."""
 
@@ -88,9 +98,11 @@ class C3iReader(FaceReader):
 
     def _depth(self, name: str, path: Path, size: tuple[int, ...], intrinsics: np.ndarray) -> np.ndarray:
         try:
-            channels = decode_exr(path.read_bytes())
-        except (ExrError, OSError) as error:
+            channels = decode_exr(read_bytes(name, path, MAX_FILE_BYTES))
+        except ExrError as error:
             raise DamagedSample(name, f"{path.name}: {error}") from None
+        if not channels:
+            raise DamagedSample(name, f"{path.name} has no channels")
         depth_m = channels.get("R", next(iter(channels.values())))
         if depth_m.shape != tuple(size):
             raise DamagedSample(name, f"{path.name} has {depth_m.shape} px, the picture {tuple(size)}")
@@ -114,10 +126,7 @@ def _beside(picture: Path, stems: tuple[str, ...], number: str, suffix: str) -> 
 
 
 def _parsed(name: str, path: Path) -> tuple[Capture, tuple[float, float, float]]:
-    try:
-        lines = path.read_text().strip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
+    lines = read_text(name, path, _MAX_TEXT_BYTES).strip().splitlines()
     if len(lines) != 4 or not all(line.startswith(start) for line, start in zip(lines, _LINES, strict=True)):
         raise DamagedSample(name, f"{path.name} does not hold the four lines {', '.join(_LINES)}")
     found = [(_PLACE if k < 2 else _ANGLES).search(line) for k, line in enumerate(lines)]

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture, read_text
+from recon.io.faults import reason
+from recon.io.pictures import ImageError, read_grey16
 
 JOINT_NAMES = (
     *("SpineBase", "SpineMid", "Neck", "Head", "ShoulderLeft", "ElbowLeft", "WristLeft", "HandLeft", "ShoulderRight"),
@@ -104,22 +105,26 @@ def _parsed(sequence: Path) -> dict[str, dict[str, Any]]:
     frames: dict[str, dict[str, Any]] = {}
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(read_text(sequence.name, path))
             pairs = found.items() if isinstance(found, dict) else ((f["frame_num"], f) for f in found)
             for key, frame in pairs:
                 frames[f"{int(key):06d}"] = json.loads(frame) if isinstance(frame, str) else frame
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except DamagedSample:
+            raise
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise DamagedSample(sequence.name, f"data.json cannot be read ({type(error).__name__}: {error})") from None
         if not all(isinstance(frame, dict) for frame in frames.values()):
             raise DamagedSample(sequence.name, "data.json holds frames that are no objects")
     text = sequence / "data.txt"
     if text.exists():
         try:
-            for line in filter(str.strip, text.read_text(encoding="utf-8").splitlines()):
+            for line in filter(str.strip, read_text(sequence.name, text).splitlines()):
                 _, digits, roll, pitch, yaw = line.split()[:5]
                 euler = {"roll": float(roll), "pitch": float(pitch), "yaw": float(yaw)}
                 frames.setdefault(f"{int(digits):06d}", {}).setdefault("orientation", {"euler": euler})
-        except (OSError, ValueError) as error:
+        except DamagedSample:
+            raise
+        except (ValueError, ArithmeticError, AttributeError) as error:
             raise DamagedSample(sequence.name, f"data.txt cannot be read ({error})") from None
     if not frames:
         raise DamagedSample(sequence.name, "data.json is missing or empty")
@@ -130,7 +135,7 @@ def _angles(name: str, frame: dict[str, Any]) -> tuple[float, float, float]:
     try:
         euler = frame["orientation"]["euler"]
         yaw, pitch, roll = (float(euler[key]) for key in ("yaw", "pitch", "roll"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         raise DamagedSample(name, "the frame has no orientation with euler yaw, pitch and roll") from None
     if not np.isfinite([yaw, pitch, roll]).all():
         raise DamagedSample(name, f"the angles {(yaw, pitch, roll)} are not finite")
@@ -144,7 +149,7 @@ def _labels(name: str, frame: dict[str, Any]) -> dict[str, np.ndarray]:
             labels["joints"] = np.asarray(frame["joints"], dtype=np.float64)
         if "quaternion" in frame.get("orientation", {}):
             labels["quaternion_wxyz"] = np.asarray(frame["orientation"]["quaternion"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise DamagedSample(name, f"joints or quaternion are no numbers ({error})") from None
     joints = labels.get("joints")
     if joints is not None and (joints.ndim != 2 or len(joints) != len(JOINT_NAMES) or joints.shape[1] < 2):
@@ -155,9 +160,6 @@ def _labels(name: str, frame: dict[str, Any]) -> dict[str, np.ndarray]:
 def _read_depth(name: str, path: Path) -> np.ndarray:
     """``(H, W)`` float32 mm of a 16-bit picture; 0 where the sensor saw nothing."""
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("I", "I;16", "I;16B"):
-                raise DamagedSample(name, f"{path.name} is no 16-bit picture (mode {image.mode})")
-            return np.asarray(image, dtype=np.float32)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
+        return read_grey16(path).astype(np.float32)
+    except (OSError, ImageError) as error:
+        raise DamagedSample(name, f"{path.name} cannot be read ({reason(error)})") from None

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import zipfile
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from bfm.mediapipe_table import MEDIAPIPE_68, N_POINTS
-from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+from bfm.open.cache import cache_folder
+from recon.datasets.record import (
+    DamagedSample,
+    FaceReader,
+    FaceRecord,
+    existing_folder,
+    read_bytes,
+    read_npz,
+    read_picture,
+)
+from recon.io.faults import reason
 from recon.io.files import write_file
+from recon.io.regular_files import MAX_FILE_BYTES
+
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CACHE = ".landmarks"
@@ -19,8 +33,8 @@ CACHE = ".landmarks"
 class PhotoReader(FaceReader):
     """Photos with one face each: the largest that the detector finds.
 
-    Landmarks are looked for on first use and kept in the folder ``.landmarks``; a photo without a face is a damaged
-    sample.
+    Landmarks are looked for on first use and kept, by the content of the photo, in the folder ``.landmarks``, or in the user's
+    cache if the data set cannot be written to; a photo without a face is a damaged sample.
 
     Args:
         root: folder of photos, with subfolders.
@@ -33,8 +47,11 @@ class PhotoReader(FaceReader):
     def __init__(self, root: str | Path, detect=None) -> None:  # type: ignore[no-untyped-def]
         super().__init__()
         self.root = existing_folder(root)
+        self._warned = False
         self._paths = sorted(
-            path for path in self.root.rglob("*") if path.suffix.lower() in _SUFFIXES and CACHE not in path.parts
+            path
+            for path in self.root.rglob("*")
+            if path.suffix.lower() in _SUFFIXES and CACHE not in path.relative_to(self.root).parts
         )
         if not self._paths:
             raise FileNotFoundError(f"{self.root} holds no photos ({', '.join(sorted(_SUFFIXES))})")
@@ -46,28 +63,55 @@ class PhotoReader(FaceReader):
     def __getitem__(self, index: int) -> FaceRecord:
         path = self._paths[index]
         name = str(path.relative_to(self.root))
-        image = read_picture(name, path)
-        points = self._landmarks(name, path, image)
+        data = read_bytes(name, path, MAX_FILE_BYTES)
+        image = read_picture(name, data)
+        points = self._landmarks(name, data, image)
         return FaceRecord(name=name, image=image, landmarks478_px=points, landmarks68_px=points[list(MEDIAPIPE_68)])
 
-    def _landmarks(self, name: str, path: Path, image: np.ndarray) -> np.ndarray:
-        kept = self.root / CACHE / f"{path.relative_to(self.root)}.npz"
-        if kept.exists() and kept.stat().st_mtime >= path.stat().st_mtime:
-            try:
-                with np.load(kept, allow_pickle=False) as archive:
-                    points = archive["landmarks478_px"]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-                raise DamagedSample(name, f"the kept landmarks {kept} cannot be read ({error}): delete them") from None
-        else:
+    def _landmarks(self, name: str, data: bytes, image: np.ndarray) -> np.ndarray:
+        # What a photo is decides, not its name or date: copies and older versions keep their dates.
+        kept_as = f"{len(data)}-{hashlib.sha256(data).hexdigest()[:32]}.npz"
+        points = self._kept(kept_as)
+        if points is None:
             found = self._found(image)
             points = np.zeros((0, 2)) if found is None else np.asarray(found, dtype=np.float64)
-            buffer = io.BytesIO()
-            np.savez(buffer, landmarks478_px=points)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_file(kept, buffer.getvalue(), overwrite=True)
+            self._keep(kept_as, points)
         if points.shape != (N_POINTS, 2):
             raise DamagedSample(name, "no face with landmarks was found")
         return points
+
+    def _places(self) -> tuple[Path, Path]:
+        """Where landmarks are kept: beside the photos, or in the user's cache if nothing can be written there."""
+        return self.root / CACHE, cache_folder() / "landmarks"
+
+    def _kept(self, file_name: str) -> np.ndarray | None:
+        for place in self._places():
+            path = place / file_name
+            if not path.is_file():
+                continue
+            try:
+                points = read_npz(file_name, read_bytes(file_name, path))["landmarks478_px"]
+            except (DamagedSample, KeyError) as error:
+                logger.warning("the kept landmarks %s are damaged (%s); they are found again", path, reason(error))
+                continue
+            if points.dtype.kind == "f" and points.shape in ((N_POINTS, 2), (0, 2)):
+                return points
+        return None
+
+    def _keep(self, file_name: str, points: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, landmarks478_px=points)
+        fault: OSError | None = None
+        for place in self._places():
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                write_file(place / file_name, buffer.getvalue(), overwrite=True)
+                return
+            except OSError as error:
+                fault = error
+        if not self._warned:
+            logger.warning("landmarks cannot be kept and are found again next time: %s", reason(fault or OSError()))
+            self._warned = True
 
     def _found(self, image: np.ndarray) -> np.ndarray | None:
         if self._detect is not None:

@@ -5,21 +5,33 @@ from __future__ import annotations
 import abc
 import dataclasses
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image, UnidentifiedImageError
+
+from bfm.npy import read_npy_stream
+from recon.io.faults import reason
+from recon.io.names import printable
+from recon.io.pictures import ImageError, read_rgb
+from recon.io.regular_files import FileKindError, read_regular
+
+_MAX_TEXT_BYTES = 64_000_000
+_MAX_NPZ_BYTES, _MAX_NPZ_ARRAYS = 600_000_000, 1_000
 
 
 class DamagedSample(ValueError):
     """A sample whose files are missing, truncated or contradict each other."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
+        super().__init__(f"{printable(name)}: {printable(reason)}")
         self.name = name
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[DamagedSample], tuple[str, str]]:
+        return type(self), (self.name, self.reason)  # it crosses processes in data loaders
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,12 +121,58 @@ def read_picture(name: str, data: bytes | Path) -> UInt8[np.ndarray, "h w 3"]:
         DamagedSample: not a readable picture.
     """
     try:
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
-            return np.asarray(image.convert("RGB"))
+        return read_rgb(data)
     except FileNotFoundError:
         raise DamagedSample(name, f"the picture {data!s} is missing") from None
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
-        raise DamagedSample(name, f"the picture cannot be read ({error})") from None
+    except (OSError, ImageError) as error:
+        raise DamagedSample(name, f"the picture cannot be read ({reason(error)})") from None
+
+
+def read_bytes(name: str, path: Path, max_bytes: int = _MAX_TEXT_BYTES) -> bytes:
+    """An annotation file of bounded size.
+
+    Raises:
+        DamagedSample: missing, forbidden, empty, too large, or no regular file.
+    """
+    try:
+        return read_regular(path, max_bytes=max_bytes)
+    except (OSError, FileKindError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DamagedSample(name, f"{path.name} cannot be read ({said})") from None
+
+
+def read_text(name: str, path: Path, max_bytes: int = _MAX_TEXT_BYTES) -> str:
+    """As :func:`read_bytes`, for text in UTF-8."""
+    try:
+        return read_bytes(name, path, max_bytes).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
+
+
+def read_npz(name: str, data: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` file, none of them of objects.
+
+    Raises:
+        DamagedSample: damaged, or over 600 MB when unpacked.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > _MAX_NPZ_BYTES or len(entries) > _MAX_NPZ_ARRAYS:
+                raise DamagedSample(
+                    name, f"the labels take {unpacked / 1e6:.0f} MB in {len(entries)} arrays when unpacked"
+                )
+            arrays = {}
+            for entry in entries:  # a member never yields more than the size that its entry states
+                with archive.open(entry) as member:
+                    arrays[entry.filename.removesuffix(".npy")] = read_npy_stream(member, entry.file_size)
+            return arrays
+    except DamagedSample:
+        raise
+    # zipfile and its decompressors raise whatever they meet in a damaged archive.
+    except Exception as error:
+        raise DamagedSample(name, f"the labels cannot be read ({reason(error)})") from None
 
 
 def existing_folder(root: str | Path) -> Path:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import io
 import tarfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from recon.datasets.record import DamagedSample, FaceReader, FaceRecord, existing_folder, read_picture
+from recon.datasets.record import (
+    DamagedSample,
+    FaceReader,
+    FaceRecord,
+    existing_folder,
+    read_bytes,
+    read_npz,
+    read_picture,
+)
+from recon.io.regular_files import open_regular
 
 _CLOSING = 1024
 """Bytes of zeros at the end of every tar file."""
+_MAX_MEMBER_BYTES = 300_000_000
+_MAX_ENTRIES = 200_000
 _KNOWN = (
     "segmentation",
     "landmarks68_px",
@@ -45,10 +55,7 @@ class FolderReader(FaceReader):
         stem = self._stems[index]
         found: dict[str, bytes] = {}
         for suffix in ("jpg", "npz"):
-            try:
-                found[suffix] = (self.root / f"{stem}.{suffix}").read_bytes()
-            except OSError as error:
-                raise DamagedSample(stem, f"{stem}.{suffix} cannot be read ({error.strerror})") from None
+            found[suffix] = read_bytes(stem, self.root / f"{stem}.{suffix}", _MAX_MEMBER_BYTES)
         return _record(stem, found)
 
 
@@ -74,11 +81,15 @@ class ShardReader(FaceReader):
         """Where the files of each sample lie in a shard."""
         samples: dict[str, dict[str, tuple[int, int]]] = {}
         try:
-            with tarfile.open(shard) as archive:
-                for entry in archive:
+            with open_regular(shard, max_bytes=1 << 62)[0] as file, tarfile.open(fileobj=file, mode="r:") as archive:
+                for count, entry in enumerate(archive):
+                    if count >= _MAX_ENTRIES:
+                        raise tarfile.ReadError(f"over {_MAX_ENTRIES} entries")
                     stem, _, suffix = entry.name.partition(".")
                     samples.setdefault(stem, {})[suffix] = (entry.offset_data, entry.size)
-        except (tarfile.TarError, OSError) as error:
+        except (
+            Exception
+        ) as error:  # foreign bytes: tarfile raises more than its own errors, such as ValueError for sizes
             self._broken.append(DamagedSample(shard.name, f"the shard cannot be read to its end ({error})"))
         else:
             if not _ends(shard):
@@ -95,13 +106,18 @@ class ShardReader(FaceReader):
     def __getitem__(self, index: int) -> FaceRecord:
         shard, stem, places = self._places[index]
         found: dict[str, bytes] = {}
-        with open(shard, "rb") as file:
-            for suffix in ("jpg", "npz"):
-                if suffix not in places:
-                    raise DamagedSample(stem, f"{stem}.{suffix} is missing in {shard.name}")
-                start, size = places[suffix]
-                file.seek(start)
-                found[suffix] = file.read(size)
+        for suffix in ("jpg", "npz"):
+            if suffix not in places:
+                raise DamagedSample(stem, f"{stem}.{suffix} is missing in {shard.name}")
+            start, size = places[suffix]
+            if not 0 <= size <= _MAX_MEMBER_BYTES:
+                raise DamagedSample(stem, f"{stem}.{suffix} claims {size} bytes in {shard.name}")
+            try:
+                with open(shard, "rb") as file:
+                    file.seek(start)
+                    found[suffix] = file.read(size)
+            except OSError as error:
+                raise DamagedSample(stem, f"{shard.name} cannot be read ({error.strerror})") from None
         return _record(stem, found)
 
 
@@ -115,14 +131,15 @@ def _ends(shard: Path) -> bool:
 
 def _record(name: str, files: dict[str, bytes]) -> FaceRecord:
     image = read_picture(name, files["jpg"])
+    labels = read_npz(name, files["npz"])
     try:
-        with np.load(io.BytesIO(files["npz"]), allow_pickle=False) as archive:
-            labels = {key: archive[key] for key in archive.files}
         known = {key: labels.pop(key) for key in _KNOWN}
         depth, mask, normals = labels.pop("scene_depth_mm")[0], labels.pop("mask")[0], labels.pop("normals")
         number = int(labels.pop("identity_number"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, IndexError, TypeError) as error:
         raise DamagedSample(name, f"the labels cannot be read ({error})") from None
+    if normals.ndim != 3:
+        raise DamagedSample(name, f"the normals have the shape {normals.shape}, (3, H, W) is expected")
     if mask.shape != image.shape[:2]:
         raise DamagedSample(name, f"the picture has {image.shape[:2]} px, its labels {mask.shape}")
     return FaceRecord(
@@ -133,5 +150,5 @@ def _record(name: str, files: dict[str, bytes]) -> FaceRecord:
         normals=np.moveaxis(normals, 0, -1),
         identity_number=number,
         labels=labels,
-        **known,
+        **known,  # type: ignore[arg-type]
     )

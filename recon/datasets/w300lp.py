@@ -26,9 +26,18 @@ class W300LPReader(FaceReader):
     def __init__(self, root: str | Path) -> None:
         super().__init__()
         self.root = existing_folder(root)
-        self._files = sorted(path for path in self.root.rglob("*.mat") if not {"landmarks", "Code"} & set(path.parts))
+        self._files = sorted(
+            path
+            for path in self.root.rglob("*.mat")
+            if not {"landmarks", "Code"} & set(path.relative_to(self.root).parts)
+        )
         if not self._files:
             raise FileNotFoundError(f"{self.root} holds no .mat files")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The ``.mat`` files, in the order of the samples; the picture of each has the suffix ``.jpg``."""
+        return tuple(self._files)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -41,7 +50,7 @@ class W300LPReader(FaceReader):
             found = read_mat(path, ("Pose_Para",), ("pt2d", "pt3d_68", *_PARAMETERS))
         except ModelFileError as error:
             raise DamagedSample(name, str(error)) from None
-        pose = found.pop("Pose_Para").astype(np.float64).ravel()
+        pose = _numbers(name, "Pose_Para", found.pop("Pose_Para")).ravel()
         if pose.size < 3 or not np.isfinite(pose).all():
             raise DamagedSample(name, f"Pose_Para holds {pose.tolist()}, at least three finite numbers are expected")
         points = found.pop("pt3d_68", None)
@@ -51,8 +60,14 @@ class W300LPReader(FaceReader):
         if points is not None:
             if points.ndim != 2 or points.shape[0] not in (2, 3) or points.shape[1] != 68:
                 raise DamagedSample(name, f"68 points are expected in 2 or 3 rows, found {points.shape}")
-            marks = points[:2].T.astype(np.float64)
+            marks = _numbers(name, "the points", points[:2].T)
         pitch, yaw, roll = np.degrees(pose[:3]).tolist()
         return FaceRecord(
             name=name, image=image, landmarks68_px=marks, published_angles_deg=(yaw, pitch, roll), labels=found
         )
+
+
+def _numbers(name: str, what: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "fiu":
+        raise DamagedSample(name, f"{what} holds {values.dtype}, numbers are expected")
+    return values.astype(np.float64)

@@ -15,21 +15,21 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
-from PIL import Image, UnidentifiedImageError
 
 from bfm.files import ModelFileError
 from bfm.npy import read_npy
 from bfm.text import printable
 from recon.datasets import C3iReader, DamagedSample
 from recon.evaluation.result import Left
-from recon.faces.image import ImageError, Photo, read_image
+from recon.faces.image import MAX_SIDE_PX, ImageError, Photo, read_image
+from recon.io.pictures import read_grey, read_grey16
 
 LAYOUTS = ("pairs", "c3i")
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 _NUMBER = re.compile(r"\D")
-_LARGEST_NPY_BYTES = 8 * 300_000_000
-"""Of the largest picture that is read, in float64."""
+_LARGEST_NPY_BYTES = 8 * MAX_SIDE_PX**2 + 10_000
+"""Of the largest photo, in float64, with the header: both must be of one size."""
 
 
 class DepthDataError(ValueError):
@@ -167,18 +167,14 @@ def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
         DepthDataError: unreadable, not two-dimensional, 8 bit, or everything unknown.
     """
     try:
-        if path.suffix == ".npy":
-            raw = read_npy(path, _LARGEST_NPY_BYTES)
-        else:
-            with Image.open(path) as picture:
-                if picture.mode not in ("I;16", "I", "I;16B"):
-                    raise DepthDataError(f"{path}: expected a 16-bit grey PNG in mm, found mode {picture.mode}")
-                raw = np.asarray(picture)
+        raw = read_npy(path, _LARGEST_NPY_BYTES) if path.suffix == ".npy" else read_grey16(path)
     except ModelFileError as error:
         raise DepthDataError(f"{path}: cannot be read as a depth map ({error.fault})") from None
-    except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
-        if isinstance(error, DepthDataError):
-            raise
+    except ImageError as error:
+        raise DepthDataError(
+            f"{path}: cannot be read as a depth map; expected a 16-bit grey PNG in mm ({error})"
+        ) from None
+    except OSError as error:
         raise DepthDataError(f"{path}: cannot be read as a depth map ({error})") from None
     if raw.ndim != 2 or raw.dtype.kind not in "fiu":
         raise DepthDataError(f"{path}: expected (H, W) numbers, found {raw.dtype} {raw.shape}")
@@ -196,7 +192,6 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         DepthDataError: unreadable.
     """
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L")) >= 128
-    except (OSError, ValueError, UnidentifiedImageError) as error:
+        return read_grey(path) >= 128
+    except (OSError, ImageError) as error:
         raise DepthDataError(f"{path}: cannot be read as a mask ({error})") from None

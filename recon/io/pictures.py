@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import struct
 import threading
@@ -40,7 +41,7 @@ from recon.io.regular_files import MAX_FILE_BYTES, FileKindError, open_regular
 MAX_FILE_PIXELS = 300_000_000
 """Pictures of more pixels are refused."""
 MAX_SIDE_IN_FILE_PX = 100_000
-MAX_DECODED_BYTES = 1_500_000_000
+MAX_DECODED_BYTES = 1_100_000_000
 """Bound for what decoding a picture takes at once."""
 FORMATS = "JPEG, PNG, TIFF, WebP, BMP or GIF"
 
@@ -51,11 +52,13 @@ _HEADER_BYTES, _HEADER_CALLS = 32_000_000, 500_000
 _DECODING_CALLS = 3_000_000
 _STRIP_PIXELS = 1 << 21
 _BYTES_OF_MODE = {
-    **{"L": 1, "I": 5, "I;16": 3, "I;16B": 3, "I;16L": 3, "I;16N": 3},
-    **{"1": 9, "P": 9, "PA": 12, "LA": 8, "RGBA": 8},
+    **{"RGB": 4, "L": 1, "I": 5, "I;16": 3, "I;16B": 3, "I;16L": 3, "I;16N": 3},
+    **{"1": 9, "P": 9, "PA": 12},
 }
-"""Bytes a pixel takes in Pillow, with the copies that reducing makes of pictures of this mode; 4 for all others."""
-_FRAME_CALLS = 1_000_000
+"""Bytes a pixel takes in Pillow, with the copies that reducing makes of pictures of this mode."""
+_BYTES_OF_OTHERS = 8
+_MAX_NOTES = 5
+_FRAME_CALLS = 200_000
 _Opener = Callable[..., ImageFile.ImageFile]
 _Facts = Callable[[MeteredFile], HeaderFacts]
 
@@ -222,7 +225,7 @@ def _check_memory(image: ImageFile.ImageFile, facts: HeaderFacts, file_size: int
         if max(image.size) > _MAX_RLE_SIDE_PX:
             raise ImageError(f"{label} is a run-length coded BMP {image.size[0]} px wide; save it as PNG")
     held = 2 * file_size if facts.file_in_memory else 0
-    taken = pixels * _BYTES_OF_MODE.get(image.mode, 4) + facts.extra_bytes + held
+    taken = pixels * _BYTES_OF_MODE.get(image.mode, _BYTES_OF_OTHERS) + facts.extra_bytes + held
     _check_bytes(max(taken, facts.unpacked_bytes), pixels, label)
 
 
@@ -266,6 +269,8 @@ def as_image_error(label: str) -> Iterator[None]:
         raise ImageError(f"{label} is not an image in a format that can be read ({FORMATS})") from error
     except HeaderError as error:
         raise ImageError(f"{label} is not read: {error}") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limits for some parts of TIFF, WebP and GIF
+        raise ImageError(f"{label} has more pixels than are read from its format: {error}; reduce it first") from error
     except MemoryError as error:
         raise ImageError(f"{label} needs more memory to decode than there is") from error
     except Exception as error:  # foreign code: decoders raise nearly every type on damaged files
@@ -279,8 +284,13 @@ def _recorded_warnings() -> Iterator[Callable[[], list[str]]]:
     complaints: list[warnings.WarningMessage] = []
 
     def said() -> list[str]:
-        texts = (" ".join(str(one.message).split()) for one in complaints if one.filename.startswith(home))
-        return [printable(text) for text in dict.fromkeys(texts)]
+        texts = dict.fromkeys(
+            printable(" ".join(str(one.message).split()))
+            for one in complaints
+            if one.filename.startswith(home) and not issubclass(one.category, Image.DecompressionBombWarning)
+        )
+        more = len(texts) - _MAX_NOTES
+        return [*itertools.islice(texts, _MAX_NOTES), *([f"and {more} other complaints"] if more > 0 else [])]
 
     try:
         with _lock, warnings.catch_warnings(record=True) as recorded:
@@ -327,7 +337,7 @@ def read_rgb(source: str | os.PathLike[str] | bytes) -> UInt8[np.ndarray, "h w 3
     with open_picture(source) as opened:
         image = opened.image
         pixels = image.size[0] * image.size[1]
-        _check_bytes(pixels * (3 + _BYTES_OF_MODE.get(image.mode, 4)), pixels, _label(source))
+        _check_bytes(pixels * (3 + _BYTES_OF_MODE.get(image.mode, _BYTES_OF_OTHERS)), pixels, _label(source))
         result = np.zeros((image.size[1], image.size[0], 3), np.uint8)
         for top, strip in strips(image, "RGB"):
             result[top : top + len(strip)] = strip
@@ -353,7 +363,7 @@ def read_grey16(source: str | os.PathLike[str] | bytes) -> UInt16[np.ndarray, "h
     with open_picture(source) as opened:
         image = opened.image
         if image.mode not in ("I", "I;16", "I;16B"):
-            raise ImageError(f"{_label(source)} is no 16-bit grey picture (mode {image.mode})")
+            raise ImageError(f"{_label(source)} is no 16-bit picture of grey values (mode {image.mode})")
         result = np.zeros((image.size[1], image.size[0]), np.uint16)
         for top, strip in strips(image):
             if strip.min() < 0 or strip.max() > 65535:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.pictures import ImageError, open_picture, picture_fault
 from recon.synthesis import background_kernels
 from recon.synthesis.draws import Draws
 from recon.synthesis.noise import grain, grain_tile
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+logger = logging.getLogger(__name__)
+_KEPT_BYTES = 256_000_000
 _KEPT_SIDE = 320
 """Pictures of a folder are kept at this size: they lie out of focus behind a face."""
 
@@ -118,10 +124,14 @@ def _grown(layer: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class FolderBackgrounds:
-    """The pictures of a folder, read once and kept small.
+    """The pictures of a folder, kept small.
+
+    Pictures are read when they are first drawn; the last ones, up to 256 MB, stay in memory. Pictures whose header cannot be
+    read are left out from the beginning, with a warning that counts them. One that turns out to be damaged later is replaced
+    by the next one of the folder that can be read, so that samples still follow from their index.
 
     Raises:
-        BackgroundError: no folder, no pictures in it, or a picture that cannot be read.
+        BackgroundError: no folder, or no pictures in it that can be read.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -131,17 +141,54 @@ class FolderBackgrounds:
         paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES)
         if not paths:
             raise BackgroundError(f"the background folder {root} holds no pictures ({', '.join(sorted(_SUFFIXES))})")
-        self.pictures = [_read(path) for path in paths]
+        faults = {path: fault for path in paths if (fault := picture_fault(path))}
+        self.paths = tuple(path for path in paths if path not in faults)
+        if not self.paths:
+            first = next(iter(faults.values()))
+            raise BackgroundError(f"the background folder {root} holds no pictures that can be read: {first}")
+        warn_left_out(logger, "background pictures", root, len(paths), list(faults.values()))
+        self._kept: OrderedDict[int, Tensor] = OrderedDict()
+        self._damaged: set[int] = set()
+
+    def picture(self, number: int) -> UInt8[Tensor, "3 h w"]:
+        """A picture of the folder, or the next one that can be read.
+
+        Raises:
+            BackgroundError: none can be read any more.
+        """
+        for k in range(number, number + len(self.paths)):
+            index = k % len(self.paths)
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+            if index in self._damaged:
+                continue
+            try:
+                picture = _read(self.paths[index])
+            except (ImageError, OSError) as error:
+                self._damaged.add(index)
+                logger.warning(
+                    "%d of %d background pictures turned out to be damaged and are replaced by others; the last: %s",
+                    len(self._damaged),
+                    len(self.paths),
+                    reason(error),
+                )
+                continue
+            self._kept[index] = picture
+            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > _KEPT_BYTES:
+                self._kept.popitem(last=False)
+            return picture
+        raise BackgroundError(f"none of the {len(self.paths)} background pictures can be read any more")
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
         """A random part of a random picture for each sample, mirrored half the time."""
-        number = draws.integer("background picture", len(self.pictures)).tolist()
+        number = draws.integer("background picture", len(self.paths)).tolist()
         zoom = draws.uniform("background zoom", low=0.5, high=1.0).tolist()
         place = draws.uniform("background place", 2).tolist()
         mirrored = draws.chance("background mirrored", 0.5).tolist()
         parts = []
         for k, z, (px, py), flip in zip(number, zoom, place, mirrored, strict=True):
-            picture = self.pictures[k]
+            picture = self.picture(k)
             height, width = picture.shape[1:]
             scale = z * min(height / size[0], width / size[1])
             high, wide = max(2, int(scale * size[0])), max(2, int(scale * size[1]))
@@ -152,12 +199,9 @@ class FolderBackgrounds:
         return torch.cat(parts).to(draws.device)
 
 
-def _read(path: Path) -> Tensor:
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * _KEPT_SIDE, 2 * _KEPT_SIDE))
-            small = image.convert("RGB")
-            small.thumbnail((2 * _KEPT_SIDE, 2 * _KEPT_SIDE))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise BackgroundError(f"the background picture {path} cannot be read: {error}") from error
-    return torch.as_tensor(np.array(small)).permute(2, 0, 1)
+def _read(path: Path) -> UInt8[Tensor, "3 h w"]:
+    with open_picture(path, draft_px=2 * _KEPT_SIDE) as opened:
+        opened.image.load()
+        small = opened.image if opened.image.mode == "RGB" else opened.image.convert("RGB")
+        small.thumbnail((_KEPT_SIDE, _KEPT_SIDE))
+        return torch.as_tensor(np.array(small)).permute(2, 0, 1)

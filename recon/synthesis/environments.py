@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from recon.display import srgb_to_linear
+from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.names import printable
+from recon.io.pictures import open_picture, strips
+from recon.io.regular_files import read_regular
 from recon.lighting import environment_directions, environment_to_sh, rotate_lighting
-from recon.read_exr import ExrError, decode_exr
+from recon.read_exr import exr_blocks, read_exr_header
+from recon.read_radiance import radiance_blocks, read_radiance_header
 from recon.rotation import euler_to_matrix
 from recon.synthesis.draws import Draws
 
@@ -24,7 +30,10 @@ _ROWS, _COLUMNS = 64, 128
 """Maps are reduced to this: order 2 sees nothing finer, and lamps are wider than a texel's 3 degrees."""
 _LAMP_TIMES_MEAN = 8.0
 _LAMP_REACH_RAD = math.radians(25.0)
-_RESOLUTION = re.compile(rb"-Y (\d+) \+X (\d+)\n")
+_MAX_ROWS = 2048
+_MAX_RADIANCE = 1e20
+"""What is brighter cannot be summed; such files are damaged."""
+logger = logging.getLogger(__name__)
 
 
 class EnvironmentMapError(ValueError):
@@ -49,12 +58,14 @@ class Surroundings:
 class FolderEnvironments:
     """The environment maps of a folder, read once and kept as coefficients.
 
+    Maps that cannot be read or are not 2 : 1 are left out, with a warning that counts them.
+
     Args:
         folder: with ``.hdr`` (Radiance), ``.exr`` (ZIP or uncompressed) or, with less range of brightness, ``.jpg`` and
             ``.png`` pictures, twice as wide as high; subfolders too.
 
     Raises:
-        EnvironmentMapError: no folder, no maps in it, or a map that cannot be read or is not 2 : 1.
+        EnvironmentMapError: no folder, or no maps in it that can be used.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -64,7 +75,15 @@ class FolderEnvironments:
         paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES)
         if not paths:
             raise EnvironmentMapError(f"the folder {root} holds no environment maps ({', '.join(sorted(_SUFFIXES))})")
-        found = [split_lamp(read_environment(path)) for path in paths]
+        found, faults = [], []
+        for path in paths:
+            try:
+                found.append(split_lamp(read_environment(path)))
+            except EnvironmentMapError as fault:
+                faults.append(str(fault))
+        if not found:
+            raise EnvironmentMapError(f"the folder {root} holds no environment maps that can be used: {faults[0]}")
+        warn_left_out(logger, "environment maps", root, len(paths), faults)
         names = [field.name for field in dataclasses.fields(Surroundings)]
         self.maps = Surroundings(**{name: torch.cat([getattr(one, name) for one in found]) for name in names})
 
@@ -108,91 +127,79 @@ def split_lamp(picture: Float[Tensor, "3 h w"]) -> Surroundings:
 
 
 def read_environment(path: Path) -> Float[Tensor, "3 h w"]:
-    """A map in linear radiance of any scale.
+    """A map in linear radiance of any scale. Maps over 2048 rows are averaged to at most that many while they are read.
 
     Raises:
         EnvironmentMapError: unreadable, not twice as wide as high, or without light.
     """
     try:
-        data = path.read_bytes()
         suffix = path.suffix.lower()
         if suffix == ".hdr":
-            picture = decode_radiance(data)
+            picture = _radiance(path)
         elif suffix == ".exr":
-            channels = decode_exr(data)
-            picture = np.stack([channels[name] for name in "RGB"], axis=-1)
+            picture = _exr(path)
         else:
-            with Image.open(path) as image:
-                code = torch.as_tensor(np.array(image.convert("RGB")), dtype=torch.float32) / 255.0
-            picture = srgb_to_linear(code).numpy()
+            picture = _picture(path)
     except KeyError as error:
-        raise EnvironmentMapError(f"the environment map {path} has no channel {error}") from error
-    except (OSError, ExrError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise EnvironmentMapError(f"the environment map {path} cannot be read: {error}") from error
-    height, width = picture.shape[:2]
-    if width != 2 * height:
+        raise EnvironmentMapError(f"the environment map {printable(path)} has no channel {error}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, EnvironmentMapError):
+            raise
+        raise EnvironmentMapError(f"the environment map {printable(path)} cannot be read: {reason(error)}") from error
+    if not np.isfinite(picture).all() or picture.min() < 0.0 or not 0.0 < picture.max() <= _MAX_RADIANCE:
         raise EnvironmentMapError(
-            f"the environment map {path} is {width} x {height} px: an equirectangular map is twice as wide as high"
-        )
-    if not np.isfinite(picture).all() or picture.min() < 0.0 or picture.max() <= 0.0:
-        raise EnvironmentMapError(
-            f"the environment map {path} holds no light, or values that are negative or not finite"
+            f"the environment map {printable(path)} holds no light, or values that are negative or not finite"
         )
     return torch.as_tensor(np.ascontiguousarray(np.moveaxis(picture, -1, 0)), dtype=torch.float32)
 
 
-def decode_radiance(data: bytes) -> Float[np.ndarray, "h w 3"]:
-    """A Radiance ``.hdr`` picture (Ward 1991, "Real pixels"): a shared exponent a pixel, lines plain or run-length coded.
-
-    Raises:
-        ValueError: another format or orientation, or truncated.
-    """
-    if not data.startswith((b"#?RADIANCE", b"#?RGBE")):
-        raise ValueError("it does not begin as a Radiance picture")
-    head = _RESOLUTION.search(data)
-    if head is None or b"FORMAT=32-bit_rle_rgbe" not in data[: head.start()]:
-        raise ValueError("only RGBE pictures with the resolution '-Y height +X width' are read")
-    height, width = int(head.group(1)), int(head.group(2))
-    if not (0 < height <= 32768 and 0 < width <= 65536):
-        raise ValueError(f"it claims {width} x {height} px")
-    at, lines = head.end(), []
-    for _ in range(height):
-        line, at = _radiance_line(data, at, width)
-        lines.append(line)
-    rgbe = np.stack(lines)
-    scale = np.where(rgbe[..., 3] > 0, np.ldexp(1.0, rgbe[..., 3].astype(np.int32) - 136), 0.0)
-    return ((rgbe[..., :3] + 0.5 * (rgbe[..., 3:] > 0)) * scale[..., None]).astype(np.float32)
+def _radiance(path: Path) -> Float[np.ndarray, "h w 3"]:
+    data = read_regular(path)
+    header = read_radiance_header(data)
+    return _gathered(path, (header.height, header.width), radiance_blocks(data, header))
 
 
-def _radiance_line(data: bytes, at: int, width: int) -> tuple[np.ndarray, int]:
-    """One line ``(W, 4)`` uint8 and where the next begins."""
-    coded = (
-        8 <= width < 32768
-        and data[at : at + 2] == b"\x02\x02"
-        and int.from_bytes(data[at + 2 : at + 4], "big") == width
+def _exr(path: Path) -> Float[np.ndarray, "h w 3"]:
+    data = read_regular(path)
+    header = read_exr_header(data)
+    blocks = (
+        (first, np.stack([channels[name] for name in "RGB"], axis=-1)) for first, channels in exr_blocks(data, header)
     )
-    if not coded:
-        end = at + 4 * width
-        if end > len(data):
-            raise ValueError("it is truncated")
-        return np.frombuffer(data[at:end], np.uint8).reshape(width, 4), end
-    at += 4
-    planes = []
-    for _ in range(4):
-        plane = bytearray()
-        while len(plane) < width:
-            if at + 1 >= len(data):
-                raise ValueError("it is truncated")
-            count = data[at]
-            if count > 128:
-                plane += data[at + 1 : at + 2] * (count - 128)
-                at += 2
-            else:
-                plane += data[at + 1 : at + 1 + count]
-                at += 1 + count
-            if count in (0, 128):
-                raise ValueError("its runs are damaged")
-        if len(plane) != width:
-            raise ValueError("its runs are damaged")
-        planes.append(np.frombuffer(bytes(plane), np.uint8))
-    return np.stack(planes, axis=-1), at
+    return _gathered(path, (header.height, header.width), blocks)
+
+
+def _picture(path: Path) -> Float[np.ndarray, "h w 3"]:
+    linear = srgb_to_linear(torch.arange(256, dtype=torch.float32) / 255.0).numpy()
+    with open_picture(path) as opened:
+        width, height = opened.size_in_file
+        blocks = ((first, linear[codes]) for first, codes in strips(opened.image, "RGB"))
+        return _gathered(path, (height, width), blocks)
+
+
+def _gathered(
+    path: Path, size: tuple[int, int], blocks: Iterable[tuple[int, np.ndarray]]
+) -> Float[np.ndarray, "h w 3"]:
+    """Blocks of lines as one picture: whole, or reduced by the mean over squares if it has more than 2048 rows."""
+    height, width = size
+    if width != 2 * height:
+        raise EnvironmentMapError(
+            f"the environment map {printable(path)} is {width} x {height} px: an equirectangular map is twice as wide as high"
+        )
+    side = -(-height // _MAX_ROWS)
+    if side == 1:
+        picture = np.zeros((height, width, 3), np.float32)
+        for first, block in blocks:
+            picture[first : first + len(block)] = block
+        return picture
+    columns = np.arange(0, width, side)
+    sums = np.zeros((-(-height // side), len(columns), 3), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is seen in the result
+        for first, block in blocks:
+            rows = np.flatnonzero((np.arange(first, first + len(block)) % side == 0) | (np.arange(len(block)) == 0))
+            part = np.add.reduceat(np.add.reduceat(block, rows, axis=0), columns, axis=1)
+            if (part < 0.0).any():
+                raise EnvironmentMapError(f"the environment map {printable(path)} holds negative values")
+            sums[first // side : first // side + len(part)] += part
+    n_rows = np.diff(np.append(np.arange(0, height, side), height))
+    n_columns = np.diff(np.append(columns, width))
+    return sums / (n_rows[:, None] * n_columns)[..., None].astype(np.float32)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from recon.io.faults import reason
+from recon.io.pictures import read_rgb
 from recon.training.batch import TrainingBatch
 
 INDEX, LABELS = "photos.json", "photos.safetensors"
@@ -79,9 +80,8 @@ class PhotoSet(Dataset[TrainingBatch]):
         row, mirrored = (index // 2, bool(index % 2)) if self.mirror else (index, False)
         path = self.folder / self.names[row]
         try:
-            with Image.open(path) as file:
-                picture = file.convert("RGB").resize((self.size, self.size), Image.Resampling.BICUBIC)
-        except OSError as error:
+            picture = Image.fromarray(read_rgb(path)).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        except (ImageError, OSError) as error:
             raise PhotoSetError(f"cannot read {path}: {error}") from error
         image = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255.0
         scale = self.size / self._stored_size

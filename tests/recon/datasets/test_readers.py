@@ -167,8 +167,8 @@ def test_biwi(tmp_path):
 
 
 def test_photos_keep_their_landmarks(tmp_path):
-    for name in ("a.jpg", "deep/b.png", "c.png"):
-        _picture(tmp_path / name)
+    for number, name in enumerate(("a.jpg", "deep/b.png", "c.png")):
+        _picture(tmp_path / name, (20, 24 + number))
     points = np.random.default_rng(0).uniform(0, 20, (478, 2))
     calls = []
 

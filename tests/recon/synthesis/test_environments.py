@@ -11,12 +11,12 @@ from PIL import Image
 from recon.cli import main
 from recon.export.exr import encode_exr
 from recon.lighting import ambient, environment_directions, environment_to_sh, irradiance, lamps_to_sh
+from recon.read_radiance import decode_radiance
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.draws import Draws
 from recon.synthesis.environments import (
     EnvironmentMapError,
     FolderEnvironments,
-    decode_radiance,
     read_environment,
     split_lamp,
 )

@@ -211,6 +211,6 @@ def test_background_folders(tmp_path):
     drawn = FolderBackgrounds(tmp_path).draw(Draws.of(0, range(3)), (20, 24))
     assert drawn.shape == (3, 3, 20, 24)
     assert torch.allclose(drawn[:, 0], torch.tensor(200 / 255), atol=0.01)
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    with pytest.raises(BackgroundError, match=r"bad\.jpg cannot be read"):
+    (tmp_path / "red.png").write_bytes(b"no picture")
+    with pytest.raises(BackgroundError, match=r"no pictures that can be read: .*red\.png is not an image"):
         FolderBackgrounds(tmp_path)

@@ -1,7 +1,6 @@
 """Preparing photos: runs that end early go on, sets never mix, and nothing of the user's is touched."""
 
 import dataclasses
-import json
 import types
 
 import numpy as np
