@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from recon.io.faults import reason
-from recon.io.pictures import read_rgb
+from recon.io.pictures import ImageError, read_rgb
 from recon.training.batch import TrainingBatch
 
 INDEX, LABELS = "photos.json", "photos.safetensors"
