@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from recon.io.files import write_file
+from recon.io.parts import remove_leftovers
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -30,6 +31,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise TypeError("checkpoints are written to local files, which take no storage options")
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(place.parent)  # of runs that were killed while they wrote: each as large as a checkpoint
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_file(place, buffer.getvalue(), overwrite=True)
