@@ -476,7 +476,7 @@ def _make_report(folder: Path) -> list[Path]:
     evaluation = Evaluation(
         protocol="alignment",
         title="NME",
-        provenance=provenance("fit", "w", "d", [], None, 1.0),
+        provenance=provenance("fit", "w", "d", ("none", 0), 1.0),
         metrics=(Metric("nme", "NME", "%"),),
         samples=(Sample("a", "g", {"nme": 3.0}, {"yaw": "0-30"}), Sample("b", "g", {"nme": float("nan")})),
         failures=(Left("c", "no face"),),

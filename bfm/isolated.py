@@ -53,7 +53,8 @@ def call_isolated(
 
     Args:
         function: ``module:name`` of a parser of ours that raises :class:`ModelFileError` for what it finds wrong itself;
-            its result must be of the types of :func:`bfm.wire.encode`. Other exceptions count as damage of the file.
+            its result must be of the types of :func:`bfm.wire.encode`. Other exceptions count as damage of the file. Its
+            module may have a function ``import_libraries``, which is called first and without a limit of memory.
         path: the file to parse.
         arguments: as JSON keeps them.
         timeout_s: by default a minute, and more for large files.

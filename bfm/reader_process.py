@@ -15,6 +15,8 @@ from bfm.isolated import LENGTH
 from bfm.wire import WireError, encode
 
 _ENDED_BY_PARENT_S = 10
+_ready: set[str] = set()
+"""Modules whose ``import_libraries``, if they have one, was called in this process."""
 
 
 def main() -> None:
@@ -37,7 +39,12 @@ def main() -> None:
 def _done(request: dict[str, Any]) -> tuple[str, Any]:
     path = Path(request["path"])
     module, _, name = request["function"].partition(":")
-    function = getattr(importlib.import_module(module), name)
+    parser = importlib.import_module(module)
+    function = getattr(parser, name)
+    if module not in _ready:
+        # Libraries take more room when they are first imported than a file does; the limit below is for the file.
+        getattr(parser, "import_libraries", lambda: None)()
+        _ready.add(module)
     _limit_memory(request["memory"])
     try:
         return "ok", function(path, **request["arguments"])

@@ -29,6 +29,11 @@ def read_h5(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> 
     return content
 
 
+def import_libraries() -> None:
+    """Import what :func:`parse_h5` needs, before its memory is limited."""
+    import h5py  # noqa: F401
+
+
 def parse_h5(path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
     """What :func:`read_h5` does, in the reading process."""
     import h5py  # takes 0.2 s, which a list of models need not wait for

@@ -38,6 +38,11 @@ def read_mat(
     return content
 
 
+def import_libraries() -> None:
+    """Import what :func:`parse_mat` needs, before its memory is limited."""
+    import scipy.io  # noqa: F401
+
+
 def parse_mat(path: Path, needed: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
     """What :func:`read_mat` does, in the reading process."""
     from scipy.io import loadmat, whosmat  # takes 0.3 s, which a process that reads none need not wait for

@@ -53,6 +53,13 @@ def read_mesh(path: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 
     return vertices, faces
 
 
+def import_libraries() -> None:
+    """Import what :func:`parse_mesh` needs, before its memory is limited; trimesh imports most of it when it first reads."""
+    import trimesh
+
+    trimesh.load(io.BytesIO(b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"), file_type="obj", force="mesh", process=False)
+
+
 def parse_mesh(path: Path) -> dict[str, np.ndarray]:
     """What :func:`read_mesh` does, in the reading process."""
     import trimesh

@@ -117,6 +117,8 @@ class Journal:
 
     def kept(self) -> str:
         """What is kept, for whom the run was interrupted."""
+        if self._file is None and not self._records and self.path.exists():
+            return f"the samples of an earlier run are kept in {self.path}; the same command goes on from there"
         if self.n_kept == 0:
             return "no sample was finished"
         return (

@@ -75,8 +75,8 @@ class MixedModule(RegressorModule):
     of both optimisers in ``max_steps``.
 
     Args:
-        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile: see
-            :class:`RegressorModule`.
+        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile,
+            initial_weights: see :class:`RegressorModule`.
         critic: the discriminator.
         clip: largest norm of the regressor's gradient; 0 does not clip.
     """
@@ -94,9 +94,19 @@ class MixedModule(RegressorModule):
         clip: float = 1.0,
         backbone_options: dict[str, Any] | None = None,
         compile: bool = False,
+        initial_weights: str | None = None,
     ) -> None:
         super().__init__(
-            regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile
+            regressor,
+            face_model,
+            weights,
+            optimiser,
+            embedding,
+            average,
+            picture_every,
+            backbone_options,
+            compile,
+            initial_weights,
         )
         self.automatic_optimization = False
         self.critic_config, self.clip = critic or CriticConfig(), clip

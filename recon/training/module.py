@@ -21,6 +21,7 @@ from recon.networks.occlusion import ResidualOcclusion
 from recon.networks.regressor import Regressor, RegressorConfig
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig, open_embedding
+from recon.training.initial_weights import load_initial_weights
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.terms import Judges, loss_terms
 from recon.training.validation import Summary, validate_batch
@@ -59,10 +60,13 @@ class RegressorModule(lightning.LightningModule):
         average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
         picture_every: losses that need a rendered picture are computed in every k-th step, with k times their weight.
         backbone_options: passed on to timm, to build smaller networks.
+        initial_weights: a ``.safetensors`` or ``.ckpt`` file of another run, whose averaged weights the network starts from
+            (instead of ImageNet's); everything else starts anew. The same network for the same face model.
         compile: train the network through ``torch.compile``. Worth its minutes of compiling in long runs on a GPU.
 
     Raises:
         ValueError: an impossible setting, named.
+        CheckpointError: the initial weights are missing, damaged or another network's.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class RegressorModule(lightning.LightningModule):
         picture_every: int = 1,
         backbone_options: dict[str, Any] | None = None,
         compile: bool = False,
+        initial_weights: str | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= average < 1.0:
@@ -87,7 +92,11 @@ class RegressorModule(lightning.LightningModule):
         self.average, self.picture_every, self.compiled = average, picture_every, compile
         chosen = face_model or FaceModelConfig()
         model = bfm.load(chosen.name, chosen.path)
+        if initial_weights is not None:
+            regressor = dataclasses.replace(regressor, pretrained=False)
         self.regressor = Regressor(regressor, FaceBlocks.of(model), **(backbone_options or {}))
+        if initial_weights is not None:
+            load_initial_weights(self.regressor, Path(initial_weights).expanduser())
         # A quarter faster on CPUs, and what tensor cores want.
         self.regressor.to(memory_format=torch.channels_last)
         self.backbone_options = dict(backbone_options or {})

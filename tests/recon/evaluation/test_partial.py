@@ -121,6 +121,14 @@ def test_a_full_disk_leaves_whole_lines(path, monkeypatch):
     assert [json.loads(line).get("name") for line in path.read_bytes().splitlines()] == [None, "a", "c"]
 
 
+def test_an_interrupt_before_the_first_sample_tells_of_earlier_ones(path):
+    with Journal(path) as journal:
+        assert journal.kept() == "no sample was finished"
+    _filled(path, "a")
+    with Journal(path) as journal:
+        assert journal.kept().startswith("the samples of an earlier run are kept in")
+
+
 def test_a_run_that_finished_nothing_leaves_nothing(path):
     _filled(path)
     assert not path.exists()

@@ -1,0 +1,56 @@
+"""Starting a training from the network of another run: the paper's step 2 goes on from step 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from recon.networks.checkpoint import CheckpointError, load_regressor
+from recon.networks.head import FaceBlocks
+from recon.networks.regressor import Regressor
+from recon.training.saving import WholeCheckpoints
+
+_AVERAGED = "averaged."
+
+
+def load_initial_weights(regressor: Regressor, path: Path) -> None:
+    """Fill a network with the averaged weights of another run; nothing else of that run is taken over.
+
+    Args:
+        regressor: the network to fill, in place.
+        path: a ``.safetensors`` file of weights, or a ``.ckpt`` file of a whole training.
+
+    Raises:
+        CheckpointError: no such file, another kind of file, a network for another face model, or one of another build; said
+            before anything was changed.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no initial weights at {path}; pass a .safetensors or .ckpt file that train.py wrote")
+    if path.suffix == ".safetensors":
+        state: dict[str, Tensor] = load_regressor(path, regressor.blocks)[0].state_dict()
+    elif path.suffix == ".ckpt":
+        state = _of_training(path, regressor.blocks)
+    else:
+        raise CheckpointError(f"initial weights come from a .safetensors or .ckpt file, got {path}")
+    own = regressor.state_dict()
+    differing = sorted(name for name in {*own, *state} if name not in own or name not in state)
+    differing += sorted(name for name in own if name in state and own[name].shape != state[name].shape)
+    if differing:
+        raise CheckpointError(
+            f"the network in {path} is built otherwise than the config's ({len(differing)} differences, the first: "
+            f"{differing[0]}); take over its backbone, size, fam and pool"
+        )
+    regressor.load_state_dict(state, strict=True)
+
+
+def _of_training(path: Path, blocks: FaceBlocks) -> dict[str, Tensor]:
+    """The averaged weights in a checkpoint of a training."""
+    content = WholeCheckpoints().load_checkpoint(path, map_location="cpu")
+    if not isinstance(content, dict) or not {"state_dict", "face_blocks"} <= set(content):
+        raise CheckpointError(f"{path} is no checkpoint of a training of train.py")
+    found = FaceBlocks.of_dict(content["face_blocks"])
+    if not found.serves(blocks):
+        raise CheckpointError(f"{path} was trained for the face model {found}, the config asks for {blocks}")
+    weights: dict[str, Tensor] = content["state_dict"]
+    return {name.removeprefix(_AVERAGED): w for name, w in weights.items() if name.startswith(_AVERAGED)}
