@@ -7,6 +7,7 @@ losses on coefficients and shapes are left out, because their labels are not kno
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,28 @@ from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
 from recon.datasets import DamagedSample, FaceRecord, W300LPReader
 from recon.evaluation.pose_errors import angles_to_matrix
 from recon.faces.align import PX_PER_MM_AT_224, AlignmentError, align
+from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.pictures import picture_fault
+from recon.io.regular_files import FileKindError, open_regular
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig
-from recon.training.photo_data import photo_loader, place_in_stream
+from recon.training.photo_data import ReplacedPhotos, photo_loader, place_in_stream
 from recon.training.photos import PhotoSetError
 from recon.training.stream import EndlessOrder, StreamPlan
 from recon.training.synthetic_data import SyntheticData
 
 _LABEL_MODEL = "300wlp"
+logger = logging.getLogger(__name__)
 
 
 class LabelledPhotos(Dataset[TrainingBatch]):
     """A folder of 300W-LP or AFLW2000-3D as batches of one, framed upright as networks see faces.
 
-    300W-LP is stored with its mirrored half (the folders ``*_Flip``), so nothing is mirrored here.
+    300W-LP is stored with its mirrored half (the folders ``*_Flip``), so nothing is mirrored here. Photos whose header cannot be
+    read, or that lack one of their files, are left out from the beginning, with a warning that counts them.
 
     Args:
         folder: the data set, or some of its folders' parent.
@@ -44,7 +51,7 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         scale: of the labels' coefficients, for the face model ``300wlp``; ``None`` leaves them out.
 
     Raises:
-        PhotoSetError: no such folder, or no labelled photos in it.
+        PhotoSetError: no such folder, or no labelled photos in it that can be read.
     """
 
     def __init__(self, folder: Path, size: int, scale: LabelScale | None = None) -> None:
@@ -53,14 +60,19 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         except FileNotFoundError as error:
             raise PhotoSetError(f"no labelled photos: {error}; 300W-LP is a folder of .jpg and .mat files") from None
         self.folder, self.size, self.scale = folder, size, scale
+        faults = {row: fault for row, path in enumerate(self.reader.files) if (fault := _fault(path))}
+        self._rows = [row for row in range(len(self.reader)) if row not in faults]
+        if not self._rows:
+            raise PhotoSetError(f"no labelled photos in {folder} can be read; the first: {next(iter(faults.values()))}")
+        warn_left_out(logger, "labelled photos", folder, len(self.reader), list(faults.values()))
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> TrainingBatch:
         """One photo; raises :class:`PhotoSetError` if it or its labels cannot be used."""
         try:
-            return self._framed(self.reader[index])
+            return self._framed(self.reader[self._rows[index]])
         except (DamagedSample, AlignmentError) as error:
             raise PhotoSetError(f"{self.folder}: {error}; repair it or move it out of the folder") from error
 
@@ -98,6 +110,15 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         except (KeyError, ValueError) as error:
             raise DamagedSample(record.name, f"no usable coefficients ({error})") from None
         return torch.from_numpy(found[0])[None], torch.from_numpy(found[1])[None]
+
+
+def _fault(labels: Path) -> str:
+    """What is wrong with a photo and its labels, as far as sizes and headers tell; empty if nothing."""
+    try:
+        open_regular(labels)[0].close()
+    except (FileKindError, OSError) as error:
+        return reason(error)
+    return picture_fault(labels.with_suffix(".jpg"))
 
 
 class LabelledPhotoData(lightning.LightningDataModule):
@@ -158,7 +179,7 @@ class LabelledPhotoData(lightning.LightningDataModule):
         mine = list(range(rank, min(self.n_validation, len(self.held_out)), world))
         step = self.plan.batch_size
         batches = [mine[k : k + step] for k in range(0, len(mine), step)]
-        return DataLoader(self.held_out, batch_sampler=batches, collate_fn=TrainingBatch.cat)
+        return DataLoader(ReplacedPhotos(self.held_out), batch_sampler=batches, collate_fn=TrainingBatch.cat)
 
     test_dataloader = val_dataloader
 

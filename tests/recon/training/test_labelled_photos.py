@@ -131,8 +131,9 @@ def test_faulty_sets_are_named(tmp_path, open_model):
     write_labelled(tmp_path / "set", open_model)
     with pytest.raises(ValueError, match="holds 3 samples, fewer than one batch of 5"):
         LabelledPhotoData(str(tmp_path / "set"), size=SIZE)
-    (tmp_path / "set" / "p1.jpg").write_bytes(b"zzz")
     photos = LabelledPhotos(tmp_path / "set", SIZE)
+    jpeg = (tmp_path / "set" / "p1.jpg").read_bytes()
+    (tmp_path / "set" / "p1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     with pytest.raises(PhotoSetError, match=r"p1: the picture cannot be read .* repair it or move it out"):
         photos[1]
     savemat(tmp_path / "set" / "p2.mat", {"Pose_Para": np.zeros((1, 7))})
