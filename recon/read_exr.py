@@ -17,7 +17,7 @@ _TYPES: dict[int, np.dtype] = {1: np.dtype("<f2"), 2: np.dtype("<f4")}
 _MAX_SIDE = 65_536
 _MAX_CHANNELS = 64
 _MAX_ATTRIBUTES = 1_000
-_MAX_CHUNK_BYTES = 1 << 28
+_MAX_CHUNK_BYTES = 1 << 27
 _MAX_TEXT = 256
 
 
