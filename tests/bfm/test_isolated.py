@@ -92,7 +92,11 @@ def test_what_cannot_be_sent_and_false_answers_are_errors(file: Path) -> None:
 
 def test_no_process_no_silence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     isolated._of_this_process.close()
-    for program, message in (("", "sys.executable is empty"), ("/no/python", "cannot be started"), (sys.executable, "")):
+    for program, message in (
+        ("", "sys.executable is empty"),
+        ("/no/python", "cannot be started"),
+        (sys.executable, ""),
+    ):
         monkeypatch.setattr(sys, "executable", program)
         if not message:
             monkeypatch.setattr(isolated, "_START", "raise SystemExit(7)")
@@ -112,7 +116,9 @@ def test_pipes_and_folders_are_not_opened(tmp_path: Path) -> None:
 
 def test_threads_take_turns(file: Path) -> None:
     found: list[int] = []
-    threads = [threading.Thread(target=lambda k=k: found.append(call("size", file, {"power": k})["size"])) for k in range(8)]
+    threads = [
+        threading.Thread(target=lambda k=k: found.append(call("size", file, {"power": k})["size"])) for k in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
