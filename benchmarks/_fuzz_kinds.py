@@ -108,9 +108,11 @@ def _make_exr(folder: Path) -> list[Path]:
 
 def _make_hdr(folder: Path) -> list[Path]:
     head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 16 +X 32\n"
-    plain = head + _pixels((16, 32, 4)).tobytes()
+    rgbe = _pixels((16, 32, 4))
+    rgbe[..., 3] = 126 + rgbe[..., 3] % 5
+    plain = head + rgbe.tobytes()
     coded = bytearray(head)
-    for line in _pixels((16, 4, 32)):
+    for line in np.moveaxis(rgbe, 2, 1):
         coded += b"\x02\x02\x00\x20"
         for channel in line:
             coded += b"\xa0" + bytes([channel[0]]) if channel[0] % 2 else b"\x20" + channel.tobytes()
@@ -427,7 +429,16 @@ def _make_ckpt(folder: Path) -> list[Path]:
     import torch
 
     buffer = io.BytesIO()
-    torch.save({"state_dict": {"w": torch.ones(3, 4)}, "epoch": 3, "loops": {"a": [1, 2]}, "name": "x"}, buffer)
+    torch.save(
+        {
+            "state_dict": {"w": torch.ones(3, 4)},
+            "global_step": 3,
+            "pytorch-lightning_version": "2.6",
+            "loops": {"a": [1, 2]},
+            "name": "x",
+        },
+        buffer,
+    )
     return _files(folder, "last.ckpt", [buffer.getvalue()])
 
 

@@ -72,6 +72,7 @@ class Reconstructor:
         if checkpoint is not None and method == "fit":
             raise ValueError("method 'fit' uses no network: leave out the checkpoint, or choose regress or hybrid")
         self.method = method
+        self.checkpoint = checkpoint
         self.settings = FitSettings.of(quality)
         self._few_steps = FitSettings.of_started(quality)
         self.device = _device(device)
@@ -137,6 +138,11 @@ class Reconstructor:
         if self.method == "regress":
             raise ValueError("several photos of one person need method 'fit' or 'hybrid', this is 'regress'")
         return self._fitted(list(photos), list(faces))
+
+    @property
+    def detector_name(self) -> str:
+        """Of the detector, or its class if it was given open."""
+        return self._detector if isinstance(self._detector, str) else type(self._detector).__name__
 
     def detect(self, photo: Photo) -> list[Face]:
         """Faces that the method can use, the largest first.

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recon.coefficients import Coefficients
-from recon.networks.backbones import Backbone
+from recon.networks.backbones import BACKBONES, Backbone
 from recon.networks.fam import AggregationPyramid
 from recon.networks.head import CoefficientHead, FaceBlocks
 
@@ -39,6 +39,27 @@ class RegressorConfig:
     pool_channels: int = 64
     pretrained: bool = False
     checkpointing: bool = False
+
+
+def config_of_dict(values: object) -> RegressorConfig:
+    """Back from ``dataclasses.asdict`` or JSON; never pretrained, because weights follow.
+
+    Raises:
+        ValueError: an unknown key, or a value that no network has.
+    """
+    known = {field.name for field in dataclasses.fields(RegressorConfig)}
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise ValueError(f"the config of a regressor has the keys {', '.join(sorted(known))}")
+    config = RegressorConfig(**{**values, "pretrained": False})
+    if config.backbone not in BACKBONES:
+        raise ValueError(f"unknown backbone {str(config.backbone)[:40]!r}; known: {', '.join(BACKBONES)}")
+    for name, most in (("size", 2048), ("fam_width", 8192), ("pool_channels", 8192)):
+        value = getattr(config, name)
+        if not (type(value) is int and 1 <= value <= most) and not (name == "fam_width" and value is None):
+            raise ValueError(f"{name} must be a whole number from 1 to {most}, found {str(value)[:40]!r}")
+    if config.pool not in ("mean", "grid") or type(config.fam) is not bool or type(config.checkpointing) is not bool:
+        raise ValueError("pool must be 'mean' or 'grid', fam and checkpointing true or false")
+    return config
 
 
 class Regressor(nn.Module):

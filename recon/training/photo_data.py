@@ -33,7 +33,7 @@ class PhotoData(lightning.LightningDataModule):
     Photos whose header cannot be read are counted in a warning when this is made; see :class:`ReplacedPhotos`.
 
     Args:
-        folder: of prepared photos, see :func:`recon.training.photos.prepare_photos`.
+        folder: of prepared photos, see :func:`recon.training.preparing.prepare_photos`.
         face_model, size: as in the module; ``train.py`` copies them from there.
         batch_size: photos a step and process; the paper's is 5.
         mirror: every photo a second time, mirrored.

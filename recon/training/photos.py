@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recon.export.png import encode_png
-from recon.faces import align
-from recon.faces.image import ImageError, read_image
-from recon.io.files import write_file, write_files
-from recon.io.pictures import read_rgb
-from recon.reconstructor import NoFaceError, Reconstructor
+from recon.io.faults import reason
+from recon.io.pictures import ImageError, read_rgb
 from recon.training.batch import TrainingBatch
 
-_INDEX, _LABELS = "photos.json", "photos.safetensors"
+INDEX, LABELS = "photos.json", "photos.safetensors"
+"""Files of a set of prepared photos: names and size of the crops, and what is known of each. The index is written last."""
 
 _MIRROR_68 = (
     *range(16, -1, -1),
@@ -41,57 +37,8 @@ class PhotoSetError(ValueError):
     """A folder of prepared photos that is missing, empty or damaged."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What preparing did: names of photos that were kept, and why the others were not."""
-
-    kept: tuple[str, ...]
-    refused: dict[str, str]
-
-
-def prepare_photos(photos: Iterable[Path], out: Path, reconstructor: Reconstructor, size: int = 256) -> Prepared:
-    """Find the largest face of each photo, frame it and mark its 68 points, for :class:`PhotoSet`.
-
-    The points are those of a head fitted to the detector's. Only photos with exactly one face are kept, as in the paper's
-    cleaning.
-
-    Args:
-        photos: picture files.
-        out: folder to write to; it is made.
-        reconstructor: with a fast quality; its detector and model are used.
-        size: side of the stored crops in px; larger than training needs, so that they can be cut anew.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    kept, refused = [], {}
-    labels: dict[str, list[np.ndarray]] = {"landmarks68_px": [], "intrinsics": []}
-    for number, path in enumerate(photos):
-        try:
-            photo = read_image(path)
-            faces = reconstructor.detect(photo)
-            if len(faces) != 1:
-                raise NoFaceError(f"{len(faces)} faces in {path}, expected one")
-            head = reconstructor.fit_face(photo, faces[0])
-            alignment = align(faces[0].points5, size)
-        except (NoFaceError, ImageError, OSError, ValueError) as error:
-            refused[str(path)] = str(error)
-            continue
-        name = f"{number:07d}.png"
-        write_file(out / name, encode_png(alignment.crop(photo.pixels)), overwrite=True)
-        camera = alignment.crop_camera(head.camera)
-        matrix = np.diag([float(camera.focal_px[0, 0]), float(camera.focal_px[0, 1]), 1.0])
-        matrix[:2, 2] = camera.principal_px[0].numpy()
-        labels["landmarks68_px"].append(alignment.crop_points(head.landmarks68))
-        labels["intrinsics"].append(matrix)
-        kept.append(name)
-    if kept:
-        tensors = {name: torch.tensor(np.stack(rows), dtype=torch.float32) for name, rows in labels.items()}
-        index = json.dumps({"size": size, "names": kept}).encode()
-        write_files({out / _LABELS: save(tensors), out / _INDEX: index}, overwrite=True)
-    return Prepared(tuple(kept), refused)
-
-
 class PhotoSet(Dataset[TrainingBatch]):
-    """Photos that :func:`prepare_photos` wrote, as batches of one.
+    """Photos that :func:`recon.training.preparing.prepare_photos` wrote, as batches of one.
 
     Args:
         folder: where they are.
@@ -103,22 +50,27 @@ class PhotoSet(Dataset[TrainingBatch]):
     """
 
     def __init__(self, folder: Path, size: int, mirror: bool = True) -> None:
-        if not (folder / _INDEX).is_file() or not (folder / _LABELS).is_file():
+        if not (folder / INDEX).is_file() or not (folder / LABELS).is_file():
             raise PhotoSetError(
-                f"no prepared photos in {folder}: {_INDEX} or {_LABELS} is missing; write them with "
-                "recon.training.photos.prepare_photos"
+                f"no prepared photos in {folder}: {INDEX} or {LABELS} is missing; write them with "
+                "recon.training.preparing.prepare_photos, or run that again if it was interrupted"
             )
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        self.names: list[str] = index["names"]
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            self.names: list[str] = [str(name) for name in index["names"]]
+            self._stored_size = int(index["size"])
+            labels = load_file(folder / LABELS)
+            self.landmarks_px: Float[Tensor, "n 68 2"] = labels["landmarks68_px"]
+            self.intrinsics: Float[Tensor, "n 3 3"] = labels["intrinsics"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise PhotoSetError(
+                f"the set of photos in {folder} is damaged ({reason(error)}): prepare it again"
+            ) from error
         if not self.names:
             raise PhotoSetError(f"the set of photos in {folder} is empty")
-        labels = load_file(folder / _LABELS)
-        self.landmarks_px: Float[Tensor, "n 68 2"] = labels["landmarks68_px"]
-        self.intrinsics: Float[Tensor, "n 3 3"] = labels["intrinsics"]
         if len(self.landmarks_px) != len(self.names) or len(self.intrinsics) != len(self.names):
             raise PhotoSetError(f"{folder} names {len(self.names)} photos and has labels of {len(self.landmarks_px)}")
         self.folder, self.size, self.mirror = folder, size, mirror
-        self._stored_size = int(index["size"])
 
     def __len__(self) -> int:
         return len(self.names) * (2 if self.mirror else 1)

@@ -15,7 +15,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from recon.display import to_display
-from recon.io.git import git
+from recon.io.git import commit_of
+from recon.io.parts import remove_leftovers
 from recon.training.batch import TrainingBatch
 from recon.training.module import RegressorModule
 
@@ -95,9 +96,10 @@ class BestWeights(Callback):
             metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
             folder = pl_module.run_folder()
             folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder)  # of runs that were killed while they wrote
             extra = {
                 "command": shlex.join(["python", *sys.argv]),
-                "commit": git(Path(__file__).parent, "rev-parse", "--short", "HEAD") or "unknown",
+                "commit": commit_of(Path(__file__)) or "unknown",
                 "step": str(pl_module.batches_seen),
             }
             pl_module.save_weights(folder / "best.safetensors", metrics, extra)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -91,17 +92,46 @@ def test_batches_follow_from_the_step_and_held_out_photos_are_measured(tmp_path,
     write_labelled(tmp_path / "train", open_model)
     write_labelled(tmp_path / "test", open_model, ANGLES[:2])
     settings = {"size": SIZE, "batch_size": 2, "workers": 0, "augmentation": Augmentation()}
-    data = LabelledPhotoData(str(tmp_path / "train"), held_out=str(tmp_path / "test"), **settings)
+    data = LabelledPhotoData(str(tmp_path / "train"), test=str(tmp_path / "test"), **settings)
     batches = list(itertools.islice(iter(data.train_dataloader()), 6))
     assert all(len(batch) == 2 and batch.rotation.shape == (2, 3, 3) for batch in batches)
     assert any(not torch.equal(batches[0].image, batch.image) for batch in batches[1:])
-    (held,) = list(data.val_dataloader())
+    (held,) = list(data.test_dataloader())
     assert len(held) == 2
     module = tiny_module().eval()
     errors = validate_batch(module.decoder, module(held.image, held.intrinsics), held)
     assert set(errors) == {"nme", "pose_deg", "geodesic_deg"} and errors["nme"].shape == (2,)
-    one = LabelledPhotoData(str(tmp_path / "train"), held_out=str(tmp_path / "test"), **settings, n_validation=1)
-    assert sum(len(batch) for batch in one.val_dataloader()) == 1
+
+
+def test_people_are_held_out_whole_and_the_test_set_is_not_validated_on(tmp_path, open_model):
+    """A person's poses and mirrored pictures are on one side; the same seed draws the same people."""
+    write_labelled(tmp_path / "one", open_model, ANGLES[:1])
+    (source,) = (tmp_path / "one").rglob("*.mat")
+    for person in range(40):
+        for folder in ("AFW", "AFW_Flip"):
+            for turn in range(2):
+                place = tmp_path / "set" / folder
+                place.mkdir(parents=True, exist_ok=True)
+                for suffix in (".mat", ".jpg"):
+                    shutil.copy(source.with_suffix(suffix), place / f"AFW_{person}_1_{turn}{suffix}")
+
+    def people(photos):
+        return set(photos.originals)
+
+    settings = {"size": SIZE, "batch_size": 2, "workers": 0, "test": str(tmp_path / "one")}
+    data = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, **settings)
+    trained, held = people(data.photos), people(data.held_out)
+    assert not trained & held and len(trained | held) == 40 and 4 <= len(held) <= 18
+    assert len(data.photos) + len(data.held_out) == 160 and len(data.held_out) == 4 * len(held)
+    again = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, **settings)
+    other = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, seed=1, **settings)
+    assert people(again.held_out) == held != people(other.held_out)
+    assert sum(len(batch) for batch in data.val_dataloader()) == len(data.held_out)
+    assert sum(len(batch) for batch in data.test_dataloader()) == 1
+    few = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, n_validation=3, **settings)
+    assert sum(len(batch) for batch in few.val_dataloader()) == 3
+    with pytest.raises(ValueError, match=r"share of people held out must lie in \[0, 1\), got 1.0"):
+        LabelledPhotoData(str(tmp_path / "set"), held_out_share=1.0, **settings)
 
 
 def test_the_mixed_step_learns_pose_from_labelled_photos(tmp_path, open_model):

@@ -14,7 +14,8 @@ from recon.reconstructor import Reconstructor
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
 from recon.training.photo_data import PhotoData, photo_loader
-from recon.training.photos import _MIRROR_68, PhotoSet, PhotoSetError, mirrored_photo, prepare_photos
+from recon.training.photos import _MIRROR_68, PhotoSet, PhotoSetError, mirrored_photo
+from recon.training.preparing import prepare_photos
 from recon.training.stream import StreamPlan
 
 

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_module import data, pytestmark, trainer  # noqa: F401
 from training_parts import SIZE, tiny_module
 
+from recon.networks.checkpoint import load_regressor
 from recon.training import progress
 from recon.training.progress import BestWeights, Panels, Throughput
 
@@ -57,3 +58,13 @@ def test_a_step_in_half_precision_is_finite_and_keeps_geometry_whole(tmp_path):
     after = module.regressor.head.linear.weight.detach()
     assert after.dtype == torch.float32 and bool(torch.isfinite(after).all()) and not torch.equal(after, before)
     assert set(seen[0::2]) == {torch.bfloat16} and set(seen[1::2]) == {torch.float32}
+
+
+def test_better_weights_are_kept_where_there_is_no_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / ".0123456789abcdef.part").write_bytes(b"half a file of a killed run")
+    run = trainer(tmp_path, 1, limit_val_batches=1.0, val_check_interval=1, callbacks=[BestWeights()])
+    run.fit(tiny_module(), data())
+    _, header = load_regressor(tmp_path / "best.safetensors")
+    assert header["commit"] == "unknown"
+    assert not list(tmp_path.glob(".*.part"))
