@@ -160,6 +160,8 @@ def _channels(data: bytes) -> tuple[tuple[str, np.dtype], ...]:
         if name in found or len(found) >= _MAX_CHANNELS:
             raise ExrError(f"EXR with channel {name!r} twice, or of more than {_MAX_CHANNELS} channels")
         found[name] = _TYPES[kind]
+    if not found:
+        raise ExrError("EXR without channels")
     return tuple(found.items())
 
 

@@ -12,6 +12,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.names import printable
+from recon.io.pictures import picture_fault
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
@@ -26,6 +29,8 @@ _MOST_IN_A_ROW = 100
 
 class PhotoData(lightning.LightningDataModule):
     """Unlabelled photos (step 1), and a held-out set of synthetic faces whose truth is known.
+
+    Photos whose header cannot be read are counted in a warning when this is made; see :class:`ReplacedPhotos`.
 
     Args:
         folder: of prepared photos, see :func:`recon.training.preparing.prepare_photos`.
@@ -57,6 +62,11 @@ class PhotoData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.photos = PhotoSet(Path(folder).expanduser(), size, mirror)
+        paths = [self.photos.folder / name for name in self.photos.names]
+        faults = [fault for path in paths if (fault := picture_fault(path))]
+        if len(faults) == len(paths):
+            raise PhotoSetError(f"no photo in {printable(folder)} can be read; the first: {faults[0]}")
+        warn_left_out(logger, "photos", folder, len(paths), faults)
         self.plan = StreamPlan(batch_size, seed=seed)
         EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
         self.augmentation, self.workers = augmentation, workers

@@ -21,6 +21,7 @@ from recon.training.labelled_photos import LabelledPhotoData, LabelledPhotos
 from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.mixed_data import MixedData
 from recon.training.module import FaceModelConfig
+from recon.training.photo_data import ReplacedPhotos
 from recon.training.photos import PhotoSetError
 from recon.training.validation import validate_batch
 
@@ -172,3 +173,36 @@ def test_faulty_sets_are_named(tmp_path, open_model):
     savemat(tmp_path / "set" / "p2.mat", {"Pose_Para": np.zeros((1, 7)), "pt2d": np.ones((2, 68))})
     with pytest.raises(PhotoSetError, match="p2.*five points on one spot|five points on one spot"):
         photos[2]
+
+
+def test_damaged_photos_are_left_out_at_the_start(tmp_path, open_model, caplog):
+    write_labelled(tmp_path, open_model)
+    sound = [LabelledPhotos(tmp_path, SIZE)[k].image for k in range(3)]
+    (tmp_path / "p1.jpg").write_bytes(b"zzz")
+    (tmp_path / "p3.mat").write_bytes(b"")
+    caplog.clear()
+    photos = LabelledPhotos(tmp_path, SIZE)
+    assert len(photos) == 2 and torch.equal(photos[1].image, sound[2])
+    (record,) = caplog.records
+    assert "2 of 4 labelled photos in" in record.getMessage() and "p1.jpg is not an image" in record.getMessage()
+    for name in ("p0.jpg", "p2.jpg"):
+        (tmp_path / name).unlink()
+    with pytest.raises(PhotoSetError, match=r"no labelled photos in .* can be read; the first: "):
+        LabelledPhotos(tmp_path, SIZE)
+
+
+def test_photos_that_turn_out_damaged_do_not_end_a_training(tmp_path, open_model, caplog):
+    write_labelled(tmp_path, open_model)
+    data = LabelledPhotoData(str(tmp_path), held_out=str(tmp_path), size=SIZE, batch_size=3, workers=0)
+    jpeg = (tmp_path / "p1.jpg").read_bytes()
+    (tmp_path / "p1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    first, second = itertools.islice(iter(data.train_dataloader()), 2)
+    assert len(first) == len(second) == 3
+    replaced = ReplacedPhotos(data.photos)
+    assert torch.equal(replaced[1].image, data.photos[2].image)
+    assert sum(len(batch) for batch in data.val_dataloader()) == 3
+    assert "1 of 3 photos turned out to be damaged" in caplog.records[0].getMessage()
+    for name in ("p0.jpg", "p2.jpg"):
+        (tmp_path / name).unlink()
+    with pytest.raises(PhotoSetError, match="3 photos in a row cannot be used; the last: "):
+        replaced[0]
