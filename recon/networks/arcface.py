@@ -33,7 +33,7 @@ class WeightsMissing(RuntimeError):
     """Weights of the face recognition network are not there or do not fit."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class _Block(nn.Module):

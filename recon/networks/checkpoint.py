@@ -29,7 +29,7 @@ class CheckpointError(ValueError):
     """A file that is no checkpoint of ours, or one for another face model."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(" ".join(message.split())))
 
 
 def save_checkpoint(

@@ -32,7 +32,7 @@ class OnnxError(ValueError):
     """An ONNX file that is missing, damaged or not written by :func:`export_onnx`."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class _Plain(nn.Module):

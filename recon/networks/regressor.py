@@ -47,19 +47,19 @@ def config_of_dict(values: object) -> RegressorConfig:
     Raises:
         ValueError: an unknown key, or a value that no network has.
     """
-    known = {field.name for field in dataclasses.fields(RegressorConfig)}
-    if not isinstance(values, dict) or not set(values) <= known:
-        raise ValueError(f"the config of a regressor has the keys {', '.join(sorted(known))}")
-    config = RegressorConfig(**{**values, "pretrained": False})
-    if config.backbone not in BACKBONES:
-        raise ValueError(f"unknown backbone {str(config.backbone)[:40]!r}; known: {', '.join(BACKBONES)}")
+    usual = {field.name: field.default for field in dataclasses.fields(RegressorConfig)}
+    if not isinstance(values, dict) or not set(values) <= set(usual):
+        raise ValueError(f"the config of a regressor has the keys {', '.join(sorted(usual))}")
+    found: dict[str, Any] = {**usual, **values, "pretrained": False}
+    if not isinstance(found["backbone"], str) or found["backbone"] not in BACKBONES:
+        raise ValueError(f"unknown backbone {str(found['backbone'])[:40]!r}; known: {', '.join(BACKBONES)}")
     for name, most in (("size", 2048), ("fam_width", 8192), ("pool_channels", 8192)):
-        value = getattr(config, name)
+        value = found[name]
         if not (type(value) is int and 1 <= value <= most) and not (name == "fam_width" and value is None):
             raise ValueError(f"{name} must be a whole number from 1 to {most}, found {str(value)[:40]!r}")
-    if config.pool not in ("mean", "grid") or type(config.fam) is not bool or type(config.checkpointing) is not bool:
+    if found["pool"] not in ("mean", "grid") or not all(type(found[name]) is bool for name in ("fam", "checkpointing")):
         raise ValueError("pool must be 'mean' or 'grid', fam and checkpointing true or false")
-    return config
+    return RegressorConfig(**found)
 
 
 class Regressor(nn.Module):
