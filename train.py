@@ -1,7 +1,7 @@
 """Train, validate or test a regressor: ``python train.py fit --config configs/smoke.yaml``.
 
 Every key of a config can be given on the command line too: ``--model.optimiser.rate 1e-4``. ``--print_config`` shows all of
-them; an unknown key is an error. A run that was interrupted goes on with ``--ckpt_path runs/.../last.ckpt``.
+them; an unknown key is an error. A run that was interrupted or killed goes on with ``--ckpt_path runs/.../last.ckpt``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ try:
 except ImportError as error:
     sys.exit(f"train.py: {pip_hint(error) or error}")
 
+from recon.training.ending import run_training
 from recon.training.module import RegressorModule
 from recon.training.saving import WholeCheckpoints
 
@@ -50,4 +51,4 @@ def main(arguments: list[str] | None = None) -> TrainingCli:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_training(main, ["python", *sys.argv]))

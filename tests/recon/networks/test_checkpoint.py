@@ -41,6 +41,14 @@ def test_weights_come_back_equal(written):
     assert not again.training
 
 
+def test_equal_weights_give_equal_files(tmp_path):
+    regressor, metrics = tiny_regressor(), {"val/nme": 1.0, "val/pose_deg": 2.0}
+    extra = {name: name for name in ("command", "commit", "step", "ünicode")}
+    files = [save_checkpoint(tmp_path / f"{k}.safetensors", regressor, metrics, extra).read_bytes() for k in range(5)]
+    assert len(set(files)) == 1
+    assert read_header(tmp_path / "0.safetensors")["ünicode"] == "ünicode"
+
+
 def test_half_precision_on_disk_is_half_the_size_and_nearly_the_same(written):
     network, path = written
     size = path.stat().st_size
