@@ -65,15 +65,14 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         except FileNotFoundError as error:
             raise PhotoSetError(f"no labelled photos: {error}; 300W-LP is a folder of .jpg and .mat files") from None
         self.folder, self.size, self.scale = folder, size, scale
-        faults = {row: fault for row, path in enumerate(self.reader.files) if (fault := _fault(path))}
-        self._rows = [row for row in range(len(self.reader)) if row not in faults]
+        rows = [row for row in range(len(self.reader)) if part is None or part(self.reader.original(row))]
+        if not rows:
+            raise PhotoSetError(f"{folder} holds too few photos to hold some of them out; change held_out_share")
+        faults = {row: fault for row in rows if (fault := _fault(self.reader.files[row]))}
+        self._rows = [row for row in rows if row not in faults]
         if not self._rows:
             raise PhotoSetError(f"no labelled photos in {folder} can be read; the first: {next(iter(faults.values()))}")
-        warn_left_out(logger, "labelled photos", folder, len(self.reader), list(faults.values()))
-        if part is not None:
-            self._rows = [row for row in self._rows if part(self.reader.original(row))]
-            if not self._rows:
-                raise PhotoSetError(f"{folder} holds too few photos to hold some of them out; change held_out_share")
+        warn_left_out(logger, "labelled photos", folder, len(rows), list(faults.values()))
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -193,14 +193,14 @@ def test_damaged_photos_are_left_out_at_the_start(tmp_path, open_model, caplog):
 
 def test_photos_that_turn_out_damaged_do_not_end_a_training(tmp_path, open_model, caplog):
     write_labelled(tmp_path, open_model)
-    data = LabelledPhotoData(str(tmp_path), held_out=str(tmp_path), size=SIZE, batch_size=3, workers=0)
+    data = LabelledPhotoData(str(tmp_path), test=str(tmp_path), size=SIZE, batch_size=3, workers=0)
     jpeg = (tmp_path / "p1.jpg").read_bytes()
     (tmp_path / "p1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     first, second = itertools.islice(iter(data.train_dataloader()), 2)
     assert len(first) == len(second) == 3
     replaced = ReplacedPhotos(data.photos)
     assert torch.equal(replaced[1].image, data.photos[2].image)
-    assert sum(len(batch) for batch in data.val_dataloader()) == 3
+    assert sum(len(batch) for batch in data.test_dataloader()) == 3
     assert "1 of 3 photos turned out to be damaged" in caplog.records[0].getMessage()
     for name in ("p0.jpg", "p2.jpg"):
         (tmp_path / name).unlink()
