@@ -26,9 +26,12 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from _fuzz_kinds import KINDS, Kind
+import _fuzz_data
+import _fuzz_models
+from _fuzz_files import Kind
 from _mutations import damaged
 
+KINDS = (*_fuzz_data.KINDS, *_fuzz_models.KINDS)
 LIMIT_S = 10.0
 LIMIT_BYTES = 2 << 30
 _OURS = ("recon", "bfm", "losses")

@@ -29,6 +29,7 @@ from _report import print_header, print_table
 _ROOT = Path(__file__).resolve().parents[1]
 _KILLS_A_ROUND = 5
 _LONGEST_S = 600.0
+_FAST = ("--quality", "fast", "--texture-size", "64")
 _MINE = {"my notes.txt": b"nothing here is recon's", "sub/thesis.bin": bytes(range(256)), ".facerecon.mine": b"mine"}
 """Files of a user."""
 
@@ -75,7 +76,30 @@ def _training(out: Path) -> list[str]:
     ]
 
 
+def _reconstruction(out: Path) -> list[str]:
+    return ["-m", "recon.cli", "reconstruct", str(_photos(out.parent)), "-o", str(out), *_FAST]
+
+
+def _photos(folder: Path) -> Path:
+    """Pictures of the astronaut that comes with scikit-image: as she is, mirrored, and turned."""
+    from PIL import Image
+    from skimage.data import astronaut
+
+    photos = folder / "photos"
+    if not photos.exists():
+        photos.mkdir()
+        shown = Image.fromarray(astronaut()[:320, 60:380])
+        for name, picture in (
+            ("as she is", shown),
+            ("mirrored", shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+            ("turned", shown.rotate(8)),
+        ):
+            picture.save(photos / f"{name}.png")
+    return photos
+
+
 KINDS = (
+    Kind("reconstruction of a folder", _reconstruction, lambda name: ".part" in name),
     Kind("synthesis, folder, 2 workers", _synthesis(), lambda name: "block" in name),
     Kind(
         "synthesis, tar shards, 2 workers",

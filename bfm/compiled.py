@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import logging
 import os
 import re
@@ -45,7 +46,10 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         options: those of ``numba.njit``, such as ``fastmath``, ``error_model``, ``inline``.
     """
 
-    def compile_later(function: Callable[..., Any]) -> Any:
+    def compile_later(wrapped: Callable[..., Any]) -> Any:
+        function = inspect.unwrap(
+            wrapped
+        )  # type checkers wrap what they import; older ones this too, in spite of no_type_check
         plain = numba.njit(nogil=True, **options)
         base, digest = _base_folder(), _digest(function.__globals__)
         if base is None or digest is None:

@@ -39,7 +39,6 @@ def inert_class(module: str, name: str) -> type[Inert]:
 
 def inert_record(kind: str, arguments: tuple[object, ...], state: object) -> Inert:
     """A record made from its parts."""
-    module, _, name = kind.rpartition(".")
-    record = inert_class(module, name)(*arguments)
+    record = type(kind.rpartition(".")[2], (Inert,), {"kind": kind})(*arguments)
     record.state = state
     return record

@@ -35,14 +35,14 @@ def file_size(path: Path, most: int = LARGEST_FILE_BYTES) -> int:
 
 def read_bytes(path: Path, most: int = LARGEST_FILE_BYTES) -> bytes:
     """The whole file; raises as :func:`file_size`."""
-    file_size(path, most)
+    size = file_size(path, most)
     try:
         with path.open("rb") as file:
-            content = file.read(most + 1)
+            content = file.read(size + 1)  # Python sets aside what is asked for
     except OSError as error:
         raise ModelFileError(path, f"cannot be read ({error})") from error
-    if len(content) > most:
-        raise ModelFileError(path, f"has grown beyond {most} bytes while it was read")
+    if len(content) != size:
+        raise ModelFileError(path, f"had {size} bytes and changed while it was read")
     return content
 
 

@@ -154,6 +154,11 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
     return codecs.encode(text, encoding)
 
 
+def _no_bytes() -> bytes:
+    """How the bytes of an empty array are written at protocols 0 to 2; the original also takes a number."""
+    return b""
+
+
 def _bytearray(data: object = b"", encoding: str = "latin-1") -> bytearray:
     """``bytearray`` of bytes or text; the original also takes a number, and as much memory."""
     if isinstance(data, str) and encoding == "latin-1":
@@ -169,6 +174,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
         ("builtins", cls.__name__): cls
         for cls in (set, frozenset, list, dict, tuple, int, float, complex, bool, object)
     },
+    ("builtins", "bytes"): Function("bytes", _no_bytes),
     ("builtins", "bytearray"): Function("bytearray", _bytearray),
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("copyreg", "_reconstructor"): Function("_reconstructor", _reconstructor),

@@ -17,7 +17,7 @@ _TYPES: dict[int, np.dtype] = {1: np.dtype("<f2"), 2: np.dtype("<f4")}
 _MAX_SIDE = 65_536
 _MAX_CHANNELS = 64
 _MAX_ATTRIBUTES = 1_000
-_MAX_CHUNK_BYTES = 1 << 28
+_MAX_CHUNK_BYTES = 1 << 27
 _MAX_TEXT = 256
 
 
@@ -160,6 +160,8 @@ def _channels(data: bytes) -> tuple[tuple[str, np.dtype], ...]:
         if name in found or len(found) >= _MAX_CHANNELS:
             raise ExrError(f"EXR with channel {name!r} twice, or of more than {_MAX_CHANNELS} channels")
         found[name] = _TYPES[kind]
+    if not found:
+        raise ExrError("EXR without channels")
     return tuple(found.items())
 
 

@@ -16,6 +16,8 @@ from recon.io.pictures import MAX_DECODED_BYTES, MAX_FILE_PIXELS
 _RESOLUTION = re.compile(rb"-Y (\d{1,6}) \+X (\d{1,6})\n")
 _HEADER_BYTES = 1 << 16
 _BLOCK_PIXELS = 1 << 20
+_SCALE = np.where(np.arange(256) > 0, np.ldexp(1.0, np.arange(256) - 136), 0.0).astype(np.float32)
+"""By exponent; products with nine bits are exact in float32."""
 _TRUNCATED, _DAMAGED = -1, -2
 
 
@@ -78,8 +80,7 @@ def radiance_blocks(data: bytes, header: RadianceHeader) -> Iterator[tuple[int, 
         if at == _DAMAGED:
             raise RadianceError("its runs are damaged")
         rgbe = np.moveaxis(planes, 1, -1)
-        scale = np.where(rgbe[..., 3] > 0, np.ldexp(1.0, rgbe[..., 3].astype(np.int32) - 136), 0.0)
-        yield first, ((rgbe[..., :3] + 0.5 * (rgbe[..., 3:] > 0)) * scale[..., None]).astype(np.float32)
+        yield first, (rgbe[..., :3].astype(np.float32) + np.float32(0.5)) * _SCALE[rgbe[..., 3]][..., None]
 
 
 @numba.njit(nogil=True, cache=True)

@@ -18,7 +18,7 @@ from recon.faces.align import PX_PER_MM_AT_224, Alignment, align
 from recon.faces.face import Face
 from recon.faces.image import Photo
 from recon.lighting import rotate_lighting
-from recon.networks.checkpoint import CheckpointError, load_regressor
+from recon.networks.checkpoint import CheckpointError, check_serves, load_regressor
 from recon.networks.head import FaceBlocks
 
 _WEIGHTS = Path(__file__).parent / "networks" / "weights"
@@ -93,10 +93,7 @@ class FaceRegressor:
             from recon.networks.onnx_export import OnnxRegressor
 
             network = OnnxRegressor(path)
-            if not network.blocks.serves(blocks):
-                raise CheckpointError(
-                    f"{path} was made for the face model {network.blocks}, the one in use is {blocks}"
-                )
+            check_serves(path, network.blocks, blocks)
             self.network, self.size, self.device = network, network.size, torch.device("cpu")
         else:
             regressor, _ = load_regressor(path, blocks)

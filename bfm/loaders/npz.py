@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -42,7 +41,7 @@ def parse_npz(
 
 
 def _arrays(
-    path: Path, file: IO[bytes], needed: Sequence[str], most: int = LARGEST_FILE_BYTES
+    path: Path, file: io.BufferedReader | io.BytesIO, needed: Sequence[str], most: int = LARGEST_FILE_BYTES
 ) -> dict[str, np.ndarray]:
     try:
         if file.read(6) == b"\x93NUMPY":

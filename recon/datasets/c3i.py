@@ -101,8 +101,6 @@ class C3iReader(FaceReader):
             channels = decode_exr(read_bytes(name, path, MAX_FILE_BYTES))
         except ExrError as error:
             raise DamagedSample(name, f"{path.name}: {error}") from None
-        if not channels:
-            raise DamagedSample(name, f"{path.name} has no channels")
         depth_m = channels.get("R", next(iter(channels.values())))
         if depth_m.shape != tuple(size):
             raise DamagedSample(name, f"{path.name} has {depth_m.shape} px, the picture {tuple(size)}")

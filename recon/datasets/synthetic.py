@@ -87,9 +87,8 @@ class ShardReader(FaceReader):
                         raise tarfile.ReadError(f"over {_MAX_ENTRIES} entries")
                     stem, _, suffix = entry.name.partition(".")
                     samples.setdefault(stem, {})[suffix] = (entry.offset_data, entry.size)
-        except (
-            Exception
-        ) as error:  # foreign bytes: tarfile raises more than its own errors, such as ValueError for sizes
+        # tarfile raises more on damaged bytes than its own errors, such as ValueError for sizes.
+        except Exception as error:
             self._broken.append(DamagedSample(shard.name, f"the shard cannot be read to its end ({error})"))
         else:
             if not _ends(shard):

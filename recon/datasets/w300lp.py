@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,16 @@ class W300LPReader(FaceReader):
     def files(self) -> tuple[Path, ...]:
         """The ``.mat`` files, in the order of the samples; the picture of each has the suffix ``.jpg``."""
         return tuple(self._files)
+
+    def original(self, index: int) -> str:
+        """Name of the photo that a sample was made from, as far as the set tells who is who.
+
+        300W-LP turns each photo to several poses, ``AFW_134212_1_0``, ``AFW_134212_1_1``, ..., and mirrors all of them in folders
+        ``AFW_Flip``: all of these show one person.
+        """
+        path = self._files[index].relative_to(self.root)
+        folders = [part.removesuffix("_Flip") for part in path.parts[:-1]]
+        return "/".join((*folders, re.sub(r"_\d+$", "", path.stem)))
 
     def __len__(self) -> int:
         return len(self._files)

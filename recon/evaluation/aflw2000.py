@@ -25,7 +25,7 @@ class LabelError(ValueError):
     """A label file cannot be used; the message names it."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(" ".join(message.split())))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

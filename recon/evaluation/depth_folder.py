@@ -36,7 +36,7 @@ class DepthDataError(ValueError):
     """Depth data that cannot be measured with; the message names the file."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(" ".join(message.split())))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

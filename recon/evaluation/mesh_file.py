@@ -7,6 +7,7 @@ material files that a mesh names are not looked for.
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from bfm.reading import file_size, read_bytes
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl")
 LARGEST_MESH_BYTES = 1 << 30
+_LONGEST_HEADER = 10_000
+_PLY_COUNTS = re.compile(rb"^element (vertex|face) +(\d{1,18})\s*$", re.MULTILINE)
 _FARTHEST = 1e9
 """No scan in any unit has a coordinate beyond it; its square still has all its digits."""
 
@@ -65,11 +68,18 @@ def parse_mesh(path: Path) -> dict[str, np.ndarray]:
     import trimesh
 
     # From memory and not from its place: trimesh then knows no folder in which to look for other files.
-    content = io.BytesIO(read_bytes(path, LARGEST_MESH_BYTES))
+    content = read_bytes(path, LARGEST_MESH_BYTES)
     mesh: Any = trimesh.load(
-        content, file_type=path.suffix.lower()[1:], force="mesh", process=False, skip_materials=True
+        io.BytesIO(content), file_type=path.suffix.lower()[1:], force="mesh", process=False, skip_materials=True
     )
-    return {
-        "vertices": np.array(mesh.vertices, dtype=np.float64),
-        "faces": np.array(mesh.faces, dtype=np.int64),
-    }
+    vertices, faces = np.array(mesh.vertices, dtype=np.float64), np.array(mesh.faces, dtype=np.int64)
+    if path.suffix.lower() == ".ply":
+        # trimesh takes what there is of a text file that was cut off.
+        stated = {name: int(count) for name, count in _PLY_COUNTS.findall(content[:_LONGEST_HEADER])}
+        if stated.get(b"vertex", len(vertices)) != len(vertices) or stated.get(b"face", 0) > len(faces):
+            raise ModelFileError(
+                path,
+                f"cut off: states {stated.get(b'vertex')} vertices and {stated.get(b'face')} faces, holds {len(vertices)} "
+                f"and {len(faces)}",
+            )
+    return {"vertices": vertices, "faces": faces}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bfm.isolated import ReaderProcessError
 from recon.evaluation.result import Left, Sample
 from recon.io.faults import ends_the_run, reason
 
@@ -65,7 +66,8 @@ def failed(name: str, why: str | Exception, **kept: Any) -> Outcome:
     """The outcome of an item that has no usable prediction.
 
     Raises:
-        Exception: ``why`` itself, if it would come again for every other item: a full disk is no failure of a photo.
+        Exception: ``why`` itself, if it would come again for every other item: a full disk, or a helper process that cannot
+            be started, is no failure of a photo.
     """
     return Outcome(failure=Left(name, _words(why)), kept=kept)
 
@@ -91,6 +93,6 @@ def unpack(packed: Mapping[str, Any]) -> np.ndarray:
 def _words(why: str | Exception) -> str:
     if isinstance(why, str):
         return why
-    if ends_the_run(why):
+    if ends_the_run(why) or isinstance(why, ReaderProcessError):
         raise why
     return reason(why)

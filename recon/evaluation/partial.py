@@ -205,6 +205,6 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
 def _content(line: bytes) -> dict[str, Any]:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -168,7 +168,7 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultFileError(f"{path}: cannot be read as JSON ({error})") from None
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:

@@ -37,7 +37,7 @@ class ScanError(ValueError):
     """A scan or its landmarks cannot be measured with; the message names the file and the way out."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(printable(" ".join(message.split())))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from recon.io.files import OutputError, write_file
 from recon.io.fingerprint import Fingerprint, file_hash
 from recon.io.locks import Lock, take_lock
 from recon.io.names import folder_name, printable, same_name
+from recon.io.parts import sync_folder
 
 RECORD = ".facerecon.json"
 WORK_FOLDER = ".facerecon"
@@ -297,16 +298,6 @@ def candidate_names(stem: str, count: int) -> list[str]:
     """``NAME``, ``NAME-2``, ... for a stem."""
     base = _EXTRA.sub(r"_\1", folder_name(stem))
     return [base if k == 0 else f"{base}-{k + 1}" for k in range(count)]
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder reach the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _is_of(record: Record, owner: Mapping[str, Any]) -> bool:

@@ -168,7 +168,7 @@ def open_picture(
         _check_pixels(full_size[0] * full_size[1], full_size, label)
         if draft_px is not None:
             image.draft(None, (draft_px, draft_px))
-        _check_memory(image, facts, size, label)
+        _check_memory(image, facts, size, full_size[0] * full_size[1], label)
         file.allow(1 << 62, _DECODING_CALLS + size // 1000)
         yield OpenPicture(image, full_size, file)
         if notes is not None:
@@ -216,7 +216,9 @@ def _check_pixels(pixels: int, size: tuple[int, int] | None, label: str) -> None
         raise ImageError(f"{label} has no pixels: {size[0]} x {size[1]}")
 
 
-def _check_memory(image: ImageFile.ImageFile, facts: HeaderFacts, file_size: int, label: str) -> None:
+def _check_memory(
+    image: ImageFile.ImageFile, facts: HeaderFacts, file_size: int, pixels_in_file: int, label: str
+) -> None:
     pixels = image.size[0] * image.size[1]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         facts = _tiff_facts(image, label)
@@ -226,7 +228,7 @@ def _check_memory(image: ImageFile.ImageFile, facts: HeaderFacts, file_size: int
             raise ImageError(f"{label} is a run-length coded BMP {image.size[0]} px wide; save it as PNG")
     held = 2 * file_size if facts.file_in_memory else 0
     taken = pixels * _BYTES_OF_MODE.get(image.mode, _BYTES_OF_OTHERS) + facts.extra_bytes + held
-    _check_bytes(max(taken, facts.unpacked_bytes), pixels, label)
+    _check_bytes(max(taken, facts.unpacked_bytes), pixels_in_file, label)
 
 
 def _tiff_facts(image: TiffImagePlugin.TiffImageFile, label: str) -> HeaderFacts:

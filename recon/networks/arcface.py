@@ -7,7 +7,6 @@ downloads. Both are for research only and are not shipped.
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bfm.reading import file_size, read_bytes
+from bfm.text import printable
 from recon.networks.similarity import similarity_from_points
 
 CROP_PX = 112
@@ -25,8 +26,14 @@ TEMPLATE_PX = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5
 _STAGES = {"iresnet18": (2, 2, 2, 2), "iresnet50": (3, 4, 14, 3), "iresnet100": (3, 13, 30, 3)}
 
 
+_WIDEST, _LONGEST_EMBEDDING = 256, 4096
+
+
 class WeightsMissing(RuntimeError):
     """Weights of the face recognition network are not there or do not fit."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(message.split())))
 
 
 class _Block(nn.Module):
@@ -146,14 +153,38 @@ def load_iresnet(path: str | os.PathLike[str], name: str = "iresnet100") -> IRes
             "github.com/deepinsight/insightface (research only), or let insightface download its 'antelopev2' or "
             "'buffalo_l' set and pass the recognition .onnx file; or set the weight of the perceptual loss to 0"
         )
-    if place.suffix.lower() == ".onnx":
-        return _of_onnx(place, name)
+    try:
+        file_size(place)
+        return _of_onnx(place, name) if place.suffix.lower() == ".onnx" else _of_torch(place, name)
+    except WeightsMissing:
+        raise
+    except ImportError:  # onnx is an extra
+        raise
+    # The readers of torch and onnx raise whatever they meet in a foreign file.
+    except Exception as error:
+        raise WeightsMissing(
+            f"{place} holds no readable weights ({type(error).__name__}: {str(error)[:300]})"
+        ) from error
+
+
+def _of_torch(place: Path, name: str) -> IResNet:
     try:
         state = torch.load(place, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise WeightsMissing(f"{place} is no file of torch weights: {error}") from error
-    network = IResNet(name, len(state["fc.bias"]) if "fc.bias" in state else 512)
+    except Exception as error:  # as above; torch's own message advises to run the file's code
+        raise WeightsMissing(f"{place} is no file of torch weights alone ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsMissing(f"{place} holds no named tensors, which a file of weights does")
+    bias = state.get("fc.bias")
+    network = IResNet(name, 512 if bias is None else _embedding(place, tuple(bias.shape)))
     return _filled(network, state, place)
+
+
+def _embedding(place: Path, shape: tuple[int, ...]) -> int:
+    if len(shape) != 1 or not 1 <= shape[0] <= _LONGEST_EMBEDDING:
+        raise WeightsMissing(
+            f"{place}: an embedding of shape {shape}, where up to {_LONGEST_EMBEDDING} numbers are expected"
+        )
+    return shape[0]
 
 
 def _filled(network: IResNet, state: dict[str, Any], place: Path) -> IResNet:
@@ -173,7 +204,10 @@ def _of_onnx(place: Path, name: str) -> IResNet:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(place).graph
+    # From bytes, without the files beside it that it may name.
+    graph = onnx.load_model_from_string(read_bytes(place)).graph
+    if any(item.data_location == onnx.TensorProto.EXTERNAL for item in graph.initializer):
+        raise WeightsMissing(f"{place} keeps weights in other files; save it as one file")
     arrays = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     for node in graph.node:  # equal weights are stored once and passed on by name
         if node.op_type == "Identity" and node.input[0] in arrays:
@@ -183,7 +217,12 @@ def _of_onnx(place: Path, name: str) -> IResNet:
     first = next((node for node in nodes if node.op_type == "Conv"), None)
     if linear is None or first is None:
         raise WeightsMissing(f"{place} holds no face recognition network: no convolution or no linear layer in it")
-    network = IResNet(name, len(arrays[linear.input[2]]), len(arrays[first.input[1]]))
+    bias_of_linear, kernel = (arrays.get(node.input[k]) for node, k in ((linear, 2), (first, 1)))
+    if bias_of_linear is None or kernel is None or not 1 <= len(kernel) <= _WIDEST:
+        raise WeightsMissing(
+            f"{place} is no face recognition network: its first or last layer has no weights of its own"
+        )
+    network = IResNet(name, _embedding(place, bias_of_linear.shape), len(kernel))
     queue = list(nodes)
     bias: np.ndarray | None = None  # of the last convolution, which has one only if a norm was folded into it
     for kind, layer, foldable in _layers_in_order(network):

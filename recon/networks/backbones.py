@@ -7,6 +7,7 @@ All come from timm, with ImageNet weights on request. Swin comes in four sizes; 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -65,8 +66,39 @@ BACKBONES: dict[str, BackboneInfo] = {
 }
 
 
+_MOST_CHANNELS, _MOST_LAYERS = 8192, 64
+_COUNTS = {
+    **dict.fromkeys(("embed_dim", "num_heads", "channels", "stem_chs", "window_size"), _MOST_CHANNELS),
+    **dict.fromkeys(("depth", "depths", "layers"), _MOST_LAYERS),
+}
+_RATES = {
+    **dict.fromkeys(("channel_multiplier", "depth_multiplier"), 4.0),
+    **dict.fromkeys(("drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate"), 1.0),
+}
+
+
 class BackboneError(ValueError):
     """An unknown backbone, or options it cannot have."""
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse what does not only make a network smaller: timm's other options open files and fetch weights.
+
+    Raises:
+        BackboneError: an option that is not known here, or a value beyond every network.
+    """
+    for name, value in options.items():
+        if name in _COUNTS:
+            numbers = value if isinstance(value, (tuple, list)) else (value,)
+            fits = len(numbers) <= 8 and all(type(n) is int and 1 <= n <= _COUNTS[name] for n in numbers)
+        elif name in _RATES:
+            fits = type(value) in (int, float) and 0.0 <= value <= _RATES[name]
+        else:
+            raise BackboneError(
+                f"backbones take no option {str(name)[:40]!r}; they take: {', '.join(sorted({*_COUNTS, *_RATES}))}"
+            )
+        if not fits:
+            raise BackboneError(f"the backbone's option {name!r} cannot be {str(value)[:40]}")
 
 
 class Backbone(nn.Module):
@@ -77,14 +109,15 @@ class Backbone(nn.Module):
         size: side of the picture in px. Swin and ViT are built for it; the others take any size of a multiple of 32.
         pretrained: fetch ImageNet weights through timm.
         checkpointing: trade time for memory in training.
-        **options: passed on to timm, to build smaller ones for tests (``embed_dim``, ``depths``, ...).
+        **options: passed on to timm, to build smaller ones (``embed_dim``, ``depths``, ...), see :func:`check_options`.
 
     Attributes:
         channels: of each feature map, the coarsest first.
         mean, std: of the RGB the weights were made for.
 
     Raises:
-        BackboneError: an unknown name, a size that does not fit the windows, or weights that cannot be fetched.
+        BackboneError: an unknown name or option, a size that does not fit the windows, or weights that cannot be
+            fetched.
     """
 
     mean: Float[Tensor, "3 1 1"]
@@ -99,6 +132,7 @@ class Backbone(nn.Module):
         info = BACKBONES[name]
         if size < 32 or size % 32:
             raise BackboneError(f"pictures for a backbone must have a side of a multiple of 32 px, got {size}")
+        check_options(options)
         self.name, self.size = name, size
         self.body = _build(info, size, pretrained, options)
         channels = list(self.body.feature_info.channels())

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
+from bfm.reading import file_size
+from bfm.text import printable
 from recon.io.files import write_file
+from recon.networks.backbones import check_options
 from recon.networks.head import FaceBlocks
-from recon.networks.regressor import Regressor, RegressorConfig
+from recon.networks.regressor import Regressor, RegressorConfig, config_of_dict
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "facerecon-regressor-1"
 
 
 class CheckpointError(ValueError):
     """A file that is no checkpoint of ours, or one for another face model."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(message.split())))
 
 
 def save_checkpoint(
@@ -51,7 +60,7 @@ def save_checkpoint(
     header = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(regressor.config)),
-        "blocks": json.dumps(dataclasses.asdict(regressor.blocks)),
+        "blocks": json.dumps(regressor.blocks.to_dict()),
         "backbone_options": json.dumps(backbone_options or {}),
         "metrics": json.dumps(metrics),
         **(extra or {}),
@@ -79,9 +88,11 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
     if not place.is_file():
         raise CheckpointError(f"no checkpoint at {place}; pass a .safetensors file that train.py wrote")
     try:
+        file_size(place)
         with safe_open(place, framework="pt") as file:
             header = dict(file.metadata() or {})
-    except SafetensorError as error:
+    # The library raises types of its own for what it finds in a foreign file.
+    except Exception as error:
         raise CheckpointError(f"{place} is damaged or no safetensors file: {error}") from error
     if header.get("format") != FORMAT:
         raise CheckpointError(
@@ -98,27 +109,85 @@ def load_regressor(path: str | os.PathLike[str], blocks: FaceBlocks | None = Non
         blocks: of the face model it must have been trained for; ``None`` takes any.
 
     Raises:
-        CheckpointError: see :func:`read_header`; or the face model differs in name, size or blocks.
+        CheckpointError: see :func:`read_header`; the face model differs in name, sizes or pivot; or header and weights
+            do not make a network. A face model whose bases alone differ is a warning in the log.
     """
     header = read_header(path)
-    found = FaceBlocks.of_dict(json.loads(header["blocks"]))
-    if blocks is not None and not found.serves(blocks):
-        raise CheckpointError(
-            f"{path} was trained for the face model {found.model!r} with {found.n_vertices} vertices and "
-            f"{found.n_identity}/{found.n_expression}/{found.n_albedo} components, pivot {found.pivot_mm}; the model in use is "
-            f"{blocks.model!r} with {blocks.n_vertices} vertices and "
-            f"{blocks.n_identity}/{blocks.n_expression}/{blocks.n_albedo} components, pivot {blocks.pivot_mm}"
-        )
-    config = RegressorConfig(**{**json.loads(header["config"]), "pretrained": False})
-    regressor = Regressor(config, found, **_tuples(json.loads(header["backbone_options"])))
-    with safe_open(Path(path), framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    config, found, options = _described(path, header)
+    if blocks is not None:
+        check_serves(path, found, blocks)
     try:
+        regressor = _built(path, config, found, options)
+        with safe_open(Path(path), framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}
+        state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
         regressor.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except CheckpointError:
+        raise
+    # A header that names what networks cannot have together, or tensors of types that torch does not know.
+    except Exception as error:
         raise CheckpointError(f"the weights in {path} do not fit its own config: {error}") from error
     return regressor.eval(), header
+
+
+def check_serves(path: str | os.PathLike[str], found: FaceBlocks, blocks: FaceBlocks) -> None:
+    """Refuse a network of another face model; warn if only the bases differ from those it was trained for.
+
+    Raises:
+        CheckpointError: the face model differs in name, sizes or pivot.
+    """
+    if not found.serves(blocks):
+        raise CheckpointError(
+            f"{path} was trained for the face model {found.model!r} with {found.n_vertices} vertices and "
+            f"{found.n_identity}/{found.n_expression}/{found.n_albedo} components, pivot {found.pivot_mm}; the model in "
+            f"use is {blocks.model!r} with {blocks.n_vertices} vertices and "
+            f"{blocks.n_identity}/{blocks.n_expression}/{blocks.n_albedo} components, pivot {blocks.pivot_mm}"
+        )
+    difference = found.difference(blocks)
+    if difference:
+        logger.warning(
+            "%s was trained for another version of the face model %r than the one in use, which differs in %s. Its heads "
+            "may be off by as much; train it again for the model in use, or take the version that it was trained for",
+            *(path, blocks.model, difference),
+        )
+
+
+def _described(
+    path: str | os.PathLike[str], header: dict[str, str]
+) -> tuple[RegressorConfig, FaceBlocks, dict[str, Any]]:
+    """What the header says of the network, every value checked."""
+    try:
+        parts = {key: json.loads(header[key]) for key in ("config", "blocks", "backbone_options")}
+        blocks = FaceBlocks.of_dict(parts["blocks"])
+        config = config_of_dict(parts["config"])
+        if not isinstance(parts["backbone_options"], dict):
+            raise ValueError("backbone_options must be a mapping")
+        options = _tuples(parts["backbone_options"])
+        check_options(options)
+    except KeyError as error:
+        raise CheckpointError(f"the header of {path} lacks {error}; train.py writes it") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"the header of {path} makes no sense: {error}") from error
+    return config, blocks, options
+
+
+def _built(
+    path: str | os.PathLike[str], config: RegressorConfig, blocks: FaceBlocks, options: dict[str, Any]
+) -> Regressor:
+    """The network of a header, once it is known to be as large as the weights in the file."""
+    with torch.device("meta"):  # shapes without memory
+        wanted = {
+            name: list(tensor.shape) for name, tensor in Regressor(config, blocks, **options).state_dict().items()
+        }
+    with safe_open(Path(path), framework="pt") as file:
+        held = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    for name in sorted({*wanted, *held}):
+        if wanted.get(name) != held.get(name):
+            raise CheckpointError(
+                f"the weights in {path} do not fit its own config: {name} has shape {held.get(name, 'none')}, the network "
+                f"{wanted.get(name, 'none')}"
+            )
+    return Regressor(config, blocks, **options)
 
 
 def _tuples(options: dict[str, Any]) -> dict[str, Any]:

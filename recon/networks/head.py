@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bfm.data import Prior
 from bfm.model import MorphableModel
+from bfm.sketch import ModelSketch
 from recon.coefficients import Coefficients
 from recon.faces.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.lighting import ambient, lamps_to_sh
@@ -25,6 +26,7 @@ _AMBIENT, _FRONT = 0.5, 0.45
 _EXPRESSION_START = -3.0
 _EXPRESSION_GAIN = 4.0
 _INITIAL_STD = 1e-3
+_MOST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class FaceBlocks:
         n_identity, n_expression, n_albedo: components.
         expression_prior: ``"unit"`` bounds the weights to [0, 1].
         pivot_mm: ``(3,)`` the point of the head, object frame, that an aligned crop centres.
+        sketch: of the model's mean and bases; None where it is not known (networks made before it was kept).
     """
 
     model: str
@@ -46,6 +49,7 @@ class FaceBlocks:
     n_albedo: int
     expression_prior: Prior
     pivot_mm: tuple[float, float, float]
+    sketch: ModelSketch | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, model: MorphableModel) -> FaceBlocks:
@@ -65,6 +69,7 @@ class FaceBlocks:
             model.n_albedo,
             model.expression_prior,
             (x, y, z),
+            ModelSketch.of(model.data()),
         )
 
     def serves(self, other: FaceBlocks) -> bool:
@@ -72,11 +77,40 @@ class FaceBlocks:
         gap_mm = float(np.linalg.norm(np.subtract(self.pivot_mm, other.pivot_mm)))
         return gap_mm <= _PIVOT_SLACK_MM and dataclasses.replace(self, pivot_mm=other.pivot_mm) == other
 
+    def difference(self, other: FaceBlocks) -> str:
+        """How the bases differ although all sizes agree, in words; empty if they do not, or if one is not known."""
+        if self.sketch is None or other.sketch is None:
+            return ""
+        return self.sketch.difference(other.sketch)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON keeps it."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "sketch"}
+        return values if self.sketch is None else {**values, "sketch": self.sketch.to_json()}
+
     @classmethod
-    def of_dict(cls, values: dict[str, Any]) -> FaceBlocks:
-        """Back from ``dataclasses.asdict`` or JSON."""
-        x, y, z = values["pivot_mm"]
-        return cls(**{**values, "pivot_mm": (float(x), float(y), float(z))})
+    def of_dict(cls, values: object) -> FaceBlocks:
+        """Back from :meth:`to_dict`, which may have been through JSON.
+
+        Raises:
+            ValueError: names or values that no network has.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(values, dict) or not set(known[:-1]) <= set(values) <= set(known):
+            raise ValueError(f"the face model is described by {', '.join(known)}")
+        for name in ("n_vertices", "n_identity", "n_expression", "n_albedo"):
+            if type(values[name]) is not int or not 0 <= values[name] <= _MOST:
+                raise ValueError(f"{name} must be a whole number from 0 to {_MOST}, found {str(values[name])[:40]!r}")
+        if not isinstance(values["model"], str) or values["expression_prior"] not in ("normal", "unit"):
+            raise ValueError("model must be a name, expression_prior 'normal' or 'unit'")
+        pivot = values["pivot_mm"]
+        if not isinstance(pivot, (list, tuple)) or len(pivot) != 3 or not all(type(x) in (int, float) for x in pivot):
+            raise ValueError(f"pivot_mm must be three numbers, found {str(pivot)[:80]!r}")
+        x, y, z = (float(value) for value in pivot)
+        if not all(abs(value) < 1e6 for value in (x, y, z)):
+            raise ValueError(f"pivot_mm lies beyond every head: {str(pivot)[:80]}")
+        sketch = ModelSketch.of_json(values["sketch"]) if values.get("sketch") is not None else None
+        return cls(**{**values, "pivot_mm": (x, y, z), "sketch": sketch})
 
 
 class CoefficientHead(nn.Module):

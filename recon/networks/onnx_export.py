@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bfm.reading import read_bytes
+from bfm.text import printable
 from recon.coefficients import Coefficients
 from recon.io.files import write_file
 from recon.networks.head import FaceBlocks
@@ -22,10 +24,15 @@ from recon.networks.regressor import Regressor
 OUTPUTS = ("identity", "expression", "albedo", "rotation", "translation_mm", "lighting")
 _FORMAT = "facerecon-regressor-onnx-1"
 _OPSET = 18
+_LARGEST_BYTES = 2 << 30
+"""Of a file without parts outside it."""
 
 
 class OnnxError(ValueError):
     """An ONNX file that is missing, damaged or not written by :func:`export_onnx`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(message.split())))
 
 
 class _Plain(nn.Module):
@@ -71,7 +78,7 @@ def export_onnx(regressor: Regressor, path: str | os.PathLike[str], *, overwrite
         "format": _FORMAT,
         "size": str(side),
         "backbone": regressor.config.backbone,
-        "blocks": json.dumps(vars(regressor.blocks)),
+        "blocks": json.dumps(regressor.blocks.to_dict()),
     }
     onnx.helper.set_model_props(model, facts)
     return write_file(path, model.SerializeToString(), overwrite=overwrite)
@@ -107,17 +114,33 @@ class OnnxRegressor:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+            # As bytes: a file beside it, which an ONNX file may name, is then not opened.
+            content = read_bytes(place, _LARGEST_BYTES)
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises types of its own that share no base
-            raise OnnxError(f"{place} is damaged or no ONNX file: {error}") from error
+            raise OnnxError(f"{place} is damaged or no ONNX file: {' '.join(str(error).split())[:300]}") from error
         facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if facts.get("format") != _FORMAT:
             raise OnnxError(f"{place} is no regressor of ours: format {facts.get('format')!r}, expected {_FORMAT!r}")
-        self.size = int(facts["size"])
-        self.blocks = FaceBlocks.of_dict(json.loads(facts["blocks"]))
+        try:
+            self.size = int(facts["size"])
+            self.blocks = FaceBlocks.of_dict(json.loads(facts["blocks"]))
+            if not 1 <= self.size <= 2048:
+                raise ValueError(f"a picture side of {self.size} px")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise OnnxError(f"the description in {place} makes no sense ({error}); write it anew") from error
+        names = [[value.name for value in end] for end in (self._session.get_inputs(), self._session.get_outputs())]
+        if names != [["pictures", "intrinsics"], list(OUTPUTS)]:
+            raise OnnxError(f"{place} has other inputs and outputs than a regressor: {names}")
+        self._place = place
 
     def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
-        """Coefficients of pictures in [0, 1], on the CPU."""
+        """Coefficients of pictures in [0, 1], on the CPU.
+
+        Raises:
+            ValueError: pictures of another size.
+            OnnxError: the file's network fails, or gives what its description does not say.
+        """
         if tuple(pictures.shape[1:]) != (3, self.size, self.size):
             raise ValueError(
                 f"this network takes pictures (B, 3, {self.size}, {self.size}), got {tuple(pictures.shape)}"
@@ -126,7 +149,15 @@ class OnnxRegressor:
             "pictures": np.ascontiguousarray(pictures.detach().cpu().numpy(), dtype=np.float32),
             "intrinsics": np.ascontiguousarray(intrinsics.detach().cpu().numpy(), dtype=np.float32),
         }
-        found = self._session.run(list(OUTPUTS), feeds)
+        try:
+            found = self._session.run(list(OUTPUTS), feeds)
+        except Exception as error:  # the graph is the file's
+            raise OnnxError(f"the network in {self._place} fails: {' '.join(str(error).split())[:300]}") from error
+        sizes = (self.blocks.n_identity, self.blocks.n_expression, self.blocks.n_albedo)
+        shapes = [(len(pictures), *rest) for rest in (*((n,) for n in sizes), (3, 3), (3,), (9, 3))]
+        for name, value, shape in zip(OUTPUTS, found, shapes, strict=True):
+            if getattr(value, "shape", None) != shape or value.dtype != np.float32:
+                raise OnnxError(f"the network in {self._place} gives {name} that is not {shape} float32")
         return Coefficients(**{name: torch.from_numpy(value) for name, value in zip(OUTPUTS, found, strict=True)})
 
 

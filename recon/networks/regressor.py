@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recon.coefficients import Coefficients
-from recon.networks.backbones import Backbone
+from recon.networks.backbones import BACKBONES, Backbone
 from recon.networks.fam import AggregationPyramid
 from recon.networks.head import CoefficientHead, FaceBlocks
 
@@ -39,6 +39,27 @@ class RegressorConfig:
     pool_channels: int = 64
     pretrained: bool = False
     checkpointing: bool = False
+
+
+def config_of_dict(values: object) -> RegressorConfig:
+    """Back from ``dataclasses.asdict`` or JSON; never pretrained, because weights follow.
+
+    Raises:
+        ValueError: an unknown key, or a value that no network has.
+    """
+    usual = {field.name: field.default for field in dataclasses.fields(RegressorConfig)}
+    if not isinstance(values, dict) or not set(values) <= set(usual):
+        raise ValueError(f"the config of a regressor has the keys {', '.join(sorted(usual))}")
+    found: dict[str, Any] = {**usual, **values, "pretrained": False}
+    if not isinstance(found["backbone"], str) or found["backbone"] not in BACKBONES:
+        raise ValueError(f"unknown backbone {str(found['backbone'])[:40]!r}; known: {', '.join(BACKBONES)}")
+    for name, most in (("size", 2048), ("fam_width", 8192), ("pool_channels", 8192)):
+        value = found[name]
+        if not (type(value) is int and 1 <= value <= most) and not (name == "fam_width" and value is None):
+            raise ValueError(f"{name} must be a whole number from 1 to {most}, found {str(value)[:40]!r}")
+    if found["pool"] not in ("mean", "grid") or not all(type(found[name]) is bool for name in ("fam", "checkpointing")):
+        raise ValueError("pool must be 'mean' or 'grid', fam and checkpointing true or false")
+    return RegressorConfig(**found)
 
 
 class Regressor(nn.Module):

@@ -46,7 +46,7 @@ def load_initial_weights(regressor: Regressor, path: Path) -> None:
 
 def _of_training(path: Path, blocks: FaceBlocks) -> dict[str, Tensor]:
     """The averaged weights in a checkpoint of a training."""
-    content = WholeCheckpoints().load_checkpoint(path, map_location="cpu")
+    content = WholeCheckpoints().load_checkpoint(path)
     if not isinstance(content, dict) or not {"state_dict", "face_blocks"} <= set(content):
         raise CheckpointError(f"{path} is no checkpoint of a training of train.py")
     found = FaceBlocks.of_dict(content["face_blocks"])

@@ -7,6 +7,9 @@ losses on coefficients and shapes are left out, because their labels are not kno
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,46 +24,69 @@ from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
 from recon.datasets import DamagedSample, FaceRecord, W300LPReader
 from recon.evaluation.pose_errors import angles_to_matrix
 from recon.faces.align import PX_PER_MM_AT_224, AlignmentError, align
+from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.pictures import picture_fault
+from recon.io.regular_files import FileKindError, open_regular
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig
-from recon.training.photo_data import photo_loader, place_in_stream
+from recon.training.photo_data import ReplacedPhotos, photo_loader, place_in_stream
 from recon.training.photos import PhotoSetError
 from recon.training.stream import EndlessOrder, StreamPlan
 from recon.training.synthetic_data import SyntheticData
 
 _LABEL_MODEL = "300wlp"
+logger = logging.getLogger(__name__)
 
 
 class LabelledPhotos(Dataset[TrainingBatch]):
     """A folder of 300W-LP or AFLW2000-3D as batches of one, framed upright as networks see faces.
 
-    300W-LP is stored with its mirrored half (the folders ``*_Flip``), so nothing is mirrored here.
+    300W-LP is stored with its mirrored half (the folders ``*_Flip``), so nothing is mirrored here. Photos whose header cannot be
+    read, or that lack one of their files, are left out from the beginning, with a warning that counts them.
 
     Args:
         folder: the data set, or some of its folders' parent.
         size: side of the crops in px.
         scale: of the labels' coefficients, for the face model ``300wlp``; ``None`` leaves them out.
+        part: which photos, by the name of the one that a sample was made from; ``None`` takes all.
 
     Raises:
-        PhotoSetError: no such folder, or no labelled photos in it.
+        PhotoSetError: no such folder, or no labelled photos of the part in it that can be read.
     """
 
-    def __init__(self, folder: Path, size: int, scale: LabelScale | None = None) -> None:
+    def __init__(
+        self, folder: Path, size: int, scale: LabelScale | None = None, part: Callable[[str], bool] | None = None
+    ) -> None:
         try:
             self.reader = W300LPReader(folder)
         except FileNotFoundError as error:
             raise PhotoSetError(f"no labelled photos: {error}; 300W-LP is a folder of .jpg and .mat files") from None
         self.folder, self.size, self.scale = folder, size, scale
+        faults = {row: fault for row, path in enumerate(self.reader.files) if (fault := _fault(path))}
+        self._rows = [row for row in range(len(self.reader)) if row not in faults]
+        if not self._rows:
+            raise PhotoSetError(f"no labelled photos in {folder} can be read; the first: {next(iter(faults.values()))}")
+        warn_left_out(logger, "labelled photos", folder, len(self.reader), list(faults.values()))
+        if part is not None:
+            self._rows = [row for row in self._rows if part(self.reader.original(row))]
+            if not self._rows:
+                raise PhotoSetError(f"{folder} holds too few photos to hold some of them out; change held_out_share")
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return len(self._rows)
+
+    @property
+    def originals(self) -> list[str]:
+        """Of each photo, the name of the one it was made from."""
+        return [self.reader.original(row) for row in self._rows]
 
     def __getitem__(self, index: int) -> TrainingBatch:
         """One photo; raises :class:`PhotoSetError` if it or its labels cannot be used."""
         try:
-            return self._framed(self.reader[index])
+            return self._framed(self.reader[self._rows[index]])
         except (DamagedSample, AlignmentError) as error:
             raise PhotoSetError(f"{self.folder}: {error}; repair it or move it out of the folder") from error
 
@@ -100,21 +126,36 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         return torch.from_numpy(found[0])[None], torch.from_numpy(found[1])[None]
 
 
+def _fault(labels: Path) -> str:
+    """What is wrong with a photo and its labels, as far as sizes and headers tell; empty if nothing."""
+    try:
+        open_regular(labels)[0].close()
+    except (FileKindError, OSError) as error:
+        return reason(error)
+    return picture_fault(labels.with_suffix(".jpg"))
+
+
 class LabelledPhotoData(lightning.LightningDataModule):
-    """300W-LP for training; held out are a folder of the same layout (AFLW2000-3D) or synthetic faces.
+    """300W-LP for training; held out are a share of its people, or synthetic faces.
+
+    A test set is looked at by ``train.py test`` alone: weights that were chosen by their error on it would flatter it.
 
     Args:
         folder: of 300W-LP.
         face_model, size: as in the module; ``train.py`` copies them from there.
         batch_size: photos a step and process.
         augmentation: of training batches.
-        held_out: AFLW2000-3D, or ``None`` for synthetic faces, whose depth is known too.
+        held_out_share: of the people in the set, who are not trained on and by whom the best weights are chosen, drawn by the
+            seed; 0 takes synthetic faces instead, whose depth is known too. 300W-LP does not say who is who: a person is
+            what was made from one photo.
+        test: folder of the same layout, such as AFLW2000-3D; ``None`` tests on what is held out.
         validation: what varies in the synthetic ones.
         n_validation: number of held-out faces, at most.
         workers: processes that read.
-        seed: of the order.
+        seed: of the order and of who is held out.
 
     Raises:
+        ValueError: the share is not in [0, 1).
         PhotoSetError: a folder is missing or empty; raised when the data module is made.
         MissingModelFiles: the face model is ``300wlp`` and its files are not there.
     """
@@ -126,17 +167,26 @@ class LabelledPhotoData(lightning.LightningDataModule):
         size: int = 224,
         batch_size: int = 5,
         augmentation: Augmentation | None = None,
-        held_out: str | None = None,
+        held_out_share: float = 0.0,
+        test: str | None = None,
         validation: SynthesisConfig | None = None,
         n_validation: int = 256,
         workers: int = 2,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not 0.0 <= held_out_share < 1.0:
+            raise ValueError(f"the share of people held out must lie in [0, 1), got {held_out_share}")
         scale = _label_scale(face_model or FaceModelConfig())
+        place = Path(folder).expanduser()
         self.size = size
-        self.photos = LabelledPhotos(Path(folder).expanduser(), size, scale)
-        self.held_out = None if held_out is None else LabelledPhotos(Path(held_out).expanduser(), size, scale)
+        self.held_out: LabelledPhotos | None = None
+        if held_out_share > 0.0:
+            self.photos = LabelledPhotos(place, size, scale, lambda name: not _is_drawn(name, held_out_share, seed))
+            self.held_out = LabelledPhotos(place, size, scale, lambda name: _is_drawn(name, held_out_share, seed))
+        else:
+            self.photos = LabelledPhotos(place, size, scale)
+        self.test = None if test is None else LabelledPhotos(Path(test).expanduser(), size, scale)
         self.plan = StreamPlan(batch_size, seed=seed)
         EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
         self.augmentation, self.workers, self.n_validation = augmentation, workers, n_validation
@@ -153,20 +203,31 @@ class LabelledPhotoData(lightning.LightningDataModule):
         if self.held_out is None:
             self._faces.trainer = self.trainer
             return self._faces.val_dataloader()
+        return self._measured(self.held_out, self.n_validation)
+
+    def test_dataloader(self) -> Any:
+        """All photos of the test set, or what is held out."""
+        return self.val_dataloader() if self.test is None else self._measured(self.test, len(self.test))
+
+    def _measured(self, photos: LabelledPhotos, at_most: int) -> DataLoader[TrainingBatch]:
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        mine = list(range(rank, min(self.n_validation, len(self.held_out)), world))
+        mine = list(range(rank, min(at_most, len(photos)), world))
         step = self.plan.batch_size
         batches = [mine[k : k + step] for k in range(0, len(mine), step)]
-        return DataLoader(self.held_out, batch_sampler=batches, collate_fn=TrainingBatch.cat)
-
-    test_dataloader = val_dataloader
+        return DataLoader(ReplacedPhotos(photos), batch_sampler=batches, collate_fn=TrainingBatch.cat)
 
     def transfer_batch_to_device(
         self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
     ) -> TrainingBatch:
         """Batches are not dictionaries, so Lightning needs to be told."""
         return batch.to(device, non_blocking=True)
+
+
+def _is_drawn(name: str, share: float, seed: int) -> bool:
+    """Whether somebody is held out: it hangs on the name and the seed alone, and not on who else is in the set."""
+    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2.0**64
 
 
 def _label_scale(face_model: FaceModelConfig) -> LabelScale | None:

@@ -214,14 +214,20 @@ class RegressorModule(lightning.LightningModule):
         checkpoint["random_state"] = torch.get_rng_state()
         if torch.cuda.is_available():
             checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
-        checkpoint["face_blocks"] = dataclasses.asdict(self.regressor.blocks)
+        checkpoint["face_blocks"] = self.regressor.blocks.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another face model, then restore."""
-        found = FaceBlocks.of_dict(checkpoint["face_blocks"])
+        found = FaceBlocks.of_dict(checkpoint.get("face_blocks"))
         if found != self.regressor.blocks:
             raise ValueError(
                 f"this checkpoint was trained for the face model {found}, the config asks for {self.regressor.blocks}"
+            )
+        difference = found.difference(self.regressor.blocks)
+        if difference:
+            raise ValueError(
+                f"this checkpoint was trained for another version of the face model {found.model!r}, which differs in "
+                f"{difference}: a run cannot go on with the version in use; start a new one"
             )
         self.batches_seen = int(checkpoint["batches_seen"])
         self._random_states = {name: checkpoint[name] for name in _RANDOM_STATES if name in checkpoint}

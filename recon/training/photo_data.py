@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.names import printable
+from recon.io.pictures import picture_fault
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig
-from recon.training.photos import PhotoSet
+from recon.training.photos import PhotoSet, PhotoSetError
 from recon.training.stream import EndlessOrder, StreamPlan
 from recon.training.synthetic_data import SyntheticData
+
+logger = logging.getLogger(__name__)
+_MOST_IN_A_ROW = 100
 
 
 class PhotoData(lightning.LightningDataModule):
     """Unlabelled photos (step 1), and a held-out set of synthetic faces whose truth is known.
+
+    Photos whose header cannot be read are counted in a warning when this is made; see :class:`ReplacedPhotos`.
 
     Args:
         folder: of prepared photos, see :func:`recon.training.preparing.prepare_photos`.
@@ -52,6 +62,11 @@ class PhotoData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.photos = PhotoSet(Path(folder).expanduser(), size, mirror)
+        paths = [self.photos.folder / name for name in self.photos.names]
+        faults = [fault for path in paths if (fault := picture_fault(path))]
+        if len(faults) == len(paths):
+            raise PhotoSetError(f"no photo in {printable(folder)} can be read; the first: {faults[0]}")
+        warn_left_out(logger, "photos", folder, len(paths), faults)
         self.plan = StreamPlan(batch_size, seed=seed)
         EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
         self.augmentation, self.workers = augmentation, workers
@@ -90,12 +105,52 @@ class Photos(Protocol):
         ...
 
 
+class ReplacedPhotos(Dataset[TrainingBatch]):
+    """Photos, the damaged ones replaced by the next that can be read: one file of 100 000 must not end days of training.
+
+    Which photo takes another's place follows from the files alone, so a resumed run sees the same. Each replaced photo is
+    counted in a warning once, in every process that reads.
+
+    Args:
+        photos: raise :class:`PhotoSetError` for a photo that cannot be used.
+    """
+
+    def __init__(self, photos: Photos) -> None:
+        self.photos = photos
+        self._damaged: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> TrainingBatch:
+        """A photo.
+
+        Raises:
+            PhotoSetError: a hundred in a row cannot be used, as when a disk is gone.
+        """
+        total, fault = len(self.photos), PhotoSetError("no photos")
+        for number in range(index, index + min(total, _MOST_IN_A_ROW)):
+            try:
+                return self.photos[number % total]
+            except PhotoSetError as error:
+                fault = error
+                if number % total not in self._damaged:
+                    self._damaged.add(number % total)
+                    logger.warning(
+                        "%d of %d photos turned out to be damaged and are replaced by others; the last: %s",
+                        len(self._damaged),
+                        total,
+                        reason(error),
+                    )
+        raise PhotoSetError(f"{min(total, _MOST_IN_A_ROW)} photos in a row cannot be used; the last: {fault}")
+
+
 def photo_loader(
     photos: Photos, plan: StreamPlan, start: int, augmentation: Augmentation | None, workers: int
 ) -> DataLoader[TrainingBatch]:
-    """Batches of photos for ever, from a step on."""
+    """Batches of photos for ever, from a step on; see :class:`ReplacedPhotos` for those that are damaged."""
     return DataLoader(
-        photos,  # type: ignore[arg-type]
+        ReplacedPhotos(photos),
         batch_sampler=EndlessOrder(len(photos), plan, start),
         collate_fn=_Collate(augmentation, plan.seed),
         num_workers=workers,

@@ -9,8 +9,12 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from bfm.reading import file_size
 from recon.io.files import write_file
 from recon.io.parts import remove_leftovers
+from recon.networks.checkpoint import CheckpointError
+
+_LARGEST_BYTES = 64 << 30
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -35,3 +39,32 @@ class WholeCheckpoints(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_file(place, buffer.getvalue(), overwrite=True)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        """A checkpoint that :meth:`save_checkpoint` wrote, without running any code that the file may carry.
+
+        Args:
+            path: of a local file.
+            map_location: where its tensors go.
+            weights_only: left to Lightning's signature; nothing but tensors and plain values is read, whatever it says.
+
+        Raises:
+            CheckpointError: no such file, a damaged one, or one that asks for more than tensors and plain values.
+        """
+        place = Path(path)
+        try:
+            file_size(place, _LARGEST_BYTES)
+            found = torch.load(place, map_location=map_location, weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"no checkpoint at {place}; runs keep theirs as last.ckpt") from None
+        # torch's reader raises whatever it meets in a foreign file; its messages advise to run the file's code.
+        except Exception as error:
+            raise CheckpointError(
+                f"{place} cannot be read: it is damaged, or holds more than tensors and plain values, which is not read "
+                f"because it could run code ({type(error).__name__})"
+            ) from error
+        keys = set(found) if isinstance(found, dict) else set()
+        missing = sorted({"state_dict", "global_step", "pytorch-lightning_version"} - keys)
+        if missing:
+            raise CheckpointError(f"{place} is no checkpoint of a training run: it lacks {', '.join(missing)}")
+        return dict(found)

@@ -16,7 +16,17 @@ import scipy.sparse
 import torch
 
 from bfm.files import ModelFileError
-from bfm.safe_pickle import Inert, UnsafePickleError, load_object_npy, load_pickle, to_array
+from bfm.inert import inert_record
+from bfm.pickled_arrays import Function
+from bfm.safe_pickle import (
+    Inert,
+    UnsafePickleError,
+    _Unpickler,
+    load_object_npy,
+    load_pickle,
+    parse_pickle,
+    to_array,
+)
 
 
 def python2_array(array: np.ndarray) -> bytes:
@@ -207,3 +217,87 @@ def test_object_npy_of_another_kind(tmp_path: Path, content: bytes | None, messa
 def test_to_array_wants_numbers(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="'f' should hold numbers, found str"):
         to_array(tmp_path / "x.pkl", "f", "faces")
+
+
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+SCALAR = b"cnumpy.core.multiarray\nscalar\n("
+
+
+def dtype(text: bytes, order: bytes = b"<", size: int = -1, flags: int = 0) -> bytes:
+    """The opcodes of a type and its state."""
+    return b"cnumpy\ndtype\n(S'" + text + b"'\nI0\nI1\ntR(I3\nS'" + order + b"'\nNNNI%d\nI-1\nI%d\ntb" % (size, flags)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        # An object type that says it holds none: numpy then takes eight bytes of the file for a pointer.
+        (SCALAR + dtype(b"O8", b"|", flags=0) + b"S'AAAAAAAA'\ntR.", "without a type of numbers"),
+        (ARRAY + b"(I1\n(I1\nt" + dtype(b"O8", b"|", flags=0) + b"I00\nS'AAAAAAAA'\ntb.", "objects that do not fill"),
+        (SCALAR + dtype(b"f8", size=4096) + b"S'AAAAAAAA'\ntR.", "'f8' of 4096 bytes"),
+        (SCALAR + dtype(b"U2", size=4096) + b"S'AAAAAAAA'\ntR.", "'U2' of 4096 bytes"),
+        (SCALAR + dtype(b"V8") + b"S'AAAAAAAA'\ntR.", "type 'V8'"),
+        (SCALAR + dtype(b"M8[s]") + b"S'AAAAAAAA'\ntR.", "none of plain numbers"),
+        (SCALAR + dtype(b"f8,O") + b"S'AAAAAAAA'\ntR.", "none of plain numbers"),
+        (SCALAR + dtype(b"f8") + b"S'AAAA'\ntR.", "4 bytes for an array of <f8"),
+        (SCALAR + dtype(b"U2", size=8) + b"S'AAAAAAAA'\ntR.", "no Unicode"),
+        (ARRAY + b"(I1\n(I1000\nI1000\nt" + dtype(b"f8") + b"I00\nS'AAAAAAAA'\ntb.", "8 bytes for an array"),
+        (ARRAY + b"(I1\n(I-1\nt" + dtype(b"f8") + b"I00\nS''\ntb.", "an array of shape"),
+        (ARRAY + b"(I1\n(L4611686018427387904L\nI64\nt" + dtype(b"f8") + b"I00\nS''\ntb.", "an array of shape"),
+        (ARRAY + b"(I1\n(I1\ntNI00\nS''\ntb.", "an array without a type"),
+        (ARRAY + b".", "never filled"),
+        (b"cnumpy\nndarray\n(I9\ntR.", "made directly"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(c__builtin__\nset\n(I0\ntS'b'\ntR.", "another class"),
+        (b"c__builtin__\nbytearray\n(L99999999999L\ntR.", "bytearray of int"),
+        (b"ccopy_reg\n_reconstructor\n(N}S'__defaults__'\n(I1\ntstb.", "changes _reconstructor"),
+        (b"cnumpy\ndtype\n}S'__call__'\nI1\nsb.", "changes dtype"),
+    ],
+)
+def test_arrays_with_a_false_state_are_refused(tmp_path: Path, program: bytes, message: str) -> None:
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(program)
+    with pytest.raises(ModelFileError, match=rf"evil\.pkl: not a readable pickle.*{message}"):
+        load_pickle(path)
+    with pytest.raises(ModelFileError, match=message):
+        parse_pickle(path)  # already here, not only because the other process would have crashed
+
+
+def test_numpy_never_builds_from_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its functions trust what they are told; the names that a pickle knows them by are ours."""
+    asked: list[object] = []
+    original = _Unpickler.find_class
+    monkeypatch.setattr(_Unpickler, "find_class", lambda self, *name: asked.append(original(self, *name)) or asked[-1])
+    parse_pickle(write(tmp_path / "a.pkl", {"a": np.zeros(3), "b": np.float64(1), "c": np.array(["x"])}))
+    assert asked and all(isinstance(found, Function) for found in asked)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_arrays_of_every_kind_come_back_equal(tmp_path: Path, protocol: int) -> None:
+    arrays = [
+        np.array([[1, 2], [3, 4]], dtype=dtype)
+        for dtype in ("?", "i1", "u2", "<i4", ">i8", "<f2", ">f4", "f8", "c8", "c16")
+    ]
+    arrays += [np.array(["a", "öß"]), np.array([b"a", b"bc"]), np.zeros((0, 3)), np.array(2.5), np.ones((2, 3, 4)).T]
+    shared = np.arange(3)
+    found = load_pickle(write(tmp_path / "a.pkl", {"arrays": arrays, "twice": [shared, shared]}, protocol))
+    for array, again in zip(arrays, found["arrays"], strict=True):
+        assert again.dtype == array.dtype and again.flags.f_contiguous == array.flags.f_contiguous
+        np.testing.assert_array_equal(again, array)
+    assert found["twice"][0] is found["twice"][1]
+
+
+def test_objects_that_hold_themselves_are_cut(tmp_path: Path) -> None:
+    ring: list = [1]
+    ring.append(ring)
+    found = load_pickle(write(tmp_path / "ring.pkl", {"f": ring}))
+    assert found["f"][0] == 1 and found["f"][1].kind == "itself"
+    with pytest.raises(ModelFileError, match="'f'"):
+        to_array(tmp_path / "ring.pkl", "f", found["f"])
+
+
+def test_a_chain_of_selections_ends_in_an_error(tmp_path: Path) -> None:
+    link = Inert()
+    for _ in range(5000):
+        link = inert_record("chumpy.reordering.Select", (), {"a": link, "idxs": [0], "preferred_shape": (1,)})
+    with pytest.raises(ModelFileError, match="'f' is no array that could be made"):
+        to_array(tmp_path / "x.pkl", "f", link)

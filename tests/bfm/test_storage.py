@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 import bfm
 from bfm.data import ModelData
 from bfm.files import ModelFileError
-from bfm.storage import FORMAT, read_model, write_model
+from bfm.storage import FORMAT, _checksum, read_model, write_model
 
 
 @pytest.fixture
@@ -200,3 +200,44 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_folder_that_cannot_be(tiny_data: ModelData, file: Path) -> None:
     with pytest.raises(OSError):
         write_model(tiny_data, file / "below a file" / "x.safetensors")
+
+
+def forge(path: Path, arrays: dict[str, np.ndarray], **header: Any) -> None:
+    """Other content with a checksum that fits."""
+    old = header_of(path) | header
+    kept = {**load(path.read_bytes()), **arrays}
+    path.write_bytes(save(kept, {FORMAT: json.dumps(old | {"checksum": _checksum(kept)})}))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "header", "message"),
+    [
+        ({}, {"name": 7}, "name must be a text"),
+        ({}, {"expression_prior": "wide"}, "expression_prior must be normal or unit, found 'wide'"),
+        ({}, {"expression_names": "ab"}, "expression_names must be a list of texts"),
+        ({}, {"expression_names": [1, 2]}, "expression_names must be a list of texts"),
+        ({"mean_shape": np.zeros((1 << 40, 0), np.float32)}, {}, "mean_shape must have three columns"),
+        ({"mean_shape": np.zeros(3, np.float32)}, {}, "mean_shape must have three columns"),
+        ({"faces": np.full((9, 3), np.nan, np.float32)}, {}, "faces must not hold float32"),
+        ({"faces": np.full((9, 3), -1, np.int32)}, {}, r"indices in \[0, 11\), found -1..-1"),
+        ({"identity_basis.scale": np.ones(1 << 20)}, {}, "identity_basis must be"),
+        ({"identity_basis": np.zeros((11, 3, 3))}, {}, "identity_basis must be"),
+        ({"region.front": np.zeros(2, np.int8)}, {}, "region.front must not hold int8"),
+        ({"landmarks.68.triangles": np.full(68, 99, np.int32)}, {}, r"indices in \[0, 9\)"),
+        ({"landmarks.68.barycentrics": np.ones((68, 3), np.float32)}, {}, "barycentrics must sum to 1"),
+        ({"mean_albedo": np.full((11, 3), np.nan, np.float32)}, {}, "mean_albedo holds nan"),
+    ],
+)
+def test_content_that_makes_no_model(
+    file: Path, arrays: dict[str, np.ndarray], header: dict[str, Any], message: str
+) -> None:
+    forge(file, arrays, **header)
+    with pytest.raises(ModelFileError, match=rf"tiny\.safetensors: .*{message}"):
+        read_model(file)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", '{"checksum": []}', "[" * 100_000])
+def test_headers_that_are_no_mapping(file: Path, text: str) -> None:
+    file.write_bytes(save(load(file.read_bytes()), {FORMAT: text}))
+    with pytest.raises(ModelFileError, match=r"tiny\.safetensors"):
+        read_model(file)

@@ -202,7 +202,7 @@ def test_wrong_choices_are_refused_before_work(open_model, checkpoint, tmp_path)
     small = open_model.subset(n_identity=10)
     with pytest.raises(CheckpointError, match="trained for the face model 'open' with 20543 vertices and 80/52/80"):
         Reconstructor(small, method="regress", checkpoint=checkpoint)
-    with pytest.raises(CheckpointError, match="made for the face model"):
+    with pytest.raises(CheckpointError, match="was trained for the face model"):
         Reconstructor(small, method="regress", checkpoint=checkpoint.with_suffix(".onnx"))
     with pytest.raises(CheckpointError, match="no trained network comes with the package for the face model 'flame'"):
         default_checkpoint("flame")

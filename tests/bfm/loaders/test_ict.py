@@ -125,6 +125,12 @@ def test_gap_in_the_identities(folder: Path) -> None:
         ("vertex_indices.json", '"expressions"', '"moods"', "needs a list named 'expressions'"),
         ("vertex_indices.json", "[0, 1,", "[1,", "expected 68 landmarks, found 67"),
         ("vertex_indices.json", "}", "", "not valid JSON"),
+        ("vertex_indices.json", "[0, 1,", "[0, -1,", r"landmarks must be vertices 0..79, found '-1'"),
+        ("vertex_indices.json", "[0, 1,", '[0, "x",', r"landmarks must be vertices 0..79, found 'x'"),
+        ("vertex_indices.json", '"jawOpen"', '"../jawOpen"', "expressions must be names of letters and digits"),
+        ("vertex_indices.json", '"jawOpen"', "[]", "expressions must be names of letters and digits"),
+        ("generic_neutral_mesh.obj", "f 1/1", "f 99999999999999999999/1", "v/vt"),
+        ("identity001.obj", "\nv ", "\nv 1e 1 1 # ", "not a number"),
     ],
 )
 def test_damage(folder: Path, file: str, old: str, new: str, message: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.datasets import PandoraReader
+from recon.datasets import DamagedSample, PandoraReader
 from recon.datasets.pandora import JOINT_NAMES
 
 _DEPTH = (np.arange(6 * 8).reshape(6, 8) * 40 + 500).astype(np.uint16)
@@ -97,3 +97,20 @@ def test_damaged_frames_are_counted_and_not_replaced(tmp_path):
         assert fault.name.endswith(digits)
         assert words in fault.reason
     assert "8 samples, 7 damaged" in reader.report()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '[{"frame_num": Infinity}]', '{"1": "[["}'])
+def test_annotations_that_hurt_are_damaged_samples(tmp_path, text):
+    folder = _sequence(tmp_path, 1, "base_1", None, [0])
+    (folder / "data.json").write_text(text)
+    with pytest.raises(DamagedSample, match=r"data\.json cannot be read"):
+        PandoraReader(tmp_path)[0]
+
+
+def test_an_angle_beyond_floats_is_a_damaged_sample(tmp_path):
+    folder = _sequence(tmp_path, 1, "base_1", None, [0])
+    frame = _frame(0)
+    frame["orientation"]["euler"]["yaw"] = 10**400
+    (folder / "data.json").write_text(json.dumps([frame]))
+    with pytest.raises(DamagedSample, match="no orientation"):
+        PandoraReader(tmp_path)[0]

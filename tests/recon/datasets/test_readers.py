@@ -1,5 +1,9 @@
 """Readers of published data sets, on tiny sets in their formats."""
 
+import gzip
+import io
+import os
+import pickle
 import struct
 
 import numpy as np
@@ -216,3 +220,110 @@ def test_a_damaged_sample_can_be_asked_for_alone(tmp_path):
     (tmp_path / "000.npz").write_bytes(b"")
     with pytest.raises(DamagedSample, match=r"000\.jpg cannot be read"):
         FolderReader(tmp_path)[0]
+
+
+def test_filters_look_below_the_root(tmp_path):
+    root = tmp_path / "Code" / "landmarks" / ".landmarks"
+    _lp_sample(root, "a", {"pt2d": np.zeros((2, 68))})
+    _lp_sample(root / "landmarks", "b", {"pt2d": np.zeros((2, 68))})
+    assert [record.name for record in W300LPReader(root)] == ["a"]
+    assert len(PhotoReader(root)) == 2
+
+
+def test_an_exr_without_channels_is_a_damaged_sample(tmp_path):
+    _c3i(tmp_path / "male" / "0001", "rgb_", "data_", "1", np.full((20, 24), 0.4, np.float32))
+    path = tmp_path / "male" / "0001" / "depthExr_1.exr"
+    data = path.read_bytes()
+    start = data.index(b"channels\0chlist\0") + 16
+    (size,) = struct.unpack_from("<i", data, start)
+    path.write_bytes(data[:start] + struct.pack("<i", 1) + b"\0" + data[start + 4 + size :])
+    reader = C3iReader(tmp_path)
+    assert list(reader) == []
+    assert "depthExr_1.exr: EXR without channels" in reader.faults[0].reason
+
+
+def test_landmarks_belong_to_the_content_of_a_photo(tmp_path):
+    for number, name in enumerate(("old.png", "new.png")):
+        _picture(tmp_path / name, (20, 24 + number))
+    seen = []
+
+    def detect(image):
+        seen.append(image.shape[1])
+        return np.full((478, 2), float(image.shape[1]))
+
+    assert len(list(PhotoReader(tmp_path, detect))) == 2
+    # An older picture copied over with its date kept was taken for the former one.
+    (tmp_path / "new.png").unlink()
+    _picture(tmp_path / "new.png", (20, 30))
+    os.utime(tmp_path / "new.png", (0, 0))
+    widths = [record.landmarks478_px[0, 0] for record in PhotoReader(tmp_path, detect)]
+    assert widths == [30.0, 24.0] and sorted(seen) == [24, 25, 30]
+
+
+def test_landmarks_of_a_read_only_set_are_kept_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACERECON_CACHE", str(tmp_path / "cache"))
+    _picture(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / ".landmarks").write_bytes(b"")  # nothing can be written below it
+    calls = []
+
+    def detect(image):
+        calls.append(image.shape)
+        return np.ones((478, 2))
+
+    for _ in range(2):
+        assert len(list(PhotoReader(tmp_path / "set", detect))) == 1
+    assert len(calls) == 1
+    (kept,) = (tmp_path / "cache" / "landmarks").iterdir()
+    kept.write_bytes(b"PK damaged")
+    assert len(list(PhotoReader(tmp_path / "set", detect))) == 1
+    assert len(calls) == 2
+    monkeypatch.setenv("FACERECON_CACHE", str(kept / "below a file"))
+    assert len(list(PhotoReader(tmp_path / "set", detect))) == 1
+
+
+def _npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (lambda: _npz(a=np.zeros(250_000)), "2 MB in 1 arrays"),
+        (lambda: _npz(a=np.zeros(3)).replace(b"descr", b"descR"), "cannot be read"),
+        (lambda: _npz(a=np.array([{}], dtype=object)), "cannot be read"),
+        (lambda: _npz(a=np.zeros(3)), "'segmentation'"),
+        (lambda: b"PK", "cannot be read"),
+    ],
+)
+def test_labels_that_hurt_are_damaged_samples(tmp_path, labels, words, monkeypatch):
+    monkeypatch.setattr("recon.datasets.record._MAX_NPZ_BYTES", 1_000_000)
+    _picture(tmp_path / "0.jpg")
+    (tmp_path / "0.npz").write_bytes(labels())
+    with pytest.raises(DamagedSample, match=words):
+        FolderReader(tmp_path)[0]
+
+
+def test_a_shard_that_cannot_be_read_is_reported(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tar")
+    (tmp_path / "packed.tar").write_bytes(gzip.compress(bytes(100_000)))
+    (tmp_path / "size.tar").write_bytes(b"0.jpg".ljust(124, b"\0") + b"99999999999\0" + bytes(376))
+    reader = ShardReader(tmp_path)
+    assert list(reader) == []
+    assert len(reader.faults) == 3
+
+
+def test_pictures_over_pillow_s_limit_and_bombs_in_data_sets(tmp_path, monkeypatch):
+    _picture(tmp_path / "a.png", (40, 50))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    reader = PhotoReader(tmp_path, lambda image: np.ones((478, 2)))
+    assert reader[0].image.shape == (40, 50, 3)
+    monkeypatch.setattr("recon.io.pictures.MAX_FILE_PIXELS", 100)
+    with pytest.raises(DamagedSample, match=r"a\.png.*more than the 0 million|a\.png"):
+        reader[0]
+
+
+def test_damaged_samples_cross_processes():
+    fault = pickle.loads(pickle.dumps(DamagedSample("a\x1b", "cut")))
+    assert (fault.name, fault.reason) == ("a\x1b", "cut") and str(fault) == r"a\x1b: cut"

@@ -10,6 +10,7 @@ import torch
 from evaluation_data import write_aflw, write_photo, write_scans
 from PIL import Image
 
+from bfm.isolated import ReaderProcessError
 from recon.evaluation.folder import REPORT_NAMES
 from recon.evaluation.outcome import Outcome, pack, unpack
 from recon.evaluation.partial import PARTIAL_NAME, Journal
@@ -159,15 +160,18 @@ def test_an_item_that_fails_in_any_way_is_a_row(tmp_path):
     assert [entry.reason for entry in run.dropped] == ["an item before it has the same name"]
 
 
-def test_a_full_disk_ends_the_run_and_is_no_failure_of_a_photo(tmp_path):
-    def full():
-        raise OutputError("cannot write x") from OSError(28, "No space left on device")
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), ReaderProcessError("cannot be started")])
+def test_what_would_come_again_ends_the_run_and_is_no_failure_of_a_photo(tmp_path, fault):
+    def raising():
+        if isinstance(fault, OSError):
+            raise OutputError("cannot write x") from fault
+        raise fault
 
     with Journal(tmp_path / PARTIAL_NAME) as journal:
         run = Run({}, 2, journal)
         run.outcome("a", (), lambda: Outcome(Sample("a", "a", {})))
-        with pytest.raises(OutputError):
-            run.outcome("b", (), full)
+        with pytest.raises((OutputError, ReaderProcessError)):
+            run.outcome("b", (), raising)
         assert journal.n_kept == 1
 
 

@@ -1,5 +1,6 @@
 """ArcFace: weights from both published forms, and differentiable crops."""
 
+import os
 import warnings
 
 import numpy as np
@@ -129,3 +130,50 @@ def test_similarity_is_exact_and_not_mirrored():
     torch.testing.assert_close(similarity_from_points(points, moved), matrix.expand(2, 2, 3))
     mirrored = points * torch.tensor([-1.0, 1.0], dtype=torch.float64)
     assert bool((torch.linalg.det(similarity_from_points(points, mirrored)[:, :, :2]) >= 0.0).all())
+
+
+def external(path, place):
+    model = onnx.load(path)
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="beside")
+    (place.parent / "beside").write_bytes(bytes(1 << 20))
+    place.write_bytes(model.SerializeToString())
+
+
+def test_foreign_files_are_refused_by_name(tmp_path):
+    network = random_network()
+    path = write_onnx(network, tmp_path / "w.onnx")
+    external(path, tmp_path / "bad.onnx")
+    with pytest.raises(WeightsMissing, match=r"bad\.onnx keeps weights in other files"):
+        load_iresnet(tmp_path / "bad.onnx", "iresnet18")
+    (tmp_path / "bad.onnx").write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(WeightsMissing, match=r"bad\.onnx"):
+        load_iresnet(tmp_path / "bad.onnx", "iresnet18")
+    state = network.state_dict()
+    for content, message in (
+        ([1, 2], "no named tensors"),
+        ({"fc.bias": 3}, "no named tensors"),
+        ({**state, "fc.bias": torch.zeros(10_000)}, r"an embedding of shape \(10000,\)"),
+        ({**state, "fc.bias": torch.zeros(())}, r"an embedding of shape \(\)"),
+    ):
+        torch.save(content, tmp_path / "bad.pth")
+        with pytest.raises(WeightsMissing, match=rf"bad\.pth.*{message}"):
+            load_iresnet(tmp_path / "bad.pth", "iresnet18")
+
+
+class _Code:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_weights_run_no_code(tmp_path):
+    torch.save({"fc.bias": _Code(tmp_path / "ran")}, tmp_path / "bad.pth")
+    with pytest.raises(WeightsMissing, match=r"bad\.pth is no file of torch weights") as caught:
+        load_iresnet(tmp_path / "bad.pth")
+    assert not (tmp_path / "ran").exists()
+    assert "weights_only" not in str(caught.value), "torch advises to run the code; we do not"

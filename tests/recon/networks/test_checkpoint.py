@@ -4,14 +4,21 @@ import dataclasses
 import errno
 import json
 import os
+import resource
 
 import pytest
 import torch
 from network_parts import BLOCKS, TINY, intrinsics, pictures, tiny_regressor
+from safetensors import safe_open
 from safetensors.torch import save_file
 
+from bfm.model import MorphableModel
+from bfm.sketch import ModelSketch
 from recon.io.files import OutputError
 from recon.networks.checkpoint import CheckpointError, load_regressor, read_header, save_checkpoint
+from recon.networks.head import FaceBlocks
+from recon.networks.regressor import Regressor, RegressorConfig
+from recon.regression import default_checkpoint
 
 
 @pytest.fixture
@@ -92,3 +99,106 @@ def test_a_full_disk_leaves_the_old_checkpoint(written, monkeypatch):
         save_checkpoint(path, network, {})
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name], "no temporary file remains"
+
+
+def forged(path, tmp_path, **changes):
+    """The same weights under another header; None leaves an entry out."""
+    with safe_open(path, framework="pt") as file:
+        header = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    header = {name: value for name, value in (header | changes).items() if value is not None}
+    save_file(tensors, tmp_path / "forged.safetensors", header)
+    return tmp_path / "forged.safetensors"
+
+
+def blocks_with(**changes):
+    return {"blocks": json.dumps(BLOCKS.to_dict() | changes)}
+
+
+def config_with(**changes):
+    return {"config": json.dumps({"backbone": "swin_tiny", "size": 64} | changes)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": None}, "lacks 'blocks'"),
+        ({"config": "{"}, "makes no sense"),
+        ({"config": "[" * 100_000}, "makes no sense"),
+        ({"config": "[]"}, "the config of a regressor has the keys"),
+        (config_with(checkpoint_path="/etc/passwd"), "the config of a regressor has the keys"),
+        (config_with(backbone="resnet9000"), "unknown backbone 'resnet9000'"),
+        (config_with(backbone=["swin_tiny"]), "unknown backbone"),
+        (config_with(size="64"), "size must be a whole number from 1 to 2048"),
+        (config_with(size=1 << 40), "size must be a whole number from 1 to 2048"),
+        (config_with(size=65), "multiple of 32"),
+        (config_with(fam=1), "fam and checkpointing true or false"),
+        (config_with(pool="sum"), "pool must be 'mean' or 'grid'"),
+        (config_with(pool="grid", pool_channels=8000), "do not fit its own config"),
+        (blocks_with(n_identity=999_999), "do not fit its own config: head.linear"),
+        (blocks_with(n_identity=-1), "n_identity must be a whole number"),
+        (blocks_with(n_identity=True), "n_identity must be a whole number"),
+        (blocks_with(pivot_mm=[1, 2]), "pivot_mm must be three numbers"),
+        (blocks_with(pivot_mm=[1, 2, float("nan")]), "pivot_mm lies beyond every head"),
+        (blocks_with(expression_prior="wide"), "expression_prior"),
+        (blocks_with(more=1), "the face model is described by"),
+        (blocks_with(sketch=[1]), "a sketch of a face model must have the parts"),
+        ({"backbone_options": "[]"}, "backbone_options must be a mapping"),
+        ({"backbone_options": '{"checkpoint_path": "/etc/passwd"}'}, "take no option 'checkpoint_path'"),
+        ({"backbone_options": '{"pretrained_cfg": {"file": "x"}}'}, "take no option 'pretrained_cfg'"),
+        ({"backbone_options": '{"embed_dim": 1000000000}'}, "'embed_dim' cannot be 1000000000"),
+        ({"backbone_options": '{"depths": [64, 64, 64, 64, 64, 64, 64, 64, 64]}'}, "'depths' cannot be"),
+        ({"backbone_options": '{"drop_rate": "1"}'}, "'drop_rate' cannot be 1"),
+        ({"backbone_options": '{"embed_dim": 7}'}, "do not fit its own config"),
+    ],
+)
+def test_headers_that_make_no_sense_are_refused(written, tmp_path, changes, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_regressor(forged(written[1], tmp_path, **changes))
+    assert "forged.safetensors" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_memory_is_taken_only_for_weights_that_are_there(written, tmp_path):
+    """The largest network that a header can describe would have some hundred gigabytes."""
+    options = {"embed_dim": 8000, "depths": [1, 1, 2, 1], "num_heads": [1, 1, 2, 2], "window_size": 2}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="do not fit its own config"):
+        load_regressor(forged(written[1], tmp_path, backbone_options=json.dumps(options)))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+
+
+@pytest.mark.parametrize("place", [0, 7, 8, 9, 200, 1000])
+def test_changed_bytes_are_refused_or_harmless(written, tmp_path, place):
+    raw = bytearray(written[1].read_bytes())
+    raw[place] ^= 0xFF
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(raw)
+    with pytest.raises(CheckpointError, match=r"changed\.safetensors"):
+        load_regressor(path)
+
+
+def test_a_network_of_another_version_of_the_model_is_used_with_a_warning(tmp_path, make_tiny, caplog):
+    sketches = [ModelSketch.of(make_tiny(seed)) for seed in (0, 1)]
+    trained, other = (dataclasses.replace(BLOCKS, sketch=sketch) for sketch in sketches)
+    torch.manual_seed(0)
+    config = RegressorConfig(backbone="swin_tiny", size=64)
+    path = save_checkpoint(
+        tmp_path / "net.safetensors", Regressor(config, trained, **TINY["swin_tiny"]), {}, None, TINY["swin_tiny"]
+    )
+    load_regressor(path, trained)
+    load_regressor(path, BLOCKS)  # a model whose bases are not known
+    assert not caplog.records
+    again, _ = load_regressor(path, other)
+    assert again.blocks.sketch == trained.sketch
+    (record,) = caplog.records
+    assert "net.safetensors was trained for another version of the face model 'tiny'" in record.getMessage()
+    assert "identity (by" in record.getMessage()
+
+
+def test_the_network_that_comes_with_the_package_fits_the_model_in_use(open_model, caplog):
+    blocks = FaceBlocks.of(open_model)
+    regressor, _ = load_regressor(default_checkpoint("open"), blocks)
+    assert regressor.blocks.sketch is not None and not caplog.records
+    changed = dataclasses.replace(open_model.data(), identity_basis=open_model.data().identity_basis[..., ::-1].copy())
+    load_regressor(default_checkpoint("open"), FaceBlocks.of(MorphableModel(changed)))
+    assert "differs in identity (by" in caplog.text

@@ -1,6 +1,7 @@
 """The coefficient head and feature aggregation by themselves."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -98,7 +99,8 @@ def test_the_first_light_comes_from_the_front_and_is_white():
 def test_blocks_of_a_model(open_model):
     blocks = FaceBlocks.of(open_model)
     assert (blocks.model, blocks.n_identity, blocks.n_expression, blocks.n_albedo) == ("open", 80, 52, 80)
-    assert FaceBlocks.of_dict(dataclasses.asdict(blocks)) == blocks
+    again = FaceBlocks.of_dict(json.loads(json.dumps(blocks.to_dict())))
+    assert again == blocks and again.sketch == blocks.sketch is not None
     x, y, z = blocks.pivot_mm
     assert abs(x) < 1.0 and -45.0 < y < -20.0 and -20.0 < z < 10.0
 

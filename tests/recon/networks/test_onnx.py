@@ -1,5 +1,8 @@
 """The ONNX path gives what torch gives."""
 
+import json
+
+import onnx
 import pytest
 import torch
 from network_parts import BLOCKS, intrinsics, pictures, tiny_regressor
@@ -32,3 +35,53 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a network")
     with pytest.raises(OnnxError, match="damaged or no ONNX file"):
         OnnxRegressor(tmp_path / "broken.onnx")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return export_onnx(tiny_regressor().eval(), tmp_path_factory.mktemp("onnx") / "net.onnx")
+
+
+def forged(path, place, change):
+    model = onnx.load(path)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    change(model, facts)
+    onnx.helper.set_model_props(model, facts)
+    place.write_bytes(model.SerializeToString())
+    return place
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model, facts: facts.pop("blocks"), "makes no sense.*blocks"),
+        (lambda model, facts: facts.update(blocks="{}"), "the face model is described by"),
+        (lambda model, facts: facts.update(size="-3"), "a picture side of -3 px"),
+        (lambda model, facts: facts.update(size="x"), "makes no sense"),
+        (lambda model, facts: setattr(model.graph.output[0], "name", "lighting"), "damaged|other inputs and outputs"),
+    ],
+)
+def test_descriptions_that_make_no_sense_are_refused(exported, tmp_path, change, message):
+    with pytest.raises(OnnxError, match=rf"forged\.onnx.*({message})"):
+        OnnxRegressor(forged(exported, tmp_path / "forged.onnx", change))
+
+
+def test_outputs_that_the_description_does_not_promise_are_refused(exported, tmp_path):
+    def change(model, facts):
+        facts["blocks"] = json.dumps(json.loads(facts["blocks"]) | {"n_identity": 9})
+
+    network = OnnxRegressor(forged(exported, tmp_path / "forged.onnx", change))
+    with pytest.raises(OnnxError, match=r"forged\.onnx gives identity that is not \(1, 9\)"):
+        network(pictures(1), intrinsics(1))
+
+
+def test_files_beside_it_are_not_opened(exported, tmp_path):
+    def change(model, facts):
+        (tmp_path / "beside").write_bytes(bytes(1 << 20))
+        weight = max(model.graph.initializer, key=lambda item: len(item.raw_data))
+        weight.ClearField("raw_data")
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value="beside")
+
+    with pytest.raises(OnnxError, match=r"forged\.onnx is damaged"):
+        OnnxRegressor(forged(exported, tmp_path / "forged.onnx", change))

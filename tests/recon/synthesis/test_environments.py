@@ -160,3 +160,48 @@ def test_folders_that_cannot_be_used(tmp_path, capsys):
     setting = f"environment_folder={tmp_path / 'none'}"
     assert main(["synthesize", "-o", str(out), "--count", "2", "--clean", "--set", setting]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_maps_that_cannot_be_read_are_left_out_and_counted(tmp_path, caplog):
+    (tmp_path / "b.exr").write_bytes(encode_exr({c: _sun_map()[k].numpy() for k, c in enumerate("RGB")}))
+    alone = FolderEnvironments(tmp_path).maps
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "c.hdr").write_bytes(b"#?RADIANCE\n")
+    (tmp_path / "d.exr").mkdir()
+    Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "e.jpg")
+    maps = FolderEnvironments(tmp_path).maps
+    assert torch.equal(maps.lighting, alone.lighting)
+    (record,) = caplog.records
+    assert "4 of 5 environment maps in" in record.getMessage() and "a.png cannot be read" in record.getMessage()
+
+
+@pytest.mark.parametrize("height", [48, 50])  # 50 rows leave a last group of fewer lines
+def test_large_maps_are_averaged_as_they_are_read(tmp_path, monkeypatch, height):
+    picture = _blocks(height)
+    (tmp_path / "a.hdr").write_bytes(_radiance(picture, True))
+    (tmp_path / "b.exr").write_bytes(encode_exr({c: picture[..., k].copy() for k, c in enumerate("RGB")}))
+    code = np.random.default_rng(2).integers(0, 256, picture.shape, np.uint8)
+    Image.fromarray(code).save(tmp_path / "c.png")
+    whole = {name: read_environment(tmp_path / name) for name in ("a.hdr", "b.exr", "c.png")}
+    monkeypatch.setattr("recon.synthesis.environments._MAX_ROWS", 12)
+    monkeypatch.setattr("recon.io.pictures._STRIP_PIXELS", 700)
+    side = -(-height // 12)
+    for name, full in whole.items():
+        reduced = read_environment(tmp_path / name)
+        assert reduced.shape == (3, -(-height // side), -(-2 * height // side))
+        for row, column in ((0, 0), (3, 7), (reduced.shape[1] - 1, reduced.shape[2] - 1)):
+            part = full[:, side * row : side * (row + 1), side * column : side * (column + 1)]
+            assert torch.allclose(reduced[:, row, column], part.mean(dim=(1, 2)), rtol=1e-4)
+
+
+def test_pictures_over_pillow_s_limit_are_maps_too(tmp_path, monkeypatch):
+    Image.fromarray(np.full((20, 40, 3), 99, np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert len(FolderEnvironments(tmp_path).maps.lighting) == 1
+
+
+def test_light_that_cannot_be_summed_is_refused(tmp_path):
+    values = np.full((4, 8), 3e38, np.float32)
+    (tmp_path / "a.exr").write_bytes(encode_exr(dict.fromkeys("RGB", values)))
+    with pytest.raises(EnvironmentMapError, match="not finite"):
+        read_environment(tmp_path / "a.exr")

@@ -214,3 +214,36 @@ def test_background_folders(tmp_path):
     (tmp_path / "red.png").write_bytes(b"no picture")
     with pytest.raises(BackgroundError, match=r"no pictures that can be read: .*red\.png is not an image"):
         FolderBackgrounds(tmp_path)
+
+
+def test_backgrounds_are_kept_small_and_few(tmp_path, monkeypatch):
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (600, 900, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr("recon.synthesis.backgrounds._KEPT_BYTES", 2 * 3 * 320 * 213)
+    backgrounds = FolderBackgrounds(tmp_path)
+    first = [backgrounds.picture(number) for number in range(6)]
+    assert all(picture.shape == (3, 213, 320) for picture in first)
+    assert len(backgrounds._kept) == 2
+    assert all(torch.equal(backgrounds.picture(number), first[number]) for number in (5, 0, 3))
+
+
+def test_small_backgrounds_keep_their_pixels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 320, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert torch.equal(FolderBackgrounds(tmp_path).picture(0), torch.as_tensor(pixels).permute(2, 0, 1))
+
+
+def test_bad_backgrounds_are_left_out_counted_and_replaced(tmp_path, caplog, monkeypatch):
+    for number in range(4):
+        Image.fromarray(np.full((30, 50, 3), 50 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "0.jpg").write_bytes(b"no picture")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # pictures over Pillow's own limit are read too
+    backgrounds = FolderBackgrounds(tmp_path)
+    assert len(backgrounds.paths) == 4
+    assert "1 of 5 background pictures in" in caplog.records[0].getMessage()
+    data = (tmp_path / "2.png").read_bytes()
+    (tmp_path / "2.png").write_bytes(data[: len(data) - 30])  # its header is still sound
+    assert [int(backgrounds.picture(k)[0, 0, 0]) for k in range(4)] == [0, 50, 150, 150]
+    assert "1 of 4 background pictures turned out to be damaged" in caplog.records[-1].getMessage()
+    assert backgrounds.draw(Draws.of(0, range(20)), (16, 16)).shape == (20, 3, 16, 16)

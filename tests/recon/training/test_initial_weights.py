@@ -39,6 +39,7 @@ def test_step_2_starts_with_the_network_of_step_1(step1, open_model, name):
         assert all(torch.equal(wanted[key], found[key]) for key in wanted)
     answers = [m(*pictures()).tensors() for m in (first.eval(), second.eval())]
     assert all(torch.equal(answers[0][key], answers[1][key]) for key in answers[0])
+    second.train()
     before = {key: tensor.clone() for key, tensor in second.regressor.state_dict().items()}
     one_step(second, MixedBatch(sampled(open_model)))
     assert any(not torch.equal(before[key], tensor) for key, tensor in second.regressor.state_dict().items())

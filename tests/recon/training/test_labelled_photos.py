@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from recon.training.labelled_photos import LabelledPhotoData, LabelledPhotos
 from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.mixed_data import MixedData
 from recon.training.module import FaceModelConfig
+from recon.training.photo_data import ReplacedPhotos
 from recon.training.photos import PhotoSetError
 from recon.training.validation import validate_batch
 
@@ -90,17 +92,46 @@ def test_batches_follow_from_the_step_and_held_out_photos_are_measured(tmp_path,
     write_labelled(tmp_path / "train", open_model)
     write_labelled(tmp_path / "test", open_model, ANGLES[:2])
     settings = {"size": SIZE, "batch_size": 2, "workers": 0, "augmentation": Augmentation()}
-    data = LabelledPhotoData(str(tmp_path / "train"), held_out=str(tmp_path / "test"), **settings)
+    data = LabelledPhotoData(str(tmp_path / "train"), test=str(tmp_path / "test"), **settings)
     batches = list(itertools.islice(iter(data.train_dataloader()), 6))
     assert all(len(batch) == 2 and batch.rotation.shape == (2, 3, 3) for batch in batches)
     assert any(not torch.equal(batches[0].image, batch.image) for batch in batches[1:])
-    (held,) = list(data.val_dataloader())
+    (held,) = list(data.test_dataloader())
     assert len(held) == 2
     module = tiny_module().eval()
     errors = validate_batch(module.decoder, module(held.image, held.intrinsics), held)
     assert set(errors) == {"nme", "pose_deg", "geodesic_deg"} and errors["nme"].shape == (2,)
-    one = LabelledPhotoData(str(tmp_path / "train"), held_out=str(tmp_path / "test"), **settings, n_validation=1)
-    assert sum(len(batch) for batch in one.val_dataloader()) == 1
+
+
+def test_people_are_held_out_whole_and_the_test_set_is_not_validated_on(tmp_path, open_model):
+    """A person's poses and mirrored pictures are on one side; the same seed draws the same people."""
+    write_labelled(tmp_path / "one", open_model, ANGLES[:1])
+    (source,) = (tmp_path / "one").rglob("*.mat")
+    for person in range(40):
+        for folder in ("AFW", "AFW_Flip"):
+            for turn in range(2):
+                place = tmp_path / "set" / folder
+                place.mkdir(parents=True, exist_ok=True)
+                for suffix in (".mat", ".jpg"):
+                    shutil.copy(source.with_suffix(suffix), place / f"AFW_{person}_1_{turn}{suffix}")
+
+    def people(photos):
+        return set(photos.originals)
+
+    settings = {"size": SIZE, "batch_size": 2, "workers": 0, "test": str(tmp_path / "one")}
+    data = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, **settings)
+    trained, held = people(data.photos), people(data.held_out)
+    assert not trained & held and len(trained | held) == 40 and 4 <= len(held) <= 18
+    assert len(data.photos) + len(data.held_out) == 160 and len(data.held_out) == 4 * len(held)
+    again = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, **settings)
+    other = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, seed=1, **settings)
+    assert people(again.held_out) == held != people(other.held_out)
+    assert sum(len(batch) for batch in data.val_dataloader()) == len(data.held_out)
+    assert sum(len(batch) for batch in data.test_dataloader()) == 1
+    few = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, n_validation=3, **settings)
+    assert sum(len(batch) for batch in few.val_dataloader()) == 3
+    with pytest.raises(ValueError, match=r"share of people held out must lie in \[0, 1\), got 1.0"):
+        LabelledPhotoData(str(tmp_path / "set"), held_out_share=1.0, **settings)
 
 
 def test_the_mixed_step_learns_pose_from_labelled_photos(tmp_path, open_model):
@@ -131,8 +162,9 @@ def test_faulty_sets_are_named(tmp_path, open_model):
     write_labelled(tmp_path / "set", open_model)
     with pytest.raises(ValueError, match="holds 3 samples, fewer than one batch of 5"):
         LabelledPhotoData(str(tmp_path / "set"), size=SIZE)
-    (tmp_path / "set" / "p1.jpg").write_bytes(b"zzz")
     photos = LabelledPhotos(tmp_path / "set", SIZE)
+    jpeg = (tmp_path / "set" / "p1.jpg").read_bytes()
+    (tmp_path / "set" / "p1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     with pytest.raises(PhotoSetError, match=r"p1: the picture cannot be read .* repair it or move it out"):
         photos[1]
     savemat(tmp_path / "set" / "p2.mat", {"Pose_Para": np.zeros((1, 7))})
@@ -141,3 +173,36 @@ def test_faulty_sets_are_named(tmp_path, open_model):
     savemat(tmp_path / "set" / "p2.mat", {"Pose_Para": np.zeros((1, 7)), "pt2d": np.ones((2, 68))})
     with pytest.raises(PhotoSetError, match="p2.*five points on one spot|five points on one spot"):
         photos[2]
+
+
+def test_damaged_photos_are_left_out_at_the_start(tmp_path, open_model, caplog):
+    write_labelled(tmp_path, open_model)
+    sound = [LabelledPhotos(tmp_path, SIZE)[k].image for k in range(3)]
+    (tmp_path / "p1.jpg").write_bytes(b"zzz")
+    (tmp_path / "p3.mat").write_bytes(b"")
+    caplog.clear()
+    photos = LabelledPhotos(tmp_path, SIZE)
+    assert len(photos) == 2 and torch.equal(photos[1].image, sound[2])
+    (record,) = caplog.records
+    assert "2 of 4 labelled photos in" in record.getMessage() and "p1.jpg is not an image" in record.getMessage()
+    for name in ("p0.jpg", "p2.jpg"):
+        (tmp_path / name).unlink()
+    with pytest.raises(PhotoSetError, match=r"no labelled photos in .* can be read; the first: "):
+        LabelledPhotos(tmp_path, SIZE)
+
+
+def test_photos_that_turn_out_damaged_do_not_end_a_training(tmp_path, open_model, caplog):
+    write_labelled(tmp_path, open_model)
+    data = LabelledPhotoData(str(tmp_path), held_out=str(tmp_path), size=SIZE, batch_size=3, workers=0)
+    jpeg = (tmp_path / "p1.jpg").read_bytes()
+    (tmp_path / "p1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    first, second = itertools.islice(iter(data.train_dataloader()), 2)
+    assert len(first) == len(second) == 3
+    replaced = ReplacedPhotos(data.photos)
+    assert torch.equal(replaced[1].image, data.photos[2].image)
+    assert sum(len(batch) for batch in data.val_dataloader()) == 3
+    assert "1 of 3 photos turned out to be damaged" in caplog.records[0].getMessage()
+    for name in ("p0.jpg", "p2.jpg"):
+        (tmp_path / name).unlink()
+    with pytest.raises(PhotoSetError, match="3 photos in a row cannot be used; the last: "):
+        replaced[0]

@@ -13,7 +13,7 @@ from skimage.data import astronaut
 from recon.reconstructor import Reconstructor
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
-from recon.training.photo_data import photo_loader
+from recon.training.photo_data import PhotoData, photo_loader
 from recon.training.photos import _MIRROR_68, PhotoSet, PhotoSetError, mirrored_photo
 from recon.training.preparing import prepare_photos
 from recon.training.stream import StreamPlan
@@ -82,6 +82,19 @@ def test_faulty_sets_are_named(tmp_path):
 
 
 @pytest.mark.slow
+def test_damaged_photos_are_counted_at_the_start_and_replaced(tmp_path, caplog):
+    write_set(tmp_path / "set")
+    names = json.loads((tmp_path / "set" / "photos.json").read_text())["names"]
+    (tmp_path / "set" / names[1]).write_bytes(b"no picture")
+    data = PhotoData(str(tmp_path / "set"), size=20, batch_size=6, workers=0)
+    assert "1 of 3 photos in" in caplog.records[0].getMessage()
+    assert [len(batch) for batch in itertools.islice(iter(data.train_dataloader()), 2)] == [6, 6]
+    for name in names:
+        (tmp_path / "set" / name).write_bytes(b"no picture")
+    with pytest.raises(PhotoSetError, match="no photo in .* can be read"):
+        PhotoData(str(tmp_path / "set"), size=20, batch_size=6, workers=0)
+
+
 def test_preparing_keeps_faces_and_says_why_not(tmp_path):
     Image.fromarray(astronaut()).save(tmp_path / "a.png")
     Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(tmp_path / "b.png")

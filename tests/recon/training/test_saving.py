@@ -1,0 +1,49 @@
+"""Training checkpoints are read as tensors and plain values, whatever they ask for."""
+
+import os
+
+import pytest
+import torch
+
+from recon.networks.checkpoint import CheckpointError
+from recon.training.saving import WholeCheckpoints
+
+GOOD = {"state_dict": {"a": torch.ones(2)}, "global_step": 3, "pytorch-lightning_version": "2.5"}
+
+
+class _Code:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    WholeCheckpoints().save_checkpoint(GOOD, tmp_path / "last.ckpt")
+    found = WholeCheckpoints().load_checkpoint(tmp_path / "last.ckpt")
+    assert torch.equal(found["state_dict"]["a"], torch.ones(2)) and found["global_step"] == 3
+
+
+@pytest.mark.parametrize("weights_only", [None, True, False])
+def test_code_is_not_run(tmp_path, weights_only):
+    torch.save({**GOOD, "code": _Code(tmp_path / "ran")}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be read.*it could run code") as caught:
+        WholeCheckpoints().load_checkpoint(tmp_path / "last.ckpt", weights_only=weights_only)
+    assert not (tmp_path / "ran").exists()
+    assert "weights_only" not in str(caught.value), "torch advises to run the code; we do not"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x02]."])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        WholeCheckpoints().load_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_other_files_are_no_checkpoints(tmp_path):
+    torch.save([1], tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="it lacks global_step, pytorch-lightning_version, state_dict"):
+        WholeCheckpoints().load_checkpoint(tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        WholeCheckpoints().load_checkpoint(tmp_path / "none.ckpt")
