@@ -282,6 +282,7 @@ def main() -> int:
             wanted = max(1, round(kind.share * arguments.runs))
             while count.kills < wanted:
                 rounds.round(count, wanted - count.kills)
+                print(f"{kind.name}: {count.kills} of {wanted} kills, {len(count.faults)} faults", file=sys.stderr)
             for fault in count.faults:
                 print(f"{kind.name}: {fault}", flush=True)
             faulty += len(count.faults)

@@ -6,6 +6,8 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
 from recon.io.faults import reason, write_log
 from recon.io.names import printable
 
@@ -15,7 +17,7 @@ GO_ON = (
 
 
 def run_training(train: Callable[[], object], command: Sequence[str]) -> int:
-    """Run a training. Returns 0, 1 for one that failed, 130 when interrupted; what happened goes to the standard error.
+    """Run a training. Returns 0, 1 for one that failed, 130 when interrupted, 143 when terminated; what happened goes to the standard error.
 
     Args:
         train: the training; its own exits, as for wrong usage, pass through.
@@ -25,6 +27,8 @@ def run_training(train: Callable[[], object], command: Sequence[str]) -> int:
         train()
     except KeyboardInterrupt:
         return _say(f"interrupted; {GO_ON}", 130)
+    except SIGTERMException:  # an exit with code 0, as if all was done
+        return _say(f"ended by SIGTERM; {GO_ON}", 143)
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):  # how Lightning ends after Ctrl-C
             return _say(f"interrupted; {GO_ON}", 130)

@@ -1,6 +1,7 @@
 """Trainings that end early say so in one line."""
 
 import pytest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recon.io.files import OutputError
 from recon.training.ending import run_training
@@ -18,6 +19,7 @@ def _raises(error):
     ("error", "code", "text"),
     [
         (KeyboardInterrupt(), 130, "interrupted; the last checkpoint is whole: go on with --ckpt_path"),
+        (SIGTERMException(), 143, "ended by SIGTERM; the last checkpoint is whole"),
         (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), 1, "most likely because memory ran out"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), 1, "fewer data.init_args.workers"),
         (OutputError("cannot write last.ckpt: No space left on device"), 1, "cannot write last.ckpt: No space left"),
