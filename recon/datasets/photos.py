@@ -22,12 +22,13 @@ from recon.datasets.record import (
 )
 from recon.io.faults import reason
 from recon.io.files import write_file
-from recon.io.regular_files import MAX_FILE_BYTES
 
 logger = logging.getLogger(__name__)
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CACHE = ".landmarks"
+_MAX_PHOTO_BYTES = 300_000_000
+"""Photos are held in memory while they are decoded."""
 
 
 class PhotoReader(FaceReader):
@@ -63,7 +64,7 @@ class PhotoReader(FaceReader):
     def __getitem__(self, index: int) -> FaceRecord:
         path = self._paths[index]
         name = str(path.relative_to(self.root))
-        data = read_bytes(name, path, MAX_FILE_BYTES)
+        data = read_bytes(name, path, _MAX_PHOTO_BYTES)
         image = read_picture(name, data)
         points = self._landmarks(name, data, image)
         return FaceRecord(name=name, image=image, landmarks478_px=points, landmarks68_px=points[list(MEDIAPIPE_68)])

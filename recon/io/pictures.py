@@ -3,6 +3,7 @@
 Formats are named (a file of another kind is refused, whatever it is called), files are regular and of bounded size, what
 decoding takes is known from the header before anything is allocated, and whatever Pillow raises is one error that names the
 file. Pillow's global limit of pixels is neither used nor changed: its format classes are called directly.
+Threads may call these functions; they decode one picture at a time, because recording warnings is not safe otherwise.
 """
 
 from __future__ import annotations
