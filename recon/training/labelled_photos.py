@@ -202,19 +202,20 @@ class LabelledPhotoData(lightning.LightningDataModule):
         if self.held_out is None:
             self._faces.trainer = self.trainer
             return self._faces.val_dataloader()
-        return self._measured(self.held_out, self.n_validation)
+        return self._measured(ReplacedPhotos(self.held_out), self.n_validation)
 
     def test_dataloader(self) -> Any:
         """All photos of the test set, or what is held out."""
+        # Nothing stands for a damaged photo here: it would count twice in a figure.
         return self.val_dataloader() if self.test is None else self._measured(self.test, len(self.test))
 
-    def _measured(self, photos: LabelledPhotos, at_most: int) -> DataLoader[TrainingBatch]:
+    def _measured(self, photos: LabelledPhotos | ReplacedPhotos, at_most: int) -> DataLoader[TrainingBatch]:
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
         mine = list(range(rank, min(at_most, len(photos)), world))
         step = self.plan.batch_size
         batches = [mine[k : k + step] for k in range(0, len(mine), step)]
-        return DataLoader(ReplacedPhotos(photos), batch_sampler=batches, collate_fn=TrainingBatch.cat)
+        return DataLoader(photos, batch_sampler=batches, collate_fn=TrainingBatch.cat)
 
     def transfer_batch_to_device(
         self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
