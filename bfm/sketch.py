@@ -53,11 +53,12 @@ class ModelSketch:
     def of(cls, data: ModelData) -> ModelSketch:
         """The sketch of a model."""
         n_vertices = len(data.mean_shape)
-        signs = _signs(n_vertices) / math.sqrt(max(n_vertices, 1))
+        signs = (_signs(n_vertices) / math.sqrt(max(n_vertices, 1))).astype(np.float32)
         sums = {}
         for name, (field, _, _) in _PARTS.items():
-            columns = np.asarray(getattr(data, field), dtype=np.float64).reshape(3 * n_vertices, -1)
-            rows = np.round((signs @ columns).T, _DIGITS) + 0.0  # no minus zero
+            values = np.asarray(getattr(data, field), dtype=np.float32)
+            columns = values.reshape(3 * n_vertices, values.size // (3 * n_vertices) if n_vertices else 0)
+            rows = np.round((signs @ columns).T.astype(np.float64), _DIGITS) + 0.0  # no minus zero
             sums[name] = tuple(tuple(row) for row in rows.tolist())
         return cls(sums)
 

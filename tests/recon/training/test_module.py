@@ -126,6 +126,11 @@ def test_checkpoints_of_another_face_model_are_refused():
     state["face_blocks"] = {**state["face_blocks"], "n_identity": 3}
     with pytest.raises(ValueError, match="was trained for the face model .*n_identity=3"):
         module.on_load_checkpoint(state)
+    sketch = dict(module.regressor.blocks.to_dict()["sketch"])
+    sketch["identity"] = sketch["identity"][::-1]
+    state["face_blocks"] = {**module.regressor.blocks.to_dict(), "sketch": sketch}
+    with pytest.raises(ValueError, match=r"another version of the face model .*identity \(by"):
+        module.on_load_checkpoint(state)
 
 
 def test_the_face_model_is_not_in_the_checkpoint():
