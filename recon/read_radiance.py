@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Float
 
+from bfm.compiled import compiled
 from recon.io.pictures import MAX_DECODED_BYTES, MAX_FILE_PIXELS
 
 _RESOLUTION = re.compile(rb"-Y (\d{1,6}) \+X (\d{1,6})\n")
@@ -83,7 +83,7 @@ def radiance_blocks(data: bytes, header: RadianceHeader) -> Iterator[tuple[int, 
         yield first, (rgbe[..., :3].astype(np.float32) + np.float32(0.5)) * _SCALE[rgbe[..., 3]][..., None]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _read_lines(data, at, planes):
     """Fill ``planes`` (lines, 4, W) from a place on; the place after them, or what is wrong. Every read is checked."""

@@ -219,7 +219,7 @@ def test_commands(checkpoint, tmp_path, capsys):
     numbers = json.loads((out / "astronaut" / "face.json").read_text())
     assert len(numbers["expression"]) == 52
     assert main(["demo", "-o", str(out), "--checkpoint", str(checkpoint), "--overwrite"]) == 2
-    assert "method 'fit' uses no network" in capsys.readouterr().err
+    assert "--checkpoint is for --method regress and hybrid" in capsys.readouterr().err
     target = tmp_path / "net.onnx"
     assert main(["export-onnx", str(target), "--checkpoint", str(checkpoint)]) == 0
     assert "ms a crop on one thread" in capsys.readouterr().out

@@ -103,7 +103,7 @@ def test_arrays_that_are_none(tmp_path, content):
 
 def test_dense_points_are_numbers(tmp_path):
     np.save(tmp_path / "a_478.npy", np.full((478, 2), "x"))
-    with pytest.raises(LabelError, match=r"a_478\.npy: expected \(478, 2\)"):
+    with pytest.raises(LabelError, match=r"a_478\.npy: expected an array of numbers"):
         read_dense(tmp_path / "a.jpg")
 
 
