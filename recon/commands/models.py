@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, ModelStatus, UnknownModelError, available_models, load
-from recon.io.files import write_file
+from recon.export.drawing import drawing_problem, write_drawing
 
 if TYPE_CHECKING:
     import bfm.model
@@ -75,14 +75,15 @@ def _usage_problem(arguments: argparse.Namespace, name: str | None) -> str | Non
     if out.suffix.lower() != ".png":
         return f"the preview is a PNG file: {out} should end in .png"
     # Said now, because building and drawing a model takes minutes.
-    return None if out.absolute().parent.is_dir() else f"the folder of {out} does not exist"
+    if not out.absolute().parent.is_dir():
+        return f"the folder of {out} does not exist"
+    return drawing_problem(out)
 
 
 def _draw(model: bfm.model.MorphableModel, out: Path) -> None:
-    from recon.export.png import encode_png
     from recon.preview import contact_sheet
 
-    write_file(out, encode_png(contact_sheet(model)), overwrite=True)
+    write_drawing(out, contact_sheet(model))
 
 
 def _table(states: tuple[ModelStatus, ...]) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, UnknownModelError, load
-from recon.export.png import encode_png
-from recon.io.files import write_file
+from recon.export.drawing import drawing_problem, write_drawing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (ModelFileError, ModuleNotFoundError, OSError, ValueError) as error:
         return _complain(str(error), 1)
     try:
-        write_file(arguments.out, encode_png(picture), overwrite=True)
+        write_drawing(arguments.out, picture)
     except OSError as error:
         return _complain(str(error), 1)
     sys.stdout.write(f"wrote {arguments.out}\n")
@@ -151,7 +150,7 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
         return f"--distance must be positive, got {arguments.distance}"
     if not 0.0 <= arguments.background <= 1.0:
         return f"--background must lie in [0, 1], got {arguments.background}"
-    return None
+    return drawing_problem(arguments.out)
 
 
 def _complain(text: str, code: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.io.files import write_file
+from recon.export.drawing import drawing_problem, write_drawing
 from recon.io.names import printable
 
 if TYPE_CHECKING:
@@ -148,13 +148,12 @@ def _blocks_made(
 
 
 def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> None:
-    from recon.export.png import encode_png
     from recon.synthesis.sheet import contact_sheet
     from recon.synthesis.writer import make_sampler
 
     sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
     batch = sampler.batch(range(_PREVIEW))
-    write_file(arguments.preview, encode_png(contact_sheet(batch, labels=not arguments.bare)), overwrite=True)
+    write_drawing(arguments.preview, contact_sheet(batch, labels=not arguments.bare))
 
 
 def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
@@ -215,6 +214,8 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
         return f"the contact sheet is a PNG file: {arguments.preview} should end in .png"
     if arguments.preview is not None and not arguments.preview.absolute().parent.is_dir():
         return f"the folder of {arguments.preview} does not exist"
+    if arguments.preview is not None and (problem := drawing_problem(arguments.preview)) is not None:
+        return problem
     part, _, parts = arguments.shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
         return f"--shard takes I/N with 0 <= I < N, got {arguments.shard!r}"

@@ -17,7 +17,9 @@ GO_ON = (
 
 
 def run_training(train: Callable[[], object], command: Sequence[str]) -> int:
-    """Run a training. Returns 0, 1 for one that failed, 130 when interrupted, 143 when terminated; what happened goes to the standard error.
+    """Run a training and say on the standard error how it ended.
+
+    Returns 0, 1 for one that failed, 130 when interrupted, 143 when terminated.
 
     Args:
         train: the training; its own exits, as for wrong usage, pass through.

@@ -93,6 +93,9 @@ def test_a_link_laid_in_the_way_is_not_followed(loads: list, tmp_path: Path) -> 
     (tmp_path / f"sheet.png.{os.getpid()}.part").symlink_to(victim)
     assert recon("--preview", "ict", str(tmp_path / "sheet.png")) == 0
     assert victim.read_text() == "mine"
+    victim.rename(tmp_path / "mine.png")
+    assert recon("--preview", "ict", str(tmp_path / "mine.png")) == 2
+    assert (tmp_path / "mine.png").read_text() == "mine"
 
 
 def test_failed_write_leaves_nothing(loads: list, tmp_path: Path, capsys: Any) -> None:

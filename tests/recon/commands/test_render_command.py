@@ -53,13 +53,26 @@ def test_draws_the_mean_face_on_white(call, tmp_path):
 
 
 def test_a_link_laid_in_the_way_is_not_followed(call, tmp_path):
-    """The temporary name cannot be foreseen, and a link under the final name is replaced."""
     victim = tmp_path / "victim.txt"
     victim.write_text("mine")
     (tmp_path / f"out.png.{os.getpid()}.part").symlink_to(victim)
-    (tmp_path / "out.png").symlink_to(victim)
     assert call("--size", "64")[0] == 0
-    assert victim.read_text() == "mine" and not (tmp_path / "out.png").is_symlink()
+    assert victim.read_text() == "mine"
+
+
+def test_a_drawing_replaces_a_drawing_but_no_file_of_the_users(call, tmp_path, capsys):
+    assert call("--size", "64")[0] == 0
+    assert call("--size", "80")[1].shape == (80, 80, 3)
+    out, victim = tmp_path / "out.png", tmp_path / "victim.png"
+    Image.new("RGB", (9, 9)).save(victim)
+    before = victim.read_bytes()
+    out.unlink()
+    out.symlink_to(victim)
+    assert call("--size", "64")[0] == 2
+    assert "exists and was not drawn by recon" in capsys.readouterr().err
+    victim.replace(out)
+    assert call("--size", "64")[0] == 2
+    assert out.read_bytes() == before
 
 
 def test_size_is_height_then_width_and_the_head_is_in_the_middle(call):

@@ -55,6 +55,9 @@ def test_a_contact_sheet(tmp_path):
     picture = np.asarray(Image.open(sheet))
     assert picture.shape == (3 * 32, 8 * 40, 3)
     assert (picture == (0, 255, 90)).all(axis=-1).any()
+    sheet.write_bytes(b"mine")
+    assert main(["synthesize", "--preview", str(sheet), *_QUICK]) == 2
+    assert sheet.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
