@@ -138,7 +138,7 @@ class SynthesisConfig:
             SynthesisConfigError: an unknown key, or a value that cannot be.
         """
         known = {field.name: str(field.type) for field in dataclasses.fields(cls)}
-        unknown = sorted(set(settings) - set(known))
+        unknown = sorted(set(settings) - set(known), key=repr)
         if unknown:
             raise SynthesisConfigError(
                 f"unknown synthesis settings: {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(known))}"
