@@ -199,7 +199,7 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
             ),
             notes=tuple(content["notes"]),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ResultFileError(f"{path}: damaged or edited ({type(error).__name__}: {error})") from None
 
 
