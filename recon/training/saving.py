@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         place.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(place.parent)  # of runs that were killed while they wrote: each as large as a checkpoint
         buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
+        torch.save(_canonical(checkpoint), buffer)
         write_file(place, buffer.getvalue(), overwrite=True)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
@@ -68,3 +70,23 @@ class WholeCheckpoints(TorchCheckpointIO):
         if missing:
             raise CheckpointError(f"{place} is no checkpoint of a training run: it lacks {', '.join(missing)}")
         return dict(found)
+
+
+def _canonical(value: Any) -> Any:
+    """The same values with one object for equal texts, and containers of their own.
+
+    A pickle writes an object once and refers to it afterwards. Texts that were read from a checkpoint are other objects than
+    the program's own, so without this a resumed run would write its equal checkpoint in other bytes.
+    """
+    if type(value) is str:
+        return sys.intern(value)
+    if type(value) in (list, tuple):
+        return type(value)(_canonical(entry) for entry in value)
+    if type(value) in (dict, OrderedDict):
+        result = type(value)((_canonical(key), _canonical(entry)) for key, entry in value.items())
+        if isinstance(value, OrderedDict):
+            result.__dict__.update(
+                {name: _canonical(entry) for name, entry in value.__dict__.items()}
+            )  # _metadata of a state_dict
+        return result
+    return value

@@ -25,6 +25,19 @@ def test_what_was_saved_comes_back(tmp_path):
     assert torch.equal(found["state_dict"]["a"], torch.ones(2)) and found["global_step"] == 3
 
 
+def test_equal_checkpoints_are_equal_files(tmp_path):
+    """A run that went on from a file holds texts of that file, equal to its own and yet other objects."""
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    own = {**GOOD, "state_dict": network.state_dict(), "states": [{"step": 1.0}, {"step": 2.0}]}
+    read = {**own, "states": [{"step": 1.0}, {"".join(("st", "ep")): 2.0}]}
+    for name, content in (("own.ckpt", own), ("read.ckpt", read)):
+        WholeCheckpoints().save_checkpoint(content, tmp_path / name)
+    assert (tmp_path / "own.ckpt").read_bytes() == (tmp_path / "read.ckpt").read_bytes()
+    found = WholeCheckpoints().load_checkpoint(tmp_path / "read.ckpt")
+    assert found["state_dict"]._metadata == network.state_dict()._metadata
+    assert found["states"] == own["states"] and list(found) == list(own)
+
+
 @pytest.mark.parametrize("weights_only", [None, True, False])
 def test_code_is_not_run(tmp_path, weights_only):
     torch.save({**GOOD, "code": _Code(tmp_path / "ran")}, tmp_path / "last.ckpt")
