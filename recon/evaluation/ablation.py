@@ -288,10 +288,12 @@ def _row(entry: Any, path: Path) -> Row:
     if not isinstance(entry, dict) or not {"name", "config"} <= set(entry) <= {"name", "config", "table", "overrides"}:
         raise PlanError(f"{path}: a row needs 'name' and 'config', and may have 'table' and 'overrides'; got {entry!r}")
     config = path.parent / str(entry["config"])
-    if not config.is_file():
-        raise PlanError(f"{path}: row {entry['name']!r}: no such config: {config}")
     try:
+        if not config.is_file():
+            raise PlanError(f"{path}: row {entry['name']!r}: no such config: {config}")
         _folder_keys(config)
+    except PlanError:
+        raise
     except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise PlanError(f"{config}: cannot be read as a training config ({error})") from None
     table = entry.get("table", 0)

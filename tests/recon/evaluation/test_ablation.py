@@ -260,6 +260,7 @@ def test_a_logger_with_a_folder_of_its_own_is_sent_to_the_run_too(tmp_path):
         ("rows: []", "different names, got none"),
         ("rows: [{name: a}]", "needs 'name' and 'config'"),
         ("rows: [{name: a, config: none.yaml}]", "no such config"),
+        (f"rows: [{{name: a, config: {'n' * 300}}}]", "cannot be read as a training config"),
         ("rows: [{name: a, config: tiny.yaml, table: 7}]", "table must be 4, 5 or 6"),
         ("rows: [{name: a, config: tiny.yaml, override: {}}]", "needs 'name' and 'config'"),
         ("rows: [{name: a, config: tiny.yaml}, {name: a, config: tiny.yaml}]", "different names"),
