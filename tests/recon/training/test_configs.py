@@ -58,7 +58,6 @@ def test_every_row_of_the_ablation_is_a_full_config(capsys, tmp_path):
             assert settings["regressor"]["size"] == (224 if "Swin" in row.name else 256)
         else:
             wanted = [float(value) for value in row.name.split(",")]
-            wanted[3] *= 0.01  # mm for decimetres
             assert [settings["weights"][name] for name in weights] == pytest.approx(wanted)
             assert config["data"]["init_args"]["photos"]["init_args"]["folder"] == "data/photos"
             assert settings["embedding"]["weights"] == "data/arcface/backbone.pth"
