@@ -43,13 +43,13 @@ def _picture(form: str, *variants: dict[str, Any]) -> Callable[[Path], list[Path
 
 
 def _read_picture(path: Path) -> object:
-    from recon.faces.image import read_image
+    from recon.io.image import read_image
 
     return read_image(path)
 
 
 def _make_exr(folder: Path) -> list[Path]:
-    from recon.export.exr import encode_exr
+    from recon.io.write_exr import encode_exr
 
     planes = {name: np.random.default_rng(1).uniform(0, 2, (20, 40)).astype(np.float32) for name in "RGB"}
     return whole_files(
@@ -71,7 +71,7 @@ def _make_hdr(folder: Path) -> list[Path]:
 
 
 def _read_environment(path: Path) -> object:
-    from recon.synthesis.environments import read_environment
+    from recon.synthesis.scene.environments import read_environment
 
     return read_environment(path)
 
@@ -115,7 +115,7 @@ def _scan(form: str, *options: dict[str, Any]) -> Callable[[Path], list[Path]]:
 
 
 def _read_scan(path: Path) -> object:
-    from recon.evaluation.scan import read_scan
+    from recon.evaluation.scans.scan import read_scan
 
     return read_scan(path, path.with_name("landmarks.txt"))
 
@@ -125,7 +125,7 @@ def _make_marks(folder: Path) -> list[Path]:
 
 
 def _read_marks(path: Path) -> object:
-    from recon.evaluation.scan import read_landmarks
+    from recon.evaluation.scans.scan import read_landmarks
 
     return read_landmarks(path)
 
@@ -200,7 +200,7 @@ def _read_biwi(path: Path) -> object:
 def _sample_files() -> dict[str, bytes]:
     from PIL import Image
 
-    from recon.synthesis.layouts import npz_bytes
+    from recon.synthesis.output.layouts import npz_bytes
 
     rng = np.random.default_rng(7)
     buffer = io.BytesIO()

@@ -246,8 +246,8 @@ def _read_plan(path: Path) -> object:
 
 
 def _make_report(folder: Path) -> list[Path]:
-    from recon.evaluation.provenance import provenance
-    from recon.evaluation.result import Evaluation, Left, Metric, Sample, Table
+    from recon.evaluation.reports.provenance import provenance
+    from recon.evaluation.reports.result import Evaluation, Left, Metric, Sample, Table
 
     evaluation = Evaluation(
         protocol="alignment",
@@ -262,13 +262,13 @@ def _make_report(folder: Path) -> list[Path]:
 
 
 def _read_report(path: Path) -> object:
-    from recon.evaluation.result import read_evaluation
+    from recon.evaluation.reports.result import read_evaluation
 
     return read_evaluation(path)
 
 
 def _make_answers(folder: Path) -> list[Path]:
-    from recon.evaluation.study import QUESTIONS, SCHEMA
+    from recon.evaluation.study.questionnaire import QUESTIONS, SCHEMA
 
     tokens = {f"{k:012x}": {"method": "ab"[k % 2], "item": f"{k}"} for k in range(4)}
     key = json.dumps({"schema": SCHEMA, "study": "s", "tokens": tokens}).encode()
@@ -278,7 +278,7 @@ def _make_answers(folder: Path) -> list[Path]:
 
 
 def _read_answers(path: Path) -> object:
-    from recon.evaluation.study import opinion_scores
+    from recon.evaluation.study.questionnaire import opinion_scores
 
     return opinion_scores(path.with_name("study.key.json"), [path])
 

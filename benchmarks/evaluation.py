@@ -21,14 +21,14 @@ from _report import median_seconds, print_header, print_table
 from scipy.spatial.transform import Rotation
 
 import bfm
-from recon.evaluation.heads import HeadParts
-from recon.evaluation.icp import align_to_surface
-from recon.evaluation.nonrigid import correspond, nonrigid_errors
-from recon.evaluation.pose_errors import geodesic_deg
-from recon.evaluation.scan import Scan
-from recon.evaluation.scan_errors import HeadSurface, micc_errors, now_errors
+from recon.evaluation.metrics.pose import geodesic_deg
+from recon.evaluation.scans.errors import HeadSurface, micc_errors, now_errors
+from recon.evaluation.scans.heads import HeadParts
+from recon.evaluation.scans.icp import align_to_surface
+from recon.evaluation.scans.nonrigid import correspond, nonrigid_errors
+from recon.evaluation.scans.scan import Scan
+from recon.evaluation.scans.triangles import TriangleSurface
 from recon.evaluation.similarity import Similarity
-from recon.evaluation.triangles import TriangleSurface
 
 N_VERTICES = 100_000
 NOISE_MM = 0.2
@@ -107,7 +107,7 @@ def alignment(folder: Path) -> None:
     """Time of the whole protocol, reports included."""
     from recon.evaluation.predict import PredictorOptions, open_predictor
     from recon.evaluation.protocols.alignment import evaluate_alignment
-    from recon.evaluation.report import write_report
+    from recon.evaluation.reports.report import write_report
 
     started = time.perf_counter()
     with open_predictor(PredictorOptions(quality="fast")) as predictor, tempfile.TemporaryDirectory() as out:

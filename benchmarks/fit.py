@@ -26,11 +26,11 @@ from PIL import Image
 
 import bfm
 from recon.camera import PerspectiveCamera
-from recon.display import to_display
+from recon.color import to_display
+from recon.detection.detect import open_detector
 from recon.evaluation.similarity import fit_similarity
-from recon.faces.detect import open_detector
-from recon.faces.image import read_image
 from recon.fitting import FitSettings, View, fit
+from recon.io.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import Reconstructor
 from recon.render import Mesh, Topology, render

@@ -25,12 +25,12 @@ from bfm.data import ModelData
 from bfm.loaders import ict
 from bfm.surface import SurfaceTree
 from recon.camera import PerspectiveCamera
-from recon.display import to_display
-from recon.evaluation.scan import LANDMARKS_OF_68
+from recon.color import to_display
+from recon.evaluation.scans.scan import LANDMARKS_OF_68
 from recon.evaluation.similarity import fit_similarity
 from recon.export import Mesh as FileMesh
 from recon.export import write_file, write_ply
-from recon.export.png import encode_png
+from recon.io.png import encode_png
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix

@@ -13,8 +13,8 @@ from collections import defaultdict
 import torch
 from _report import print_header, print_table
 
-from recon.faces import open_detector
-from recon.faces.image import Photo
+from recon.detection import open_detector
+from recon.io.image import Photo
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.rotation import matrix_to_euler, rotation_angle
 from recon.synthesis import FaceBatch, FaceSampler, SynthesisConfig

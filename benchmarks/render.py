@@ -35,10 +35,10 @@ from recon.render.interpolate import (
     interpolate_at,
     interpolate_reference,
 )
+from recon.render.kernels.silhouettes import find_crossings
 from recon.render.mesh import face_normal_sums_reference, unit
 from recon.render.screen import screen_to_pixels
 from recon.render.shading import shade_packed, shade_packed_reference
-from recon.render.silhouettes_numba import find_crossings
 from recon.rotation import euler_to_matrix
 
 TARGETS = {"search": 4.0, "forward": 15.0, "forward + backward": 45.0}

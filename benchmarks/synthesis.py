@@ -93,7 +93,7 @@ def _resident_mb() -> str:
 
 
 def _detect(sampler: FaceSampler, count: int) -> None:
-    from recon.faces.detect import open_detector
+    from recon.detection.detect import open_detector
 
     found, off_px, missed = 0, [], []
     with open_detector("mediapipe") as detector:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.coefficients import Coefficients
-from recon.display import to_photo
+from recon.color import to_photo
+from recon.parameters import Coefficients
 from recon.render import Mesh, Render, Topology, render
 
 

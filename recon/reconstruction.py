@@ -17,15 +17,15 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon import export
 from recon.camera import PerspectiveCamera
-from recon.display import to_display
-from recon.faces.face import Face
-from recon.faces.image import Photo
+from recon.color import to_display
+from recon.detection.face import Face
+from recon.io.image import Photo
 from recon.io.names import printable
-from recon.parsing import FaceParser, cut_face
 from recon.render import Mesh, Render, Topology, render
 from recon.rotation import matrix_to_euler
-from recon.texels import TexelMap
-from recon.texture import bake_texture
+from recon.segmentation.grabcut import FaceParser, cut_face
+from recon.texturing.bake import bake_texture
+from recon.texturing.uv_map import TexelMap
 
 FORMATS = ("glb", "obj", "ply", "stl")
 

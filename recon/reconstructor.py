@@ -14,16 +14,16 @@ from PIL import Image
 import bfm
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.faces.align import AlignmentError
-from recon.faces.detect import Detector, open_detector
-from recon.faces.face import BOX_ON_A_BODY, BOX_ONLY, Face
-from recon.faces.image import Photo, read_image
+from recon.detection.align import AlignmentError
+from recon.detection.detect import Detector, open_detector
+from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.fitting import FitResult, FitSettings, PictureFitter, View, fit
 from recon.fitting.anchor import Start
-from recon.network_method import MOST_UNSTEADY_DEG, NetworkFace, NetworkMethod
+from recon.inference.estimator import MOST_UNSTEADY_DEG, NetworkFace, NetworkMethod
+from recon.io.image import Photo, read_image
 from recon.networks.checkpoint import CheckpointError
-from recon.parsing import FaceParser, cut_face
 from recon.reconstruction import FitQuality, Reconstruction
+from recon.segmentation.grabcut import FaceParser, cut_face
 
 METHODS = ("fit", "regress", "hybrid")
 
@@ -48,7 +48,7 @@ class Reconstructor:
             fitted from the network's answer by both ``"fit"`` and ``"hybrid"``.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
-        detector: a name of :data:`recon.faces.DETECTORS` or an open detector.
+        detector: a name of :data:`recon.detection.DETECTORS` or an open detector.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
         face_parser: tells the bare face from hair, hands and glasses; a face-parsing network fits in here.
 
@@ -82,7 +82,7 @@ class Reconstructor:
         if method != "regress" and "478" not in loaded.landmark_sets:
             raise ValueError(
                 f"model {loaded.name!r} has no '478' landmark set, which fitting needs; "
-                "recon.faces.transfer.transfer_landmarks makes one"
+                "recon.landmark_transfer.transfer.transfer_landmarks makes one"
             )
         self.model = loaded.to("cpu")
         self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from recon.evaluation.partial import Journal
     from recon.evaluation.predict import Predictor, PredictorOptions
-    from recon.evaluation.result import Evaluation
+    from recon.evaluation.reports.result import Evaluation
 
 # Written out, because importing them takes a second that no other command should wait for.
 _RULES = ("micc", "now", "nonrigid")
@@ -99,12 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         KeyboardInterrupt: with a sentence about what is kept.
     """
+    from recon.detection.face import DetectorUnavailable
     from recon.evaluation.aflw2000 import LabelError
     from recon.evaluation.depth_folder import DepthDataError
     from recon.evaluation.folder import report_folder
-    from recon.evaluation.report import summary_table, table_text
-    from recon.evaluation.scan import ScanError
-    from recon.faces.face import DetectorUnavailable
+    from recon.evaluation.reports.report import summary_table, table_text
+    from recon.evaluation.scans.scan import ScanError
     from recon.io.faults import UsageError, reason
 
     try:
@@ -151,7 +151,7 @@ def _evaluate(
 ) -> tuple[Evaluation, list[Path]]:
     """Measure and write the report; however it ends, it says what is kept."""
     from recon.evaluation.predict import open_predictor
-    from recon.evaluation.report import write_report
+    from recon.evaluation.reports.report import write_report
 
     try:
         with open_predictor(options) as predictor:

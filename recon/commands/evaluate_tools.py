@@ -56,9 +56,9 @@ def add_parsers(protocols: argparse._SubParsersAction) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from recon.evaluation.compare import ComparisonError, compare
-    from recon.evaluation.report import table_markdown, table_text
-    from recon.evaluation.result import ResultFileError, read_evaluation
+    from recon.evaluation.reports.compare import ComparisonError, compare
+    from recon.evaluation.reports.report import table_markdown, table_text
+    from recon.evaluation.reports.result import ResultFileError, read_evaluation
     from recon.io.faults import reason
     from recon.io.files import write_file
 
@@ -80,7 +80,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _ablation(arguments: argparse.Namespace) -> int:
     from recon.evaluation.ablation import AblationSettings, read_plan, run_ablation
     from recon.evaluation.folder import held_folder
-    from recon.evaluation.report import escaped, table_markdown, table_text
+    from recon.evaluation.reports.report import escaped, table_markdown, table_text
     from recon.io.faults import UsageError, reason
     from recon.io.files import write_file
 
@@ -129,7 +129,7 @@ def _check_ours(path: Path) -> None:
 
 
 def _study(arguments: argparse.Namespace) -> int:
-    from recon.evaluation.study import StudyError, make_study
+    from recon.evaluation.study.questionnaire import StudyError, make_study
     from recon.io.faults import reason
     from recon.io.files import write_files
 
@@ -152,8 +152,8 @@ def _study(arguments: argparse.Namespace) -> int:
 
 
 def _opinions(arguments: argparse.Namespace) -> int:
-    from recon.evaluation.report import table_text
-    from recon.evaluation.study import StudyError, opinion_scores
+    from recon.evaluation.reports.report import table_text
+    from recon.evaluation.study.questionnaire import StudyError, opinion_scores
     from recon.io.faults import reason
 
     try:

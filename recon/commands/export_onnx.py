@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         return _complain(pip_hint(error) or str(error), 1)
+    from recon.inference.regress import default_checkpoint
     from recon.networks.checkpoint import CheckpointError, load_regressor
     from recon.networks.onnx_export import compare_with_torch, export_onnx
-    from recon.regression import default_checkpoint
 
     try:
         path = arguments.checkpoint or default_checkpoint(arguments.model)

@@ -19,8 +19,8 @@ from recon.io.output_folder import Claim, OutputFolder, Record, candidate_names,
 from recon.io.regular_files import open_regular
 
 if TYPE_CHECKING:
-    from recon.faces.face import Face
-    from recon.faces.image import Photo
+    from recon.detection.face import Face
+    from recon.io.image import Photo
     from recon.reconstruction import Reconstruction
     from recon.reconstructor import Reconstructor
 
@@ -263,7 +263,7 @@ class HeadBatch:
             time.sleep(_OTHERS_S)
 
     def _detected(self, job: PhotoJob) -> tuple[Photo, list[Face]]:
-        from recon.faces.image import read_image
+        from recon.io.image import read_image
 
         photo = read_image(job.source)
         return photo, self._reconstructor.detect(photo)

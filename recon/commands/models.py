@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, ModelStatus, UnknownModelError, available_models, load
-from recon.export.drawing import drawing_problem, write_drawing
+from recon.io.drawing import drawing_problem, write_drawing
 
 if TYPE_CHECKING:
     import bfm.model
@@ -81,7 +81,7 @@ def _usage_problem(arguments: argparse.Namespace, name: str | None) -> str | Non
 
 
 def _draw(model: bfm.model.MorphableModel, out: Path) -> None:
-    from recon.preview import contact_sheet
+    from recon.visualize.model_sheet import contact_sheet
 
     write_drawing(out, contact_sheet(model))
 

@@ -185,11 +185,11 @@ def reconstruct_all(jobs: list[PhotoJob], options: HeadOptions) -> int:
 @contextlib.contextmanager
 def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any]]]:
     """A reconstructor with an opened detector, and what decides its heads."""
-    from recon.evaluation.provenance import model_hash
-    from recon.faces.detect import open_detector
+    from recon.detection.detect import open_detector
+    from recon.evaluation.reports.provenance import model_hash
+    from recon.inference.regress import default_checkpoint
     from recon.networks.checkpoint import CheckpointError
     from recon.reconstructor import Reconstructor
-    from recon.regression import default_checkpoint
 
     with open_detector(options.detector) as detector:
         try:
@@ -226,9 +226,9 @@ def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any
 
 def _save(options: HeadOptions) -> SaveHead:
     def save(head: Reconstruction, folder: Path) -> None:
-        from recon.export.png import encode_png
         from recon.io.files import write_file
-        from recon.overview import overview
+        from recon.io.png import encode_png
+        from recon.visualize.overview import overview
 
         write_file(folder / "overview.png", encode_png(overview(head)))
         head.save(folder, options.formats, texture_size=options.texture_size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, UnknownModelError, load
-from recon.export.drawing import drawing_problem, write_drawing
+from recon.io.drawing import drawing_problem, write_drawing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     import torch
 
     from recon.camera import PerspectiveCamera
-    from recon.display import from_display, to_display
+    from recon.color import from_display, to_display
     from recon.lighting import ambient, lamps_to_sh
     from recon.render import Mesh, render
     from recon.rotation import euler_to_matrix

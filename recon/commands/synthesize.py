@@ -10,14 +10,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.export.drawing import drawing_problem, write_drawing
+from recon.io.drawing import drawing_problem, write_drawing
 from recon.io.names import printable
 
 if TYPE_CHECKING:
     from recon.synthesis.config import SynthesisConfig
     from recon.synthesis.cycles import CyclesSampler
+    from recon.synthesis.output.writer import Plan
     from recon.synthesis.sampler import FaceSampler
-    from recon.synthesis.writer import Plan
 
 EXAMPLES = """examples:
   recon synthesize --preview sheet.png
@@ -70,10 +70,10 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage; problems go to the standard error."""
-    from recon.synthesis.backgrounds import BackgroundError
     from recon.synthesis.config import SynthesisConfigError
     from recon.synthesis.cycles import BlenderError, load_bpy
-    from recon.synthesis.environments import EnvironmentMapError
+    from recon.synthesis.scene.backgrounds import BackgroundError
+    from recon.synthesis.scene.environments import EnvironmentMapError
 
     try:
         config = _config(arguments)
@@ -97,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(plan: Plan, workers: int) -> int:
     """Write the blocks of this run that are not there yet."""
-    from recon.synthesis.plan import DatasetError
-    from recon.synthesis.writer import tidy
+    from recon.synthesis.output.plan import DatasetError
+    from recon.synthesis.output.writer import tidy
 
     try:
         return _write_blocks(plan, workers)
@@ -114,7 +114,7 @@ def _write_blocks(plan: Plan, workers: int) -> int:
     from rich.progress import Progress
 
     import bfm
-    from recon.synthesis.writer import begin, make_sampler
+    from recon.synthesis.output.writer import begin, make_sampler
 
     todo = [block for block in plan.blocks if not plan.is_done(block)]
     # Once here, before anything is written or a process started: what is wrong with the run shows now, and once.
@@ -136,7 +136,7 @@ def _blocks_made(
     plan: Plan, todo: list[int], workers: int, sampler: FaceSampler | CyclesSampler | None
 ) -> Generator[int, None, None]:
     """Yield how many samples were made, block by block."""
-    from recon.synthesis.workers import make_blocks, make_blocks_in_processes
+    from recon.synthesis.output.workers import make_blocks, make_blocks_in_processes
 
     if sampler is None:
         return
@@ -148,8 +148,8 @@ def _blocks_made(
 
 
 def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> None:
-    from recon.synthesis.sheet import contact_sheet
-    from recon.synthesis.writer import make_sampler
+    from recon.synthesis.output.writer import make_sampler
+    from recon.visualize.batch_sheet import contact_sheet
 
     sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
     batch = sampler.batch(range(_PREVIEW))
@@ -157,7 +157,7 @@ def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple
 
 
 def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
-    from recon.synthesis.writer import Plan
+    from recon.synthesis.output.writer import Plan
 
     part, parts = (int(x) for x in arguments.shard.split("/"))
     return Plan(

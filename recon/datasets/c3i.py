@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from recon.datasets.c3i_world import FIELD_OF_VIEW_DEG, Capture, world_rotation
 from recon.datasets.record import (
     DamagedSample,
     FaceReader,
@@ -19,9 +20,8 @@ from recon.datasets.record import (
     read_picture,
     read_text,
 )
+from recon.io.read_exr import ExrError, decode_exr
 from recon.io.regular_files import MAX_FILE_BYTES
-from recon.read_exr import ExrError, decode_exr
-from recon.synthesis.capture import FIELD_OF_VIEW_DEG, Capture, world_rotation
 
 DepthMeaning = Literal["ray", "planar"]
 
@@ -83,14 +83,14 @@ class C3iReader(FaceReader):
         intrinsics = _intrinsics(image.shape[:2], self.field_of_view_deg)
         exr = _beside(path, ("depthExr",), number, "exr")
         depth = None if exr is None else self._depth(name, exr, image.shape[:2], intrinsics)
-        poses = capture.poses
+        rotation, translation_mm = capture.head_to_camera
         person = next((part for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
         return FaceRecord(
             name=name,
             image=image,
             depth_mm=depth,
-            rotation=poses.rotation[0].numpy(),
-            translation_mm=poses.translation_mm[0].numpy(),
+            rotation=rotation[0].numpy(),
+            translation_mm=translation_mm[0].numpy(),
             intrinsics=intrinsics,
             published_angles_deg=angles,
             identity_number=None if person is None else int(person),

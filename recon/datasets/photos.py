@@ -118,7 +118,7 @@ class PhotoReader(FaceReader):
         if self._detect is not None:
             found: np.ndarray | None = self._detect(image)
             return found
-        from recon.faces.detect import open_detector
+        from recon.detection.detect import open_detector
 
         with open_detector("mediapipe") as detector:
             faces = detector.detect(image, max(20.0, max(image.shape[:2]) / 64.0))

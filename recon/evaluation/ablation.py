@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from recon.evaluation import published
-from recon.evaluation.provenance import fingerprint
-from recon.evaluation.result import Cell, Evaluation, Left, Table
+from recon.evaluation.reports import published
+from recon.evaluation.reports.provenance import fingerprint
+from recon.evaluation.reports.result import Cell, Evaluation, Left, Table
 from recon.evaluation.stages import Runner, StageError, Tell, evaluated, n_parameters, trained
 from recon.io.faults import UsageError
 from recon.io.fingerprint import Fingerprint, code_hash, file_hash

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from bfm.files import ModelFileError
 from bfm.loaders.mat import read_mat
 from bfm.text import printable
-from recon.evaluation.pose_errors import angles_to_matrix
+from recon.evaluation.metrics.pose import angles_to_matrix
 
 _FARTHEST_PX = 1e6
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -20,7 +20,7 @@ from bfm.files import ModelFileError
 from bfm.model import MorphableModel
 from bfm.npy import read_npy
 from recon.evaluation.aflw2000 import LabelError
-from recon.evaluation.nme import normalised_error
+from recon.evaluation.metrics.nme import normalised_error
 from recon.reconstruction import Reconstruction
 
 SETS = ("520", "478")

@@ -20,8 +20,8 @@ from bfm.files import ModelFileError
 from bfm.npy import read_npy
 from bfm.text import printable
 from recon.datasets import C3iReader, DamagedSample
-from recon.evaluation.result import Left
-from recon.faces.image import MAX_SIDE_PX, ImageError, Photo, read_image
+from recon.evaluation.reports.result import Left
+from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
 LAYOUTS = ("pairs", "c3i")

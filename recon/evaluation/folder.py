@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recon.evaluation.partial import PARTIAL_NAME, Journal, announced_files
-from recon.evaluation.result import files_of_report, raw_report
+from recon.evaluation.reports.result import files_of_report, raw_report
 from recon.io.faults import UsageError
 from recon.io.files import OutputError
 from recon.io.fingerprint import file_hash
@@ -19,7 +19,7 @@ REPORT_NAMES = (
     *("report.json", "report.md", "curve.png", "curve.csv", "landmarks.png"),
     *("differences.png", "now_curve.png", "heat_maps.png"),
 )
-"""All that a report may consist of; see :func:`recon.evaluation.report.write_report`."""
+"""All that a report may consist of; see :func:`recon.evaluation.reports.report.write_report`."""
 
 _PRIVATE = ".facerecon"
 

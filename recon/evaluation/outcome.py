@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bfm.isolated import ReaderProcessError
-from recon.evaluation.result import Left, Sample
+from recon.evaluation.reports.result import Left, Sample
 from recon.io.faults import ends_the_run, reason
 
 

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from bfm.isolated import ReaderProcessError
 from bfm.reading import read_text
 from recon.evaluation.aflw2000 import LabelError, photos_and_labels, read_label
-from recon.evaluation.pose_errors import angles_to_matrix, matrix_to_angles
-from recon.evaluation.result import Left
+from recon.evaluation.metrics.pose import angles_to_matrix, matrix_to_angles
+from recon.evaluation.reports.result import Left
 from recon.io.faults import reason
 
 LAYOUTS = ("aflw2000", "biwi", "c3i")
@@ -37,7 +37,7 @@ class PoseLabel:
         label_file: where the pose comes from.
         rotation: ``(3, 3)`` head to camera, our frame.
         angles_deg: ``(3,)`` yaw, pitch, roll in the data set's convention.
-        convention: one of :data:`recon.evaluation.pose_errors.CONVENTIONS`.
+        convention: one of :data:`recon.evaluation.metrics.pose.CONVENTIONS`.
         box: x0, y0, x1, y1 of the face if the data set says.
     """
 

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.evaluation.provenance import model_hash
-from recon.faces.image import Photo, read_image
+from recon.evaluation.reports.provenance import model_hash
 from recon.io.faults import UsageError
 from recon.io.fingerprint import file_hash
+from recon.io.image import Photo, read_image
 from recon.io.names import printable
 from recon.reconstruction import Reconstruction
 
@@ -73,7 +73,7 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
         UsageError: options that do not work.
         OSError, DetectorUnavailable: files or a detector that they need are not there.
     """
-    from recon.faces.detect import open_detector
+    from recon.detection.detect import open_detector
     from recon.reconstructor import Reconstructor
 
     with contextlib.ExitStack() as stack:

@@ -10,8 +10,8 @@ from typing import Any
 
 from recon.evaluation.outcome import Outcome, failed, left_out
 from recon.evaluation.partial import Journal
-from recon.evaluation.provenance import Provenance, fingerprint, provenance, software
-from recon.evaluation.result import Left, Sample
+from recon.evaluation.reports.provenance import Provenance, fingerprint, provenance, software
+from recon.evaluation.reports.result import Left, Sample
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.names import printable
 

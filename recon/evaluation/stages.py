@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recon.evaluation.result import Evaluation, ResultFileError, read_evaluation
+from recon.evaluation.reports.result import Evaluation, ResultFileError, read_evaluation
 from recon.io.faults import ends_the_run, reason
 from recon.io.files import write_file
 from recon.io.fingerprint import Fingerprint, file_hash

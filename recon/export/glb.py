@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from recon.display import srgb_to_linear
+from recon.color import srgb_to_linear
 from recon.export.mesh import GENERATOR, Mesh, MeshError, split_at_seams, vertex_normals
-from recon.export.png import encode_png
 from recon.io.files import write_file
+from recon.io.png import encode_png
 
 _MM_PER_M = 1000.0
 _NEGLIGIBLE_M = 1e-6

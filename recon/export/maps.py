@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.exr import encode_exr
-from recon.export.png import encode_png
 from recon.io.files import write_file
+from recon.io.png import encode_png
+from recon.io.write_exr import encode_exr
 
 DEPTH_STEP_MM = 0.1
 MAX_PNG_DEPTH_MM = 65535 * DEPTH_STEP_MM

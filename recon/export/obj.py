@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from recon.export.mesh import GENERATOR, Mesh, vertex_normals
-from recon.export.png import encode_png
 from recon.io.files import write_files
+from recon.io.png import encode_png
 
 _MATERIAL = "skin"
 

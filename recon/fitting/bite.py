@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
-from recon.display import srgb_to_linear
+from recon.color import srgb_to_linear
 from recon.fitting.landmark_rows import LIPS
 
 _LEAST_GAP = 0.03

@@ -11,7 +11,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.faces.resample import resample
 from recon.fitting.anchor import Start, shape_and_pose
 from recon.fitting.bite import jaw_factor
 from recon.fitting.expressions import expression_widths
@@ -19,8 +18,9 @@ from recon.fitting.picture import PictureFitter, as_tensor
 from recon.fitting.points import PointFit, PointModel, PointView, fit_points, pose_from_points
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
-from recon.parsing import PARSE_PX, FaceParser, cut_face
+from recon.io.resample import resample
 from recon.render import vertex_normals
+from recon.segmentation.grabcut import PARSE_PX, FaceParser, cut_face
 
 _CROP_MARGIN = 1.35
 _MIN_FOCAL_SHARE = 0.8

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.display import from_display, to_photo
+from recon.color import from_display, to_photo
 from recon.fitting.anchor import Start, shape_and_pose
 from recon.fitting.expressions import ExpressionPrior
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
@@ -35,8 +35,8 @@ from recon.fitting.surface import (
 )
 from recon.fitting.unknowns import Layout, solve_within
 from recon.lighting import sh_basis
-from recon.parsing import FaceGuess, guess_face
 from recon.render import Render, Topology
+from recon.segmentation.grabcut import FaceGuess, guess_face
 
 _GEMAN_SCALE2 = 18.75
 """Squared gap, in units of the noise variance, at which a spot counts a quarter: 3 channels at 2.5 sigma each."""

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.display import to_photo_slope
+from recon.color import to_photo_slope
 from recon.fitting.unknowns import Layout
 from recon.lighting import CLAMPED_COSINE, sh_basis, sh_basis_gradient
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from bfm.data import Prior
 from bfm.model import MorphableModel
 from bfm.sketch import ModelSketch
-from recon.coefficients import Coefficients
-from recon.faces.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
+from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.lighting import ambient, lamps_to_sh
+from recon.parameters import Coefficients
 from recon.rotation import sixd_to_matrix, turn_to_ray
 
 _PIVOT_SLACK_MM = 0.5

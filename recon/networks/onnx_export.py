@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from bfm.reading import read_bytes
 from bfm.text import printable
-from recon.coefficients import Coefficients
 from recon.io.files import write_file
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor
+from recon.parameters import Coefficients
 
 OUTPUTS = ("identity", "expression", "albedo", "rotation", "translation_mm", "lighting")
 _FORMAT = "facerecon-regressor-onnx-1"

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recon.coefficients import Coefficients
 from recon.networks.backbones import BACKBONES, Backbone
 from recon.networks.fam import AggregationPyramid
 from recon.networks.head import CoefficientHead, FaceBlocks
+from recon.parameters import Coefficients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Regressor(nn.Module):
         self.head = CoefficientHead(self.pool.width, blocks, config.size)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
-        """Coefficients of faces in crops framed as :func:`recon.faces.align.align` does.
+        """Coefficients of faces in crops framed as :func:`recon.detection.align.align` does.
 
         Args:
             pictures: ``(B, 3, S, S)`` sRGB code values in [0, 1]; normalisation is inside.

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.render import silhouettes, silhouettes_numba
+from recon.render import silhouettes
 from recon.render.checks import RenderInputError
+from recon.render.kernels import silhouettes as silhouette_kernels
 from recon.render.rasterize import Raster
 from recon.render.screen import pixel_centres, screen_to_pixels
 from recon.render.silhouettes import Crossings
@@ -56,7 +57,7 @@ def antialias(
 def find_crossings(raster: Raster, topology: Topology, reach: int) -> Crossings:
     """Silhouette crossings of a raster, compiled on the CPU and in plain torch elsewhere; without gradient."""
     screen = raster.screen.detach()
-    search = silhouettes_numba.find_crossings if screen.device.type == "cpu" else silhouettes.find_crossings
+    search = silhouette_kernels.find_crossings if screen.device.type == "cpu" else silhouettes.find_crossings
     return search(raster.triangle_ids, raster.depth_hard, screen_to_pixels(screen), screen[..., 3], topology, reach)
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.render import kernels
+from recon.render.kernels import interpolate as kernels
 from recon.render.screen import pixel_centres
 
 if TYPE_CHECKING:

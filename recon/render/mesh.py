@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.render import kernels
 from recon.render.checks import RenderInputError, check_finite, check_vertices, lift
+from recon.render.kernels import interpolate as kernels
 from recon.render.texture import Texture
 from recon.render.topology import Topology
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.render import kernels
 from recon.render.checks import RenderInputError, check_faces, check_size, check_vertices
 from recon.render.interpolate import barycentrics_at, interpolate_at
+from recon.render.kernels import interpolate as kernels
 from recon.render.screen import clip_to_screen
 
 Backend = Literal["auto", "numba", "torch", "nvdiffrast", "pytorch3d"]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.lighting import shade
-from recon.render import shading_numba
+from recon.render.kernels import shading as shading_kernels
 
 
 def shade_packed(
@@ -42,10 +42,10 @@ class _Shade(torch.autograd.Function):
     def forward(ctx, albedo, normals, lighting, starts):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(albedo, normals, lighting)
         ctx.starts = starts
-        return shading_numba.shade(albedo, normals, lighting, starts)
+        return shading_kernels.shade(albedo, normals, lighting, starts)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, g_out):  # type: ignore[no-untyped-def]
         albedo, normals, lighting = ctx.saved_tensors
-        return (*shading_numba.shade_backward(g_out, albedo, normals, lighting, ctx.starts), None)
+        return (*shading_kernels.shade_backward(g_out, albedo, normals, lighting, ctx.starts), None)

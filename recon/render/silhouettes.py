@@ -1,6 +1,6 @@
 """Where a silhouette edge runs between two neighbouring pixels: whole-number search in plain torch, on any device.
 
-The readable twin of ``silhouettes_numba``. A crossing is found as nvdiffrast defines it (Laine et al. 2020, section
+The readable twin of ``silhouette_kernels``. A crossing is found as nvdiffrast defines it (Laine et al. 2020, section
 3.5): two pixels that share a side show different triangles; of the two, the nearer triangle is left along the line
 between the pixel centres through one of its edges; when that edge is a silhouette, runs more across the line than along
 it, and is crossed between the centres, it blends the two pixels.

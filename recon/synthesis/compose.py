@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recon.render import Raster
-from recon.synthesis import compose_kernels
-from recon.synthesis.cover_points import CoverPoints
+from recon.synthesis.appearance.occluder_points import CoverPoints
+from recon.synthesis.kernels import compose as compose_kernels
 
 OPAQUE = 0.5
 """What is more opaque than this hides what lies behind it, in the labels."""

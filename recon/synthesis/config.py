@@ -28,7 +28,7 @@ class SynthesisConfig:
     not (glasses, hands, blur, ...) the strength is the share of pictures that have it.
 
     Attributes:
-        framing: ``"aligned"`` frames the face as :mod:`recon.faces.align` crops photos; ``"free"`` leaves it where the
+        framing: ``"aligned"`` frames the face as :mod:`recon.detection.align` crops photos; ``"free"`` leaves it where the
             camera sees it.
         pose: ``"uniform"`` in steps of 3 degrees (the published synthetic head-pose set), ``"biwi"`` centred on the
             front, ``"300w-lp"`` with many large yaws.

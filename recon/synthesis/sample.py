@@ -50,7 +50,7 @@ class FaceBatch:
         lighting: ``(B, 9, 3)`` radiance coefficients as :mod:`recon.lighting` uses them, in the camera frame and at the
             exposure of the picture. Exact when shadows, shine and occlusion are off, otherwise approximate.
         identity_number: ``(B,)`` int64: equal numbers are the same person.
-        attributes: ``(B, A)`` see :data:`recon.synthesis.people.ATTRIBUTE_NAMES`.
+        attributes: ``(B, A)`` see :data:`recon.synthesis.scene.people.ATTRIBUTE_NAMES`.
     """
 
     image: Float[Tensor, "b 3 h w"]

@@ -11,24 +11,24 @@ from torch import Tensor
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.display import srgb_to_linear
-from recon.synthesis.backgrounds import FolderBackgrounds, procedural
-from recon.synthesis.capture import draw_capture
+from recon.color import srgb_to_linear
+from recon.synthesis.appearance.skin import hair_colours, painted
+from recon.synthesis.camera.c3i_path import draw_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
-from recon.synthesis.cover import make_cover
 from recon.synthesis.draws import Draws
-from recon.synthesis.environments import FolderEnvironments
-from recon.synthesis.expressions import draw_expressions
-from recon.synthesis.hair import Hairdos, draw_hairdos
+from recon.synthesis.geometry.hair import Hairdos, draw_hairdos
+from recon.synthesis.geometry.occluders import make_cover
 from recon.synthesis.labels import LANDMARK_SETS
-from recon.synthesis.lights import draw_lights
 from recon.synthesis.parallel import in_parallel
-from recon.synthesis.people import People, draw_people
-from recon.synthesis.picture import Scene, draw_scene
-from recon.synthesis.poses import HeadPoses, aligned_cameras, draw_poses, free_cameras
+from recon.synthesis.render_scene import Scene, draw_scene
 from recon.synthesis.sample import FaceBatch, intrinsic_matrix
-from recon.synthesis.skin import hair_colours, painted
-from recon.synthesis.stage import CoverStage, Stage
+from recon.synthesis.scene.assets import CoverStage, Stage
+from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
+from recon.synthesis.scene.environments import FolderEnvironments
+from recon.synthesis.scene.expressions import draw_expressions
+from recon.synthesis.scene.lights import draw_lights
+from recon.synthesis.scene.people import People, draw_people
+from recon.synthesis.scene.poses import HeadPoses, aligned_cameras, draw_poses, free_cameras
 
 _AT_ONCE = 8
 """Samples drawn together by one thread of a CPU: more does not get faster, and less stays in the caches."""
@@ -132,7 +132,7 @@ class FaceSampler:
         person_draws = Draws.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
         people = draw_people(model, person_draws, config.identity, config.albedo)
         capture = draw_capture(draws) if config.capture else None
-        poses = capture.poses if capture else draw_poses(config, draws)
+        poses = HeadPoses.of(*capture.head_to_camera) if capture else draw_poses(config, draws)
         expression = self._expressions(draws, poses)
         v_obj = model.shape(people.identity, expression)
         camera = self._camera(draws, poses, v_obj)
@@ -204,7 +204,7 @@ def _check_model(model: MorphableModel, config: SynthesisConfig) -> None:
     if missing:
         raise SynthesisConfigError(
             f"model {model.name!r} has no landmark set {' and '.join(map(repr, missing))}, which labels need; "
-            "recon.faces.transfer.transfer_landmarks makes '478'"
+            "recon.landmark_transfer.transfer.transfer_landmarks makes '478'"
         )
     for strength, region in (("hair", "scalp"), ("beard", "beard"), ("make_up", "lips"), ("clothes", "neck")):
         if getattr(config, strength) > 0.0 and region not in model.region_names:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.coefficients import Coefficients
+from recon.parameters import Coefficients
 from recon.synthesis.sample import FaceBatch
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from losses.adversarial import critic_loss
 from losses.shape import MM_PER_DM
 from losses.total import LossWeights
-from recon.networks.critic import ShapeCritic, critic_vertices
+from recon.networks.discriminator import ShapeCritic, critic_vertices
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig
 from recon.training.module import FaceModelConfig, RegressorConfig, RegressorModule

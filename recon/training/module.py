@@ -17,8 +17,8 @@ from recon.decoder import FaceDecoder
 from recon.networks.checkpoint import save_checkpoint
 from recon.networks.compiling import compile_network
 from recon.networks.head import FaceBlocks
-from recon.networks.occlusion import ResidualOcclusion
 from recon.networks.regressor import Regressor, RegressorConfig
+from recon.segmentation.residual import ResidualOcclusion
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig, open_embedding
 from recon.training.initial_weights import load_initial_weights

@@ -20,20 +20,20 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from recon.evaluation.provenance import model_hash
-from recon.export.png import encode_png
-from recon.faces import align
-from recon.faces.align import AlignmentError
-from recon.faces.image import read_image
+from recon.detection import align
+from recon.detection.align import AlignmentError
+from recon.evaluation.reports.provenance import model_hash
+from recon.inference.regress import default_checkpoint
 from recon.io.faults import ends_the_run, reason
 from recon.io.files import OutputError, write_file
 from recon.io.fingerprint import Fingerprint, code_hash, file_hash
+from recon.io.image import read_image
 from recon.io.locks import take_lock
 from recon.io.names import printable
 from recon.io.parts import remove_leftovers, write_new
+from recon.io.png import encode_png
 from recon.networks.checkpoint import CheckpointError
 from recon.reconstructor import NoFaceError, Reconstructor
-from recon.regression import default_checkpoint
 from recon.training.photos import INDEX, LABELS, PhotoSetError
 
 RECORD = "photos.record.jsonl"

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from recon.display import to_display
+from recon.color import to_display
 from recon.io.git import commit_of
 from recon.io.parts import remove_leftovers
 from recon.training.batch import TrainingBatch

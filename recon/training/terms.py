@@ -20,9 +20,9 @@ from losses.shape import MM_PER_DM, coefficient_loss, shape_loss
 from losses.total import LossWeights
 from losses.wing import wing_loss
 from recon.decoder import DecodedFaces
-from recon.networks.critic import ShapeCritic
-from recon.networks.occlusion import OcclusionMask
+from recon.networks.discriminator import ShapeCritic
 from recon.render import Render
+from recon.segmentation.residual import OcclusionMask
 from recon.training.batch import TrainingBatch
 
 _REFERENCE_PX = 224.0

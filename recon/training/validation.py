@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.coefficients import Coefficients
 from recon.decoder import FaceDecoder
+from recon.parameters import Coefficients
 from recon.training.batch import TrainingBatch
 from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
 

@@ -10,7 +10,7 @@ from skimage.data import astronaut
 
 from bfm.model import MorphableModel
 from recon.cli import main
-from recon.faces import Face
+from recon.detection import Face
 from recon.reconstructor import NoFaceError, Reconstructor
 
 

@@ -1,1 +1,1 @@
-"""The protocols, one file each: data in, :class:`recon.evaluation.result.Evaluation` out."""
+"""The protocols, one file each: data in, :class:`recon.evaluation.reports.result.Evaluation` out."""

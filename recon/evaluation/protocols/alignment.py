@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from recon.evaluation import published
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import Aflw2000Label, photos_and_labels, read_label
 from recon.evaluation.dense import NOTHING_DENSE, DensePoints, dense_file, read_dense
-from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
-from recon.evaluation.nme import (
+from recon.evaluation.metrics.nme import (
     YAW_BINS_DEG,
     balanced_means,
     box_size,
@@ -22,15 +20,17 @@ from recon.evaluation.nme import (
     without_depth_offset,
     yaw_bin,
 )
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg, matrix_to_angles
+from recon.evaluation.metrics.statistics import cumulative_curve
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.partial import Journal
-from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.predict import Predictor
-from recon.evaluation.report import csv_bytes
-from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.reports import published
+from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
+from recon.evaluation.reports.report import csv_bytes
+from recon.evaluation.reports.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
 from recon.evaluation.run import Run, run_facts
-from recon.evaluation.statistics import cumulative_curve
-from recon.faces.image import read_image
+from recon.io.image import read_image
 from recon.io.names import printable
 from recon.reconstruction import Reconstruction
 

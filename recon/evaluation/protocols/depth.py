@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.evaluation import published
-from recon.evaluation.depth_errors import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
 from recon.evaluation.depth_folder import (
     DepthItem,
     DepthSample,
@@ -19,12 +17,14 @@ from recon.evaluation.depth_folder import (
     find_depth,
     read_depth,
 )
-from recon.evaluation.figures import labelled, sheet_png
-from recon.evaluation.heatmap import colour_of
+from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
-from recon.evaluation.result import Cell, Evaluation, Figure, Metric, Sample, Table
+from recon.evaluation.reports import published
+from recon.evaluation.reports.figures import labelled, sheet_png
+from recon.evaluation.reports.heatmap import colour_of
+from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Table
 from recon.evaluation.run import Run, run_facts
 from recon.io.names import printable
 

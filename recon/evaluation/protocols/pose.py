@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.evaluation import published
-from recon.evaluation.figures import curves_png
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.outcome import Outcome
 from recon.evaluation.partial import Journal
-from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.pose_labels import PoseLabel, find_poses
 from recon.evaluation.predict import Predictor
-from recon.evaluation.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.reports import published
+from recon.evaluation.reports.figures import curves_png
+from recon.evaluation.reports.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
 from recon.evaluation.run import Run, run_facts
 from recon.io.names import printable
 
@@ -127,7 +127,7 @@ def _figures(samples: Sequence[Sample], n_failed: int) -> tuple[Figure, ...]:
 
 def _notes(labels: Sequence[PoseLabel], layout: str) -> tuple[str, ...]:
     notes = [
-        f"Angles are compared in the data set's convention ({labels[0].convention}, see recon/evaluation/pose_errors.py); the "
+        f"Angles are compared in the data set's convention ({labels[0].convention}, see recon/evaluation/metrics/pose.py); the "
         "geodesic error is the angle of the rotation between both and needs no convention.",
     ]
     if layout == "c3i":

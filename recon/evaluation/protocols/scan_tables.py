@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from recon.evaluation import published
-from recon.evaluation.report import number
-from recon.evaluation.result import Cell, Metric, Sample, Table
-from recon.evaluation.statistics import summarise
+from recon.evaluation.metrics.statistics import summarise
+from recon.evaluation.reports import published
+from recon.evaluation.reports.report import number
+from recon.evaluation.reports.result import Cell, Metric, Sample, Table
 
 _SETTINGS = ("cooperative", "indoor", "outdoor")
 

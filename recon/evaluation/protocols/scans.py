@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from recon.evaluation.figures import curves_png, labelled, sheet_png
-from recon.evaluation.heads import HeadParts
-from recon.evaluation.heatmap import colour_bar, heat_tile
-from recon.evaluation.nonrigid import correspond, nonrigid_errors
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.scan_tables import by_setting, by_subject, now_table, shrinkage_table, table2
-from recon.evaluation.result import Evaluation, Figure, Metric, Sample
+from recon.evaluation.reports.figures import curves_png, labelled, sheet_png
+from recon.evaluation.reports.heatmap import colour_bar, heat_tile
+from recon.evaluation.reports.result import Evaluation, Figure, Metric, Sample
 from recon.evaluation.run import Run, run_facts
-from recon.evaluation.scan import Scan, read_scan
-from recon.evaluation.scan_errors import HeadSurface, ScanErrors, micc_errors, now_errors
-from recon.evaluation.scan_folder import Subject, find_subjects
+from recon.evaluation.scans.errors import HeadSurface, ScanErrors, micc_errors, now_errors
+from recon.evaluation.scans.folder import Subject, find_subjects
+from recon.evaluation.scans.heads import HeadParts
+from recon.evaluation.scans.nonrigid import correspond, nonrigid_errors
+from recon.evaluation.scans.scan import Scan, read_scan
 from recon.io.faults import UsageError
 from recon.io.names import printable
 
@@ -109,7 +109,7 @@ def evaluate_scans(
     """Measure neutral heads predicted from photos against scans, and the model's mean head beside them.
 
     Args:
-        folder: see :mod:`recon.evaluation.scan_folder`.
+        folder: see :mod:`recon.evaluation.scans.folder`.
         predictor: makes the heads; their expression is left out.
         rules: which of :data:`RULES`.
         unit: of the scans; mm if None.
@@ -317,6 +317,6 @@ def _notes(rules: Sequence[str]) -> tuple[str, ...]:
     if "nonrigid" in rules:
         notes.append(
             "nonrigid: the head is deformed onto the scan only to find which points correspond; the undeformed head is then "
-            "compared after a rigid motion without scale. See recon/evaluation/nonrigid.py."
+            "compared after a rigid motion without scale. See recon/evaluation/scans/nonrigid.py."
         )
     return tuple(notes)

@@ -12,22 +12,22 @@ import torch
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.display import to_display
+from recon.color import to_display
 from recon.evaluation.dense import DensePoints
-from recon.evaluation.depth_errors import depth_errors
-from recon.evaluation.figures import curves_png, landmark_tile, sheet_png
-from recon.evaluation.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
+from recon.evaluation.metrics.depth import depth_errors
+from recon.evaluation.metrics.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.partial import Journal
-from recon.evaluation.pose_errors import angle_differences, geodesic_deg, matrix_to_angles
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import points_px
-from recon.evaluation.provenance import provenance
-from recon.evaluation.result import Cell, Evaluation, Figure, Metric, Sample, Table
+from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
+from recon.evaluation.reports.provenance import provenance
+from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Table
 from recon.evaluation.run import Run, run_facts
 from recon.evaluation.similarity import fit_similarity
-from recon.faces.image import Photo
 from recon.io.faults import UsageError
+from recon.io.image import Photo
 from recon.lighting import irradiance
 from recon.reconstruction import Reconstruction
 from recon.synthesis import FaceBatch, FaceSampler, SynthesisConfig, SynthesisConfigError

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.read_exr import ExrError, decode_exr
+from recon.io.read_exr import ExrError, decode_exr
+from recon.synthesis.camera.camera_pipeline import take_photo
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cycles import materials
 from recon.synthesis.cycles.blender import BlenderError, load_bpy
@@ -22,8 +23,7 @@ from recon.synthesis.cycles.geometry import METRES, add_camera
 from recon.synthesis.cycles.lamps import KINDS, add_lights
 from recon.synthesis.cycles.people import add_cover, add_hair, add_head
 from recon.synthesis.labels import LANDMARK_SETS, visible_landmarks
-from recon.synthesis.photo import take_photo
-from recon.synthesis.picture import Scene
+from recon.synthesis.render_scene import Scene
 from recon.synthesis.sample import FACE_SEGMENTS, SEGMENT_NAMES, FaceBatch
 from recon.synthesis.sampler import FaceSampler
 

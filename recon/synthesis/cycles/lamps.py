@@ -11,7 +11,7 @@ import torch
 from recon.lighting import sh_basis
 from recon.synthesis.cycles.geometry import METRES
 from recon.synthesis.draws import Draws
-from recon.synthesis.lights import N_LAMPS, Lights
+from recon.synthesis.scene.lights import N_LAMPS, Lights
 
 KINDS = ("AREA", "SUN", "POINT", "SPOT")
 _SHARES = (0.45, 0.15, 0.2, 0.2)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from recon.synthesis.clothes import cloth_colours
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.cycles import materials
 from recon.synthesis.cycles.geometry import add_mesh, add_strands
 from recon.synthesis.cycles.strands import grow
+from recon.synthesis.geometry.clothes import cloth_colours
 from recon.synthesis.noise import line_noise
-from recon.synthesis.picture import Scene
+from recon.synthesis.render_scene import Scene
 from recon.synthesis.sample import SEGMENT_NAMES
-from recon.synthesis.stage import Stage
+from recon.synthesis.scene.assets import Stage
 
 _WET = {"eyes": 0.03, "mouth": 0.18}
 _LIPS = "lips"

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from bfm.model import MorphableModel
 from recon.synthesis.draws import Draws
-from recon.synthesis.hair import STYLES, Hairdos, HairSheet, hair_part
+from recon.synthesis.geometry.hair import STYLES, Hairdos, HairSheet, hair_part
 
 _POINTS = 14
 _LENGTH_MM = {"short": (18.0, 45.0), "fringe": (40.0, 90.0), "swept": (50.0, 110.0), "curly": (40.0, 120.0)}

@@ -14,8 +14,8 @@ from bfm.open.expression import ARKIT_NAMES, expression_offsets
 from bfm.open.head_mesh import HeadMesh, cut_head
 from bfm.open.lip_motion import _MOTION_MM, _POINTS, _SEAM, _landmark_rows, _rows, shut_lips, slide_lips
 from bfm.open.makehuman import data_folder, read_base_mesh
-from recon.preview import portrait_camera
 from recon.render import rasterize
+from recon.visualize.model_sheet import portrait_camera
 
 UPPER, LOWER = (list(side) for side in zip(*INNER_LIPS[1:-1], strict=True))
 

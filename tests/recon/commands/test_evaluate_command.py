@@ -14,10 +14,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 import recon.evaluation.predict
-import recon.evaluation.report
+import recon.evaluation.reports.report
 from recon.cli import main, parser
 from recon.datasets import C3iReader
-from recon.evaluation.pose_errors import geodesic_deg
+from recon.evaluation.metrics.pose import geodesic_deg
 from recon.evaluation.pose_labels import find_poses
 
 
@@ -129,7 +129,7 @@ def test_only_usage_is_wrong_usage(grey, tmp_path, monkeypatch):
     def fault(*_, **__):
         raise ValueError("operands could not be broadcast")
 
-    monkeypatch.setattr(recon.evaluation.report, "markdown", fault)
+    monkeypatch.setattr(recon.evaluation.reports.report, "markdown", fault)
     arguments = ["evaluate", "alignment", "--data", str(grey), "--quality", "fast", "-o", str(tmp_path / "out")]
     with pytest.raises(ValueError, match="broadcast"):
         _run(arguments)
@@ -144,7 +144,7 @@ def test_a_fault_at_the_end_or_an_interrupt_loses_nothing(grey, tmp_path, monkey
         def full(*_, **__):
             raise OSError(28, "No space left on device")
 
-        patched.setattr(recon.evaluation.report, "write_files", full)
+        patched.setattr(recon.evaluation.reports.report, "write_files", full)
         assert main(arguments) == 1
         shown = capsys.readouterr().err
         assert kept in shown and "No space left on device" in shown
@@ -152,7 +152,7 @@ def test_a_fault_at_the_end_or_an_interrupt_loses_nothing(grey, tmp_path, monkey
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        patched.setattr(recon.evaluation.report, "markdown", interrupt)
+        patched.setattr(recon.evaluation.reports.report, "markdown", interrupt)
         with pytest.raises(KeyboardInterrupt) as caught:
             _run(arguments)
         assert caught.value.args == (kept,)

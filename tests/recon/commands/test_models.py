@@ -46,9 +46,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         return tiny()
 
     monkeypatch.setattr(models, "load", load)
-    preview = types.ModuleType("recon.preview")
+    preview = types.ModuleType("recon.visualize.model_sheet")
     preview.contact_sheet = lambda model: np.full((5, 7, 3), 9, np.uint8)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "recon.preview", preview)
+    monkeypatch.setitem(sys.modules, "recon.visualize.model_sheet", preview)
     return seen
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from recon import cli
 from recon.cli import main
 from recon.datasets import C3iReader, FolderReader
-from recon.synthesis import workers, writer
+from recon.synthesis.output import workers, writer
 
 _QUICK = ["--clean", "--size", "32x40"]
 

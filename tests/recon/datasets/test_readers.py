@@ -22,8 +22,8 @@ from recon.datasets import (
     ShardReader,
     W300LPReader,
 )
-from recon.export.exr import encode_exr
-from recon.read_exr import ExrError, decode_exr
+from recon.io.read_exr import ExrError, decode_exr
+from recon.io.write_exr import encode_exr
 
 _TEXT = """Camera Location: (-0.0002, -0.3136, 1.6779)
 Head Point Location: (-0.0002, -0.0136, 1.6779)

@@ -5,10 +5,10 @@ import pytest
 import torch
 import trimesh
 
-from recon.evaluation.heads import HeadParts
 from recon.evaluation.predict import Predictor
-from recon.evaluation.scan import Scan
-from recon.evaluation.triangles import TriangleSurface
+from recon.evaluation.scans.heads import HeadParts
+from recon.evaluation.scans.scan import Scan
+from recon.evaluation.scans.triangles import TriangleSurface
 from recon.lighting import ambient
 
 
@@ -41,7 +41,7 @@ def scan_of_head(neutral_head):
 def make_head(open_model):
     """Heads as a predictor returns them, with chosen coefficients and pose."""
     from recon.camera import PerspectiveCamera
-    from recon.faces.face import Face
+    from recon.detection.face import Face
     from recon.reconstruction import FitQuality, Reconstruction
 
     def make(photo, rotation=None, identity=None, **changes):

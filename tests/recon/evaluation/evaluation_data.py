@@ -5,11 +5,11 @@ import scipy.io
 from PIL import Image
 
 from recon.evaluation.aflw21 import aflw21_px
-from recon.evaluation.pose_errors import angles_to_matrix
+from recon.evaluation.metrics.pose import angles_to_matrix
 from recon.evaluation.protocols.alignment import points_px
 from recon.export import Mesh as FileMesh
 from recon.export import write_ply
-from recon.faces.image import read_image
+from recon.io.image import read_image
 
 YAWS = {"a": 5.0, "b": -20.0, "c": 40.0, "d": -75.0, "e": 62.0}
 

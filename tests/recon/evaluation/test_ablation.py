@@ -8,9 +8,9 @@ import pytest
 
 from recon.cli import main, parser
 from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
-from recon.evaluation.provenance import Provenance
-from recon.evaluation.report import write_report
-from recon.evaluation.result import Evaluation, Metric, Sample
+from recon.evaluation.reports.provenance import Provenance
+from recon.evaluation.reports.report import write_report
+from recon.evaluation.reports.result import Evaluation, Metric, Sample
 
 ORIGIN = Provenance("x", "abc", "2026-01-01", "cpu", "py", "fit", "open 1", "data", "f00", 4, 1.5)
 PLAN = """

@@ -9,9 +9,9 @@ import pytest
 
 from recon.evaluation.folder import REPORT_NAMES, held_folder, report_folder
 from recon.evaluation.partial import PARTIAL_NAME
-from recon.evaluation.provenance import Provenance
-from recon.evaluation.report import write_report
-from recon.evaluation.result import Evaluation, Figure
+from recon.evaluation.reports.provenance import Provenance
+from recon.evaluation.reports.report import write_report
+from recon.evaluation.reports.result import Evaluation, Figure
 from recon.io.faults import UsageError
 from recon.io.files import OutputError
 

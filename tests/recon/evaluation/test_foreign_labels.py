@@ -15,8 +15,8 @@ from recon.evaluation.aflw2000 import LabelError, read_label
 from recon.evaluation.dense import read_dense
 from recon.evaluation.depth_folder import DepthDataError, read_depth
 from recon.evaluation.pose_labels import find_poses
-from recon.evaluation.scan import ScanError, check_landmarks, read_landmarks
-from recon.evaluation.scan_folder import find_subjects
+from recon.evaluation.scans.folder import find_subjects
+from recon.evaluation.scans.scan import ScanError, check_landmarks, read_landmarks
 
 POINTS = np.random.default_rng(0).uniform(0, 200, (3, 68))
 

@@ -15,18 +15,18 @@ from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.dense import DensePoints
 from recon.evaluation.depth_folder import DepthDataError
-from recon.evaluation.heatmap import colour_of
-from recon.evaluation.nme import box_size
-from recon.evaluation.pose_errors import angles_to_matrix, matrix_to_angles
+from recon.evaluation.metrics.nme import box_size
+from recon.evaluation.metrics.pose import angles_to_matrix, matrix_to_angles
 from recon.evaluation.pose_labels import find_poses
 from recon.evaluation.protocols.alignment import evaluate_alignment, points_px
 from recon.evaluation.protocols.depth import evaluate_depth
 from recon.evaluation.protocols.pose import evaluate_pose
 from recon.evaluation.protocols.scans import evaluate_scans
 from recon.evaluation.protocols.synthetic import evaluate_synthetic, light_error
-from recon.evaluation.scan import ScanError
-from recon.export.exr import encode_exr
-from recon.faces.image import read_image
+from recon.evaluation.reports.heatmap import colour_of
+from recon.evaluation.scans.scan import ScanError
+from recon.io.image import read_image
+from recon.io.write_exr import encode_exr
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import NoFaceError
 from recon.synthesis import FaceSampler, SynthesisConfig

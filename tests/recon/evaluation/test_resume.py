@@ -12,21 +12,21 @@ from PIL import Image
 
 from bfm.isolated import ReaderProcessError
 from recon.evaluation.folder import REPORT_NAMES
+from recon.evaluation.metrics.pose import angles_to_matrix
 from recon.evaluation.outcome import Outcome, pack, unpack
 from recon.evaluation.partial import PARTIAL_NAME, Journal
-from recon.evaluation.pose_errors import angles_to_matrix
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import evaluate_alignment
 from recon.evaluation.protocols.depth import evaluate_depth
 from recon.evaluation.protocols.pose import evaluate_pose
 from recon.evaluation.protocols.scans import evaluate_scans
 from recon.evaluation.protocols.synthetic import evaluate_synthetic
-from recon.evaluation.report import write_report
-from recon.evaluation.result import Sample
+from recon.evaluation.reports.report import write_report
+from recon.evaluation.reports.result import Sample
 from recon.evaluation.run import Run
-from recon.faces.image import read_image
 from recon.io.faults import UsageError
 from recon.io.files import OutputError
+from recon.io.image import read_image
 from recon.synthesis import SynthesisConfig
 
 CLEAN = SynthesisConfig.clean(framing="free", yaw_deg=30.0, pitch_deg=20.0, roll_deg=10.0, head_share=(0.3, 0.6))

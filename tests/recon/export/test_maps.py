@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from recon.export import write_depth_exr, write_depth_npy, write_depth_png, write_normals_png
-from recon.export.exr import encode_exr
+from recon.io.write_exr import encode_exr
 
 HEIGHT, WIDTH = 37, 23  # more lines than two chunks, and no square
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon.camera import PerspectiveCamera
-from recon.display import to_photo
+from recon.color import to_photo
 from recon.fitting import View
 from recon.lighting import ambient
 from recon.render import Mesh, Topology, render

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import bfm
-from recon.display import to_photo
+from recon.color import to_photo
 from recon.fitting.picture import PictureFitter
 from recon.fitting.priors import negative_light
 from recon.fitting.settings import FitSettings

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bfm
-from recon.display import to_photo, to_photo_slope
+from recon.color import to_photo, to_photo_slope
 from recon.fitting.surface import (
     Spots,
     SurfaceModel,

@@ -7,7 +7,7 @@ import torch
 import trimesh
 
 import bfm
-from recon.display import to_photo
+from recon.color import to_photo
 from recon.fitting.picture import PictureFitter
 from recon.fitting.settings import FitSettings
 from recon.fitting.silhouette import Outline, contour_vertices, find_outline, outline_rows

@@ -8,7 +8,7 @@ import torch
 
 import bfm
 from recon.camera import PerspectiveCamera
-from recon.display import to_photo
+from recon.color import to_photo
 from recon.fitting import FitSettings, PictureFitter, View, fit
 from recon.fitting.anchor import Start, Trust
 from recon.fitting.settings import Level

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.faces import read_image
+from recon.detection import read_image
 from recon.io import pictures
 from recon.io.pictures import ImageError, open_picture, picture_fault, read_grey, read_grey16, read_rgb
 
@@ -139,7 +139,7 @@ def test_bombs_are_refused_before_they_are_decoded(name: str, tmp_path: Path, mo
 _MEASURED = """
 import sys
 from recon.io.pictures import MAX_DECODED_BYTES
-from recon.faces.image import read_image
+from recon.io.image import read_image
 def at_most():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1e3
 before = at_most()
@@ -219,7 +219,7 @@ def test_pictures_over_pillow_s_limit_are_read_and_it_stays_in_force(monkeypatch
         seen.append(Image.MAX_IMAGE_PIXELS)
         return load(*args, **kwargs)
 
-    monkeypatch.setattr("recon.faces.image.open_picture", spying)
+    monkeypatch.setattr("recon.io.image.open_picture", spying)
     data = encoded(Image.fromarray(small), "PNG")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 from bfm.model import MorphableModel
 from bfm.sketch import ModelSketch
+from recon.inference.regress import default_checkpoint
 from recon.io.files import OutputError
 from recon.networks.checkpoint import CheckpointError, load_regressor, read_header, save_checkpoint
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor, RegressorConfig
-from recon.regression import default_checkpoint
 
 
 @pytest.fixture

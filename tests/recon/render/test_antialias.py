@@ -7,7 +7,7 @@ from render_scenes import SIZE, bumpy_head, camera_of, clip_square, two_heads
 from recon.camera import PerspectiveCamera
 from recon.render import RenderInputError, Topology, antialias, rasterize
 from recon.render import silhouettes as slow
-from recon.render import silhouettes_numba as fast
+from recon.render.kernels import silhouettes as fast
 from recon.render.screen import screen_to_pixels
 from recon.rotation import euler_to_matrix
 

@@ -5,8 +5,8 @@ import torch
 from render_scenes import bumpy_head, camera_of, lights, painted, two_heads
 
 from recon.render import Mesh, Topology, antialias, interpolate, rasterize, render
-from recon.render.backend_nvdiffrast import screen_to_flipped_clip
-from recon.render.backend_pytorch3d import screen_to_pytorch3d
+from recon.render.backends.nvdiffrast_search import screen_to_flipped_clip
+from recon.render.backends.pytorch3d_search import screen_to_pytorch3d
 from recon.render.screen import clip_to_screen
 
 SIZE = (96, 128)

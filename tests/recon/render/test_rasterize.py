@@ -60,11 +60,11 @@ def test_back_ends_agree_to_the_bit(dtype, size):
 
 
 def test_back_ends_agree_when_the_torch_search_works_in_parts(monkeypatch):
-    from recon.render import backend_torch
+    from recon.render.backends import torch_search as torch_search
 
     v_clip, faces = random_triangles(60, seed=2)
     whole = rasterize(v_clip, faces, SIZE, backend="torch")
-    monkeypatch.setattr(backend_torch, "MAX_CANDIDATES", 101)
+    monkeypatch.setattr(torch_search, "MAX_CANDIDATES", 101)
     assert torch.equal(rasterize(v_clip, faces, SIZE, backend="torch").triangle_ids, whole.triangle_ids)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import trimesh
 
-from recon.display import to_display
-from recon.faces.align import align
+from recon.color import to_display
+from recon.detection.align import align
 from recon.render import Mesh, render
 from recon.rotation import rotation_angle
 from recon.synthesis import SEGMENT_NAMES, FaceBatch, FaceSampler, SynthesisConfig, SynthesisConfigError

@@ -7,17 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.display import linear_to_srgb
+from recon.color import linear_to_srgb
 from recon.lighting import irradiance
-from recon.synthesis import FaceSampler, SynthesisConfig, shading
-from recon.synthesis.anatomy import light_frames, open_sky
-from recon.synthesis.backgrounds import BackgroundError, FolderBackgrounds
+from recon.synthesis import FaceSampler, SynthesisConfig
+from recon.synthesis.appearance import shading
+from recon.synthesis.appearance.shadows import lit_share, lit_share_reference, shadow_maps
+from recon.synthesis.camera.camera_pipeline import gaussian_blur, jpeg, take_photo
 from recon.synthesis.draws import Draws
-from recon.synthesis.expressions import EXPRESSIONS, draw_expressions, expression_table, mirrored_names
-from recon.synthesis.lights import Lights, draw_lights
+from recon.synthesis.geometry.anatomy import light_frames, open_sky
 from recon.synthesis.noise import line_noise, solid_noise
-from recon.synthesis.photo import gaussian_blur, jpeg, take_photo
-from recon.synthesis.shadows import lit_share, lit_share_reference, shadow_maps
+from recon.synthesis.scene.backgrounds import BackgroundError, FolderBackgrounds
+from recon.synthesis.scene.expressions import EXPRESSIONS, draw_expressions, expression_table, mirrored_names
+from recon.synthesis.scene.lights import Lights, draw_lights
 
 
 def _points(n=60, pictures=2):
@@ -220,7 +221,7 @@ def test_backgrounds_are_kept_small_and_few(tmp_path, monkeypatch):
     for number in range(6):
         pixels = np.random.default_rng(number).integers(0, 256, (600, 900, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    monkeypatch.setattr("recon.synthesis.backgrounds._KEPT_BYTES", 2 * 3 * 320 * 213)
+    monkeypatch.setattr("recon.synthesis.scene.backgrounds._KEPT_BYTES", 2 * 3 * 320 * 213)
     backgrounds = FolderBackgrounds(tmp_path)
     first = [backgrounds.picture(number) for number in range(6)]
     assert all(picture.shape == (3, 213, 320) for picture in first)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recon.evaluation import published
 from recon.evaluation.ablation import read_plan, train_command
+from recon.evaluation.reports import published
 from recon.networks.backbones import BACKBONES
 from train import main
 

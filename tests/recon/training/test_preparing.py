@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from recon.camera import PerspectiveCamera
-from recon.faces import align
+from recon.detection import align
 from recon.fitting import FitSettings
 from recon.io.files import OutputError
 from recon.io.locks import locked

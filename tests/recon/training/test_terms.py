@@ -8,8 +8,8 @@ from training_parts import DIRECT, SIZE, sampled
 
 from losses.total import LossWeights
 from recon.decoder import FaceDecoder, PointBasis
-from recon.networks.critic import ShapeCritic
-from recon.networks.occlusion import ResidualOcclusion
+from recon.networks.discriminator import ShapeCritic
+from recon.segmentation.residual import ResidualOcclusion
 from recon.training.batch import TrainingBatch
 from recon.training.terms import Judges, loss_terms
 

@@ -1,0 +1,1 @@
+"""Error measures: landmarks, depth, pose, and statistics over items."""

@@ -1,0 +1,1 @@
+"""Results of evaluations and their reports as Markdown, JSON and pictures."""

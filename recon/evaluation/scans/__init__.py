@@ -1,0 +1,1 @@
+"""Heads against 3D scans: reading, alignment and distances."""

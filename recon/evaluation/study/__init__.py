@@ -1,0 +1,1 @@
+"""The subjective study: a questionnaire and its mean opinion scores."""

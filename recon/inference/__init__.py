@@ -1,0 +1,1 @@
+"""A trained network applied to photos: coefficients, pose and light of each face."""

@@ -1,0 +1,156 @@
+"""What a trained network adds to :class:`recon.Reconstructor`: heads of its own, and starts for fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.camera import PerspectiveCamera
+from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
+from recon.detection.face import BOX_ONLY, Face
+from recon.fitting.anchor import Start, Trust
+from recon.fitting.state import FaceState
+from recon.inference.light_albedo import relight
+from recon.inference.profile_yaw import turn_to_profile
+from recon.inference.regress import FaceRegressor, RegressedFace
+from recon.io.image import Photo
+from recon.parameters import Coefficients
+from recon.rotation import rotation_angle
+from recon.segmentation.residual import ResidualOcclusion
+
+TRUST_BESIDE_POINTS = Trust(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
+"""How much a fit that also has landmarks believes a network. Narrower than the network's own errors (about 1.1, 0.16 and 4
+degrees on drawn photos): 478 landmarks err together, so the fit overrates them by as much. Set on drawn photos."""
+TRUST_ALONE = Trust(identity=1.0, expression=0.2, rotation_rad=math.radians(3.0), shift_mm=6.0, depth_share=0.08)
+"""The same where there are no landmarks. The turn is held, too: on drawn profiles hair and shadows pull it astray, and with 6 or
+10 degrees the fit's poses were worse than the network's."""
+
+MOST_UNSTEADY_DEG = 9.0
+"""Turn between answers for shifted crops above which the network has not seen a face. On 29 drawn profiles without a mesh,
+those above were off by 48 degrees on average, those below by 14."""
+_SHIFTS = (
+    *((0.0, 0.0, 1.0), (0.08, 0.0, 1.0), (-0.08, 0.0, 1.0), (0.0, 0.08, 1.0), (0.0, -0.08, 1.0)),
+    *((0.0, 0.0, 1.12), (0.0, 0.0, 0.9)),
+)
+"""By x and y in sizes of the face, and scale."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NetworkFace:
+    """One face in the photo's own camera.
+
+    Attributes:
+        coefficients: pose and light in the camera frame of the photo.
+        camera: of the photo, with the pose.
+        gap_percent: mean distance from the detected points in percent of the face's size; nan without points.
+        residual: root mean square colour difference on the face, sRGB code values in [0, 1].
+    """
+
+    coefficients: Coefficients
+    camera: PerspectiveCamera
+    gap_percent: float
+    residual: float
+
+
+class NetworkMethod:
+    """A trained network for one face model.
+
+    Args:
+        model: on the CPU.
+        checkpoint: see :class:`recon.inference.regress.FaceRegressor`.
+        device: of the network.
+
+    Raises:
+        CheckpointError, OnnxError: see there.
+    """
+
+    def __init__(self, model: MorphableModel, checkpoint: str | os.PathLike[str] | None, device: torch.device) -> None:
+        self.regressor = FaceRegressor(model, checkpoint, device)
+        self._decoder = FaceDecoder(model, "face")
+        self._points = PointBasis(model, "478") if "478" in model.landmark_sets else None
+
+    def __call__(self, photo: Photo, face: Face) -> NetworkFace:
+        """The head of one detected face, light and paint as its crop shows them."""
+        found = relight(self.regressor(photo, face), self._decoder)
+        camera = found.photo_camera
+        coefficients = dataclasses.replace(
+            found.coefficients,
+            rotation=camera.rotation,
+            translation_mm=camera.translation_mm,
+            lighting=found.photo_lighting,
+        )
+        return NetworkFace(coefficients, camera, self._gap_percent(face, found), self._residual(found))
+
+    def start(self, photos: Sequence[Photo], faces: Sequence[Face]) -> Start:
+        """Where a fit of one person begins: one face in each of the photos.
+
+        Shape is the mean of all answers. Paint and light are left to the fit: the network is careful about both.
+        """
+        answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
+        poses = [self._pose(face, answer) for face, answer in zip(faces, answers, strict=True)]
+        identity = torch.cat([answer.coefficients.identity for answer in answers]).mean(dim=0, keepdim=True)
+        state = FaceState(
+            identity,
+            identity.new_zeros(1, answers[0].coefficients.albedo.shape[1]),
+            torch.cat([answer.coefficients.expression for answer in answers]),
+            torch.cat([rotation for rotation, _ in poses]),
+            torch.cat([translation_mm for _, translation_mm in poses]),
+            identity.new_zeros(len(answers), 9, 3),
+            identity.new_zeros(len(answers)),
+        )
+        everywhere = all(face.landmarks478 is not None for face in faces)
+        focal_px = tuple(float(answer.photo_camera.focal_px[0, 0]) for answer in answers)
+        return Start(state, focal_px, TRUST_BESIDE_POINTS if everywhere else TRUST_ALONE)
+
+    def unsteady_deg(self, photo: Photo, face: Face) -> float:
+        """How far the answers for slightly shifted crops are turned from their medoid, on average, degrees.
+
+        Raises:
+            AlignmentError: five points that no face can have.
+        """
+        centre = face.points5.mean(axis=0)
+        crops = [
+            dataclasses.replace(
+                face, points5=(face.points5 - centre) * scale + centre + face.size_px * np.array([x, y])
+            )
+            for x, y, scale in _SHIFTS
+        ]
+        turns = torch.cat([self.regressor(photo, crop).photo_camera.rotation for crop in crops])
+        n = len(turns)
+        between = rotation_angle(turns[:, None].expand(n, n, 3, 3), turns[None].expand(n, n, 3, 3))
+        return math.degrees(float(between.mean(dim=1).min()))
+
+    def _pose(self, face: Face, answer: RegressedFace) -> tuple[Tensor, Tensor]:
+        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo; a face without a mesh is taken for a profile."""
+        camera = answer.photo_camera
+        if face.detector != BOX_ONLY:
+            return camera.rotation, camera.translation_mm
+        pivot_mm = camera.rotation.new_tensor(self.regressor.blocks.pivot_mm)
+        return turn_to_profile(camera.rotation, camera.translation_mm, pivot_mm)
+
+    @torch.no_grad()
+    def _gap_percent(self, face: Face, found: RegressedFace) -> float:
+        if face.landmarks478 is None or self._points is None:
+            return math.nan
+        answer, camera = found.coefficients, found.photo_camera
+        points = self._points(answer.identity, answer.expression)
+        pixels = camera.to_pixels(camera.to_camera(points))[0].double().numpy()
+        gap_px = float(np.linalg.norm(pixels - face.landmarks478[:, :2], axis=1).mean())
+        return 100.0 * gap_px / face.size_px
+
+    @torch.no_grad()
+    def _residual(self, found: RegressedFace) -> float:
+        side = int(found.crop.shape[-1])
+        faces = DecodedFaces(self._decoder, found.coefficients, found.crop_camera)
+        drawn = faces.drawn((side, side))
+        picture = faces.picture(drawn)
+        mask = ResidualOcclusion()(found.crop, picture, drawn.covered.to(picture.dtype))
+        gap2 = (picture - found.crop).square().mean(dim=1, keepdim=True)
+        return float(((mask * gap2).sum() / mask.sum().clamp_min(1e-6)).sqrt())

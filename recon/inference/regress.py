@@ -1,0 +1,142 @@
+"""A trained network applied to photos: frame the face, ask the network, bring its answer back to the photo."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
+from recon.detection.align import PX_PER_MM_AT_224, Alignment, align
+from recon.detection.face import Face
+from recon.io.image import Photo
+from recon.lighting import rotate_lighting
+from recon.networks.checkpoint import CheckpointError, check_serves, load_regressor
+from recon.networks.head import FaceBlocks
+from recon.parameters import Coefficients
+
+_WEIGHTS = Path(__file__).parents[1] / "networks" / "weights"
+DEFAULT_CHECKPOINTS = {"open": _WEIGHTS / "mobile_open.safetensors"}
+"""Checkpoints that come with the package, by face model."""
+
+_LEAST_FOCAL_SHARE = 0.8
+"""An unknown focal length is never taken shorter than this share of the photo's longer side, as when fitting."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A regressor, in torch or in onnxruntime."""
+
+    def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+        """Coefficients of crops."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegressedFace:
+    """What the network says about one face.
+
+    Attributes:
+        coefficients: pose and light in the camera frame of the *crop*.
+        crop: ``(1, 3, S, S)`` what the network saw, sRGB in [0, 1].
+        crop_camera: of the crop, with the pose.
+        alignment: between crop and photo.
+    """
+
+    coefficients: Coefficients
+    crop: Float[Tensor, "1 3 s s"]
+    crop_camera: PerspectiveCamera
+    alignment: Alignment
+
+    @property
+    def photo_camera(self) -> PerspectiveCamera:
+        """The camera of the full photo, with the head's pose."""
+        return self.alignment.photo_camera(self.crop_camera)
+
+    @property
+    def photo_lighting(self) -> Float[Tensor, "1 9 3"]:
+        """Light in the camera frame of the photo: an upright crop has turned it."""
+        turn = self.photo_camera.rotation @ self.crop_camera.rotation.transpose(1, 2)
+        return rotate_lighting(self.coefficients.lighting, turn)
+
+
+class FaceRegressor:
+    """A network for one face model.
+
+    Args:
+        model: the face model.
+        checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote; ``None`` takes
+            the one that comes with the package.
+        device: where the network runs; ONNX files run on the CPU.
+
+    Raises:
+        CheckpointError, OnnxError: no checkpoint, a damaged one, or one for another face model.
+    """
+
+    def __init__(
+        self,
+        model: MorphableModel,
+        checkpoint: str | os.PathLike[str] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        path = Path(checkpoint) if checkpoint is not None else default_checkpoint(model.name)
+        blocks = FaceBlocks.of(model)
+        self.path, self.blocks = path, blocks
+        self.network: Network
+        if path.suffix.lower() == ".onnx":
+            from recon.networks.onnx_export import OnnxRegressor
+
+            network = OnnxRegressor(path)
+            check_serves(path, network.blocks, blocks)
+            self.network, self.size, self.device = network, network.size, torch.device("cpu")
+        else:
+            regressor, _ = load_regressor(path, blocks)
+            self.network, self.size = regressor.to(device), regressor.config.size
+            self.device = torch.device(device)
+
+    @torch.no_grad()
+    def __call__(self, photo: Photo, face: Face) -> RegressedFace:
+        """The head of a detected face; landmarks are not needed.
+
+        Raises:
+            AlignmentError: five points that no face can have.
+        """
+        alignment = align(face.points5, self.size, remove_roll=True)
+        pixels = torch.from_numpy(alignment.crop(photo.pixels).copy()).permute(2, 0, 1)[None].float() / 255.0
+        camera = alignment.crop_camera(_unposed_camera(photo, alignment, self.size))
+        intrinsics = torch.diag_embed(torch.cat((camera.focal_px, torch.ones(1, 1)), dim=1))
+        intrinsics[:, :2, 2] = camera.principal_px
+        found = self.network(pixels.to(self.device), intrinsics.to(self.device)).to("cpu")
+        return RegressedFace(found, pixels, camera.with_pose(found.rotation, found.translation_mm), alignment)
+
+
+def default_checkpoint(model: str) -> Path:
+    """The checkpoint that comes with the package for a face model.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = DEFAULT_CHECKPOINTS.get(model)
+    if path is None or not path.is_file():
+        have = ", ".join(name for name, place in DEFAULT_CHECKPOINTS.items() if place.is_file()) or "none"
+        raise CheckpointError(
+            f"no trained network comes with the package for the face model {model!r} (there is one for: {have}); pass "
+            "checkpoint=..., or train one: python train.py fit --config configs/mobile_synthetic.yaml"
+        )
+    return path
+
+
+def _unposed_camera(photo: Photo, alignment: Alignment, size: int) -> PerspectiveCamera:
+    """The photo's camera. An unknown focal length follows from a head of usual size at 1 m."""
+    height, width = photo.pixels.shape[:2]
+    focal_px = photo.focal_px
+    if focal_px is None:
+        px_per_mm = PX_PER_MM_AT_224 * size / 224.0 / alignment.scale
+        focal_px = max(px_per_mm * DEFAULT_DISTANCE_MM, _LEAST_FOCAL_SHARE * max(height, width))
+    return PerspectiveCamera.at(size=(height, width), focal_px=torch.full((1, 2), float(focal_px)))

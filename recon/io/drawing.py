@@ -1,0 +1,42 @@
+"""PNG pictures that commands draw: marked as such, so that drawing again replaces them and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from recon.io.files import OutputExistsError, write_file
+from recon.io.names import printable
+from recon.io.png import encode_png
+
+_MARK = "drawn by facerecon"
+_CHUNK = b"tEXtDescription\0" + _MARK.encode()
+_LOOKED_AT = 4096
+"""The text stands before the pixels."""
+
+
+def drawing_problem(path: Path) -> str | None:
+    """Why a drawing may not take this name: a file is there that was not drawn by this project. ``None`` if it may."""
+    if not os.path.lexists(path) or path.is_dir():
+        return None  # a folder is named by the writing itself
+    if path.is_file():  # pipes are not opened
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if _CHUNK in file.read(_LOOKED_AT):
+                return None
+    return f"{printable(path)} exists and was not drawn by recon: move it away, or choose another name"
+
+
+def write_drawing(path: Path, pixels: np.ndarray) -> None:
+    """Write ``(H, W, 3)`` uint8 as PNG, in place of an older drawing if there is one.
+
+    Raises:
+        OutputExistsError: a file is there that was not drawn by this project.
+        OutputError: the folder is missing or cannot be written to.
+    """
+    problem = drawing_problem(path)
+    if problem is not None:
+        raise OutputExistsError(problem)
+    write_file(path, encode_png(pixels, _MARK), overwrite=True)

@@ -1,0 +1,1 @@
+"""Landmarks of a detector carried onto a face model."""

@@ -1,0 +1,1 @@
+"""Visible-triangle search: one contract, four implementations."""

@@ -1,0 +1,1 @@
+"""Compiled twins, for the CPU, of the steps of the renderer."""

@@ -1,0 +1,1 @@
+"""Which pixels of a photo show the face, and which of them bare skin."""

@@ -1,0 +1,1 @@
+"""How visible points look: skin, hair, cloth, shading and shadows."""

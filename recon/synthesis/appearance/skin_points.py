@@ -1,0 +1,180 @@
+"""Visible points of the head: where they are, which way they look, and the pores, spots and patches of the skin there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recon.render.mesh import unit
+from recon.synthesis.draws import Draws
+from recon.synthesis.kernels import appearance as appearance_kernels
+from recon.synthesis.noise import solid_noise
+from recon.synthesis.sample import SEGMENT_NAMES
+from recon.synthesis.scene.people import People
+
+_FINE_MM, _COARSE_MM = 2.1, 9.0
+"""Cells of the two noises."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Complexion:
+    """The skin of B persons.
+
+    Attributes:
+        place: ``(B, 3)`` shift in the noise, in cells.
+        rough: ``(B,)`` pores and patches.
+        spots: ``(B,)`` freckles.
+        bump: ``(B,)`` height of the relief.
+        oily: ``(B,)`` factor of the highlight, in this picture.
+    """
+
+    place: Float[Tensor, "b 3"]
+    rough: Float[Tensor, " b"]
+    spots: Float[Tensor, " b"]
+    bump: Float[Tensor, " b"]
+    oily: Float[Tensor, " b"]
+
+    @classmethod
+    def of(cls, people: People, person_draws: Draws, draws: Draws, strength: float) -> Complexion:
+        """Persons keep their spots; the highlight is the sample's.
+
+        Args:
+            people: for age and sex.
+            person_draws: of the persons.
+            draws: of the samples.
+            strength: [0, 1]; 0 is smooth.
+        """
+        sex = 0.65 + 0.35 * people.column("male")
+        rough = strength * person_draws.uniform("skin roughness", low=0.35, high=1.1) * sex
+        spots = strength * person_draws.uniform("spots") ** 3 * 0.6
+        old = ((people.column("age_years") - 40.0) / 40.0).clamp(0.0, 1.0)
+        return cls(
+            place=32.0 * person_draws.uniform("skin place", 3),
+            rough=rough,
+            spots=spots * (1.0 + old),
+            bump=0.055 * rough * (1.0 + 0.8 * old),
+            oily=draws.uniform("oily", low=0.4, high=1.5),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SkinPoints:
+    """P visible points of heads.
+
+    Attributes:
+        position: ``(P, 3)`` mm, camera frame.
+        normals: ``(P, 3)`` unit, of the mesh.
+        relief: ``(P, 3)`` unit, with the skin's relief.
+        albedo: ``(P, 3)``.
+        sky: ``(P,)`` openness.
+        gloss: ``(P,)`` strength of the highlight.
+        sharpness: ``(P,)`` its exponent.
+        scatter: ``(P,)`` [0, 1], 1 is skin.
+    """
+
+    position: Float[Tensor, "p 3"]
+    normals: Float[Tensor, "p 3"]
+    relief: Float[Tensor, "p 3"]
+    albedo: Float[Tensor, "p 3"]
+    sky: Float[Tensor, " p"]
+    gloss: Float[Tensor, " p"]
+    sharpness: Float[Tensor, " p"]
+    scatter: Float[Tensor, " p"]
+
+
+def skin_points(
+    packed: Float[Tensor, "p 13"],
+    segment: Int[Tensor, " p"],
+    picture: Int[Tensor, " p"],
+    complexion: Complexion,
+) -> SkinPoints:
+    """Points as they look. Compiled on the CPU.
+
+    Args:
+        packed: interpolated position, normal (of any length), albedo, openness, and place on the mean face in mm, which
+            keeps the spots with the skin.
+        segment: ``(P,)`` ids in SEGMENT_NAMES.
+        picture: ``(P,)``.
+        complexion: of each picture's person.
+    """
+    if packed.device.type != "cpu":
+        return skin_points_reference(packed, segment, picture, complexion)
+    surfaces = Surfaces.on(packed.device)
+    table = torch.stack((surfaces.gloss, surfaces.sharpness, surfaces.scatter), dim=1)
+    persons = torch.cat(
+        (
+            complexion.place,
+            torch.stack((complexion.rough, complexion.spots, complexion.bump, complexion.oily), dim=1),
+        ),
+        dim=1,
+    )
+    cells = 1.0 / _FINE_MM, 1.0 / _COARSE_MM
+    return SkinPoints(*appearance_kernels.skin_points(packed, segment, picture, persons, table, cells))
+
+
+def skin_points_reference(
+    packed: Float[Tensor, "p 13"],
+    segment: Int[Tensor, " p"],
+    picture: Int[Tensor, " p"],
+    complexion: Complexion,
+) -> SkinPoints:
+    """The plain twin of :func:`skin_points`."""
+    surfaces = Surfaces.on(packed.device)
+    position, normals, albedo, sky, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
+    normals = unit(normals)
+    at = complexion.place[picture]
+    fine, coarse = solid_noise(rest_mm / _FINE_MM + at), solid_noise(rest_mm / _COARSE_MM + at.flip(-1))
+    rough, spots = complexion.rough[picture], complexion.spots[picture]
+    tone = 0.045 * rough * fine[:, 0] + 0.05 * rough * coarse[:, 0]
+    freckle = spots * ((fine[:, 1] + 0.6 * coarse[:, 1] - 1.0).clamp(0.0, 0.9) * 0.38)
+    red = 0.035 * rough * coarse[:, 1]
+    factor = torch.exp(torch.stack((tone + red - 0.6 * freckle, tone - red - freckle, tone - red - 1.2 * freckle), -1))
+    bump = complexion.bump[picture, None] * torch.stack((fine[:, 0], fine[:, 1], coarse[:, 0]), -1)
+    patchy = (1.0 + 0.35 * coarse[:, 1] + 0.2 * fine[:, 1]).clamp(0.3, 2.0)
+    scatter = surfaces.scatter[segment]
+    skin = ((scatter > 0.5) & (rough > 0.0))[:, None]
+    gloss = surfaces.gloss[segment] * complexion.oily[picture]
+    return SkinPoints(
+        position=position,
+        normals=normals,
+        relief=torch.where(skin, unit(normals + bump), normals),
+        albedo=torch.where(skin, albedo * factor, albedo),
+        sky=sky[:, 0],
+        gloss=torch.where(skin[:, 0], gloss * patchy, gloss),
+        sharpness=surfaces.sharpness[segment],
+        scatter=scatter,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Surfaces:
+    """Optical kind of each segment: highlight strength, its exponent, light scattered like skin."""
+
+    gloss: Float[Tensor, " s"]
+    sharpness: Float[Tensor, " s"]
+    scatter: Float[Tensor, " s"]
+
+    @classmethod
+    def on(cls, device: torch.device) -> Surfaces:
+        """The table, in the order of SEGMENT_NAMES."""
+        kinds = {
+            "face": (1.0, 14.0, 1.0),
+            "nose": (1.35, 18.0, 1.0),
+            "lips": (1.9, 30.0, 0.8),
+            "brows": (0.5, 12.0, 0.6),
+            "eyelids": (0.9, 16.0, 1.0),
+            "eyes": (9.0, 420.0, 0.15),
+            "mouth": (2.0, 60.0, 0.5),
+            "ears": (0.8, 12.0, 1.0),
+            "scalp": (0.6, 12.0, 1.0),
+            "neck": (0.7, 12.0, 1.0),
+            "hair": (1.6, 24.0, 0.35),
+            "body": (0.7, 12.0, 1.0),
+            "glasses": (7.0, 160.0, 0.0),
+            "occluder": (0.7, 14.0, 0.5),
+        }
+        columns = zip(*[kinds.get(name, (0.2, 8.0, 0.0)) for name in SEGMENT_NAMES], strict=True)
+        return cls(*(torch.tensor(column, device=device) for column in columns))

@@ -1,0 +1,1 @@
+"""The shape of what covers the head: hair, clothes, glasses, hands."""

@@ -1,0 +1,221 @@
+"""Hair: a sheet that lies on the scalp with some thickness and hangs beyond the hairline, textured with strands.
+
+The sheet is a grid around the crown: columns run from the crown to the hairline and on to the tips, at one azimuth each.
+Up to the hairline it is bound to the scalp; beyond it follows the forehead (fringe) or falls (sides and back).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.render import vertex_normals
+from recon.synthesis.draws import Draws
+from recon.synthesis.geometry.parts import Binding, Part, grid_faces
+from recon.synthesis.sample import SEGMENT_NAMES
+from recon.synthesis.scene.people import People
+
+STYLES = ("bald", "buzz", "short", "fringe", "swept", "medium", "long", "curly")
+_SHARES_MALE = (0.0, 0.18, 0.42, 0.12, 0.16, 0.04, 0.02, 0.06)
+_SHARES_FEMALE = (0.0, 0.005, 0.04, 0.06, 0.055, 0.30, 0.46, 0.08)
+
+_COLUMNS, _SCALP_ROWS, _HANGING_ROWS = 65, 13, 11
+_CENTRE_MM = np.array([0.0, 35.0, -80.0])
+_TILT_RAD = np.radians(25.0)
+"""The crown lies behind the top of the head."""
+# Azimuth from the front and polar angle from the crown of the hairline of the mean head, degrees.
+_HAIRLINE = np.array(
+    [(0, 93), (22, 93), (38, 88), (58, 96), (76, 114), (86, 108), (97, 97), (115, 102), (132, 112), (180, 130)]
+)
+_TEMPLE_DEG = 50.0
+_EAR_MM = 99.0
+"""Half the width over the ears, which falling hair clears."""
+_LEAST_FRINGE = 0.16
+"""Share of the forehead's rows that hair reaches into where there is no fringe: ragged tips take as much away again."""
+STRAND_CELLS = 420.0
+"""Strands around the head in the coordinate along columns."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HairSheet:
+    """The sheet's grid on one model.
+
+    Attributes:
+        scalp: binding of the rows up to the hairline.
+        forehead: binding of the rows of a full fringe.
+        faces: ``(F, 3)``.
+        azimuth: ``(C,)`` radians, 0 at the front, positive to the viewer's right.
+    """
+
+    scalp: Binding
+    forehead: Binding
+    faces: Int[Tensor, "f 3"]
+    azimuth: Float[Tensor, " c"]
+
+    @classmethod
+    def of(cls, model: MorphableModel) -> HairSheet:
+        """Bind the grid to the outer skin without the ears."""
+        vertices = model.mean_shape.cpu().double().numpy()
+        elsewhere = model.any_region("ears", "mouth_interior", "eye_sockets", "eyes")
+        allowed = (model.region("skin") & ~elsewhere).cpu().numpy()
+        azimuth = np.linspace(-np.pi, np.pi, _COLUMNS)
+        hairline = np.interp(np.abs(np.degrees(azimuth)), *_HAIRLINE.T)
+        share = np.linspace(0.0, 1.0, _SCALP_ROWS)[:, None]
+        device = model.mean_shape.device
+        scalp = Binding.along(_rays(np.radians(share * hairline), azimuth), _CENTRE_MM, vertices, allowed)
+        further = hairline + 33.0 * np.linspace(0.0, 1.0, _HANGING_ROWS + 1)[1:, None]
+        forehead = Binding.along(_rays(np.radians(further), azimuth), _CENTRE_MM, vertices, allowed)
+        faces = grid_faces(_SCALP_ROWS + _HANGING_ROWS, _COLUMNS).to(device)
+        around = torch.as_tensor(azimuth.astype(np.float32), device=device)
+        return cls(scalp.to(device), forehead.to(device), faces, around)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Hairdos:
+    """How B persons wear their hair.
+
+    Attributes:
+        style: ``(B,)`` index into STYLES.
+        thick_mm: ``(B,)`` on top.
+        sides_mm: ``(B,)`` thickness at the sides and the hairline.
+        fringe: ``(B,)`` share of the forehead covered, 0 to 1.
+        fall_mm: ``(B,)`` length beyond the hairline at sides and back.
+        curl: ``(B,)`` [0, 1].
+        colour: ``(B, 3)`` linear.
+    """
+
+    style: Int[Tensor, " b"]
+    thick_mm: Float[Tensor, " b"]
+    sides_mm: Float[Tensor, " b"]
+    fringe: Float[Tensor, " b"]
+    fall_mm: Float[Tensor, " b"]
+    curl: Float[Tensor, " b"]
+    colour: Float[Tensor, "b 3"]
+
+    @property
+    def has_sheet(self) -> Tensor:
+        """``(B,)`` bool: more than painted roots."""
+        return self.style >= STYLES.index("short")
+
+
+def draw_hairdos(draws: Draws, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairdos:
+    """Hair by sex, age and group; ``share`` of the heads have any."""
+    male = people.column("male") > 0.5
+    style = torch.where(male, draws.choice("style m", _SHARES_MALE), draws.choice("style f", _SHARES_FEMALE))
+    curls = draws.chance("curly", 0.5 * people.column("african")) & (style >= STYLES.index("short"))
+    style = torch.where(curls, STYLES.index("curly"), style)
+    older = (people.column("age_years") - 35.0).clamp(0.0, 40.0) / 40.0
+    style = torch.where(draws.uniform("bald") < torch.where(male, 0.35 * older, 0.0), 0, style)
+    style = torch.where(draws.chance("hair", share), style, 0)
+    u = {name: draws.uniform(f"hair {name}") for name in ("thick", "sides", "fringe", "fall")}
+    kinds = {  # low and high of thick, sides, fringe, fall
+        "short": (5, 13, 2, 6, 0.0, 0.15, 0, 6),
+        "fringe": (9, 20, 4, 10, 0.35, 0.95, 8, 30),
+        "swept": (14, 30, 3, 8, 0.0, 0.0, 2, 14),
+        "medium": (8, 20, 6, 14, -0.8, 0.9, 80, 150),
+        "long": (7, 18, 5, 14, -1.2, 0.9, 160, 310),
+        "curly": (16, 52, 10, 40, 0.0, 0.12, 5, 60),
+    }
+    table = style.new_zeros(len(STYLES), 8, dtype=torch.float32)
+    for name, row in kinds.items():
+        table[STYLES.index(name)] = torch.tensor(row, dtype=torch.float32)
+    rows = table[style]
+    mixed = [rows[:, 2 * k] + u[name] * (rows[:, 2 * k + 1] - rows[:, 2 * k]) for k, name in enumerate(u)]
+    curl = torch.where(style == STYLES.index("curly"), 1.0, 0.5 * draws.uniform("curl") ** 3)
+    return Hairdos(style, mixed[0], mixed[1], mixed[2].clamp_min(0.0), mixed[3], curl, colour)
+
+
+def hair_part(
+    sheet: HairSheet, hairdos: Hairdos, draws: Draws, v_obj: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]
+) -> tuple[Float[Tensor, "b g 3"], Float[Tensor, "b g 3"]]:
+    """Vertices of the sheet in the object frame, and its coordinates: across strands, mm to the tip, curl."""
+    batch = len(v_obj)
+    normals = vertex_normals(v_obj, faces)
+    scalp, scalp_normals = (sheet.scalp.at(x).unflatten(1, (_SCALP_ROWS, _COLUMNS)) for x in (v_obj, normals))
+    brow, brow_normals = (sheet.forehead.at(x).unflatten(1, (_HANGING_ROWS, _COLUMNS)) for x in (v_obj, normals))
+    side = sheet.azimuth.abs()
+    front = torch.sigmoid((np.radians(_TEMPLE_DEG) - side) / 0.10)  # (C,) 1 over the forehead
+    thick, sides = hairdos.thick_mm[:, None, None], hairdos.sides_mm[:, None, None]
+    down = torch.linspace(0.0, 1.0, _SCALP_ROWS, device=v_obj.device)[None, :, None]
+    # Thickest on top and, swept up, at the front; thin towards the hairline.
+    lift = thick + (sides - thick) * (down**3) * (0.6 + 0.4 * side / torch.pi)
+    swept = (hairdos.style == STYLES.index("swept")).float()[:, None, None]
+    lift = lift + swept * 0.7 * thick * front * torch.exp(-(((down - 0.85) / 0.22) ** 2))
+    lift = lift * (1.0 + 0.30 * _locks(draws, "locks", _SCALP_ROWS, batch)) + 0.6
+    # At the hairline itself the sheet starts from the skin unless it hangs on.
+    grid_scalp = scalp + lift[..., None] * torch.nn.functional.normalize(scalp_normals, dim=-1)
+
+    hang = torch.linspace(0.0, 1.0, _HANGING_ROWS + 1, device=v_obj.device)[1:][None, :, None]
+    root = grid_scalp[:, -1:]
+    fringe = hairdos.fringe[:, None, None] * (1.0 + 0.12 * _locks(draws, "fringe", 1, batch))
+    wanted = hang * fringe.clamp(_LEAST_FRINGE, 1.0) * _HANGING_ROWS
+    lower = wanted.floor().clamp(0, _HANGING_ROWS - 1).long()
+    share = (wanted - lower)[..., None]
+    on_brow = torch.cat((scalp[:, -1:], brow), dim=1)
+    gap = (0.75 * sides + 2.5)[..., None] * torch.nn.functional.normalize(
+        torch.cat((scalp_normals[:, -1:], brow_normals), dim=1), dim=-1
+    )
+    path = on_brow + gap
+    index = lower[..., None].expand(-1, -1, -1, 3)
+    forehead = path.gather(1, index) * (1.0 - share) + path.gather(1, index + 1) * share
+
+    fall = hairdos.fall_mm[:, None, None] * (1.0 + 0.10 * _locks(draws, "fall", 1, batch))
+    length = hang * fall
+    out = torch.stack((torch.sin(sheet.azimuth), torch.zeros_like(side), torch.cos(sheet.azimuth)), dim=-1)
+    width = root[..., 0].abs()
+    beside = torch.exp(-(((side - 1.75) / 0.75) ** 2))
+    clear = (_EAR_MM + 0.5 * sides - width).clamp_min(0.0) * beside * (length / 45.0).clamp(0.0, 1.0)
+    wave = 0.06 * fall * _locks(draws, "wave", _HANGING_ROWS, batch) * hang
+    taper = draws.uniform("taper", low=-0.18, high=0.12)[:, None, None] * length * (length / 160.0).clamp(0.0, 1.0)
+    sideways = torch.sign(sheet.azimuth) * clear
+    falling = root + (wave + taper)[..., None] * out
+    falling = falling + torch.stack((sideways, -length, torch.zeros_like(length)), dim=-1)
+    hanging = front[:, None] * forehead + (1.0 - front[:, None]) * falling
+    v_hair = torch.cat((grid_scalp, hanging), dim=1)
+
+    # mm to the tip along each column, from the lengths of its segments
+    steps = torch.linalg.vector_norm(v_hair[:, 1:] - v_hair[:, :-1], dim=-1)
+    to_tip = steps.flip(1).cumsum(1).flip(1)
+    to_tip = torch.cat((to_tip, torch.zeros_like(to_tip[:, :1])), dim=1)
+    swirl = draws.uniform("swirl", low=-0.10, high=0.10)[:, None, None]
+    rows = torch.linspace(0.0, 1.0, v_hair.shape[1], device=v_obj.device)[None, :, None]
+    across = (sheet.azimuth / (2.0 * torch.pi) + 0.5 + swirl * rows) * STRAND_CELLS
+    across = across + 1000.0 * draws.uniform("strands")[:, None, None]
+    place = torch.stack((across, to_tip, hairdos.curl[:, None, None].expand_as(to_tip)), dim=-1)
+    return v_hair.flatten(1, 2), place.flatten(1, 2)
+
+
+def hair_segment(sheet: HairSheet, v_cam: Tensor, place: Tensor, colour: Tensor) -> Part:
+    """The sheet as a part."""
+    albedo = colour[:, None].expand(-1, v_cam.shape[1], -1)
+    return Part(v_cam, sheet.faces, albedo, place, SEGMENT_NAMES.index("hair"))
+
+
+def _locks(draws: Draws, name: str, rows: int, batch: int) -> Float[Tensor, "b r c"]:
+    """Smooth random values over the sheet, closed around the head, spread about 1."""
+    coarse = draws.normal(f"{name} coarse", min(rows, 4), 9)
+    fine = draws.normal(f"{name} fine", min(rows, 6), 26)
+    total = torch.zeros(batch, rows, _COLUMNS, device=draws.device)
+    for layer, amount in ((coarse, 0.8), (fine, 0.5)):
+        closed = torch.cat((layer, layer[..., :1]), dim=-1)[:, None]
+        total = (
+            total
+            + amount
+            * torch.nn.functional.interpolate(closed, size=(rows, _COLUMNS), mode="bilinear", align_corners=True)[:, 0]
+        )
+    return total.clamp(-2.0, 2.0)
+
+
+def _rays(polar: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
+    """Directions ``(rows * columns, 3)`` from polar angles ``(rows, columns)`` about the crown."""
+    crown = np.array([0.0, np.cos(_TILT_RAD), -np.sin(_TILT_RAD)])
+    front = np.array([0.0, np.sin(_TILT_RAD), np.cos(_TILT_RAD)])
+    right = np.array([1.0, 0.0, 0.0])
+    flat = np.sin(polar)[..., None]
+    around = np.sin(azimuth)[:, None] * right + np.cos(azimuth)[:, None] * front
+    return (np.cos(polar)[..., None] * crown + flat * around).reshape(-1, 3)

@@ -1,0 +1,1 @@
+"""Compiled twins, for the CPU, of the slowest steps of synthesis."""

@@ -1,0 +1,1 @@
+"""From a fitted head and its photos to a texture of the exported mesh."""

@@ -1,0 +1,1 @@
+"""Data of a training: synthetic faces, unlabelled and labelled photos, and mixtures."""

@@ -1,0 +1,238 @@
+"""Photos with labels of pose and landmarks: 300W-LP, the labelled source of the paper's step 2.
+
+Its ``.mat`` files hold 68 points, the pose, and coefficients of the Basel model as 3DDFA trimmed it. With that face model
+(``300wlp``) everything supervises. Another face model has other components: landmarks and rotation supervise, and the
+losses on coefficients and shapes are left out, because their labels are not known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from bfm.loaders.w300lp import LabelScale, read_label_scale
+from bfm.registry import model_status
+from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
+from recon.datasets import DamagedSample, FaceRecord, W300LPReader
+from recon.detection.align import PX_PER_MM_AT_224, AlignmentError, align
+from recon.evaluation.metrics.pose import angles_to_matrix
+from recon.io.faults import reason
+from recon.io.left_out import warn_left_out
+from recon.io.pictures import picture_fault
+from recon.io.regular_files import FileKindError, open_regular
+from recon.synthesis import SynthesisConfig
+from recon.training.augment import Augmentation
+from recon.training.batch import TrainingBatch
+from recon.training.data.photos import ReplacedPhotos, photo_loader, place_in_stream
+from recon.training.data.synthetic import SyntheticData
+from recon.training.module import FaceModelConfig
+from recon.training.photos import PhotoSetError
+from recon.training.stream import EndlessOrder, StreamPlan
+
+_LABEL_MODEL = "300wlp"
+logger = logging.getLogger(__name__)
+
+
+class LabelledPhotos(Dataset[TrainingBatch]):
+    """A folder of 300W-LP or AFLW2000-3D as batches of one, framed upright as networks see faces.
+
+    300W-LP is stored with its mirrored half (the folders ``*_Flip``), so nothing is mirrored here. Photos whose header cannot be
+    read, or that lack one of their files, are left out from the beginning, with a warning that counts them.
+
+    Args:
+        folder: the data set, or some of its folders' parent.
+        size: side of the crops in px.
+        scale: of the labels' coefficients, for the face model ``300wlp``; ``None`` leaves them out.
+        part: which photos, by the name of the one that a sample was made from; ``None`` takes all.
+
+    Raises:
+        PhotoSetError: no such folder, or no labelled photos of the part in it that can be read.
+    """
+
+    def __init__(
+        self, folder: Path, size: int, scale: LabelScale | None = None, part: Callable[[str], bool] | None = None
+    ) -> None:
+        try:
+            self.reader = W300LPReader(folder)
+        except FileNotFoundError as error:
+            raise PhotoSetError(f"no labelled photos: {error}; 300W-LP is a folder of .jpg and .mat files") from None
+        self.folder, self.size, self.scale = folder, size, scale
+        rows = [row for row in range(len(self.reader)) if part is None or part(self.reader.original(row))]
+        if not rows:
+            raise PhotoSetError(f"{folder} holds too few photos to hold some of them out; change held_out_share")
+        faults = {row: fault for row in rows if (fault := _fault(self.reader.files[row]))}
+        self._rows = [row for row in rows if row not in faults]
+        if not self._rows:
+            raise PhotoSetError(f"no labelled photos in {folder} can be read; the first: {next(iter(faults.values()))}")
+        warn_left_out(logger, "labelled photos", folder, len(rows), list(faults.values()))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def originals(self) -> list[str]:
+        """Of each photo, the name of the one it was made from."""
+        return [self.reader.original(row) for row in self._rows]
+
+    def __getitem__(self, index: int) -> TrainingBatch:
+        """One photo; raises :class:`PhotoSetError` if it or its labels cannot be used."""
+        try:
+            return self._framed(self.reader[self._rows[index]])
+        except (DamagedSample, AlignmentError) as error:
+            raise PhotoSetError(f"{self.folder}: {error}; repair it or move it out of the folder") from error
+
+    def _framed(self, record: FaceRecord) -> TrainingBatch:
+        points, angles = record.landmarks68_px, record.published_angles_deg
+        if points is None or angles is None:
+            raise DamagedSample(record.name, "no 68 points in it (pt2d or pt3d_68)")
+        five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
+        alignment = align(five, self.size, remove_roll=True)
+        # The labels belong to a weak perspective camera: it looks straight at the face, whatever its place in the photo.
+        px_per_mm = PX_PER_MM_AT_224 * self.size / 224.0 / alignment.scale
+        middle = alignment.photo_points(np.full((1, 2), 0.5 * self.size))
+        camera = alignment.crop_camera(
+            PerspectiveCamera(
+                torch.from_numpy(angles_to_matrix(np.array(angles), "300wlp")).float()[None],
+                torch.tensor([[0.0, 0.0, -DEFAULT_DISTANCE_MM]]),
+                torch.full((1, 2), px_per_mm * DEFAULT_DISTANCE_MM),
+                torch.from_numpy(middle).float(),
+            )
+        )
+        intrinsics = torch.diag_embed(torch.cat((camera.focal_px, torch.ones(1, 1)), dim=1))
+        intrinsics[:, :2, 2] = camera.principal_px
+        crop = torch.from_numpy(alignment.crop(record.image).copy()).permute(2, 0, 1)[None].float() / 255.0
+        marks = torch.from_numpy(alignment.crop_points(points)).float()[None]
+        identity, expression = self._coefficients(record)
+        return TrainingBatch(
+            crop, intrinsics, marks, rotation=camera.rotation, identity=identity, expression=expression
+        )
+
+    def _coefficients(self, record: FaceRecord) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        if self.scale is None:
+            return None, None
+        try:
+            found = self.scale.coefficients(record.labels["Shape_Para"], record.labels["Exp_Para"])
+        except (KeyError, ValueError) as error:
+            raise DamagedSample(record.name, f"no usable coefficients ({error})") from None
+        return torch.from_numpy(found[0])[None], torch.from_numpy(found[1])[None]
+
+
+def _fault(labels: Path) -> str:
+    """What is wrong with a photo and its labels, as far as sizes and headers tell; empty if nothing."""
+    try:
+        open_regular(labels)[0].close()
+    except (FileKindError, OSError) as error:
+        return reason(error)
+    return picture_fault(labels.with_suffix(".jpg"))
+
+
+class LabelledPhotoData(lightning.LightningDataModule):
+    """300W-LP for training; held out are a share of its people, or synthetic faces.
+
+    A test set is looked at by ``train.py test`` alone: weights that were chosen by their error on it would flatter it.
+
+    Args:
+        folder: of 300W-LP.
+        face_model, size: as in the module; ``train.py`` copies them from there.
+        batch_size: photos a step and process.
+        augmentation: of training batches.
+        held_out_share: of the people in the set, who are not trained on and by whom the best weights are chosen, drawn by the
+            seed; 0 takes synthetic faces instead, whose depth is known too. 300W-LP does not say who is who: a person is
+            what was made from one photo.
+        test: folder of the same layout, such as AFLW2000-3D; ``None`` tests on what is held out.
+        validation: what varies in the synthetic ones.
+        n_validation: number of held-out faces, at most.
+        workers: processes that read.
+        seed: of the order and of who is held out.
+
+    Raises:
+        ValueError: the share is not in [0, 1).
+        PhotoSetError: a folder is missing or empty; raised when the data module is made.
+        MissingModelFiles: the face model is ``300wlp`` and its files are not there.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        face_model: FaceModelConfig | None = None,
+        size: int = 224,
+        batch_size: int = 5,
+        augmentation: Augmentation | None = None,
+        held_out_share: float = 0.0,
+        test: str | None = None,
+        validation: SynthesisConfig | None = None,
+        n_validation: int = 256,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= held_out_share < 1.0:
+            raise ValueError(f"the share of people held out must lie in [0, 1), got {held_out_share}")
+        scale = _label_scale(face_model or FaceModelConfig())
+        place = Path(folder).expanduser()
+        self.size = size
+        self.held_out: LabelledPhotos | None = None
+        if held_out_share > 0.0:
+            self.photos = LabelledPhotos(place, size, scale, lambda name: not _is_drawn(name, held_out_share, seed))
+            self.held_out = LabelledPhotos(place, size, scale, lambda name: _is_drawn(name, held_out_share, seed))
+        else:
+            self.photos = LabelledPhotos(place, size, scale)
+        self.test = None if test is None else LabelledPhotos(Path(test).expanduser(), size, scale)
+        self.plan = StreamPlan(batch_size, seed=seed)
+        EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
+        self.augmentation, self.workers, self.n_validation = augmentation, workers, n_validation
+        self._faces = SyntheticData(
+            validation or SynthesisConfig(), None, face_model, size, batch_size, n_validation=n_validation
+        )
+
+    def train_dataloader(self) -> Any:
+        """Photos from the module's next step on."""
+        return photo_loader(self.photos, *place_in_stream(self.trainer, self.plan), self.augmentation, self.workers)
+
+    def val_dataloader(self) -> Any:
+        """Held-out photos in batches, each process its share; or held-out synthetic faces."""
+        if self.held_out is None:
+            self._faces.trainer = self.trainer
+            return self._faces.val_dataloader()
+        return self._measured(ReplacedPhotos(self.held_out), self.n_validation)
+
+    def test_dataloader(self) -> Any:
+        """All photos of the test set, or what is held out."""
+        # Nothing stands for a damaged photo here: it would count twice in a figure.
+        return self.val_dataloader() if self.test is None else self._measured(self.test, len(self.test))
+
+    def _measured(self, photos: LabelledPhotos | ReplacedPhotos, at_most: int) -> DataLoader[TrainingBatch]:
+        trainer = self.trainer
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        mine = list(range(rank, min(at_most, len(photos)), world))
+        step = self.plan.batch_size
+        batches = [mine[k : k + step] for k in range(0, len(mine), step)]
+        return DataLoader(photos, batch_sampler=batches, collate_fn=TrainingBatch.cat)
+
+    def transfer_batch_to_device(
+        self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
+    ) -> TrainingBatch:
+        """Batches are not dictionaries, so Lightning needs to be told."""
+        return batch.to(device, non_blocking=True)
+
+
+def _is_drawn(name: str, share: float, seed: int) -> bool:
+    """Whether somebody is held out: it hangs on the name and the seed alone, and not on who else is in the set."""
+    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2.0**64
+
+
+def _label_scale(face_model: FaceModelConfig) -> LabelScale | None:
+    if face_model.name != _LABEL_MODEL:
+        return None
+    folder = model_status(face_model.name, face_model.path).folder
+    assert folder is not None
+    return read_label_scale(folder)
