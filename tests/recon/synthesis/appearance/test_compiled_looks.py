@@ -9,25 +9,16 @@ import pytest
 import torch
 
 from recon.render import rasterize
-from recon.synthesis import (
-    SEGMENT_NAMES,
-    FaceSampler,
-    SynthesisConfig,
-    backgrounds,
-    compose,
-    cover_points,
-    development,
-    photo,
-    picture,
-    shading,
-    shadows,
-)
+from recon.synthesis import SEGMENT_NAMES, FaceSampler, SynthesisConfig, compose, render_scene
+from recon.synthesis.appearance import occluder_points, shading, shadows
 from recon.synthesis.appearance import skin_points as skin_points_module
 from recon.synthesis.appearance.occluder_points import Cloth, CoverLook, CoverPoints, cover_look, cover_look_reference
 from recon.synthesis.appearance.skin_points import Complexion, skin_points, skin_points_reference
+from recon.synthesis.camera import camera_pipeline, isp
 from recon.synthesis.camera.isp import Development, develop, develop_reference
 from recon.synthesis.draws import Draws, units_reference
 from recon.synthesis.kernels.fast_math import exp2, log2, power
+from recon.synthesis.scene import backgrounds
 from recon.synthesis.scene.backgrounds import enlarged, enlarged_reference
 
 SIZE = (23, 31)
@@ -217,19 +208,19 @@ def test_plain_twins_draw_the_same_pictures(head_model, monkeypatch):
     sampler = FaceSampler(head_model, SynthesisConfig(glasses=0.5, jpeg=0.0), seed=2, size=(72, 88))
     compiled = sampler.batch(range(6))
     for module, name in (
-        (picture, "skin_points"),
-        (picture, "sorted_layers"),
-        (picture, "with_head"),
-        (picture, "with_front"),
-        (picture, "lit_share"),
-        (cover_points, "cover_look"),
-        (photo, "develop"),
+        (render_scene, "skin_points"),
+        (render_scene, "sorted_layers"),
+        (render_scene, "with_head"),
+        (render_scene, "with_front"),
+        (render_scene, "lit_share"),
+        (occluder_points, "cover_look"),
+        (camera_pipeline, "develop"),
         (backgrounds, "enlarged"),
         (shading, "shade"),
     ):
         plain = {"lit_share": shadows, "skin_points": skin_points_module}.get(name, module)
         plain = compose if hasattr(compose, f"{name}_reference") else plain
-        plain = development if name == "develop" else plain
+        plain = isp if name == "develop" else plain
         monkeypatch.setattr(module, name, getattr(plain, f"{name}_reference"))
     plain_batch = sampler.batch(range(6))
     gap = (plain_batch.image - compiled.image).abs()
