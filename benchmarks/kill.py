@@ -65,12 +65,12 @@ def _training(out: Path) -> list[str]:
         "default_root_dir": out,
         "callbacks": "recon.training.progress.BestWeights",
     }
-    last = {"save_last": "true", "save_top_k": 0, "every_n_train_steps": 1, "dirpath": out}
+    last = {"every_n_train_steps": 1, "dirpath": out}
     return [
         *(str(_ROOT / "train.py"), "fit", "--config", str(_ROOT / "configs" / "smoke.yaml")),
         *(f"--data.init_args.{name}={value}" for name, value in data.items()),
         *(f"--trainer.{name}={value}" for name, value in trainer.items()),
-        "--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint",
+        "--trainer.callbacks+=recon.training.saving.LastCheckpoint",
         *(f"--trainer.callbacks.{name}={value}" for name, value in last.items()),
         "--ckpt_path=last",
     ]

@@ -20,7 +20,7 @@ from recon.render.screen import clip_to_screen
 
 Backend = Literal["auto", "numba", "torch", "nvdiffrast", "pytorch3d"]
 
-_MODULES = {name: f"recon.render.backend_{name}" for name in ("numba", "torch", "nvdiffrast", "pytorch3d")}
+_MODULES = {name: f"recon.render.backends.{name}_search" for name in ("numba", "torch", "nvdiffrast", "pytorch3d")}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -81,6 +81,11 @@ class BestWeights(Callback):
         """See :meth:`state_dict`."""
         self.best = float(state_dict["best"])
 
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Remove what a run left that was killed while it wrote."""
+        if trainer.is_global_zero and isinstance(pl_module, RegressorModule) and pl_module.run_folder().is_dir():
+            remove_leftovers(pl_module.run_folder())
+
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write if better."""
         found = trainer.callback_metrics.get(self.metric)
@@ -96,7 +101,6 @@ class BestWeights(Callback):
             metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
             folder = pl_module.run_folder()
             folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(folder)  # of runs that were killed while they wrote
             extra = {
                 "command": shlex.join(["python", *sys.argv]),
                 "commit": commit_of(Path(__file__)) or "unknown",

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints that are whole or not there, and that know the validation of their step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as lightning
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from bfm.reading import file_size
@@ -17,6 +19,44 @@ from recon.io.parts import remove_leftovers
 from recon.networks.checkpoint import CheckpointError
 
 _LARGEST_BYTES = 64 << 30
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps ``last.ckpt``, written every so many steps; at a step that is validated, after the validation.
+
+    Lightning's own callback writes before it. A run that is killed in between then goes on behind a validation that no
+    state remembers, and the best weights of that step are lost to worse ones.
+
+    Args:
+        every_n_train_steps: optimiser steps between two checkpoints.
+        dirpath: folder of the checkpoint; the run's own if ``None``.
+    """
+
+    def __init__(self, every_n_train_steps: int, dirpath: str | None = None) -> None:
+        super().__init__(dirpath=dirpath, save_last=True, save_top_k=0, every_n_train_steps=every_n_train_steps)
+        self._waiting = False
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write, unless a validation follows."""
+        self._waiting = _validation_follows(trainer)
+        if not self._waiting:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write what waited for the validation."""
+        super().on_validation_end(trainer, pl_module)
+        if self._waiting:
+            self._waiting = False
+            super().on_train_batch_end(trainer, pl_module, None, None, 0)
+
+
+def _validation_follows(trainer: lightning.Trainer) -> bool:
+    every = trainer.val_check_batch
+    if not trainer.enable_validation or trainer.check_val_every_n_epoch is not None or not isinstance(every, int):
+        return False
+    return (trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -11,9 +11,9 @@ from training_parts import DIRECT, SIZE, sampled, tiny_module
 from losses.total import LossWeights
 from recon.networks.discriminator import ShapeCritic
 from recon.training.batch import TrainingBatch
-from recon.training.data.mixed import MixedData
-from recon.training.data.photos import PhotoData
 from recon.training.mixed import CriticConfig, MixedBatch, MixedModule
+from recon.training.mixed_data import MixedData
+from recon.training.photo_data import PhotoData
 from recon.training.photos import PhotoSetError
 from recon.training.terms import loss_terms
 

@@ -13,7 +13,7 @@ from skimage.data import astronaut
 from recon.reconstructor import Reconstructor
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
-from recon.training.data.photos import PhotoData, photo_loader
+from recon.training.photo_data import PhotoData, photo_loader
 from recon.training.photos import _MIRROR_68, PhotoSet, PhotoSetError, mirrored_photo
 from recon.training.preparing import prepare_photos
 from recon.training.stream import StreamPlan

@@ -13,6 +13,7 @@ from training_parts import SIZE, tiny_module
 from recon.networks.checkpoint import load_regressor
 from recon.training import progress
 from recon.training.progress import BestWeights, Panels, Throughput
+from recon.training.saving import LastCheckpoint
 
 
 def test_throughput_counts_pictures_of_all_processes_and_waiting(tmp_path, monkeypatch):
@@ -68,3 +69,18 @@ def test_better_weights_are_kept_where_there_is_no_git(tmp_path, monkeypatch):
     _, header = load_regressor(tmp_path / "best.safetensors")
     assert header["commit"] == "unknown"
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_checkpoint_knows_the_validation_of_its_step(tmp_path):
+    """A run that is killed after it would otherwise take the next validation for the best so far."""
+    best, last = BestWeights(), LastCheckpoint(1, str(tmp_path))
+    steps = {"limit_val_batches": 1.0, "val_check_interval": 2, "callbacks": [best, last]}
+    trainer(tmp_path, 1, **steps).fit(tiny_module(), data())
+    assert _best_in(tmp_path / "last.ckpt") == float("inf")
+    (tmp_path / "last.ckpt").unlink()
+    trainer(tmp_path, 2, **steps).fit(tiny_module(), data())
+    assert _best_in(tmp_path / "last.ckpt") == best.best < float("inf")
+
+
+def _best_in(checkpoint):
+    return torch.load(checkpoint, weights_only=True)["callbacks"]["BestWeights"]["best"]

@@ -31,11 +31,11 @@ from recon.io.regular_files import FileKindError, open_regular
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
-from recon.training.data.photos import ReplacedPhotos, photo_loader, place_in_stream
-from recon.training.data.synthetic import SyntheticData
 from recon.training.module import FaceModelConfig
+from recon.training.photo_data import ReplacedPhotos, photo_loader, place_in_stream
 from recon.training.photos import PhotoSetError
 from recon.training.stream import EndlessOrder, StreamPlan
+from recon.training.synthetic_data import SyntheticData
 
 _LABEL_MODEL = "300wlp"
 logger = logging.getLogger(__name__)

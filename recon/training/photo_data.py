@@ -18,10 +18,10 @@ from recon.io.pictures import picture_fault
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
-from recon.training.data.synthetic import SyntheticData
 from recon.training.module import FaceModelConfig
 from recon.training.photos import PhotoSet, PhotoSetError
 from recon.training.stream import EndlessOrder, StreamPlan
+from recon.training.synthetic_data import SyntheticData
 
 logger = logging.getLogger(__name__)
 _MOST_IN_A_ROW = 100

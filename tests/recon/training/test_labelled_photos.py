@@ -15,13 +15,13 @@ from training_parts import DIRECT, SIZE, sampled, tiny_module
 
 from bfm.loaders.w300lp import LabelScale
 from recon.evaluation.metrics.pose import angles_to_matrix
+from recon.training import labelled_photos
 from recon.training.augment import Augmentation
-from recon.training.data import labelled as labelled_photos
-from recon.training.data.labelled import LabelledPhotoData, LabelledPhotos
-from recon.training.data.mixed import MixedData
-from recon.training.data.photos import ReplacedPhotos
+from recon.training.labelled_photos import LabelledPhotoData, LabelledPhotos
 from recon.training.mixed import MixedBatch, MixedModule
+from recon.training.mixed_data import MixedData
 from recon.training.module import FaceModelConfig
+from recon.training.photo_data import ReplacedPhotos
 from recon.training.photos import PhotoSetError
 from recon.training.validation import validate_batch
 

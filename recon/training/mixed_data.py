@@ -9,11 +9,11 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from recon.training.data.labelled import LabelledPhotoData
-from recon.training.data.photos import PhotoData
-from recon.training.data.synthetic import SyntheticData
+from recon.training.labelled_photos import LabelledPhotoData
 from recon.training.mixed import MixedBatch
 from recon.training.module import FaceModelConfig
+from recon.training.photo_data import PhotoData
+from recon.training.synthetic_data import SyntheticData
 
 
 class MixedData(lightning.LightningDataModule):

@@ -1,1 +1,0 @@
-"""Data of a training: synthetic faces, unlabelled and labelled photos, and mixtures."""
