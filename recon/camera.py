@@ -119,6 +119,24 @@ class PerspectiveCamera:
             principal_px = torch.tensor([[0.5 * size[1], 0.5 * size[0]]]).to(like)
         return cls(rotation, translation_mm, focal_px, principal_px)
 
+    @classmethod
+    def of_intrinsics(
+        cls,
+        intrinsics: Float[Tensor, "_d 3 3"],
+        rotation: Float[Tensor, "_b 3 3"],
+        translation_mm: Float[Tensor, "_c 3"],
+    ) -> PerspectiveCamera:
+        """The camera of an intrinsic matrix in pixels, without skew, and a pose."""
+        focal_px = torch.stack((intrinsics[:, 0, 0], intrinsics[:, 1, 1]), dim=-1)
+        return cls(rotation, translation_mm, focal_px, intrinsics[:, :2, 2])
+
+    @property
+    def intrinsics(self) -> Float[Tensor, "_d 3 3"]:
+        """Intrinsic matrix ``[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]`` in pixels."""
+        matrix = torch.diag_embed(torch.cat((self.focal_px, torch.ones_like(self.focal_px[:, :1])), dim=1))
+        matrix[:, :2, 2] = self.principal_px
+        return matrix
+
     @property
     def batch(self) -> int:
         return max(x.shape[0] for x in (self.rotation, self.translation_mm, self.focal_px, self.principal_px))

@@ -12,7 +12,7 @@ from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.color import to_photo
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 from recon.render import Mesh, Render, Topology, render
 
 
@@ -67,7 +67,7 @@ class FaceDecoder(nn.Module):
         self.points68, self.points520 = PointBasis(model, "68"), PointBasis(model, "520")
         self._topology: Topology | None = None
 
-    def decode(self, coefficients: Coefficients, intrinsics: Float[Tensor, "b 3 3"]) -> DecodedFaces:
+    def decode(self, coefficients: FaceParameters, intrinsics: Float[Tensor, "b 3 3"]) -> DecodedFaces:
         """The faces of these coefficients in pictures with these intrinsics."""
         return DecodedFaces(self, coefficients, coefficients.camera(intrinsics))
 
@@ -83,7 +83,7 @@ class FaceDecoder(nn.Module):
 class DecodedFaces:
     """Faces of a batch; every attribute is computed once, when it is asked for, with gradient."""
 
-    def __init__(self, decoder: FaceDecoder, coefficients: Coefficients, camera: PerspectiveCamera) -> None:
+    def __init__(self, decoder: FaceDecoder, coefficients: FaceParameters, camera: PerspectiveCamera) -> None:
         self.decoder, self.coefficients, self.camera = decoder, coefficients, camera
 
     @functools.cached_property
@@ -114,7 +114,7 @@ class DecodedFaces:
         vertices = model.shape(self.coefficients.identity, self.coefficients.expression)
         albedo = model.albedo_unclamped(self.coefficients.albedo).clamp_min(0.0)
         mesh = Mesh.of(vertices, self.decoder.topology, albedo)
-        return render(mesh, self.camera, self.coefficients.lighting, size)
+        return render(mesh, self.camera, self.coefficients.known_lighting, size)
 
     def picture(self, drawn: Render) -> Float[Tensor, "b 3 h w"]:
         """sRGB code values of a drawn face, comparable with a photo; black off the face."""

@@ -1,8 +1,9 @@
-"""What a network says about a face: coefficients, pose and light; and the face that a model makes of them."""
+"""The parameters of faces in pictures: shape, albedo, expression, pose and light. One type for network, fit and result."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -12,45 +13,61 @@ from recon.camera import PerspectiveCamera
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Coefficients:
-    """Coefficients of B faces in B pictures.
+class FaceParameters:
+    """Parameters of B faces in B pictures.
 
     Attributes:
-        identity: ``(B, Ki)``.
+        identity: ``(B, Ki)``, or ``(1, Ki)`` for one person in all pictures.
         expression: ``(B, Ke)``.
-        albedo: ``(B, Ka)``.
+        albedo: ``(B, Ka)``, or ``(1, Ka)`` for one person.
         rotation: ``(B, 3, 3)``, object to camera: v_cam = R v_obj + t.
         translation_mm: ``(B, 3)``.
-        lighting: ``(B, 9, 3)`` radiance coefficients in the camera frame, see :mod:`recon.lighting`.
+        lighting: ``(B, 9, 3)`` radiance coefficients in the camera frame, see :mod:`recon.lighting`; ``None`` before any
+            light is known.
     """
 
-    identity: Float[Tensor, "b ki"]
+    identity: Float[Tensor, "bi ki"]
     expression: Float[Tensor, "b ke"]
-    albedo: Float[Tensor, "b ka"]
+    albedo: Float[Tensor, "ba ka"]
     rotation: Float[Tensor, "b 3 3"]
     translation_mm: Float[Tensor, "b 3"]
-    lighting: Float[Tensor, "b 9 3"]
+    lighting: Float[Tensor, "b 9 3"] | None
 
     def __len__(self) -> int:
-        return self.identity.shape[0]
+        return self.rotation.shape[0]
+
+    @property
+    def known_lighting(self) -> Float[Tensor, "b 9 3"]:
+        """The lighting of faces whose light is known.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if self.lighting is None:
+            raise ValueError("the light of these faces is not known yet: estimate it, or pass lighting=...")
+        return self.lighting
 
     def tensors(self) -> dict[str, Tensor]:
-        """All fields by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """All known fields by name."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
-    def detach(self) -> Coefficients:
+    def detach(self) -> FaceParameters:
         """The same numbers without gradient."""
-        return Coefficients(**{name: tensor.detach() for name, tensor in self.tensors().items()})
+        return self._map(lambda name, tensor: tensor.detach())
 
-    def select(self, rows: slice) -> Coefficients:
-        """Some of the faces."""
-        return Coefficients(**{name: tensor[rows] for name, tensor in self.tensors().items()})
+    def select(self, rows: slice) -> FaceParameters:
+        """Some of the pictures; what one person has in all of them is kept."""
+        one_person = {name for name in ("identity", "albedo") if len(getattr(self, name)) == 1 < len(self)}
+        return self._map(lambda name, tensor: tensor if name in one_person else tensor[rows])
 
-    def to(self, device: torch.device | str) -> Coefficients:
-        """The same faces on another device."""
-        return Coefficients(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+    def to(self, target: torch.device | str | Tensor) -> FaceParameters:
+        """The same faces on another device; given a tensor, on its device and of its type."""
+        return self._map(lambda name, tensor: tensor.to(target))
 
     def camera(self, intrinsics: Float[Tensor, "b 3 3"]) -> PerspectiveCamera:
         """The cameras of the pictures, with the heads' poses."""
-        focal_px = torch.stack((intrinsics[:, 0, 0], intrinsics[:, 1, 1]), dim=-1)
-        return PerspectiveCamera(self.rotation, self.translation_mm, focal_px, intrinsics[:, :2, 2])
+        return PerspectiveCamera.of_intrinsics(intrinsics, self.rotation, self.translation_mm)
+
+    def _map(self, change: Callable[[str, Tensor], Tensor]) -> FaceParameters:
+        return dataclasses.replace(self, **{name: change(name, tensor) for name, tensor in self.tensors().items()})

@@ -236,7 +236,7 @@ class Reconstructor:
             identity=found.coefficients.identity,
             expression=found.coefficients.expression,
             albedo_coefficients=found.coefficients.albedo,
-            lighting=found.coefficients.lighting,
+            lighting=found.coefficients.known_lighting,
             camera=found.camera,
             face_parser=self._parser,
             quality=FitQuality(gap, found.residual, _warnings(photo, face, found.camera, gap)),

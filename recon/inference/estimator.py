@@ -21,7 +21,7 @@ from recon.inference.light_albedo import relight
 from recon.inference.profile_yaw import turn_to_profile
 from recon.inference.regress import FaceRegressor, RegressedFace
 from recon.io.image import Photo
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 from recon.rotation import rotation_angle
 from recon.segmentation.residual import ResidualOcclusion
 
@@ -53,7 +53,7 @@ class NetworkFace:
         residual: root mean square colour difference on the face, sRGB code values in [0, 1].
     """
 
-    coefficients: Coefficients
+    coefficients: FaceParameters
     camera: PerspectiveCamera
     gap_percent: float
     residual: float

@@ -18,7 +18,7 @@ from recon.color import from_display
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.inference.regress import RegressedFace
 from recon.lighting import CLAMPED_COSINE, ambient, sh_basis
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 
 _UNTRUSTED = ("brows", "eyes", "eye_sockets", "lips", "mouth_interior", "teeth", "tongue")
 _LEAST_FACING, _SATURATED, _LEAST_PAINT = 0.25, 0.985, 1e-3
@@ -86,17 +86,17 @@ def relight(face: RegressedFace, decoder: FaceDecoder, settings: RelightSettings
     if len(pixels.target) < _LEAST_PIXELS:
         return face
     albedo = face.coefficients.albedo[0].double()
-    light = face.coefficients.lighting[0].double().flatten()
+    light = face.coefficients.known_lighting[0].double().flatten()
     for _ in range(chosen.steps):
         light, albedo = _step(pixels, light, albedo, chosen)
-    like = face.coefficients.lighting
+    like = face.coefficients.known_lighting
     answer = dataclasses.replace(face.coefficients, lighting=light.view(1, 9, 3).to(like), albedo=albedo[None].to(like))
     return dataclasses.replace(face, coefficients=answer)
 
 
 def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
     model = decoder.drawn_model
-    answer: Coefficients = face.coefficients
+    answer: FaceParameters = face.coefficients
     side = int(face.crop.shape[-1])
     drawn = DecodedFaces(decoder, answer, face.crop_camera).drawn((side, side))
     trusted = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices).bool()

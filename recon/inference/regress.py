@@ -19,7 +19,7 @@ from recon.io.image import Photo
 from recon.lighting import rotate_lighting
 from recon.networks.checkpoint import CheckpointError, check_serves, load_regressor
 from recon.networks.head import FaceBlocks
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 
 _WEIGHTS = Path(__file__).parents[1] / "networks" / "weights"
 DEFAULT_CHECKPOINTS = {"open": _WEIGHTS / "mobile_open.safetensors"}
@@ -33,7 +33,7 @@ _LEAST_FOCAL_SHARE = 0.8
 class Network(Protocol):
     """A regressor, in torch or in onnxruntime."""
 
-    def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+    def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of crops."""
         ...
 
@@ -49,7 +49,7 @@ class RegressedFace:
         alignment: between crop and photo.
     """
 
-    coefficients: Coefficients
+    coefficients: FaceParameters
     crop: Float[Tensor, "1 3 s s"]
     crop_camera: PerspectiveCamera
     alignment: Alignment
@@ -63,7 +63,7 @@ class RegressedFace:
     def photo_lighting(self) -> Float[Tensor, "1 9 3"]:
         """Light in the camera frame of the photo: an upright crop has turned it."""
         turn = self.photo_camera.rotation @ self.crop_camera.rotation.transpose(1, 2)
-        return rotate_lighting(self.coefficients.lighting, turn)
+        return rotate_lighting(self.coefficients.known_lighting, turn)
 
 
 class FaceRegressor:
@@ -110,8 +110,7 @@ class FaceRegressor:
         alignment = align(face.points5, self.size, remove_roll=True)
         pixels = torch.from_numpy(alignment.crop(photo.pixels).copy()).permute(2, 0, 1)[None].float() / 255.0
         camera = alignment.crop_camera(_unposed_camera(photo, alignment, self.size))
-        intrinsics = torch.diag_embed(torch.cat((camera.focal_px, torch.ones(1, 1)), dim=1))
-        intrinsics[:, :2, 2] = camera.principal_px
+        intrinsics = camera.intrinsics
         found = self.network(pixels.to(self.device), intrinsics.to(self.device)).to("cpu")
         return RegressedFace(found, pixels, camera.with_pose(found.rotation, found.translation_mm), alignment)
 

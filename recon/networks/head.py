@@ -16,7 +16,7 @@ from bfm.model import MorphableModel
 from bfm.sketch import ModelSketch
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.lighting import ambient, lamps_to_sh
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 from recon.rotation import sixd_to_matrix, turn_to_ray
 
 _PIVOT_SLACK_MM = 0.5
@@ -148,7 +148,7 @@ class CoefficientHead(nn.Module):
         self.register_buffer("pivot_mm", torch.tensor(blocks.pivot_mm))
         self.register_buffer("sixd_start", torch.tensor(_SIXD_START))
 
-    def forward(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+    def forward(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of the pictures with these features and intrinsics (px of the picture)."""
         # Rotations and exponentials in full precision, also under autocast.
         raw = self.linear(features).float()
@@ -160,7 +160,7 @@ class CoefficientHead(nn.Module):
         # A matrix-vector product would fix the batch size of an ONNX export.
         translation_mm = pivot_cam - (rotation * self.pivot_mm).sum(dim=-1)
         lighting = self.start_lighting + light.unflatten(-1, (9, 3))
-        return Coefficients(identity, expression, albedo, rotation, translation_mm, lighting)
+        return FaceParameters(identity, expression, albedo, rotation, translation_mm, lighting)
 
     def _pivot_cam(self, place: Float[Tensor, "b 3"], intrinsics: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
         half = 0.5 * self.size

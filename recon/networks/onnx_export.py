@@ -19,7 +19,7 @@ from bfm.text import printable
 from recon.io.files import write_file
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 
 OUTPUTS = ("identity", "expression", "albedo", "rotation", "translation_mm", "lighting")
 _FORMAT = "facerecon-regressor-onnx-1"
@@ -134,7 +134,7 @@ class OnnxRegressor:
             raise OnnxError(f"{place} has other inputs and outputs than a regressor: {names}")
         self._place = place
 
-    def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+    def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of pictures in [0, 1], on the CPU.
 
         Raises:
@@ -158,7 +158,7 @@ class OnnxRegressor:
         for name, value, shape in zip(OUTPUTS, found, shapes, strict=True):
             if getattr(value, "shape", None) != shape or value.dtype != np.float32:
                 raise OnnxError(f"the network in {self._place} gives {name} that is not {shape} float32")
-        return Coefficients(**{name: torch.from_numpy(value) for name, value in zip(OUTPUTS, found, strict=True)})
+        return FaceParameters(**{name: torch.from_numpy(value) for name, value in zip(OUTPUTS, found, strict=True)})
 
 
 def compare_with_torch(regressor: Regressor, path: str | os.PathLike[str], repeats: int = 20) -> tuple[float, float]:

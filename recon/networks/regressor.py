@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recon.networks.backbones import BACKBONES, Backbone
 from recon.networks.fam import AggregationPyramid
 from recon.networks.head import CoefficientHead, FaceBlocks
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Regressor(nn.Module):
         self.pool = _MeanPool(last) if config.pool == "mean" else _GridPool(last, config.pool_channels)
         self.head = CoefficientHead(self.pool.width, blocks, config.size)
 
-    def forward(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+    def forward(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of faces in crops framed as :func:`recon.detection.align.align` does.
 
         Args:
@@ -113,9 +113,9 @@ class Regressor(nn.Module):
         pooled: Tensor = self.pool(chosen)
         return pooled
 
-    def from_features(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> Coefficients:
+    def from_features(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of pooled features."""
-        found: Coefficients = self.head(features, intrinsics)
+        found: FaceParameters = self.head(features, intrinsics)
         return found
 
 

@@ -96,8 +96,7 @@ class FaceBatch:
     @property
     def camera(self) -> PerspectiveCamera:
         """The cameras of these pictures, with the poses of the heads."""
-        focal_px = torch.stack((self.intrinsics[:, 0, 0], self.intrinsics[:, 1, 1]), dim=-1)
-        return PerspectiveCamera(self.rotation, self.translation_mm, focal_px, self.intrinsics[:, :2, 2])
+        return PerspectiveCamera.of_intrinsics(self.intrinsics, self.rotation, self.translation_mm)
 
     def to(self, device: torch.device | str) -> FaceBatch:
         """The same batch on another device."""

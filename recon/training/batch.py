@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 from recon.synthesis.sample import FaceBatch
 
 
@@ -99,8 +99,8 @@ class TrainingBatch:
         names = [name for name in batches[0].tensors() if all(name in batch.tensors() for batch in batches)]
         return TrainingBatch(**{name: torch.cat([batch.tensors()[name] for batch in batches]) for name in names})
 
-    def truth(self) -> Coefficients | None:
+    def truth(self) -> FaceParameters | None:
         """The labels as coefficients, or ``None`` if some are not known."""
-        names = [field.name for field in dataclasses.fields(Coefficients)]
+        names = [field.name for field in dataclasses.fields(FaceParameters)]
         values = {name: getattr(self, name) for name in names}
-        return None if any(value is None for value in values.values()) else Coefficients(**values)
+        return None if any(value is None for value in values.values()) else FaceParameters(**values)

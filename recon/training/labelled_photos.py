@@ -106,8 +106,7 @@ class LabelledPhotos(Dataset[TrainingBatch]):
                 torch.from_numpy(middle).float(),
             )
         )
-        intrinsics = torch.diag_embed(torch.cat((camera.focal_px, torch.ones(1, 1)), dim=1))
-        intrinsics[:, :2, 2] = camera.principal_px
+        intrinsics = camera.intrinsics
         crop = torch.from_numpy(alignment.crop(record.image).copy()).permute(2, 0, 1)[None].float() / 255.0
         marks = torch.from_numpy(alignment.crop_points(points)).float()[None]
         identity, expression = self._coefficients(record)

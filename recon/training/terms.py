@@ -98,7 +98,7 @@ def _label_terms(faces: DecodedFaces, batch: TrainingBatch, weights: LossWeights
     if weights.translation and batch.translation_mm is not None:
         terms["translation"] = translation_loss(found.translation_mm, batch.translation_mm)
     if weights.lighting and batch.lighting is not None:
-        terms["lighting"] = lighting_loss(found.lighting, batch.lighting)
+        terms["lighting"] = lighting_loss(found.known_lighting, batch.lighting)
     if weights.shape and batch.identity is not None and batch.expression is not None:
         with torch.no_grad():
             wanted = faces.decoder.model.shape(batch.identity, batch.expression)
@@ -116,7 +116,7 @@ def _prior_terms(faces: DecodedFaces, weights: LossWeights) -> dict[str, Tensor]
             + coefficient_prior(found.albedo, model.albedo_prior)
         )
     if weights.white_light:
-        terms["white_light"] = lighting_prior(found.lighting)
+        terms["white_light"] = lighting_prior(found.known_lighting)
     return terms
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recon.decoder import FaceDecoder
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 from recon.training.batch import TrainingBatch
 from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
 
@@ -27,7 +27,7 @@ class Summary:
         return {name: torch.cat(values).nanmean() for name, values in self._values.items()}
 
 
-def validate_batch(decoder: FaceDecoder, found: Coefficients, batch: TrainingBatch) -> dict[str, Tensor]:
+def validate_batch(decoder: FaceDecoder, found: FaceParameters, batch: TrainingBatch) -> dict[str, Tensor]:
     """Errors a picture, ``(B,)``: what can be known of the batch.
 
     ``nme``: 68 points, percent. ``pose_deg``: mean over the three angles. ``geodesic_deg``. ``depth_mm`` and
@@ -42,7 +42,7 @@ def validate_batch(decoder: FaceDecoder, found: Coefficients, batch: TrainingBat
     truth = batch.truth()
     if truth is None or batch.depth_mm is None or batch.face_mask is None:
         return errors
-    mean = Coefficients(
+    mean = FaceParameters(
         torch.zeros_like(truth.identity),
         torch.zeros_like(truth.expression),
         torch.zeros_like(truth.albedo),

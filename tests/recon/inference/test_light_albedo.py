@@ -12,7 +12,7 @@ from recon.detection.align import align
 from recon.inference.light_albedo import RelightSettings, _light_prior, _pixels, _step, relight
 from recon.inference.regress import RegressedFace
 from recon.lighting import ambient, irradiance, lamps_to_sh
-from recon.parameters import Coefficients
+from recon.parameters import FaceParameters
 from recon.rotation import euler_to_matrix
 
 SIDE = 72
@@ -29,7 +29,7 @@ def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
     generator = torch.Generator().manual_seed(1)
     albedo = torch.zeros(1, model.n_albedo)
     albedo[0, :2] = torch.tensor([skin, 0.3])
-    truth = Coefficients(
+    truth = FaceParameters(
         0.5 * torch.randn(1, model.n_identity, generator=generator),
         torch.zeros(1, model.n_expression),
         albedo,
