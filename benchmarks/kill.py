@@ -164,7 +164,9 @@ class Rounds:
                 break
             count.kills += 1
             count.unfinished += self.expected.items() - contents(self.out).items() != set()
-            mine = mine or _lay(users)
+            # A user lays nothing into a folder that the run has not begun: it would be his, and be refused.
+            if not mine and (self.kind.outside or self.expected.keys() & contents(self.out).keys()):
+                mine = _lay(users)
         if code is None:
             with self._started() as process:
                 code = self._end(process, check=False)
