@@ -29,7 +29,7 @@ from recon.camera import PerspectiveCamera
 from recon.color import to_display
 from recon.detection.detect import open_detector
 from recon.evaluation.similarity import fit_similarity
-from recon.fitting import FitSettings, View, fit
+from recon.fitting import FaceFitter, FitSettings, View
 from recon.io.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import Reconstructor
@@ -103,7 +103,10 @@ def accuracy(n_heads: int) -> None:
                 heads.append((head, found[0].landmarks478[:, :2].astype(np.float64)))
     mean_mm = [vertex_error_mm(model.mean_shape.numpy()[face], head.vertices[face]) for head, _ in heads]
     rows = [("mean head", f"{np.mean(mean_mm):.2f}", f"{np.max(mean_mm):.2f}", "-", "-")]
-    for name, settings in (("points alone", FitSettings(levels=())), *((q, FitSettings.of(q)) for q in QUALITIES[:2])):
+    for name, settings in (
+        ("landmarks alone", FitSettings(levels=())),
+        *((q, FitSettings.of(q)) for q in QUALITIES[:2]),
+    ):
         errors, turns = zip(*fit_all(model, heads, settings, face), strict=True)
         row = (np.mean(errors), np.max(errors), np.mean(turns), np.max(turns))
         rows.append((name, *(f"{value:.2f}" for value in row)))
@@ -116,10 +119,11 @@ def fit_all(
     model: bfm.MorphableModel, heads: list[tuple[DrawnHead, np.ndarray]], settings: FitSettings, face: np.ndarray
 ) -> Iterator[tuple[float, float]]:
     """Vertex error (mm) and rotation error (degrees) of each head."""
+    fitter = FaceFitter(model)
     for head, points in heads:
-        state = fit(model, [View(head.pixels, points, head.focal_px)], settings).state
-        vertices = model.shape(state.identity, state.expression)[0].numpy()
-        turn = rotation_angle(state.rotation[0], head.rotation)
+        found = fitter([View(head.pixels, points, head.focal_px)], settings).face
+        vertices = model.shape(found.identity, found.expression)[0].numpy()
+        turn = rotation_angle(found.rotation[0], head.rotation)
         yield vertex_error_mm(vertices[face], head.vertices[face]), float(torch.rad2deg(turn))
 
 
@@ -127,8 +131,9 @@ def stages(repeats: int) -> None:
     photo = skimage.data.astronaut()
     rows = []
     for quality in QUALITIES:
-        times: dict[str, list[float]] = {name: [] for name in ("detect", "points", "picture", "texture", "all")}
+        times: dict[str, list[float]] = {name: [] for name in ("detect", "landmarks", "photo", "texture", "all")}
         reconstruct = Reconstructor(quality=quality)
+        fitter = FaceFitter(reconstruct.model)
         reconstruct(photo)  # compiles and caches
         for _ in range(repeats):
             begin = time.perf_counter()
@@ -136,20 +141,20 @@ def stages(repeats: int) -> None:
             detected = time.perf_counter()
             assert found.landmarks478 is not None
             view = View(photo, found.landmarks478[:, :2].astype(np.float64))
-            fit(reconstruct.model, [view], FitSettings(levels=()))
+            fitter([view], FitSettings(levels=()))
             pointed = time.perf_counter()
             head = reconstruct.fit_face(read_image(photo), found)
             fitted = time.perf_counter()
             head.texture(1024)
             textured = time.perf_counter()
             times["detect"].append(detected - begin)
-            times["points"].append(pointed - detected)
-            times["picture"].append(fitted - pointed - (pointed - detected))
+            times["landmarks"].append(pointed - detected)
+            times["photo"].append(fitted - pointed - (pointed - detected))
             times["texture"].append(textured - fitted)
             times["all"].append(detected - begin + textured - pointed)
         rows.append((quality, *(f"{statistics.median(values):.2f}" for values in times.values())))
     print_table(
-        "seconds of one 512 px photo, median", ["quality", "detect", "points", "picture", "texture", "all"], rows
+        "seconds of one 512 px photo, median", ["quality", "detect", "landmarks", "photo", "texture", "all"], rows
     )
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(

@@ -71,6 +71,11 @@ def sh_basis_gradient(directions: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 9 
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
+def irradiance_basis(normals: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 9"]:
+    """Irradiance over pi at unit normals of a unit of each coefficient: what albedo is multiplied by, a coefficient."""
+    return sh_basis(normals) * normals.new_tensor(CLAMPED_COSINE) / math.pi
+
+
 def irradiance(normals: Float[Tensor, "*b n 3"], lighting: Float[Tensor, "*b 9 c"]) -> Float[Tensor, "*b n c"]:
     """Irradiance E(n) of unit normals under lighting of radiance coefficients, one colour channel or three."""
     factors = lighting.new_tensor(CLAMPED_COSINE)[:, None]

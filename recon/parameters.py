@@ -61,8 +61,8 @@ class FaceParameters:
         one_person = {name for name in ("identity", "albedo") if len(getattr(self, name)) == 1 < len(self)}
         return self._map(lambda name, tensor: tensor if name in one_person else tensor[rows])
 
-    def to(self, target: torch.device | str | Tensor) -> FaceParameters:
-        """The same faces on another device; given a tensor, on its device and of its type."""
+    def to(self, target: torch.device | torch.dtype | str | Tensor) -> FaceParameters:
+        """The same faces on another device or of another type; given a tensor, as it."""
         return self._map(lambda name, tensor: tensor.to(target))
 
     def camera(self, intrinsics: Float[Tensor, "b 3 3"]) -> PerspectiveCamera:

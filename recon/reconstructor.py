@@ -17,10 +17,10 @@ from recon.camera import PerspectiveCamera
 from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
-from recon.fitting import FitResult, FitSettings, PictureFitter, View, fit
-from recon.fitting.anchor import Start
+from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import MOST_UNSTEADY_DEG, NetworkFace, NetworkMethod
 from recon.io.image import Photo, read_image
+from recon.lighting import ambient
 from recon.networks.checkpoint import CheckpointError
 from recon.reconstruction import FitQuality, Reconstruction
 from recon.segmentation.grabcut import FaceParser, cut_face
@@ -74,7 +74,7 @@ class Reconstructor:
         self.method = method
         self.checkpoint = checkpoint
         self.settings = FitSettings.of(quality)
-        self._few_steps = FitSettings.of_started(quality)
+        self._few_steps = FitSettings.of_initial(quality)
         self.device = _device(device)
         self._detector = detector
         self._parser = face_parser
@@ -195,27 +195,24 @@ class Reconstructor:
 
     def _fitted(self, photos: list[Photo], faces: list[Face]) -> list[Reconstruction]:
         marked = all(face.landmarks478 is not None for face in faces)
-        start: Start | None = None
+        initial: InitialEstimate | None = None
         if self.method == "hybrid" or not marked:
             try:
-                start = self._starting_network().start(photos, faces)
+                initial = self._starting_network().initial_estimate(photos, faces)
             except AlignmentError as error:
                 names = ", ".join(photo.source for photo in photos)
                 raise NoFaceError(f"what was found in {names} seems to be no face: {error}") from error
-        result = fit(
-            self._working,
+        result = self._fitter(
             [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],
             # Without landmarks the head has farther to go.
             self._few_steps if self.method == "hybrid" and marked else self.settings,
-            parser=self._parser,
-            start=start,
-            fitter=self._fitter,
+            initial,
         )
         return [self._result(p, f, result, k) for k, (p, f) in enumerate(zip(photos, faces, strict=True))]
 
     @functools.cached_property
-    def _fitter(self) -> PictureFitter:
-        return PictureFitter(self._working, "478")
+    def _fitter(self) -> FaceFitter:
+        return FaceFitter(self._working, "478", self._parser)
 
     def _starting_network(self) -> NetworkMethod:
         """Made when the first face without landmarks asks for it, if the method has none of its own.
@@ -243,27 +240,27 @@ class Reconstructor:
         )
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
-        state = result.state
-        one = slice(index, index + 1)
+        own = result.face.to("cpu").select(slice(index, index + 1))
         camera = PerspectiveCamera(
-            state.rotation[one].cpu(),
-            state.translation_mm[one].cpu(),
+            own.rotation,
+            own.translation_mm,
             torch.full((1, 2), result.focal_px[index]),
             torch.tensor([result.principal_px[index]]),
         )
-        gap_percent = 100.0 * result.point_gap_px[index] / face.size_px
+        error_percent = 100.0 * result.reprojection_error_px[index] / face.size_px
         return Reconstruction(
             model=self.model,
             photo=photo,
             face=face,
-            identity=state.identity.cpu(),
-            expression=state.expression[one].cpu(),
-            albedo_coefficients=state.albedo.cpu(),
-            lighting=state.lighting[one].cpu(),
+            identity=own.identity,
+            expression=own.expression,
+            albedo_coefficients=own.albedo,
+            # A fit to landmarks alone knows no light.
+            lighting=ambient(torch.ones(1, 3)) if own.lighting is None else own.lighting,
             camera=camera,
             face_parser=self._parser,
             quality=FitQuality(
-                gap_percent, result.picture_residual[index], _warnings(photo, face, camera, gap_percent)
+                error_percent, result.photometric_rmse[index], _warnings(photo, face, camera, error_percent)
             ),
         )
 

@@ -1,7 +1,8 @@
-"""Analysis by synthesis: the coefficients that explain one photo, or several photos of one person."""
+"""Analysis by synthesis: the parameters that explain one photo, or several photos of one person."""
 
+from recon.fitting.crops import View as View
+from recon.fitting.fit import FaceFitter as FaceFitter
 from recon.fitting.fit import FitResult as FitResult
-from recon.fitting.fit import View as View
-from recon.fitting.fit import fit as fit
-from recon.fitting.picture import PictureFitter as PictureFitter
+from recon.fitting.initial_estimate import InitialEstimate as InitialEstimate
+from recon.fitting.initial_estimate import InitialSigma as InitialSigma
 from recon.fitting.settings import FitSettings as FitSettings

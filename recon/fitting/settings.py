@@ -1,4 +1,4 @@
-"""What the fitter believes before it sees a photo, and how long it looks."""
+"""Weights of a fit's terms, widths of its priors, and its effort."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One resolution of the picture stage.
+    """One resolution of the photometric stage.
 
     Attributes:
         size_px: side of the crop.
-        blur_px: standard deviation of the blur of photo and drawing.
+        blur_px: standard deviation of the blur of photo and rendering.
         n_steps: Gauss-Newton steps.
     """
 
@@ -22,43 +22,47 @@ class Level:
 
 @dataclasses.dataclass(frozen=True)
 class FitSettings:
-    """Weights and effort of a fit. Defaults were set on drawn heads whose truth is known and by looking at photos.
+    """Weights and effort of a fit. Defaults were set on rendered heads whose truth is known and by looking at photos.
 
     Attributes:
-        landmark_sigma: standard deviation of a detected point, in shares of the face's size. The 478 points err together,
+        landmark_sigma: standard deviation of a detected point, as a fraction of the face's size. The 478 points err together,
             so this is larger than the scatter of one of them.
-        opening_sharpness: how many times better the openings of eyes and mouth are known than single points.
-        outline_sigma: standard deviation of an edge of the photo from the face's outline, in shares of the crop's side.
-        outline_weight: how many independent edges the outline counts for; 0 leaves it out.
-        identity_weight, albedo_weight: strength of the N(0, 1) priors.
+        distance_sharpness: how many times better the distances between lids and between lips are known than single points.
+        contour_sigma: standard deviation of an edge of the photo from the occluding contour, as a fraction of the crop's
+            side.
+        contour_weight: how many independent edges the contour counts for; 0 leaves it out.
+        identity_weight, albedo_weight: strength of the priors: times that of N(0, 1).
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
-        exposure_sigma: how far a photo's exposure is from showing the face at its albedo, as a share.
+        exposure_sigma, tint_sigma, band2_sigma: widths of the lighting prior, see
+            :class:`recon.fitting.terms.lighting_prior.LightingPrior`.
         distance_mm: assumed distance of the head when the focal length is unknown: the geometric mean of a selfie at half a
             metre and a portrait through a long lens at four.
         landmark_steps: Gauss-Newton steps on landmarks.
         focal_sigma: how far an unknown focal length may be off, as a standard deviation of its logarithm.
-        levels: resolutions of the picture stage, coarse to fine; none leaves the picture out.
-        picture_weight: how many independent pixels the picture counts for. A face covers 10 000, but what the model
+        levels: resolutions of the photometric stage, coarse to fine; none leaves the photo out.
+        photometric_weight: how many independent pixels the photo counts for. A face covers 10 000, but what the model
             cannot explain (beards, shadows, make-up) is alike over wide areas.
     """
 
     landmark_sigma: float = 0.06
-    opening_sharpness: float = 5.0
-    outline_sigma: float = 0.01
-    outline_weight: float = 80.0
+    distance_sharpness: float = 5.0
+    contour_sigma: float = 0.01
+    contour_weight: float = 80.0
     identity_weight: float = 2.0
     albedo_weight: float = 4.0
     expression_sigma: float = 0.40
     exposure_sigma: float = 0.15
+    tint_sigma: float = 0.30
+    band2_sigma: float = 0.25
     distance_mm: float = 1500.0
     landmark_steps: int = 30
     focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
-    picture_weight: float = 300.0
+    photometric_weight: float = 300.0
 
     @classmethod
     def of(cls, quality: str) -> FitSettings:
-        """The settings of a named quality: ``fast`` uses the points and a few steps on a small picture.
+        """The settings of a named quality: ``fast`` uses the landmarks and a few steps on a small crop.
 
         Raises:
             ValueError: no such quality.
@@ -73,8 +77,8 @@ class FitSettings:
         return chosen
 
     @classmethod
-    def of_started(cls, quality: str) -> FitSettings:
-        """The same for a fit that starts near its end, as from a network's answer: fewer steps.
+    def of_initial(cls, quality: str) -> FitSettings:
+        """The same for a fit with an initial estimate, as a network's: fewer steps.
 
         Raises:
             ValueError: no such quality.

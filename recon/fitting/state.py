@@ -1,80 +1,181 @@
-"""What a fit knows of a face and of the pictures it looks at."""
+"""What a fit looks at, and what it knows so far."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from recon.camera import PerspectiveCamera
+from recon.fitting.layout import ParameterLayout
+from recon.parameters import FaceParameters
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PictureView:
-    """A square crop of a photo and the landmarks in it.
+class FitView:
+    """Landmarks of one photo or of a square crop of it, and the crop's pixels for the photometric stage.
 
     Attributes:
-        picture: ``(1, 3, S, S)`` sRGB code values in [0, 1].
-        trust: ``(1, 1, S, S)`` in [0, 1]: how likely each pixel shows bare face.
-        points_pix: ``(1, N, 2)`` landmarks in pixels of the crop.
-        point_weights: ``(1, N)``: one over the variance of each landmark, in 1/px^2.
-        focal_px, principal_px: ``(1, 2)`` intrinsics of the crop.
+        points_pix: ``(N, 2)`` landmarks.
+        point_confidence: ``(N,)``, 0 leaves a point out.
+        point_sigma_px: standard deviation of a landmark.
+        focal_px, principal_px: ``(1, 2)`` intrinsics.
         focal_sigma: how far the true focal length may be from ``focal_px``, as a standard deviation of its logarithm;
             0 if it is known.
-        jaw_factor: on the width of the prior of an open jaw.
+        visibility: ``(N,)`` of each point in [0, 1]; ``None`` takes the mean face's at the pose so far.
+        photo: ``(1, 3, S, S)`` sRGB code values in [0, 1]; ``None`` in the landmark stage.
+        mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
     """
 
-    picture: Float[Tensor, "1 3 s s"]
-    trust: Float[Tensor, "1 1 s s"]
-    points_pix: Float[Tensor, "1 n 2"]
-    point_weights: Float[Tensor, "1 n"]
+    points_pix: Float[Tensor, "n 2"]
+    point_confidence: Float[Tensor, " n"]
+    point_sigma_px: float
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0
-    jaw_factor: float = 1.0
+    visibility: Float[Tensor, " n"] | None = None
+    photo: Float[Tensor, "1 3 s s"] | None = None
+    mask: Float[Tensor, "1 1 s s"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        return int(self.picture.shape[2]), int(self.picture.shape[3])
+        """Height and width of the crop."""
+        return int(self.pixels.shape[2]), int(self.pixels.shape[3])
+
+    @property
+    def pixels(self) -> Float[Tensor, "1 3 s s"]:
+        """The crop.
+
+        Raises:
+            ValueError: a view of the landmark stage has none.
+        """
+        if self.photo is None:
+            raise ValueError("this view has landmarks only: the photometric stage needs its crop")
+        return self.photo
+
+    @property
+    def face_mask(self) -> Float[Tensor, "1 1 s s"]:
+        """The mask; ones if there is none."""
+        return torch.ones_like(self.pixels[:, :1]) if self.mask is None else self.mask
+
+
+@dataclasses.dataclass(frozen=True)
+class StepLimits:
+    """How far a step and the unknowns may go.
+
+    Attributes:
+        rotation_rad: largest rotation of one step.
+        identity, albedo: largest coefficients, standard deviations; infinity for none.
+        log_focal: largest logarithm of the focal scale.
+    """
+
+    rotation_rad: float
+    identity: float = torch.inf
+    albedo: float = torch.inf
+    log_focal: float = torch.inf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FaceState:
-    """The unknowns. V views of one person.
+class FitState:
+    """The unknowns of V views of one person, float64.
 
     Attributes:
-        identity: ``(1, Ki)``.
-        albedo: ``(1, Ka)``.
-        expression: ``(V, Ke)``.
-        rotation: ``(V, 3, 3)``, object to camera.
-        translation_mm: ``(V, 3)``.
-        lighting: ``(V, 9, 3)``, camera frame.
-        log_zoom: ``(V,)`` logarithm of the focal length over that of the view.
+        face: identity and albedo ``(1, K)``, the rest by view; poses in the camera frame of the photos.
+        log_focal: ``(V,)`` logarithm of the focal length over that of the view.
     """
 
-    identity: Float[Tensor, "1 ki"]
-    albedo: Float[Tensor, "1 ka"]
-    expression: Float[Tensor, "v ke"]
-    rotation: Float[Tensor, "v 3 3"]
-    translation_mm: Float[Tensor, "v 3"]
-    lighting: Float[Tensor, "v 9 3"]
-    log_zoom: Float[Tensor, " v"]
+    face: FaceParameters
+    log_focal: Float[Tensor, " v"]
+
+    @classmethod
+    def of(cls, face: FaceParameters) -> FitState:
+        """Parameters with the focal lengths of their views."""
+        return cls(face.to(torch.float64), face.translation_mm.new_zeros(len(face), dtype=torch.float64))
 
     @property
     def n_views(self) -> int:
-        return len(self.rotation)
+        return len(self.face)
 
-    def like(self, tensor: Tensor) -> FaceState:
-        """The same state, of a tensor's type and on its device."""
-        return FaceState(**{field.name: getattr(self, field.name).to(tensor) for field in dataclasses.fields(self)})
-
-    def camera(self, view: PictureView, index: int) -> PerspectiveCamera:
-        """The camera of one view's crop."""
+    def camera(self, view: FitView, index: int) -> PerspectiveCamera:
+        """The camera of one view, float64."""
+        at, like = slice(index, index + 1), self.log_focal
+        focal_px = view.focal_px.to(like) * torch.exp(self.log_focal[index])
         return PerspectiveCamera(
-            self.rotation[index : index + 1],
-            self.translation_mm[index : index + 1],
-            view.focal_px * torch.exp(self.log_zoom[index]),
-            view.principal_px,
+            self.face.rotation[at], self.face.translation_mm[at], focal_px, view.principal_px.to(like)
         )
+
+    def with_lighting(self, lighting: Float[Tensor, "v 9 3"]) -> FitState:
+        """The same with another light."""
+        return dataclasses.replace(self, face=dataclasses.replace(self.face, lighting=lighting.to(self.face.albedo)))
+
+    def bounds(self, layout: ParameterLayout, limits: StepLimits, unit_expression: bool) -> Float[Tensor, "2 d"]:
+        """Least and largest step of each unknown that keeps it within its bounds."""
+        low, high = (
+            self.log_focal.new_full((layout.n_all,), -torch.inf),
+            self.log_focal.new_full((layout.n_all,), torch.inf),
+        )
+        for where, values, most in (
+            (layout.identity, self.face.identity[0], limits.identity),
+            (layout.albedo, self.face.albedo[0], limits.albedo),
+        ):
+            if where.stop > where.start:
+                low[where], high[where] = -most - values, most - values
+        if unit_expression:
+            for view in range(self.n_views):
+                expression = self.face.expression[view]
+                low[layout.expression(view)], high[layout.expression(view)] = -expression, 1.0 - expression
+        return torch.stack([low, high])
+
+    def moved(
+        self, layout: ParameterLayout, step: Float[Tensor, " d"], limits: StepLimits, unit_expression: bool
+    ) -> FitState:
+        """The state after a step; rotations turn about the camera's axes."""
+        views = range(self.n_views)
+
+        def own(part: str) -> Float[Tensor, "v k"]:
+            return torch.stack([step[getattr(layout, part)(view)] for view in views])
+
+        face = self.face
+        expression = face.expression + own("expression")
+        albedo, lighting, log_focal = face.albedo, face.lighting, self.log_focal
+        if layout.n_albedo:
+            albedo = (albedo + step[layout.albedo]).clamp(-limits.albedo, limits.albedo)
+        if layout.n_lighting:
+            lighting = face.known_lighting + own("lighting").unflatten(1, (9, 3))
+        if layout.n_focal:
+            log_focal = (log_focal + own("focal")[:, 0]).clamp(-limits.log_focal, limits.log_focal)
+        return FitState(
+            FaceParameters(
+                (face.identity + step[layout.identity]).clamp(-limits.identity, limits.identity),
+                expression.clamp(0.0, 1.0) if unit_expression else expression,
+                albedo,
+                rotvec_to_matrix(own("rotation"), limits.rotation_rad) @ face.rotation,
+                face.translation_mm + own("translation"),
+                lighting,
+            ),
+            log_focal,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ViewState:
+    """One view and the unknowns that it is explained by.
+
+    Attributes:
+        state: the unknowns.
+        view: what is seen.
+        index: number of the view in the state.
+    """
+
+    state: FitState
+    view: FitView
+    index: int
+
+
+def rotvec_to_matrix(rotvec: Float[Tensor, "v 3"], most_rad: float) -> Float[Tensor, "v 3 3"]:
+    """Rotations by vectors, those longer than ``most_rad`` cut to it."""
+    length = rotvec.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return roma.rotvec_to_rotmat(rotvec * (most_rad / length).clamp_max(1.0))

@@ -1,13 +1,13 @@
-"""A face model seen through a picture: how each visible vertex's colour and pixel follow the unknowns, in closed form.
+"""A face model seen through a image: how each visible vertex's colour and pixel follow the unknowns, in closed form.
 
-The residual is measured in pictures, drawn minus photo, both blurred alike; the derivatives are known at vertices. A
-vertex at x in the picture has the derivative
+The residual is measured in images, rendered minus photo, both blurred alike; the derivatives are known at vertices. A
+vertex at x in the image has the derivative
 
     dr/dp = dC/dp - grad I(x) dx/dp,
 
-where C is the colour of that spot of the surface, shading included, and grad I the mean gradient of the drawn picture
-and of the photo (efficient second-order minimisation, Benhimane and Malis 2004): the drawn one alone gives a
-first-order step, the mean makes the step right to second order where the two pictures are alike.
+where C is the colour of that point of the surface, shading included, and grad I the mean gradient of the rendered image
+and of the photo (efficient second-order minimisation, Benhimane and Malis 2004): the rendered one alone gives a
+first-order step, the mean makes the step right to second order where the two images are alike.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.color import to_photo_slope
-from recon.fitting.unknowns import Layout
-from recon.lighting import CLAMPED_COSINE, sh_basis, sh_basis_gradient
+from recon.fitting.layout import ParameterLayout
+from recon.fitting.projection import projection_gradient, rotation_gradient
+from recon.lighting import CLAMPED_COSINE, irradiance_basis, sh_basis_gradient
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SurfaceModel:
-    """A model at the vertices that a picture is compared at.
+    """A model at the vertices that a image is compared at.
 
     Attributes:
         model: the face.
         samples: ``(S,)`` vertices that are compared.
-        trust: ``(S,)`` how well the model explains each, in [0, 1].
+        confidence: ``(S,)`` how well the model explains each, in [0, 1].
         area_mm2: ``(S,)`` surface that each stands for.
         shape_basis: ``(V, 3, Ki + Ke)`` mm, identity then expression.
         albedo_basis: ``(S, 3, Ka)``.
@@ -45,16 +46,16 @@ class SurfaceModel:
 
     model: MorphableModel
     samples: Int[Tensor, " s"]
-    trust: Float[Tensor, " s"]
+    confidence: Float[Tensor, " s"]
     area_mm2: Float[Tensor, " s"]
     shape_basis: Float[Tensor, "v 3 k"]
     albedo_basis: Float[Tensor, "s 3 ka"]
     normal_pattern: NormalPattern
 
     @classmethod
-    def of(cls, model: MorphableModel, trust: Float[Tensor, " v"]) -> SurfaceModel:
-        """Take the vertices of some trust."""
-        samples = torch.nonzero(trust > 0)[:, 0]
+    def of(cls, model: MorphableModel, confidence: Float[Tensor, " v"]) -> SurfaceModel:
+        """Take the vertices of some confidence."""
+        samples = torch.nonzero(confidence > 0)[:, 0]
         n = model.n_vertices
         data = model.data()
         shape = np.concatenate([data.identity_basis, data.expression_basis], axis=2)
@@ -65,7 +66,7 @@ class SurfaceModel:
         return cls(
             model,
             samples,
-            trust[samples],
+            confidence[samples],
             area[samples],
             torch.from_numpy(np.ascontiguousarray(shape)).to(like),
             torch.from_numpy(data.albedo_basis).to(like)[samples],
@@ -83,7 +84,7 @@ class SurfaceModel:
         return dataclasses.replace(
             self,
             samples=self.samples[at],
-            trust=self.trust[at],
+            confidence=self.confidence[at],
             area_mm2=torch.from_numpy(area).to(self.area_mm2),
             albedo_basis=self.albedo_basis[at],
             normal_pattern=NormalPattern.of(
@@ -164,12 +165,12 @@ class NormalPattern:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Spots:
+class SurfaceSamples:
     """The samples of a surface in one view.
 
     Attributes:
         v_cam, normals: ``(S, 3)`` camera frame.
-        turned: ``(S, 3)`` object-frame positions turned into the camera's axes, before the shift.
+        v_rot: ``(S, 3)`` object-frame positions rotated into the camera's axes, before the translation.
         pixels: ``(S, 2)``.
         offset_px: ``(S, 2)`` pixels from the principal point.
         albedo: ``(S, 3)``.
@@ -177,86 +178,69 @@ class Spots:
 
     v_cam: Float[Tensor, "s 3"]
     normals: Float[Tensor, "s 3"]
-    turned: Float[Tensor, "s 3"]
+    v_rot: Float[Tensor, "s 3"]
     pixels: Float[Tensor, "s 2"]
     offset_px: Float[Tensor, "s 2"]
     albedo: Float[Tensor, "s 3"]
 
 
-def spot_colours(spots: Spots, lighting: Float[Tensor, "9 3"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Colour in the model's space, shading, and basis of irradiance over pi ``(S, 9)`` at each spot."""
-    irradiance_basis = sh_basis(spots.normals) * lighting.new_tensor(CLAMPED_COSINE) / math.pi
-    shading = irradiance_basis @ lighting
-    return spots.albedo * shading, shading, irradiance_basis
+def shade_samples(samples: SurfaceSamples, lighting: Float[Tensor, "9 3"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Colour in the model's space, shading, and basis of irradiance over pi ``(S, 9)`` at each sample."""
+    basis = irradiance_basis(samples.normals)
+    shading = basis @ lighting
+    return samples.albedo * shading, shading, basis
 
 
-def picture_jacobian(
+def photometric_jacobian(
     surface: SurfaceModel,
-    spots: Spots,
+    samples: SurfaceSamples,
     lighting: Float[Tensor, "9 3"],
     rotation: Float[Tensor, "3 3"],
     normal_basis: Float[Tensor, "s 3 k"],
     slopes: Float[Tensor, "s 3 2"],
     focal_px: Float[Tensor, ""],
+    layout: ParameterLayout,
 ) -> Float[Tensor, "s 3 d"]:
-    """Derivative of the residual's code values at each spot and channel, by the unknowns of one view.
+    """Derivative of the residual's code values at each sample and channel, by the unknowns of one view.
 
     Args:
         surface: the bases.
-        spots: where the samples are.
+        samples: where they are.
         lighting: radiance coefficients, camera frame.
         rotation: object to camera.
         normal_basis: of :meth:`SurfaceModel.normal_basis`.
-        slopes: picture gradient by x and y at the spots, per px.
+        slopes: image gradient by x and y at the samples, per px.
         focal_px: of the crop.
+        layout: of one view.
     """
-    model = surface.model
-    layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
-    colour, shading, irradiance_basis = spot_colours(spots, lighting)
-    slope = to_photo_slope(colour, model.albedo_space)
-    lit = (slope * spots.albedo)[..., None]
+    colour, shading, by_lighting = shade_samples(samples, lighting)
+    slope = to_photo_slope(colour, surface.model.albedo_space)
+    lit = (slope * samples.albedo)[..., None]
     factors = lighting * (lighting.new_tensor(CLAMPED_COSINE) / math.pi)[:, None]
-    by_normal = lit * torch.einsum("sjx,jc->scx", sh_basis_gradient(spots.normals), factors)
-    by_position = -torch.bmm(slopes, projection_gradient(spots.v_cam, focal_px))
-    # Both frames' bases are turned by R; folding R into the small matrices saves turning the large ones.
+    by_normal = lit * torch.einsum("sjx,jc->scx", sh_basis_gradient(samples.normals), factors)
+    by_position = -torch.bmm(slopes, projection_gradient(samples.v_cam, focal_px))
+    # Both frames' bases are v_rot by R; folding R into the small matrices saves turning the large ones.
     by_shape = torch.bmm(by_normal @ rotation, normal_basis)
     by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
-    jacobian = by_shape.new_zeros(len(spots.v_cam), 3, layout.n_all)
-    jacobian[..., layout.identity] = by_shape[..., : model.n_identity]
-    jacobian[..., layout.expression(0)] = by_shape[..., model.n_identity :]
+    jacobian = by_shape.new_zeros(len(samples.v_cam), 3, layout.n_all)
+    jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
+    jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
     jacobian[..., layout.albedo] = (slope * shading)[..., None] * surface.albedo_basis
-    pose = layout.pose(0)
-    jacobian[..., pose.start : pose.start + 3] = torch.bmm(by_normal, spin_gradient(spots.normals)) + torch.bmm(
-        by_position, spin_gradient(spots.turned)
+    jacobian[..., layout.rotation(0)] = torch.bmm(by_normal, rotation_gradient(samples.normals)) + torch.bmm(
+        by_position, rotation_gradient(samples.v_rot)
     )
-    jacobian[..., pose.start + 3 : pose.stop] = by_position
-    light = layout.light(0)
+    jacobian[..., layout.translation(0)] = by_position
+    light = layout.lighting(0)
     for channel in range(3):
-        jacobian[:, channel, light.start + channel : light.stop : 3] = lit[:, channel] * irradiance_basis
-    jacobian[..., layout.zoom(0).start] = -(slopes * spots.offset_px[:, None, :]).sum(-1)
+        jacobian[:, channel, light.start + channel : light.stop : 3] = lit[:, channel] * by_lighting
+    jacobian[..., layout.focal(0).start] = -(slopes * samples.offset_px[:, None, :]).sum(-1)
     return jacobian
 
 
-def sample_at(picture: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
+def sample_at(image: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
     """Bilinear values at positions in px; positions outside take the border's."""
-    grid = (pixels / picture.shape[-1] * 2.0 - 1.0)[None, None]
-    return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
-
-
-def projection_gradient(v_cam: Float[Tensor, "n 3"], focal_px: Float[Tensor, ""]) -> Float[Tensor, "n 2 3"]:
-    """Derivative of a point's pixel by its position in the camera frame, px / mm."""
-    x, y, z = v_cam.unbind(-1)
-    zero, scale = torch.zeros_like(x), -focal_px / z
-    return torch.stack(
-        [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, -scale, scale * y / z], -1)], -2
-    )
-
-
-def spin_gradient(vectors: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
-    """Derivative of w x v by w at w = 0."""
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], dim=-1).unflatten(-1, (3, 3))
+    grid = (pixels / image.shape[-1] * 2.0 - 1.0)[None, None]
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 _OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))

@@ -15,8 +15,7 @@ from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
 from recon.detection.face import BOX_ONLY, Face
-from recon.fitting.anchor import Start, Trust
-from recon.fitting.state import FaceState
+from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
 from recon.inference.light_albedo import relight
 from recon.inference.profile_yaw import turn_to_profile
 from recon.inference.regress import FaceRegressor, RegressedFace
@@ -25,10 +24,12 @@ from recon.parameters import FaceParameters
 from recon.rotation import rotation_angle
 from recon.segmentation.residual import ResidualOcclusion
 
-TRUST_BESIDE_POINTS = Trust(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
-"""How much a fit that also has landmarks believes a network. Narrower than the network's own errors (about 1.1, 0.16 and 4
+SIGMA_BESIDE_POINTS = InitialSigma(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
+"""How wrong a network is for a fit that also has landmarks. Narrower than the network's own errors (about 1.1, 0.16 and 4
 degrees on drawn photos): 478 landmarks err together, so the fit overrates them by as much. Set on drawn photos."""
-TRUST_ALONE = Trust(identity=1.0, expression=0.2, rotation_rad=math.radians(3.0), shift_mm=6.0, depth_share=0.08)
+SIGMA_ALONE = InitialSigma(
+    identity=1.0, expression=0.2, rotation_rad=math.radians(3.0), translation_mm=6.0, depth_fraction=0.08
+)
 """The same where there are no landmarks. The turn is held, too: on drawn profiles hair and shadows pull it astray, and with 6 or
 10 degrees the fit's poses were worse than the network's."""
 
@@ -88,7 +89,7 @@ class NetworkMethod:
         )
         return NetworkFace(coefficients, camera, self._gap_percent(face, found), self._residual(found))
 
-    def start(self, photos: Sequence[Photo], faces: Sequence[Face]) -> Start:
+    def initial_estimate(self, photos: Sequence[Photo], faces: Sequence[Face]) -> InitialEstimate:
         """Where a fit of one person begins: one face in each of the photos.
 
         Shape is the mean of all answers. Paint and light are left to the fit: the network is careful about both.
@@ -96,18 +97,17 @@ class NetworkMethod:
         answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
         poses = [self._pose(face, answer) for face, answer in zip(faces, answers, strict=True)]
         identity = torch.cat([answer.coefficients.identity for answer in answers]).mean(dim=0, keepdim=True)
-        state = FaceState(
+        estimate = FaceParameters(
             identity,
-            identity.new_zeros(1, answers[0].coefficients.albedo.shape[1]),
             torch.cat([answer.coefficients.expression for answer in answers]),
+            identity.new_zeros(1, answers[0].coefficients.albedo.shape[1]),
             torch.cat([rotation for rotation, _ in poses]),
             torch.cat([translation_mm for _, translation_mm in poses]),
-            identity.new_zeros(len(answers), 9, 3),
-            identity.new_zeros(len(answers)),
+            None,
         )
         everywhere = all(face.landmarks478 is not None for face in faces)
         focal_px = tuple(float(answer.photo_camera.focal_px[0, 0]) for answer in answers)
-        return Start(state, focal_px, TRUST_BESIDE_POINTS if everywhere else TRUST_ALONE)
+        return InitialEstimate(estimate, focal_px, SIGMA_BESIDE_POINTS if everywhere else SIGMA_ALONE)
 
     def unsteady_deg(self, photo: Photo, face: Face) -> float:
         """How far the answers for slightly shifted crops are turned from their medoid, on average, degrees.

@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from recon.cli import main
 from recon.detection import Face
 from recon.detection.face import BOX_ONLY
-from recon.fitting.anchor import Trust
+from recon.fitting import InitialSigma
 from recon.inference import estimator as network_method
 from recon.inference.regress import FaceRegressor, default_checkpoint
 from recon.io.image import Photo, read_image
@@ -159,16 +159,18 @@ def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):
 def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
     """A network that is believed without reserve has the last word, points or not."""
     method = network_method.NetworkMethod(open_model, checkpoint, torch.device("cpu"))
-    said = method.start([photo], [face]).state
-    believed = Trust(1e-4, 1e-4, 1e-4)
-    monkeypatch.setattr(network_method, "TRUST_BESIDE_POINTS", believed)
+    said = method.initial_estimate([photo], [face]).face
+    believed = InitialSigma(1e-4, 1e-4, 1e-4)
+    monkeypatch.setattr(network_method, "SIGMA_BESIDE_POINTS", believed)
     made = Reconstructor(open_model, method="hybrid", checkpoint=checkpoint, device="cpu", quality="fast")
     head = made.fit_face(photo, face)
     torch.testing.assert_close(head.expression, said.expression, atol=1e-3, rtol=0)
     torch.testing.assert_close(head.identity, said.identity, atol=1e-2, rtol=0)
 
 
-def test_starts_of_faces_without_a_mesh_are_turned_and_trusted_alone(open_model, checkpoint, photo, face, monkeypatch):
+def test_starts_of_faces_without_a_mesh_are_turned_and_have_their_own_sigma(
+    open_model, checkpoint, photo, face, monkeypatch
+):
     method = network_method.NetworkMethod(open_model, checkpoint, torch.device("cpu"))
     turned = []
 
@@ -177,13 +179,13 @@ def test_starts_of_faces_without_a_mesh_are_turned_and_trusted_alone(open_model,
         return -rotation, translation_mm
 
     monkeypatch.setattr(network_method, "turn_to_profile", turn)
-    plain = method.start([photo], [face])
-    assert not turned and plain.trust == network_method.TRUST_BESIDE_POINTS
-    bare = method.start([photo], [Face(face.box, face.points5, 0.9, BOX_ONLY)])
-    assert len(turned) == 1 and bare.trust == network_method.TRUST_ALONE
-    torch.testing.assert_close(bare.state.rotation, -plain.state.rotation)
-    both = method.start([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
-    assert len(turned) == 1 and both.trust == network_method.TRUST_ALONE and both.state.n_views == 2
+    plain = method.initial_estimate([photo], [face])
+    assert not turned and plain.sigma == network_method.SIGMA_BESIDE_POINTS
+    bare = method.initial_estimate([photo], [Face(face.box, face.points5, 0.9, BOX_ONLY)])
+    assert len(turned) == 1 and bare.sigma == network_method.SIGMA_ALONE
+    torch.testing.assert_close(bare.face.rotation, -plain.face.rotation)
+    both = method.initial_estimate([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
+    assert len(turned) == 1 and both.sigma == network_method.SIGMA_ALONE and len(both.face) == 2
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):

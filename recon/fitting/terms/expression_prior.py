@@ -6,6 +6,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.fitting.layout import ParameterLayout
+from recon.fitting.solver import Rows
+from recon.fitting.state import FitState
 
 _YAW = {"eyeLookOutLeft": 1.0, "eyeLookInLeft": -1.0, "eyeLookInRight": -1.0, "eyeLookOutRight": 1.0}
 _PITCH = {"eyeLookUpLeft": 1.0, "eyeLookDownLeft": -1.0, "eyeLookUpRight": -1.0, "eyeLookDownRight": 1.0}
@@ -27,15 +34,15 @@ a mouth pushed away.
 """
 
 
-def expression_widths(names: tuple[str, ...], jaw_factor: float = 1.0) -> np.ndarray:
+def expression_widths(names: tuple[str, ...], jaw_prior_scale: float = 1.0) -> np.ndarray:
     """Factor ``(Ke,)`` on the prior's width of each expression weight.
 
     Args:
         names: of the weights.
-        jaw_factor: a further factor for an open jaw, see :func:`recon.fitting.bite.jaw_factor`.
+        jaw_prior_scale: a further factor for an open jaw, see :func:`recon.fitting.teeth_visibility.jaw_prior_scale`.
     """
     widths = np.array([next((w for start, w in _WIDTHS.items() if name.startswith(start)), 1.0) for name in names])
-    return np.asarray(widths * np.where([name == "jawOpen" for name in names], jaw_factor, 1.0))
+    return np.asarray(widths * np.where([name == "jawOpen" for name in names], jaw_prior_scale, 1.0))
 
 
 _ASYMMETRY_SIGMA = 0.2
@@ -47,7 +54,7 @@ _APART = ("jaw", "mouth", "eyeBlink")
 
 
 def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
-    """Rows ``(R, Ke)`` whose product with expression weights is nought, to a standard deviation of one, when both halves
+    """Rows ``(R, Ke)`` whose product with expression weights is zero, to a standard deviation of one, when both halves
     of a face act alike. Eyes that turn have :func:`gaze_rows` instead. Like those, for fits to the picture: points alone
     are fitted without."""
     rows = []
@@ -63,7 +70,7 @@ def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
 
 
 def gaze_rows(names: tuple[str, ...]) -> np.ndarray:
-    """Rows ``(R, Ke)`` whose product with expression weights is nought, to a standard deviation of one, when both eyes
+    """Rows ``(R, Ke)`` whose product with expression weights is zero, to a standard deviation of one, when both eyes
     look the same way; no rows for a model without ARKit's eye weights."""
     rows = []
     for weights, sigma in ((_YAW, _VERGENCE_SIGMA), (_PITCH, _PITCH_SIGMA)):
@@ -76,7 +83,7 @@ def gaze_rows(names: tuple[str, ...]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExpressionPrior:
-    """What is known of a model's expression weights.
+    """How expression weights go together.
 
     Attributes:
         names: of the weights.
@@ -85,9 +92,17 @@ class ExpressionPrior:
     """
 
     names: tuple[str, ...]
-    rows: np.ndarray
+    rows: Float[Tensor, "r ke"]
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> ExpressionPrior:
         """For expressions of these names."""
-        return cls(names, np.concatenate([gaze_rows(names), symmetry_rows(names)]))
+        return cls(names, torch.from_numpy(np.concatenate([gaze_rows(names), symmetry_rows(names)])))
+
+    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+        """The rows of every view."""
+        rows = self.rows.to(state.face.expression)
+        jacobian = rows.new_zeros(layout.n_views, len(rows), layout.n_all)
+        for view in range(layout.n_views):
+            jacobian[view, :, layout.expression(view)] = rows
+        return Rows(jacobian.flatten(0, 1), (state.face.expression @ rows.T).flatten())

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 
 from recon.color import srgb_to_linear
-from recon.fitting.landmark_rows import LIPS
+from recon.fitting.terms.landmark import LIPS
 
 _LEAST_GAP = 0.03
 """Lips closer than this share of the face's size show too little."""
@@ -20,14 +20,14 @@ _DEPTHS = np.linspace(0.3, 0.9, 7)
 """Where to look between the upper lip (0) and the lower (1). Above, the upper teeth show in any open mouth."""
 _BRIGHT = (0.35, 0.6)
 _RED = (1.2, 1.05)
-"""Ramps from no tooth to tooth: brightness over that of the skin, and share of red over that of the skin."""
+"""Ramps from no tooth to tooth: brightness over that of the skin, and fraction of red over that of the skin."""
 _BLACK = 1e-3
 """Linear brightness below which colours say nothing."""
 _OPEN, _SHUT = 1.6, 0.08
 """Factors on the width of an open jaw's prior: without teeth in sight, and with teeth all the way down."""
 
 
-def jaw_factor(
+def jaw_prior_scale(
     pixels: UInt8[np.ndarray, "h w 3"], points_pix: Float[np.ndarray, "n 2"], size_px: float, landmark_set: str
 ) -> float:
     """How much wider, or narrower, the prior of an open jaw is by what shows between the lips; 1 for shut lips.

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import bfm
-from recon.fitting.landmark_rows import OPENINGS, THICKNESSES, landmark_rows, points_jacobian
-from recon.fitting.surface import spin_gradient
-from recon.fitting.unknowns import Layout
+from recon.fitting.layout import ParameterLayout
+from recon.fitting.projection import point_jacobian, rotation_gradient
+from recon.fitting.terms.landmark import DISTANCES, THICKNESSES, landmark_rows
 from recon.rotation import euler_to_matrix
 
 _ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64))[0]
@@ -16,22 +16,21 @@ _SHIFT = torch.tensor([3.0, 12.0, -800.0], dtype=torch.float64)
 def test_the_jacobian_of_points_equals_autograd():
     generator = torch.Generator().manual_seed(5)
     mean, basis = (torch.randn(7, 3, *k, generator=generator, dtype=torch.float64) for k in ((), (5,)))
-    layout = Layout(3, 0, 2, 1, 27, 1)
+    layout = ParameterLayout(3, 0, 2, 1, 27, 1)
 
     def pixels(x):
         coefficients = torch.cat([x[layout.identity], x[layout.expression(0)]])
-        pose = x[layout.pose(0)]
         turned = (40.0 * mean + basis @ coefficients) @ _ROTATION.T
-        turned = turned @ torch.linalg.matrix_exp(spin_gradient(pose[None, :3])[0].T).T
-        v_cam = turned + _SHIFT + pose[3:]
-        focal_px = 420.0 * torch.exp(x[layout.zoom(0)][0])
+        turned = turned @ torch.linalg.matrix_exp(rotation_gradient(x[layout.rotation(0)][None])[0].T).T
+        v_cam = turned + _SHIFT + x[layout.translation(0)]
+        focal_px = 420.0 * torch.exp(x[layout.focal(0)][0])
         return focal_px * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:], turned, v_cam
 
     x = 0.3 * torch.randn(layout.n_all, generator=generator, dtype=torch.float64)
-    x[layout.pose(0)] = 0.0
+    x[layout.rotation(0)] = x[layout.translation(0)] = 0.0
     _, turned, v_cam = pixels(x)
-    focal_px = 420.0 * torch.exp(x[layout.zoom(0)][0])
-    found = points_jacobian(turned, v_cam, basis, _ROTATION, focal_px, layout)
+    focal_px = 420.0 * torch.exp(x[layout.focal(0)][0])
+    found = point_jacobian(turned, v_cam, basis, _ROTATION, focal_px, layout)
     wanted = torch.autograd.functional.jacobian(lambda z: pixels(z)[0], x)
     assert torch.allclose(found, wanted, atol=1e-9)
 
@@ -40,16 +39,16 @@ def test_an_opening_counts_by_its_own_precision_and_not_where_the_pair_lies():
     jacobian = torch.eye(4, dtype=torch.float64).view(2, 2, 4)
     gaps = torch.tensor([[1.0, 0.5], [1.0, 0.2]], dtype=torch.float64)
     precision = torch.tensor([0.04, 0.01], dtype=torch.float64)
-    rows, residuals = landmark_rows(jacobian, gaps, precision, ((0, 1),), sharpness=3.0)
+    rows, residuals = landmark_rows(jacobian, gaps, precision, ((0, 1),), distance_sharpness=3.0)
     assert rows.shape == (6, 4)
     assert residuals.shape == (6,)
     weight = 9.0 * 0.01
     root = (weight / (1.0 + 0.3**2 * weight / 9.0) ** 2) ** 0.5
     assert torch.allclose(residuals[4:], root * torch.tensor([0.0, 0.3], dtype=torch.float64))
     assert torch.allclose(rows[5], root * torch.tensor([0.0, 1.0, 0.0, -1.0], dtype=torch.float64))
-    moved = landmark_rows(jacobian, gaps + 2.0, precision, ((0, 1),), sharpness=3.0)[1]
+    moved = landmark_rows(jacobian, gaps + 2.0, precision, ((0, 1),), distance_sharpness=3.0)[1]
     assert torch.allclose(moved[4:], residuals[4:])
-    assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), sharpness=0.0)[1]) == 4
+    assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), distance_sharpness=0.0)[1]) == 4
 
 
 def test_an_outlier_counts_less_than_its_square():
@@ -67,10 +66,10 @@ def test_openings_are_openings_of_the_open_model(name):
     for action in ("jawOpen", "eyeWideLeft", "eyeWideRight"):
         opened[0, model.expression_names.index(action)] = 0.5
     wide = model.landmarks(model.shape(None, opened), name)[0]
-    for upper, lower in set(OPENINGS[name]) - set(THICKNESSES[name]):
+    for upper, lower in set(DISTANCES[name]) - set(THICKNESSES[name]):
         gap = points[upper, 1] - points[lower, 1]
         assert float(gap) > 0.3
         assert float(wide[upper, 1] - wide[lower, 1]) > float(gap) + 0.3
-    assert set(THICKNESSES[name]) < set(OPENINGS[name])
+    assert set(THICKNESSES[name]) < set(DISTANCES[name])
     for upper, lower in THICKNESSES[name]:
         assert 4.0 < float(points[upper, 1] - points[lower, 1]) < 14.0

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recon.fitting.bite import jaw_factor
-from recon.fitting.landmark_rows import LIPS
+from recon.fitting.teeth_visibility import jaw_prior_scale
+from recon.fitting.terms.landmark import LIPS
 
 SKIN, TOOTH, DARK, LIP = (190, 140, 115), (225, 215, 195), (40, 18, 16), (150, 75, 75)
 SIZE_PX = 200.0
@@ -33,38 +33,39 @@ def face(parted_px, fill, gain=1.0, grey=False, landmark_set="478"):
 
 @pytest.mark.parametrize("landmark_set", ["478", "68"])
 def test_teeth_all_the_way_down_shut_the_jaw(landmark_set):
-    teeth = jaw_factor(*face(24.0, [(1.0, TOOTH)], landmark_set=landmark_set), SIZE_PX, landmark_set)
-    dark = jaw_factor(*face(24.0, [(1.0, DARK)], landmark_set=landmark_set), SIZE_PX, landmark_set)
+    teeth = jaw_prior_scale(*face(24.0, [(1.0, TOOTH)], landmark_set=landmark_set), SIZE_PX, landmark_set)
+    dark = jaw_prior_scale(*face(24.0, [(1.0, DARK)], landmark_set=landmark_set), SIZE_PX, landmark_set)
     assert teeth == pytest.approx(0.08, abs=0.01) and dark == pytest.approx(1.6, abs=0.01)
 
 
 def test_upper_teeth_over_a_dark_mouth_lie_between():
     factors = [
-        jaw_factor(*face(30.0, [(share, TOOTH), (1.0 - share, DARK)]), SIZE_PX, "478") for share in (0.3, 0.5, 0.75)
+        jaw_prior_scale(*face(30.0, [(share, TOOTH), (1.0 - share, DARK)]), SIZE_PX, "478")
+        for share in (0.3, 0.5, 0.75)
     ]
     assert 1.6 >= factors[0] > factors[1] > factors[2] > 0.08
 
 
 def test_a_tongue_or_lip_is_no_tooth():
-    assert jaw_factor(*face(24.0, [(1.0, LIP)]), SIZE_PX, "478") > 1.2
+    assert jaw_prior_scale(*face(24.0, [(1.0, LIP)]), SIZE_PX, "478") > 1.2
 
 
 @pytest.mark.parametrize("gain", [0.4, 1.1])
 def test_exposure_does_not_matter(gain):
-    assert jaw_factor(*face(24.0, [(1.0, TOOTH)], gain), SIZE_PX, "478") < 0.4
+    assert jaw_prior_scale(*face(24.0, [(1.0, TOOTH)], gain), SIZE_PX, "478") < 0.4
 
 
 def test_grey_photos_tell_teeth_by_brightness():
-    assert jaw_factor(*face(24.0, [(1.0, TOOTH)], grey=True), SIZE_PX, "478") < 0.4
-    assert jaw_factor(*face(24.0, [(1.0, DARK)], grey=True), SIZE_PX, "478") > 1.5
+    assert jaw_prior_scale(*face(24.0, [(1.0, TOOTH)], grey=True), SIZE_PX, "478") < 0.4
+    assert jaw_prior_scale(*face(24.0, [(1.0, DARK)], grey=True), SIZE_PX, "478") > 1.5
 
 
 def test_shut_lips_and_unknown_points_say_nothing():
-    assert jaw_factor(*face(3.0, [(1.0, TOOTH)]), SIZE_PX, "478") == 1.0
-    assert jaw_factor(*face(24.0, [(1.0, TOOTH)]), SIZE_PX, "520") == 1.0
+    assert jaw_prior_scale(*face(3.0, [(1.0, TOOTH)]), SIZE_PX, "478") == 1.0
+    assert jaw_prior_scale(*face(24.0, [(1.0, TOOTH)]), SIZE_PX, "520") == 1.0
 
 
 def test_a_mouth_beyond_the_border_or_in_the_dark_says_nothing():
     picture, points = face(24.0, [(1.0, TOOTH)])
-    assert jaw_factor(picture, points + [0.0, 400.0], SIZE_PX, "478") == 1.0
-    assert jaw_factor(np.zeros_like(picture), points, SIZE_PX, "478") == 1.0
+    assert jaw_prior_scale(picture, points + [0.0, 400.0], SIZE_PX, "478") == 1.0
+    assert jaw_prior_scale(np.zeros_like(picture), points, SIZE_PX, "478") == 1.0

@@ -1,4 +1,4 @@
-"""Closed-form derivatives of the picture stage against their slow twins: autograd through the renderer's own functions."""
+"""Closed-form derivatives of the photometric term against their slow twins: autograd through the renderer's own functions."""
 
 import dataclasses
 
@@ -7,15 +7,9 @@ import torch
 
 import bfm
 from recon.color import to_photo, to_photo_slope
-from recon.fitting.surface import (
-    Spots,
-    SurfaceModel,
-    picture_jacobian,
-    projection_gradient,
-    spin_gradient,
-    spot_colours,
-)
-from recon.fitting.unknowns import Layout
+from recon.fitting.layout import ParameterLayout
+from recon.fitting.projection import projection_gradient, rotation_gradient
+from recon.fitting.surface import SurfaceModel, SurfaceSamples, photometric_jacobian, shade_samples
 from recon.lighting import ambient, lamps_to_sh, sh_basis, sh_basis_gradient, shade
 from recon.render import vertex_normals
 from recon.rotation import euler_to_matrix
@@ -31,22 +25,22 @@ def model():
 
 @pytest.fixture(scope="module")
 def surface(model):
-    trust = torch.zeros(model.n_vertices, dtype=torch.float64)
-    trust[10::40] = 1.0
-    return SurfaceModel.of(model, trust)
+    confidence = torch.zeros(model.n_vertices, dtype=torch.float64)
+    confidence[10::40] = 1.0
+    return SurfaceModel.of(model, confidence)
 
 
 @pytest.fixture(scope="module")
 def point(model):
     """Every unknown of one view, off the origin, in the order of the layout."""
     generator = torch.Generator().manual_seed(2)
-    layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
+    layout = ParameterLayout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
     x = 0.1 * torch.randn(layout.n_all, generator=generator, dtype=torch.float64)
     x[layout.expression(0)] = x[layout.expression(0)].abs()
-    x[layout.pose(0)] = 0.0
+    x[layout.rotation(0)] = x[layout.translation(0)] = 0.0
     light = ambient(torch.full((1, 3), 0.4)) + lamps_to_sh(torch.tensor([[[0.5, 0.6, 1.0]]]), torch.ones(1, 1, 3))
-    x[layout.light(0)] = light[0].double().flatten()
-    x[layout.zoom(0)] = 0.1
+    x[layout.lighting(0)] = light[0].double().flatten()
+    x[layout.focal(0)] = 0.1
     return layout, x
 
 
@@ -54,41 +48,43 @@ _ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64
 _SHIFT = torch.tensor([3.0, 12.0, -800.0], dtype=torch.float64)
 
 
-def _spots(model, surface, layout, x):
+def _samples(model, surface, layout, x):
     vertices = model.shape(x[layout.identity][None], x[layout.expression(0)][None])
-    pose = x[layout.pose(0)]
-    turn = torch.linalg.matrix_exp(spin_gradient(pose[None, :3])[0].T) @ _ROTATION
+    turn = torch.linalg.matrix_exp(rotation_gradient(x[layout.rotation(0)][None])[0].T) @ _ROTATION
     turned = vertices[0, surface.samples] @ turn.T
-    v_cam = turned + _SHIFT + pose[3:]
-    focal = _FOCAL * torch.exp(x[layout.zoom(0)][0])
+    v_cam = turned + _SHIFT + x[layout.translation(0)]
+    focal = _FOCAL * torch.exp(x[layout.focal(0)][0])
     offset = focal * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
     normals = vertex_normals(vertices, model.faces)[0, surface.samples] @ turn.T
     albedo = model.albedo_unclamped(x[layout.albedo][None])[0, surface.samples]
-    return Spots(v_cam, normals, turned, offset + _PRINCIPAL, offset, albedo), vertices[0], focal
+    return SurfaceSamples(v_cam, normals, turned, offset + _PRINCIPAL, offset, albedo), vertices[0], focal
 
 
 def test_the_jacobian_equals_autograd(model, surface, point):
     layout, x = point
     generator = torch.Generator().manual_seed(3)
     slopes = 0.02 * torch.randn(len(surface.samples), 3, 2, generator=generator, dtype=torch.float64)
-    spots, vertices, focal = _spots(model, surface, layout, x)
-    lighting = x[layout.light(0)].view(9, 3)
-    found = picture_jacobian(surface, spots, lighting, _ROTATION, surface.normal_basis(vertices), slopes, focal)
+    samples, vertices, focal = _samples(model, surface, layout, x)
+    lighting = x[layout.lighting(0)].view(9, 3)
+    found = photometric_jacobian(
+        surface, samples, lighting, _ROTATION, surface.normal_basis(vertices), slopes, focal, layout
+    )
 
     def residual(unknowns):
-        here = _spots(model, surface, layout, unknowns)[0]
-        colours = shade(here.albedo[None], here.normals[None], unknowns[layout.light(0)].view(1, 9, 3))[0]
+        here = _samples(model, surface, layout, unknowns)[0]
+        colours = shade(here.albedo[None], here.normals[None], unknowns[layout.lighting(0)].view(1, 9, 3))[0]
         # A picture that is a plane around each spot has these slopes everywhere.
-        return to_photo(colours, model.albedo_space) - (slopes * (here.pixels - spots.pixels)[:, None]).sum(-1)
+        return to_photo(colours, model.albedo_space) - (slopes * (here.pixels - samples.pixels)[:, None]).sum(-1)
 
     wanted = torch.autograd.functional.jacobian(residual, x)
     for name, where in {
         "identity": layout.identity,
         "albedo": layout.albedo,
-        "pose": layout.pose(0),
+        "rotation": layout.rotation(0),
+        "translation": layout.translation(0),
         "expression": layout.expression(0),
-        "light": layout.light(0),
-        "zoom": layout.zoom(0),
+        "light": layout.lighting(0),
+        "zoom": layout.focal(0),
     }.items():
         scale = float(wanted[..., where].abs().max())
         torch.testing.assert_close(found[..., where], wanted[..., where], atol=2e-5 * scale, rtol=1e-4, msg=name)
@@ -103,12 +99,12 @@ def test_normals_change_as_finite_differences_say(model, surface):
     torch.testing.assert_close(found, (high - low) / 2e-3, atol=1e-6, rtol=1e-3)
 
 
-def test_spot_colours_are_those_of_the_renderer(model, surface, point):
+def test_colours_of_samples_are_those_of_the_renderer(model, surface, point):
     layout, x = point
-    spots = _spots(model, surface, layout, x)[0]
-    lighting = x[layout.light(0)].view(9, 3)
-    wanted = shade(spots.albedo[None], spots.normals[None], lighting[None])[0]
-    torch.testing.assert_close(spot_colours(spots, lighting)[0], wanted)
+    samples = _samples(model, surface, layout, x)[0]
+    lighting = x[layout.lighting(0)].view(9, 3)
+    wanted = shade(samples.albedo[None], samples.normals[None], lighting[None])[0]
+    torch.testing.assert_close(shade_samples(samples, lighting)[0], wanted)
 
 
 def test_small_gradients_equal_autograd():
@@ -121,7 +117,7 @@ def test_small_gradients_equal_autograd():
         by_spin = torch.autograd.functional.jacobian(
             lambda w, v=vectors[row]: torch.linalg.cross(w, v), torch.zeros(3).double()
         )
-        torch.testing.assert_close(spin_gradient(vectors)[row], by_spin)
+        torch.testing.assert_close(rotation_gradient(vectors)[row], by_spin)
         by_position = torch.autograd.functional.jacobian(
             lambda p: _FOCAL * torch.stack([p[0], -p[1]]) / -p[2], v_cam[row]
         )
@@ -137,14 +133,21 @@ def test_the_slope_of_the_display_curve(space):
 
 def test_inputs_are_left_alone(model, surface, point):
     layout, x = point
-    spots, vertices, focal = _spots(model, surface, layout, x)
-    before = {f.name: getattr(spots, f.name).clone() for f in dataclasses.fields(spots)}
+    samples, vertices, focal = _samples(model, surface, layout, x)
+    before = {f.name: getattr(samples, f.name).clone() for f in dataclasses.fields(samples)}
     slopes = torch.zeros(len(surface.samples), 3, 2, dtype=torch.float64)
-    picture_jacobian(
-        surface, spots, x[layout.light(0)].view(9, 3), _ROTATION, surface.normal_basis(vertices), slopes, focal
+    photometric_jacobian(
+        surface,
+        samples,
+        x[layout.lighting(0)].view(9, 3),
+        _ROTATION,
+        surface.normal_basis(vertices),
+        slopes,
+        focal,
+        layout,
     )
     for name, value in before.items():
-        assert torch.equal(getattr(spots, name), value), name
+        assert torch.equal(getattr(samples, name), value), name
 
 
 def test_a_thinned_surface_is_spread_evenly_and_keeps_the_area(model):
@@ -165,7 +168,7 @@ def test_a_thinned_surface_has_the_same_derivatives_at_its_samples(model):
     thin = whole.thinned(3)
     at = torch.searchsorted(whole.samples, thin.samples)
     assert torch.equal(whole.samples[at], thin.samples)
-    assert torch.equal(whole.trust[at], thin.trust)
+    assert torch.equal(whole.confidence[at], thin.confidence)
     assert torch.equal(whole.albedo_basis[at], thin.albedo_basis)
     bases = [surface.normal_basis(model.mean_shape) for surface in (whole, thin)]
     assert torch.allclose(bases[0][at], bases[1], rtol=0.0, atol=1e-9)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import bfm
-from recon.fitting import FitSettings, expressions, fit
-from recon.fitting.expressions import ExpressionPrior, expression_widths, gaze_rows, symmetry_rows
+from recon.fitting import FaceFitter, FitSettings
 from recon.fitting.settings import Level
+from recon.fitting.terms import expression_prior
+from recon.fitting.terms.expression_prior import ExpressionPrior, expression_widths, gaze_rows, symmetry_rows
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_jaws_that_slide_and_eyes_that_turn_or_wink_have_no_other_half():
 def test_the_prior_knows_gaze_and_symmetry(model):
     prior = ExpressionPrior.of(model.expression_names)
     parts = (gaze_rows(prior.names), symmetry_rows(prior.names))
-    assert np.array_equal(prior.rows, np.concatenate(parts)) and all(len(part) for part in parts)
+    assert np.array_equal(prior.rows.numpy(), np.concatenate(parts)) and all(len(part) for part in parts)
 
 
 _LEFT_CORNER = (409, 291, 375, 308, 415, 324, 310, 318, 270, 321)
@@ -78,7 +79,7 @@ def act(model, draw_expression):
         points = view.points_pix.copy()
         points[list(_LEFT_CORNER), 1] += corner_px
         settings = FitSettings(levels=(Level(96, 2.0, 8),))
-        found = fit(model, [dataclasses.replace(view, points_pix=points)], settings).state.expression[0]
+        found = FaceFitter(model)([dataclasses.replace(view, points_pix=points)], settings).face.expression[0]
         return dict(zip(model.expression_names, found.tolist(), strict=True))
 
     return act
@@ -98,5 +99,5 @@ def test_a_corner_of_the_mouth_detected_amiss_bends_the_face_less(model, act, mo
 
     halves = symmetry_rows(model.expression_names)
     bent = unlikeness()
-    monkeypatch.setattr(expressions, "symmetry_rows", lambda names: np.zeros((0, len(names))))
+    monkeypatch.setattr(expression_prior, "symmetry_rows", lambda names: np.zeros((0, len(names))))
     assert bent < 0.6 * unlikeness()

@@ -9,11 +9,10 @@ import torch
 import bfm
 from recon.camera import PerspectiveCamera
 from recon.color import to_photo
-from recon.fitting import FitSettings, PictureFitter, View, fit
-from recon.fitting.anchor import Start, Trust
+from recon.fitting import FaceFitter, FitSettings, InitialEstimate, InitialSigma, View
 from recon.fitting.settings import Level
-from recon.fitting.state import FaceState
 from recon.lighting import ambient, lamps_to_sh
+from recon.parameters import FaceParameters
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix, rotation_angle
 
@@ -30,14 +29,14 @@ def model():
 def truth(model):
     generator = torch.Generator().manual_seed(4)
     lamp = lamps_to_sh(torch.tensor([[[0.5, 0.6, 1.0]]]), torch.full((1, 1, 3), 1.2))
-    return FaceState(
-        0.8 * torch.randn(1, model.n_identity, generator=generator),
-        0.5 * torch.randn(1, model.n_albedo, generator=generator),
+    identity, albedo = torch.randn(2, 1, 20, generator=generator)
+    return FaceParameters(
+        0.8 * identity,
         torch.zeros(1, model.n_expression),
+        0.5 * albedo,
         euler_to_matrix(torch.tensor([[0.05, 0.4, 0.05]])),
         torch.tensor([[5.0, 20.0, -1000.0]]),
         ambient(torch.full((1, 3), 0.5)) + lamp,
-        torch.zeros(1),
     )
 
 
@@ -57,89 +56,92 @@ def photo(model, truth):
 
 
 @pytest.fixture(scope="module")
-def start(truth):
+def initial(truth):
     """Off by 5 degrees, 3 mm, 3 % of the distance, and with the mean shape."""
     wrong = euler_to_matrix(torch.tensor([[0.05, 0.07, 0.0]]))
-    state = dataclasses.replace(
+    face = dataclasses.replace(
         truth,
         identity=torch.zeros_like(truth.identity),
         albedo=torch.zeros_like(truth.albedo),
         rotation=wrong @ truth.rotation,
         translation_mm=truth.translation_mm + torch.tensor([[2.5, -1.5, 30.0]]),
-        lighting=torch.zeros_like(truth.lighting),
+        lighting=None,
     )
-    return Start(state, (_FOCAL_PX,), Trust(1.0, 0.1, 0.1, 5.0, 0.05))
+    return InitialEstimate(face, (_FOCAL_PX,), InitialSigma(1.0, 0.1, 0.1, 5.0, 0.05))
 
 
 def angle_deg(first, second):
     return float(torch.rad2deg(rotation_angle(first[0], second[0])))
 
 
-def landmark_gap_px(model, state, points):
+def landmark_error_px(model, face, points):
     with torch.no_grad():
-        v_obj = model.landmarks(model.shape(state.identity, state.expression), "478")
-    v_cam = (v_obj[0] @ state.rotation[0].T + state.translation_mm[0]).double().numpy()
+        v_obj = model.landmarks(model.shape(face.identity, face.expression), "478")
+    v_cam = (v_obj[0] @ face.rotation[0].T + face.translation_mm[0]).double().numpy()
     middle = np.array([_WIDTH / 2, _HEIGHT / 2])
     pixels = middle + _FOCAL_PX * v_cam[:, :2] * [1.0, -1.0] / -v_cam[:, 2:]
     return float(np.linalg.norm(pixels - points, axis=1).mean())
 
 
-def test_a_picture_without_landmarks_corrects_its_start(model, truth, photo, start):
+def test_a_photo_without_landmarks_corrects_the_estimate(model, truth, photo, initial):
     pixels, points = photo
-    before = {field.name: getattr(start.state, field.name).clone() for field in dataclasses.fields(FaceState)}
-    found = fit(model, [View(pixels, None, _FOCAL_PX)], _SETTINGS, start=start)
-    assert angle_deg(start.state.rotation, truth.rotation) > 4.5
-    assert angle_deg(found.state.rotation, truth.rotation) < 2.5
-    assert landmark_gap_px(model, found.state, points) < 0.4 * landmark_gap_px(model, start.state, points)
-    assert np.isnan(found.point_gap_px[0]) and found.picture_residual[0] < 0.05
-    assert all(torch.equal(before[name], getattr(start.state, name)) for name in before), "the start is left alone"
+    before = {name: tensor.clone() for name, tensor in initial.face.tensors().items()}
+    found = FaceFitter(model)([View(pixels, None, _FOCAL_PX)], _SETTINGS, initial)
+    assert angle_deg(initial.face.rotation, truth.rotation) > 4.5
+    assert angle_deg(found.face.rotation, truth.rotation) < 2.5
+    assert landmark_error_px(model, found.face, points) < 0.4 * landmark_error_px(model, initial.face, points)
+    assert np.isnan(found.reprojection_error_px[0]) and found.photometric_rmse[0] < 0.05
+    assert all(torch.equal(before[name], getattr(initial.face, name)) for name in before), "the estimate is left alone"
 
 
-def test_a_start_that_is_believed_stays(model, photo, start):
-    sure = dataclasses.replace(start, trust=Trust(1e-4, 1e-4, 1e-4, 1e-2, 1e-5))
+def test_an_estimate_of_small_sigma_stays(model, photo, initial):
+    sure = dataclasses.replace(initial, sigma=InitialSigma(1e-4, 1e-4, 1e-4, 1e-2, 1e-5))
     for points in (None, photo[1]):
-        state = fit(model, [View(photo[0], points, _FOCAL_PX)], _SETTINGS, start=sure).state
-        assert angle_deg(state.rotation, start.state.rotation) < 0.2
-        torch.testing.assert_close(state.identity, start.state.identity, atol=2e-2, rtol=0)
+        face = FaceFitter(model)([View(photo[0], points, _FOCAL_PX)], _SETTINGS, sure).face
+        assert angle_deg(face.rotation, initial.face.rotation) < 0.2
+        torch.testing.assert_close(face.identity, initial.face.identity, atol=2e-2, rtol=0)
 
 
-def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, start):
+def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, initial):
     settings = dataclasses.replace(_SETTINGS, levels=())
-    found = fit(model, [View(photo[0], None)], settings, start=start)
+    found = FaceFitter(model)([View(photo[0], None)], settings, initial)
     assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.distance_mm / 970.0, rel=1e-4)
     place = [
         f * s.translation_mm[0, :2] / s.translation_mm[0, 2]
-        for f, s in ((_FOCAL_PX, start.state), (found.focal_px[0], found.state))
+        for f, s in ((_FOCAL_PX, initial.face), (found.focal_px[0], found.face))
     ]
     torch.testing.assert_close(*place, atol=1e-3, rtol=0)
 
 
-def test_views_and_starts_that_do_not_go_together_are_refused(model, photo, start):
+def test_views_and_estimates_that_do_not_go_together_are_refused(model, photo, initial):
     bare = View(photo[0], None, _FOCAL_PX)
-    with pytest.raises(ValueError, match="view 0 has no landmarks: such a fit needs a start"):
-        fit(model, [bare], _SETTINGS)
-    with pytest.raises(ValueError, match="the start is of 1 views, the fit of 2"):
-        fit(model, [bare, bare], _SETTINGS, start=start)
+    with pytest.raises(ValueError, match="view 0 has no landmarks: such a fit needs an initial estimate"):
+        FaceFitter(model)([bare], _SETTINGS)
+    with pytest.raises(ValueError, match="the initial estimate is of 1 views, the fit of 2"):
+        FaceFitter(model)([bare, bare], _SETTINGS, initial)
 
 
-def test_a_fitter_is_used_again_for_its_own_model_only(model, photo):
-    pixels, points = photo[:2]
-    view, fitter = View(pixels, points, _FOCAL_PX), PictureFitter(model, "478")
-    with_it, without = (fit(model, [view], _SETTINGS, fitter=fitter).state, fit(model, [view], _SETTINGS).state)
-    assert torch.equal(with_it.identity, without.identity)
-    assert torch.equal(with_it.lighting, without.lighting)
-    other = bfm.load("open", n_identity=3, n_albedo=3)
-    with pytest.raises(ValueError, match="made for another model"):
-        fit(other, [view], _SETTINGS, fitter=fitter)
+def test_a_fitter_is_used_again(model, photo):
+    view, fitter = View(*photo, _FOCAL_PX), FaceFitter(model)
+    first, again = (fitter([view], _SETTINGS).face for _ in range(2))
+    assert torch.equal(first.identity, again.identity)
+    assert torch.equal(first.lighting, again.lighting)
+
+
+def test_a_fit_to_landmarks_alone_knows_no_light(model, photo):
+    found = FaceFitter(model)([View(*photo, _FOCAL_PX)], dataclasses.replace(_SETTINGS, levels=()))
+    assert found.face.lighting is None and np.isnan(found.photometric_rmse[0])
+    with pytest.raises(ValueError, match="light of these faces is not known"):
+        _ = found.face.known_lighting
 
 
 @pytest.mark.parametrize("quality", ["fast", "default", "best"])
-def test_a_started_fit_takes_fewer_steps_on_the_same_pictures(quality):
-    whole, started = FitSettings.of(quality), FitSettings.of_started(quality)
+def test_a_fit_with_an_estimate_takes_fewer_steps_on_the_same_pictures(quality):
+    whole, started = FitSettings.of(quality), FitSettings.of_initial(quality)
     assert [level.size_px for level in started.levels] == [level.size_px for level in whole.levels]
     assert (
         all(0 < a.n_steps < b.n_steps for a, b in zip(started.levels, whole.levels, strict=True)) or quality == "best"
     )
     assert sum(level.n_steps for level in started.levels) < sum(level.n_steps for level in whole.levels)
     with pytest.raises(ValueError, match="quality must be fast, default or best, got 'hasty'"):
-        FitSettings.of_started("hasty")
+        FitSettings.of_initial("hasty")

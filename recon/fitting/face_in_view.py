@@ -1,0 +1,105 @@
+"""The face as one view sees it at the state so far: what every term of that view is linearised from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.camera import PerspectiveCamera
+from recon.fitting.state import ViewState
+from recon.fitting.surface import sample_at
+from recon.render import Mesh, Render, Topology, render, vertex_normals
+
+_FAR_MM = 1e5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceInView(ViewState):
+    """A face in a view, computed on demand and once; of the type of the model.
+
+    Attributes:
+        state, view, index: see :class:`recon.fitting.state.ViewState`.
+        model, topology: the face model.
+    """
+
+    model: MorphableModel
+    topology: Topology
+
+    @functools.cached_property
+    def vertices(self) -> Float[Tensor, "v 3"]:
+        """Object frame, mm."""
+        face, like = self.state.face, self.model.mean_shape
+        return self.model.shape(face.identity.to(like), face.expression[self.index : self.index + 1].to(like))[0]
+
+    @functools.cached_property
+    def v_rot(self) -> Float[Tensor, "v 3"]:
+        """Vertices rotated into the camera's axes, before the translation, mm."""
+        return self.vertices @ self.rotation.T
+
+    @functools.cached_property
+    def v_cam(self) -> Float[Tensor, "v 3"]:
+        """Vertices in the camera frame, mm."""
+        return self.v_rot + self.camera.translation_mm[0]
+
+    @functools.cached_property
+    def normals(self) -> Float[Tensor, "v 3"]:
+        """Unit normals, camera frame."""
+        return vertex_normals(self.v_cam[None], self.topology.faces)[0]
+
+    @functools.cached_property
+    def albedo(self) -> Float[Tensor, "v 3"]:
+        """Albedo a vertex, not negative, in the model's space."""
+        albedo = self.state.face.albedo.to(self.model.mean_shape)
+        return self.model.albedo_unclamped(albedo)[0].clamp_min(0.0)
+
+    @functools.cached_property
+    def camera(self) -> PerspectiveCamera:
+        """Of the view, with the head's pose."""
+        camera, like = self.state.camera(self.view, self.index), self.model.mean_shape
+        return PerspectiveCamera(
+            camera.rotation.to(like),
+            camera.translation_mm.to(like),
+            camera.focal_px.to(like),
+            camera.principal_px.to(like),
+        )
+
+    @property
+    def rotation(self) -> Float[Tensor, "3 3"]:
+        """Object to camera."""
+        return self.camera.rotation[0]
+
+    @property
+    def focal_px(self) -> Float[Tensor, ""]:
+        return self.camera.focal_px[0, 0]
+
+    @functools.cached_property
+    def lighting(self) -> Float[Tensor, "9 3"]:
+        """Camera frame; black while no light is known."""
+        lighting = self.state.face.lighting
+        like = self.model.mean_shape
+        return torch.zeros(9, 3).to(like) if lighting is None else lighting[self.index].to(like)
+
+    @functools.cached_property
+    def rendered(self) -> Render:
+        """The face in its light over black."""
+        mesh = Mesh.of(self.vertices[None], self.topology, self.albedo[None])
+        return render(mesh, self.camera, self.lighting[None], self.view.size)
+
+    @functools.cached_property
+    def depth_mm(self) -> Float[Tensor, "1 1 s s"]:
+        """Depth of the rendered face; what is not covered is far."""
+        return torch.where(self.rendered.covered, self.rendered.depth_mm, _FAR_MM)
+
+    def to_pixels(self, points_cam: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"]:
+        """Where points of the camera frame lie in the view."""
+        return self.camera.to_pixels(points_cam[None])[0]
+
+    def nearest_mm(self, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+        """The nearest rendered depth within a pixel of each position."""
+        return sample_at(-F.max_pool2d(-self.depth_mm, 3, 1, 1), pixels)[:, 0]

@@ -1,0 +1,110 @@
+"""An initial estimate that a fit stays near: what another method, as a network, says about the photos beforehand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.camera import PerspectiveCamera
+from recon.fitting.layout import ParameterLayout
+from recon.fitting.solver import Rows
+from recon.fitting.state import FitState
+from recon.parameters import FaceParameters
+from recon.rotation import turn_to_ray
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialSigma:
+    """How wrong an initial estimate may be, as standard deviations. Infinity leaves something free.
+
+    Attributes:
+        identity: of each coefficient of the shape, in units of its N(0, 1) prior.
+        expression: of each expression weight.
+        rotation_rad: of the pose, about each axis.
+        translation_mm: of the position across the line of sight.
+        depth_fraction: of the distance, as a fraction of it.
+    """
+
+    identity: float = torch.inf
+    expression: float = torch.inf
+    rotation_rad: float = torch.inf
+    translation_mm: float = torch.inf
+    depth_fraction: float = torch.inf
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if not getattr(self, field.name) > 0.0:
+                raise ValueError(
+                    f"the sigma of an initial estimate's {field.name} must be positive, got {getattr(self, field.name)}"
+                )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InitialEstimate:
+    """Where a fit starts, and how strongly it is drawn back there.
+
+    Attributes:
+        face: poses are those of the photos, with the principal points in the photos' middles; albedo counts only if there
+            is lighting.
+        focal_px: focal length of each photo that the poses were found with.
+        sigma: how wrong the parameters may be.
+    """
+
+    face: FaceParameters
+    focal_px: tuple[float, ...]
+    sigma: InitialSigma
+
+    def __post_init__(self) -> None:
+        if len(self.focal_px) != len(self.face):
+            raise ValueError(f"an initial estimate of {len(self.face)} views has {len(self.focal_px)} focal lengths")
+        for name in ("identity", "expression", "rotation", "translation_mm"):
+            if not bool(torch.isfinite(getattr(self.face, name)).all()):
+                raise ValueError(f"the initial estimate's {name} holds nan or inf")
+        if not bool((self.face.translation_mm[:, 2] < 0.0).all()):
+            raise ValueError("the initial estimate puts a head behind the camera")
+
+    def with_focal(self, focal_px: tuple[float, ...]) -> InitialEstimate:
+        """The same pictures through other lenses: distances grow with the focal lengths, and a head beside the axis keeps
+        its rotation against the ray on which it is seen."""
+        before = self.face.translation_mm
+        ratio = torch.tensor(focal_px, dtype=torch.float64) / torch.tensor(self.focal_px, dtype=torch.float64)
+        moved = torch.cat([before[:, :2], before[:, 2:] * ratio[:, None].to(before)], dim=1)
+        rays = turn_to_ray(moved) @ turn_to_ray(before).transpose(1, 2)
+        face = dataclasses.replace(self.face, translation_mm=moved, rotation=rays @ self.face.rotation)
+        return dataclasses.replace(self, face=face, focal_px=focal_px)
+
+    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+        """Rows that draw the unknowns back to the estimate."""
+        sigma, now = self.sigma, state.face
+        wanted = self.face.to(now.identity)
+        weights = now.identity.new_zeros(layout.n_all)
+        residual = torch.zeros_like(weights)
+        weights[layout.identity] = 1.0 / sigma.identity
+        residual[layout.identity] = now.identity[0] - wanted.identity[0]
+        rotvec = roma.rotmat_to_rotvec(wanted.rotation @ now.rotation.transpose(1, 2))
+        for view in range(layout.n_views):
+            weights[layout.expression(view)] = 1.0 / sigma.expression
+            residual[layout.expression(view)] = now.expression[view] - wanted.expression[view]
+            weights[layout.rotation(view)] = 1.0 / sigma.rotation_rad
+            residual[layout.rotation(view)] = -rotvec[view]
+            depth_mm = sigma.depth_fraction * -float(wanted.translation_mm[view, 2])
+            sigma_mm = [sigma.translation_mm, sigma.translation_mm, depth_mm]
+            weights[layout.translation(view)] = 1.0 / weights.new_tensor(sigma_mm)
+            residual[layout.translation(view)] = now.translation_mm[view] - wanted.translation_mm[view]
+        return Rows(torch.diag(weights), weights * residual)
+
+    def points_px(
+        self, points_obj: Float[Tensor, "n 3"], view: int, principal_px: Float[Tensor, "1 2"]
+    ) -> Float[Tensor, "n 2"]:
+        """Where points of the head lie in one photo."""
+        camera = PerspectiveCamera(
+            self.face.rotation[view : view + 1],
+            self.face.translation_mm[view : view + 1],
+            torch.full_like(principal_px, self.focal_px[view]),
+            principal_px,
+        )
+        return camera.to_pixels(camera.to_camera(points_obj[None]))[0]

@@ -1,0 +1,157 @@
+"""The two stages of a fit: landmarks alone, then the photo with them. Both are the same solver with other terms."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.fitting.face_in_view import FaceInView
+from recon.fitting.fit_model import FitModel
+from recon.fitting.initial_estimate import InitialEstimate
+from recon.fitting.landmark_model import LandmarkModel
+from recon.fitting.layout import ParameterLayout
+from recon.fitting.settings import FitSettings, Level
+from recon.fitting.solver import Rows, normal_equations, solve_bounded
+from recon.fitting.state import FitState, FitView, StepLimits, ViewState
+from recon.fitting.terms import Prior, ViewTerm
+from recon.fitting.terms.contour import ContourTerm
+from recon.fitting.terms.expression_prior import ExpressionPrior
+from recon.fitting.terms.landmark import DISTANCES, LandmarkTerm
+from recon.fitting.terms.lighting_prior import LightingPrior
+from recon.fitting.terms.photometric import PhotometricTerm, gaussian_blur
+from recon.fitting.terms.shape_prior import AlbedoPrior, FocalPrior, ShapePrior
+
+_STIFFNESS, _SOFTENING = 30.0, 0.6
+_DAMPING = 1e-3
+_NORMALS_EVERY = 4
+"""Steps between two computations of the normals' derivatives, which take as long as a step."""
+_LANDMARK_LIMITS = StepLimits(rotation_rad=0.5)
+_PHOTOMETRIC_LIMITS = StepLimits(rotation_rad=0.2, identity=3.5, albedo=3.0, log_focal=0.7)
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussNewton:
+    """Bounded steps on the unknowns of a layout.
+
+    Attributes:
+        layout: which unknowns there are.
+        limits: how far they and a step may go.
+        unit_expression: whether expression weights are confined to [0, 1].
+        damping: added to the diagonal of the normal equations, as a fraction of it.
+    """
+
+    layout: ParameterLayout
+    limits: StepLimits
+    unit_expression: bool
+    damping: float = 0.0
+
+    def step(self, state: FitState, terms: Sequence[Rows]) -> FitState:
+        """The state that minimises the sum of linearised terms within the bounds.
+
+        Bounds are part of the solution: cutting albedo off afterwards would leave the light that was solved with it.
+        """
+        normal, right = normal_equations(terms, self.layout.n_all)
+        normal.diagonal().mul_(1.0 + self.damping)
+        low, high = state.bounds(self.layout, self.limits, self.unit_expression)
+        step = solve_bounded(normal, right, low, high)
+        return state.moved(self.layout, step, self.limits, self.unit_expression)
+
+
+def stiffness(step: int) -> float:
+    """Factor of a prior that starts stiff and is itself from the seventh step on."""
+    return max(1.0, _STIFFNESS * _SOFTENING**step)
+
+
+@torch.no_grad()
+def landmark_stage(
+    model: LandmarkModel,
+    state: FitState,
+    views: Sequence[FitView],
+    settings: FitSettings,
+    expression_sigma: Float[Tensor, "v ke"],
+    initial: InitialEstimate | None = None,
+) -> FitState:
+    """Identity, expressions and poses that explain the landmarks.
+
+    Args:
+        model: the face at its landmarks.
+        state: where to start.
+        views: landmarks in pixels of the photos.
+        settings: weights and number of steps.
+        expression_sigma: widths of the expression prior.
+        initial: what to stay near.
+    """
+    layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views))
+    solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
+    landmarks = LandmarkTerm(model)
+    priors: list[Prior] = [ShapePrior(settings.identity_weight, expression_sigma, model.size_slope)]
+    priors += [initial] if initial is not None else []
+    for step in range(settings.landmark_steps):
+        # The priors start stiff: pose first, then identity, then what is left is expression.
+        rows = [prior.linearize(state, layout).scaled(stiffness(step)) for prior in priors]
+        rows += [landmarks.linearize(ViewState(state, view, k), layout) for k, view in enumerate(views)]
+        state = solver.step(state, rows)
+    return state
+
+
+@torch.no_grad()
+def photometric_stage(
+    model: FitModel,
+    state: FitState,
+    views: Sequence[FitView],
+    settings: FitSettings,
+    level: Level,
+    expression_sigma: Float[Tensor, "v ke"],
+    initial: InitialEstimate | None = None,
+    first: bool = False,
+) -> FitState:
+    """All unknowns, from the photos and the landmarks, at one resolution.
+
+    Args:
+        model: the face.
+        state: where to start; its light is known.
+        views: crops, one a view of the state.
+        settings: weights.
+        level: resolution and number of steps.
+        expression_sigma: widths of the expression prior.
+        initial: what to stay near.
+        first: albedo was not solved for before, and follows last: a fringe of hair must look wrong before albedo may
+            explain it.
+    """
+    whole = model.whole
+    layout = ParameterLayout(whole.n_identity, whole.n_albedo, whole.n_expression, len(views), 27, 1)
+    solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
+    surface = model.surface(level.size_px)
+    photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)
+    landmarks = LandmarkTerm(model.landmarks, DISTANCES.get(model.landmark_set, ()), settings.distance_sharpness)
+    contour = ContourTerm(
+        photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.contour_weight
+    )
+    priors: list[Prior] = [
+        ShapePrior(settings.identity_weight, expression_sigma, model.landmarks.size_slope),
+        ExpressionPrior.of(whole.expression_names),
+        LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
+        FocalPrior(tuple(view.focal_sigma for view in views)),
+        *([initial] if initial is not None else []),
+    ]
+    normal_bases: tuple[Tensor, ...] = ()
+    for step in range(level.n_steps):
+        faces = faces_in_views(model, state, views)
+        if step % _NORMALS_EVERY == 0:
+            normal_bases = tuple(surface.normal_basis(face.vertices) for face in faces)
+        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_bases, settings.photometric_weight)
+        terms: list[ViewTerm] = [photometric, landmarks, contour]
+        albedo = AlbedoPrior(settings.albedo_weight * (stiffness(step) if first else 1.0))
+        rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
+        rows += [term.linearize(face, layout) for face in faces for term in terms]
+        state = solver.step(state, rows)
+    return state
+
+
+def faces_in_views(model: FitModel, state: FitState, views: Sequence[FitView]) -> list[FaceInView]:
+    """The face in each view."""
+    return [FaceInView(state, view, index, model.front, model.topology) for index, view in enumerate(views)]
