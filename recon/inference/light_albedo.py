@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.color import from_display
+from recon.color import decode_srgb
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.inference.regress import RegressedFace
 from recon.lighting import CLAMPED_COSINE, ambient, sh_basis
@@ -114,7 +114,7 @@ def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
     mean = model.albedo_unclamped(zero)[0].double()
     units = model.albedo_unclamped(torch.eye(model.n_albedo)).double() - mean
     return _Pixels(
-        from_display(photo[chosen], model.albedo_space).double(),
+        decode_srgb(photo[chosen], model.albedo_space).double(),
         sh_basis(drawn.surface.normals[chosen]).double() * factors,
         torch.einsum("pk,pkc->pc", shares, mean[corners]),
         torch.einsum("pk,jpkc->pcj", shares, units[:, corners]),

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.color import from_display
+from recon.color import decode_srgb
 
 
 def skin_trust(picture: Float[Tensor, "1 3 h w"], on_skin: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
@@ -18,7 +18,7 @@ def skin_trust(picture: Float[Tensor, "1 3 h w"], on_skin: Float[Tensor, "1 1 h 
         picture: sRGB code values.
         on_skin: over 0.5 where the model shows skin that is hardly ever covered.
     """
-    colours = from_display(picture, "linear")[0].permute(1, 2, 0)
+    colours = decode_srgb(picture, "linear")[0].permute(1, 2, 0)
     total = colours.sum(dim=-1).clamp_min(0.02)
     features = torch.stack([colours[..., 0] / total, colours[..., 1] / total, 0.25 * total.log()], dim=-1)
     inside = features[on_skin[0, 0] > 0.5].double()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.segmentation.grabcut import FaceParser, cut_face
 from recon.segmentation.visible_skin import BareFace
 from recon.texturing.delight import without_leftover_light
@@ -108,7 +108,7 @@ def bake_texture(
     if light == "baked":
         colours = colours * own[:, 3:6]
     texture = torch.zeros(*covered.shape, 3)
-    texture[covered] = to_display(colours.clamp(0.0, 1.0), model.albedo_space)
+    texture[covered] = encode_srgb(colours.clamp(0.0, 1.0), model.albedo_space)
     return padded(texture, covered)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.color import from_display
+from recon.color import decode_srgb
 from recon.lighting import shade
 from recon.render import rasterize, vertex_normals
 
@@ -131,7 +131,7 @@ class SeenSurface:
         """
         position, paint, shading, facing = points.split([3, 3, 3, 1], dim=1)
         pixels = self.pixels(points)
-        shown = from_display(_sample_photo(self.photo, pixels), self.model.albedo_space) / shading
+        shown = decode_srgb(_sample_photo(self.photo, pixels), self.model.albedo_space) / shading
         gap = ((shown + LEAST_COLOUR) / (paint + LEAST_COLOUR)).log()
         inside = (pixels >= 0.0).all(dim=1) & (pixels < torch.tensor(self.photo.shape[1::-1])).all(dim=1)
         share = ((facing[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)

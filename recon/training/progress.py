@@ -14,7 +14,7 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.io.git import commit_of
 from recon.io.parts import remove_leftovers
 from recon.training.batch import TrainingBatch
@@ -147,7 +147,7 @@ def face_panel(module: RegressorModule, batch: TrainingBatch) -> Float[Tensor, "
     found = module.averaged(batch.image, batch.intrinsics)
     faces = module.decoder.decode(found, batch.intrinsics)
     drawn = faces.drawn(batch.size)
-    shown = to_display(drawn.image, module.decoder.model.albedo_space)
+    shown = encode_srgb(drawn.image, module.decoder.model.albedo_space)
     rows = [batch.image, shown, drawn.mask * shown + (1.0 - drawn.mask) * batch.image, _grey(drawn.depth_mm)]
     if batch.depth_mm is not None:
         rows.append(_grey(batch.depth_mm))

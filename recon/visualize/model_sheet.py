@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
@@ -80,7 +80,7 @@ def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h 
     def tile(label: str, vertices: Tensor, albedo: Tensor, yaw: float = 0.0) -> np.ndarray:
         with torch.no_grad():
             picture = portrait(vertices, albedo, topology, framing, (yaw, 0.0))
-        shown = to_display(picture, model.albedo_space)[0].permute(1, 2, 0).numpy()
+        shown = encode_srgb(picture, model.albedo_space)[0].permute(1, 2, 0).numpy()
         return _labelled((255.0 * shown).round().astype(np.uint8), label)
 
     def component(block: str, index: int) -> list[np.ndarray]:

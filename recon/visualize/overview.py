@@ -7,7 +7,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.color import from_display, to_display
+from recon.color import decode_srgb, encode_srgb
 from recon.lighting import shade
 from recon.reconstruction import Reconstruction
 from recon.render import Topology, rasterize, vertex_normals
@@ -33,7 +33,7 @@ def overview(result: Reconstruction) -> UInt8[np.ndarray, "h w 3"]:
     def shape_from(yaw: float, paint: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
             picture = portrait(vertices, paint, topology, framing, (yaw, 0.0), _TILE_PX)
-        return _bytes(to_display(picture, "linear" if paint is clay else model.albedo_space)[0])
+        return _bytes(encode_srgb(picture, "linear" if paint is clay else model.albedo_space)[0])
 
     pose = result.pose
     tiles = [
@@ -74,10 +74,10 @@ def _textured(
     colours = torch.nn.functional.grid_sample(paint, place[None], padding_mode="border", align_corners=False)
     normals = torch.nn.functional.normalize(at(vertex_normals(v_cam, model.faces)[0], model.faces), dim=-1)
     light = shade(torch.ones(1, size * size, 3), normals.view(1, -1, 3), studio_lighting()).view(size, size, 3)
-    shown = from_display(colours[0].permute(1, 2, 0), "linear") * light
+    shown = decode_srgb(colours[0].permute(1, 2, 0), "linear") * light
     shown = torch.where((ids >= 0)[..., None], shown, 0.75).clamp(0.0, 1.0)
     reduced = torch.nn.functional.avg_pool2d(shown.permute(2, 0, 1)[None], 2)[0]
-    return _bytes(to_display(reduced, "linear"))
+    return _bytes(encode_srgb(reduced, "linear"))
 
 
 def _bytes(picture: torch.Tensor) -> np.ndarray:

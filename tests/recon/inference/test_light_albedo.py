@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recon.camera import PerspectiveCamera
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.detection.align import align
 from recon.inference.light_albedo import RelightSettings, _light_prior, _pixels, _step, relight
@@ -42,7 +42,7 @@ def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
     )
     faces = DecodedFaces(decoder, truth, camera)
     drawn = faces.drawn((SIDE, SIDE))
-    crop = to_photo(drawn.image, model.albedo_space).clamp(0.0, 1.0)
+    crop = encode_srgb_unclamped(drawn.image, model.albedo_space).clamp(0.0, 1.0)
     crop = torch.where(drawn.covered, crop, torch.full_like(crop, 0.4))
     five = torch.tensor([[25.0, 30.0], [45.0, 30.0], [35.0, 42.0], [28.0, 50.0], [42.0, 50.0]]).double().numpy()
     answer = dataclasses.replace(truth, albedo=torch.zeros_like(albedo), lighting=ambient(torch.full((1, 3), 0.6)))

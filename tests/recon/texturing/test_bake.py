@@ -6,7 +6,7 @@ import torch
 
 import bfm
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
@@ -120,7 +120,7 @@ class Turned:
         mesh = Mesh.of(model.mean_shape[None], Topology.of(model.faces, model.n_vertices), worn)
         with torch.no_grad():
             drawn = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
-        picture = to_display(drawn, model.albedo_space)[0].permute(1, 2, 0).numpy()
+        picture = encode_srgb(drawn, model.albedo_space)[0].permute(1, 2, 0).numpy()
         if shade is not None:
             picture = shade(picture)
         self.photo = (255 * picture).round().clip(0, 255).astype(np.uint8)
@@ -140,7 +140,7 @@ class Turned:
     def plain(self):
         """What a texture of paint alone would be."""
         own = self.texels.sample(self.paint[0], self.model.faces)
-        return to_display(own, self.model.albedo_space).numpy()
+        return encode_srgb(own, self.model.albedo_space).numpy()
 
 
 def cheek(model, side):
