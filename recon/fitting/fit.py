@@ -20,7 +20,8 @@ from recon.fitting.settings import FitSettings
 from recon.fitting.state import FaceState, PictureView
 from recon.io.resample import resample
 from recon.render import vertex_normals
-from recon.segmentation.grabcut import PARSE_PX, FaceParser, cut_face
+from recon.segmentation.grabcut import GrabCutSegmenter
+from recon.segmentation.segmenter import SEGMENTATION_PX, FaceSegmenter, segment
 
 _CROP_MARGIN = 1.35
 _MIN_FOCAL_SHARE = 0.8
@@ -67,7 +68,7 @@ def fit(
     views: list[View],
     settings: FitSettings,
     landmark_set: str = "478",
-    parser: FaceParser = cut_face,
+    segmenter: FaceSegmenter | None = None,
     start: Start | None = None,
     fitter: PictureFitter | None = None,
 ) -> FitResult:
@@ -78,13 +79,15 @@ def fit(
         views: at least one.
         settings: weights and effort.
         landmark_set: the model's points that the views' landmarks correspond to.
-        parser: tells the bare face from what covers it.
+        segmenter: tells visible skin from what covers it; ``None`` is a :class:`GrabCutSegmenter`. It is asked before the light
+            is known, so that the prior has no ``rendered``.
         start: what is known of the views before, to start from and stay near; without it the landmarks tell.
         fitter: for this model and landmark set, to use again; making one takes 0.3 s.
 
     Raises:
         ValueError: no views, landmarks of another number than the set's, or not finite, a view without landmarks and no
             start, or a fitter of another model.
+        SegmentationError: see :func:`recon.segmentation.segmenter.segment`.
     """
     point_model = PointModel.of(model, landmark_set)
     _check(views, len(point_model.mean), start)
@@ -99,7 +102,9 @@ def fit(
     if settings.levels:
         fitter = fitter or PictureFitter(model, landmark_set)
         masks = [
-            _bare_face(fitter, state, _crop(fitter, state, view, points, index, PARSE_PX, settings), index, parser)
+            _visible_skin(
+                fitter, state, _crop(fitter, state, view, points, index, SEGMENTATION_PX, settings), index, segmenter
+            )
             for index, (view, points) in enumerate(zip(views, seen, strict=True))
         ]
         for level in settings.levels:
@@ -251,11 +256,10 @@ def _crop(
     )
 
 
-def _bare_face(
-    fitter: PictureFitter, state: FaceState, crop: PictureView, index: int, parser: FaceParser
+def _visible_skin(
+    fitter: PictureFitter, state: FaceState, crop: PictureView, index: int, segmenter: FaceSegmenter | None
 ) -> Float[Tensor, "1 1 s s"]:
-    pixels = (255.0 * crop.picture[0].permute(1, 2, 0)).round().to(torch.uint8).cpu().numpy()
-    return as_tensor(parser(pixels, fitter.guess(state, crop, index)), crop.picture)[None, None]
+    return segment(segmenter or GrabCutSegmenter(), crop.picture, fitter.face_prior(state, crop, index))
 
 
 def _masked(crop: PictureView, mask: Float[Tensor, "1 1 s s"]) -> PictureView:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.color import from_display, to_photo
+from recon.color import decode_srgb, encode_srgb_unclamped
 from recon.fitting.anchor import Start, shape_and_pose
 from recon.fitting.expressions import ExpressionPrior
 from recon.fitting.landmark_rows import OPENINGS, landmark_rows, points_jacobian
@@ -36,7 +36,7 @@ from recon.fitting.surface import (
 from recon.fitting.unknowns import Layout, solve_within
 from recon.lighting import sh_basis
 from recon.render import Render, Topology
-from recon.segmentation.grabcut import FaceGuess, guess_face
+from recon.segmentation.segmenter import FacePrior
 
 _GEMAN_SCALE2 = 18.75
 """Squared gap, in units of the noise variance, at which a spot counts a quarter: 3 channels at 2.5 sigma each."""
@@ -97,7 +97,7 @@ class PictureFitter:
             keep = (trust > 0.3) & (photo.amax(dim=0) < _SATURATED)
             if int(keep.sum()) < 50:
                 keep = drawn.covered[0, 0]
-            target = from_display(photo, self.model.albedo_space)[:, keep].double()
+            target = decode_srgb(photo, self.model.albedo_space)[:, keep].double()
             basis = sh_basis(drawn.normals[0][:, keep].T).double() * band_factors().to(target.device)
             paint = drawn.albedo[0][:, keep].double()
             lights.append(torch.stack([_solve_light(basis * paint[c, :, None], target[c]) for c in range(3)], -1))
@@ -158,14 +158,17 @@ class PictureFitter:
         """Root mean square difference of trusted pixels' code values."""
         drawn, _ = self.draw(state, view, index)
         trust = self._pixel_trust(drawn, view)
-        gap = (to_photo(drawn.image, self.model.albedo_space) - view.picture).square().mean(dim=1, keepdim=True)
+        gap = (
+            (encode_srgb_unclamped(drawn.image, self.model.albedo_space) - view.picture)
+            .square()
+            .mean(dim=1, keepdim=True)
+        )
         return float(((trust * gap).sum() / trust.sum().clamp_min(1e-6)).sqrt())
 
     @torch.no_grad()
-    def guess(self, state: FaceState, view: PictureView, index: int) -> FaceGuess:
+    def face_prior(self, state: FaceState, view: PictureView, index: int) -> FacePrior:
         """Where the face lies in one view."""
-        ids = self.draw(state, view, index)[0].triangle_ids[0]
-        return guess_face(self.model, ids)
+        return FacePrior.of_triangles(self.model, self.draw(state, view, index)[0].triangle_ids)
 
     def _layout(self, n_views: int) -> Layout:
         return Layout(self.model.n_identity, self.model.n_albedo, self.model.n_expression, n_views, 27, 1)
@@ -189,7 +192,9 @@ class PictureFitter:
     ) -> tuple[Tensor, Tensor]:
         """Weighted Jacobian ``(R, d)`` and residual ``(R,)`` of the picture in one view."""
         spots = _spots(sight, surface.samples, view)
-        shown = to_photo(sight.drawn.image, self.model.albedo_space) + (1.0 - sight.drawn.mask) * view.picture
+        shown = (
+            encode_srgb_unclamped(sight.drawn.image, self.model.albedo_space) + (1.0 - sight.drawn.mask) * view.picture
+        )
         shown = _blur(shown, blur_px)
         gaps = sample_at(shown - photo, spots.pixels)
         weights = _spot_weights(sight, spots, surface, view)

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.color import to_photo_slope
+from recon.color import encode_srgb_unclamped_slope
 from recon.fitting.unknowns import Layout
 from recon.lighting import CLAMPED_COSINE, sh_basis, sh_basis_gradient
 
@@ -213,7 +213,7 @@ def picture_jacobian(
     model = surface.model
     layout = Layout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
     colour, shading, irradiance_basis = spot_colours(spots, lighting)
-    slope = to_photo_slope(colour, model.albedo_space)
+    slope = encode_srgb_unclamped_slope(colour, model.albedo_space)
     lit = (slope * spots.albedo)[..., None]
     factors = lighting * (lighting.new_tensor(CLAMPED_COSINE) / math.pi)[:, None]
     by_normal = lit * torch.einsum("sjx,jc->scx", sh_basis_gradient(spots.normals), factors)

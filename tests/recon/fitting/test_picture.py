@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import bfm
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting.picture import PictureFitter
 from recon.fitting.priors import negative_light
 from recon.fitting.settings import FitSettings
@@ -52,7 +52,7 @@ def view(fitter, truth):
     )
     with torch.no_grad():
         drawn, points = fitter.draw(truth, blank, 0)
-    picture = to_photo(drawn.image, "linear").clamp(0.0, 1.0)
+    picture = encode_srgb_unclamped(drawn.image, "linear").clamp(0.0, 1.0)
     return dataclasses.replace(blank, picture=picture, points_pix=points)
 
 

@@ -7,7 +7,7 @@ import torch
 import trimesh
 
 import bfm
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting.picture import PictureFitter
 from recon.fitting.settings import FitSettings
 from recon.fitting.silhouette import Outline, contour_vertices, find_outline, outline_rows
@@ -117,7 +117,7 @@ def test_the_outline_corrects_points_that_are_off(fitter):
     )
     with torch.no_grad():
         drawn, _ = fitter.draw(truth, view, 0)
-    view = dataclasses.replace(view, picture=to_photo(drawn.image, "linear").clamp(0.0, 1.0))
+    view = dataclasses.replace(view, picture=encode_srgb_unclamped(drawn.image, "linear").clamp(0.0, 1.0))
     drift_px = torch.tensor([2.5, 0.0])
     # All points are off by the same, as those of a detector may be.
     with torch.no_grad():
