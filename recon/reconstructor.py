@@ -154,6 +154,11 @@ class Reconstructor:
         return self._fitted(list(photos), list(faces))
 
     @property
+    def segmenter(self) -> FaceSegmenter:
+        """Of fit and texture."""
+        return self._segmenter
+
+    @property
     def detector_name(self) -> str:
         """Of the detector, or its class if it was given open."""
         return self._detector if isinstance(self._detector, str) else type(self._detector).__name__
