@@ -1,5 +1,9 @@
 """Conversion between linear light and code values."""
 
+import importlib
+import sys
+
+import pytest
 import torch
 
 from recon.color import decode_srgb, encode_srgb, encode_srgb_unclamped, linear_to_srgb, srgb_to_linear
@@ -23,3 +27,16 @@ def test_srgb_models_are_only_clamped():
     values = torch.tensor([-0.2, 0.3, 1.4])
     torch.testing.assert_close(encode_srgb(values, "srgb"), torch.tensor([0.0, 0.3, 1.0]))
     assert torch.equal(decode_srgb(values, "srgb"), values)
+
+
+def test_the_old_names_are_the_same_functions():
+    sys.modules.pop("recon.display", None)
+    with pytest.warns(FutureWarning, match="to_photo encode_srgb_unclamped"):
+        old = importlib.import_module("recon.display")
+    assert (old.to_display, old.to_photo, old.from_display) == (encode_srgb, encode_srgb_unclamped, decode_srgb)
+
+
+def test_beyond_white_the_curve_goes_on_with_its_slope():
+    ends = torch.tensor([0.9999, 1.0, 1.0001], dtype=torch.float64)
+    below, above = encode_srgb_unclamped(ends, "linear").diff().tolist()
+    assert above == pytest.approx(below, rel=2e-3)

@@ -254,3 +254,19 @@ def test_the_skin_beside_the_border_of_what_the_segmenter_finds_is_left_out(mode
         for segmenter in (everything, from_the_line)
     ]
     assert darker[0] > 0.1 and darker[1] < 0.04
+
+
+def test_a_segmenter_sees_the_head_as_it_is_rendered_over_the_photo(model):
+    seen = []
+
+    def keeps(images, prior):
+        seen.append((images, prior))
+        return prior.face.float()
+
+    head = Turned(model, 15.0)
+    bake_texture(head.head(), head.texels, "removed", keeps)
+    ((image, prior),) = seen
+    inside = prior.face.expand(-1, 3, -1, -1)
+    assert image.shape == prior.rendered.shape == (1, 3, 160, 160) and int(prior.face.sum()) > 5000
+    assert float((image - prior.rendered)[inside].abs().mean()) < 0.03
+    assert float((image - prior.rendered.flip(-1))[inside].abs().mean()) > 0.05
