@@ -174,15 +174,17 @@ def test_an_empty_guess_confidences_nothing(regions):
 
 
 def test_the_segmenter_answers_each_picture_of_a_batch_as_if_alone(regions):
-    fringe = regions.face & (np.arange(_HEIGHT)[:, None] < 52)
-    pixels = [_picture(fringe), _picture(np.zeros_like(fringe), seed=1)]
+    moved = FaceRegions(*(np.roll(mask, 6, axis=1) for mask in vars(regions).values()))
+    pixels = [_picture(regions.face & (np.arange(_HEIGHT)[:, None] < 52)), np.roll(_picture(regions.face), 6, axis=1)]
+    pixels[1][moved.skin_core] = _SKIN
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255.0
-    masks = [torch.from_numpy(mask)[None, None].expand(2, -1, -1, -1) for mask in vars(regions).values()]
+    both = zip(vars(regions).values(), vars(moved).values(), strict=True)
+    masks = [torch.from_numpy(np.stack(pair))[:, None] for pair in both]
     before = images.clone()
     answer = GrabCutSegmenter()(images, FacePrior(*masks))
     assert answer.shape == (2, 1, _HEIGHT, _WIDTH) and answer.dtype == images.dtype
-    for row, one in zip(answer[:, 0], pixels, strict=True):
-        assert torch.equal(row, torch.from_numpy(visible_skin_mask(one, regions)).float())
+    for row, one, own in zip(answer[:, 0], pixels, (regions, moved), strict=True):
+        assert torch.equal(row, torch.from_numpy(visible_skin_mask(one, own)).float())
     assert torch.equal(images, before)
 
 
