@@ -26,7 +26,7 @@ from PIL import Image
 
 import bfm
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.detection.detect import open_detector
 from recon.evaluation.similarity import fit_similarity
 from recon.fitting import FaceFitter, FitSettings, View
@@ -79,7 +79,7 @@ def draw_head(model: bfm.MorphableModel, topology: Topology, number: int) -> Dra
     with torch.no_grad():
         mesh = Mesh.of(vertices, topology, model.albedo(0.8 * normal(1, model.n_albedo)))
         drawn = render(mesh, camera, light, (SIZE_PX, SIZE_PX))
-    shown = to_display(drawn.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+    shown = encode_srgb(drawn.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
     mask = drawn.mask[0].permute(1, 2, 0).numpy()
     pixels = (255.0 * (shown + (1.0 - mask) * backdrop)).clip(0, 255).round().astype(np.uint8)
     return DrawnHead(pixels, vertices[0].numpy(), rotation[0], focal_px)

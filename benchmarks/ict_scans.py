@@ -25,7 +25,7 @@ from bfm.data import ModelData
 from bfm.loaders import ict
 from bfm.surface import SurfaceTree
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.evaluation.scans.scan import LANDMARKS_OF_68
 from recon.evaluation.similarity import fit_similarity
 from recon.export import Mesh as FileMesh
@@ -153,7 +153,7 @@ def photo(
     )
     with torch.no_grad():
         drawn = render(mesh, camera, light, (SIZE_PX, SIZE_PX), background(rng))
-    shown = to_display(drawn.image, "linear")[0].permute(1, 2, 0).numpy()
+    shown = encode_srgb(drawn.image, "linear")[0].permute(1, 2, 0).numpy()
     noisy = 255.0 * shown + rng.normal(0.0, 1.5, shown.shape)
     return noisy.round().clip(0, 255).astype(np.uint8)
 

@@ -21,7 +21,7 @@ from recon.networks.regressor import RegressorConfig
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig, RegressorModule
-from recon.training.terms import Judges, loss_terms
+from recon.training.terms import LossNetworks, loss_terms
 
 _TARGET_RATIO = 1.35
 _TARGET_MS = 12.0
@@ -51,7 +51,7 @@ def _module(arguments: argparse.Namespace) -> RegressorModule:
     config = RegressorConfig(
         arguments.backbone, arguments.size, fam=arguments.fam, pool="mean" if arguments.fam else "grid"
     )
-    # All terms but the two that need weights from elsewhere: face recognition, and the critic's own step.
+    # All terms but the two that need weights from elsewhere: face recognition, and the discriminator's own step.
     names = [field.name for field in dataclasses.fields(LossWeights)]
     weights = LossWeights(**{**dict.fromkeys(names, 1.0), "perceptual": 0.0, "adversarial": 0.0})
     return RegressorModule(config, FaceModelConfig(render_region="face"), weights)
@@ -79,7 +79,7 @@ def _step_table(module: RegressorModule, batch: TrainingBatch, device: torch.dev
         with torch.autocast(device.type, torch.bfloat16, enabled=not precise):
             found = module.regressor(picture, batch.intrinsics)
         faces = module.decoder.decode(found, batch.intrinsics)
-        weighted_sum(loss_terms(faces, batch, weights, Judges()), weights).backward()
+        weighted_sum(loss_terms(faces, batch, weights, LossNetworks()), weights).backward()
         clear()
         finish()
 

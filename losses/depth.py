@@ -14,15 +14,15 @@ def depth_loss(
     return (mask * (predicted_mm - target_mm).abs()).sum() / mask.sum().clamp_min(1)
 
 
-def relief_loss(
+def depth_loss_shift_invariant(
     predicted_mm: Float[Tensor, "b 1 h w"], target_mm: Float[Tensor, "b 1 h w"], mask: Bool[Tensor, "b 1 h w"]
 ) -> Float[Tensor, ""]:
     """As :func:`depth_loss` after each picture's mean difference is taken out: the distance of the whole head, which one
     picture hardly tells, does not count."""
     weights = mask.to(predicted_mm.dtype)
     counts = weights.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1.0)
-    gap = predicted_mm - target_mm
-    centred = gap - (weights * gap).sum(dim=(1, 2, 3), keepdim=True) / counts
+    difference_mm = predicted_mm - target_mm
+    centred = difference_mm - (weights * difference_mm).sum(dim=(1, 2, 3), keepdim=True) / counts
     return (weights * centred.abs()).sum() / weights.sum().clamp_min(1.0)
 
 

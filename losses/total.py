@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +22,7 @@ class LossWeights:
         photometric: pictures.
         perceptual: face embeddings.
         shape: decimetres of vertices, the unit in which the paper's 1.20 is meant.
-        adversarial: the critic's value; it sees decimetres, too.
+        adversarial: the discriminator's value; it sees decimetres, too.
         depth: mm, after each picture's mean difference is taken out.
         normals: 1 - cosine.
         rotation: radians.
@@ -31,8 +32,13 @@ class LossWeights:
         identity, expression, albedo: coefficients.
         lighting: shading coefficients.
         prior: coefficient priors of all blocks.
-        white_light: gap of the light's channels.
+        white_light: difference of the light's channels.
     """
+
+    PHOTO_TERMS: ClassVar[tuple[str, ...]] = ("landmark", "photometric", "perceptual", "prior", "white_light")
+    """Terms for unlabelled photos: points, image and embedding, with the priors that keep such faces possible."""
+    RENDERED_TERMS: ClassVar[tuple[str, ...]] = ("photometric", "perceptual", "depth", "normals")
+    """Terms that need a rendered image."""
 
     landmark: float = 0.001
     photometric: float = 1.70
@@ -56,6 +62,20 @@ class LossWeights:
         for name, weight in dataclasses.asdict(self).items():
             if not (weight >= 0.0 and weight < float("inf")):
                 raise ValueError(f"loss weight {name} must be a finite number of at least 0, got {weight}")
+
+    def scaled(self, names: Collection[str], factor: float) -> LossWeights:
+        """These weights, those of some terms multiplied by a factor.
+
+        Raises:
+            KeyError: no such term.
+        """
+        weights = dataclasses.asdict(self)
+        return dataclasses.replace(self, **{name: factor * weights[name] for name in names})
+
+    def for_photos(self) -> LossWeights:
+        """These weights, 0 for all terms but those for unlabelled photos."""
+        others = [field.name for field in dataclasses.fields(self) if field.name not in self.PHOTO_TERMS]
+        return self.scaled(others, 0.0)
 
     def wants(self, *names: str) -> bool:
         """Whether any of these terms has a weight.

@@ -19,6 +19,7 @@ _COMMANDS = (
     "models",
     "render",
     "synthesize",
+    "prepare_photos",
     "evaluate",
     "export_onnx",
     "complexity",

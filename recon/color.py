@@ -1,4 +1,4 @@
-"""Between the space a model shades in and what a screen or a photo shows."""
+"""Between the space that a model shades in and sRGB code values (IEC 61966-2-1)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.data import AlbedoSpace
+
+_SLOPE_ABOVE_1 = 0.44
+"""Of the encoding beyond white: the slope of the sRGB curve at 1, 1.055 / 2.4 = 0.4396, to two digits."""
 
 
 def linear_to_srgb(linear: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -21,27 +24,30 @@ def srgb_to_linear(srgb: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4))
 
 
-def to_display(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
-    """A picture in [0, 1] for a screen, from colours shaded in a model's own space."""
+def encode_srgb(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """sRGB code values in [0, 1] of colours shaded in a model's own space."""
     shown = linear_to_srgb(shaded) if albedo_space == "linear" else shaded
     return shown.clamp(0.0, 1.0)
 
 
-def to_photo(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
-    """As :func:`to_display` without the clamp to [0, 1], for comparing with a photo: too bright stays too bright."""
+def encode_srgb_unclamped(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """As :func:`encode_srgb` without the clamp to [0, 1], for comparing with a photo.
+
+    Linear light above 1 goes on with the slope that the curve has at 1, so that over-exposed colours keep a gradient.
+    """
     if albedo_space != "linear":
         return shaded
-    return torch.where(shaded > 1.0, 1.0 + 0.44 * (shaded - 1.0), linear_to_srgb(shaded))
+    return torch.where(shaded > 1.0, 1.0 + _SLOPE_ABOVE_1 * (shaded - 1.0), linear_to_srgb(shaded))
 
 
-def to_photo_slope(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
-    """The derivative of :func:`to_photo`, elementwise."""
+def encode_srgb_unclamped_slope(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """The derivative of :func:`encode_srgb_unclamped`, elementwise."""
     if albedo_space != "linear":
         return torch.ones_like(shaded)
     middle = 1.055 / 2.4 * shaded.clamp(0.0031308, 1.0).pow(1.0 / 2.4 - 1.0)
-    return torch.where(shaded > 1.0, 0.44, torch.where(shaded <= 0.0031308, 12.92, middle))
+    return torch.where(shaded > 1.0, _SLOPE_ABOVE_1, torch.where(shaded <= 0.0031308, 12.92, middle))
 
 
-def from_display(picture: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
-    """A photo's code values in the space a model shades in."""
+def decode_srgb(picture: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
+    """sRGB code values in the space a model shades in."""
     return srgb_to_linear(picture) if albedo_space == "linear" else picture

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.parameters import FaceParameters
 from recon.render import Mesh, Render, Topology, render
 
@@ -118,7 +118,7 @@ class DecodedFaces:
 
     def picture(self, drawn: Render) -> Float[Tensor, "b 3 h w"]:
         """sRGB code values of a drawn face, comparable with a photo; black off the face."""
-        return to_photo(drawn.image, self.decoder.drawn_model.albedo_space)
+        return encode_srgb_unclamped(drawn.image, self.decoder.drawn_model.albedo_space)
 
     @staticmethod
     def _in_front(v_cam: Tensor) -> Tensor:

@@ -1,9 +1,14 @@
-"""The old place of :mod:`recon.segmentation`, kept for one version."""
+"""The old place of the interface that is now :mod:`recon.segmentation.segmenter`, kept for one version."""
 
 import warnings
 
-from recon.segmentation.grabcut import FaceGuess, FaceParser, cut_face, guess_face
+from recon.segmentation.numpy_parser import FaceGuess, FaceParser, cut_face, guess_face
 
 __all__ = ["FaceGuess", "FaceParser", "cut_face", "guess_face"]
 
-warnings.warn("recon.parsing is now recon.segmentation: import from there", FutureWarning, stacklevel=2)
+warnings.warn(
+    "recon.parsing is now recon.segmentation, where FaceSegmenter and FacePrior take the place of FaceParser and FaceGuess: "
+    "import from there",
+    FutureWarning,
+    stacklevel=2,
+)

@@ -17,15 +17,17 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon import export
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.detection.face import Face
 from recon.io.image import Photo
 from recon.io.names import printable
 from recon.render import Mesh, Render, Topology, render
 from recon.rotation import matrix_to_euler
-from recon.segmentation.grabcut import FaceParser, cut_face
+from recon.segmentation.grabcut import GrabCutSegmenter
+from recon.segmentation.segmenter import FaceSegmenter
 from recon.texturing.bake import bake_texture
-from recon.texturing.uv_map import TexelMap
+from recon.texturing.unproject import PhotographedHead
+from recon.texturing.uv_map import UvMap
 
 FORMATS = ("glb", "obj", "ply", "stl")
 
@@ -72,7 +74,7 @@ class Reconstruction:
         lighting: ``(1, 9, 3)`` radiance coefficients, camera frame.
         camera: of the full photo, with the head's pose.
         quality: of the fit.
-        face_parser: tells the bare face from what covers it when the texture is taken from the photo.
+        segmenter: tells visible skin from what covers it when the texture is taken from the photo.
     """
 
     model: MorphableModel
@@ -84,7 +86,7 @@ class Reconstruction:
     lighting: Float[Tensor, "1 9 3"]
     camera: PerspectiveCamera
     quality: FitQuality
-    face_parser: FaceParser = cut_face
+    segmenter: FaceSegmenter = dataclasses.field(default_factory=GrabCutSegmenter)
 
     @functools.cached_property
     def vertices(self) -> Float[np.ndarray, "v 3"]:
@@ -152,17 +154,15 @@ class Reconstruction:
         Raises:
             ValueError: the model has no UV coordinates.
         """
-        return bake_texture(
+        head = PhotographedHead(
             self.model,
-            TexelMap.of(self.model, size),
             self._vertices,
             self.model.albedo(self.albedo_coefficients),
-            self.camera,
             self.lighting,
+            self.camera,
             self.photo.pixels,
-            light,
-            self.face_parser,
         )
+        return bake_texture(head, UvMap.of(self.model, size), light, self.segmenter)
 
     def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: str = "removed") -> export.Mesh:
         """The head as an exportable mesh with texture and named morph targets.
@@ -176,7 +176,7 @@ class Reconstruction:
         textured = texture_size > 0 and len(data.uv) > 0
         vertices = self.model.shape(self.identity)[0].numpy() if neutral else self.vertices
         names = data.expression_names if self.model.expression_prior == "unit" else ()
-        colours = to_display(torch.as_tensor(self.albedo), self.model.albedo_space).numpy()
+        colours = encode_srgb(torch.as_tensor(self.albedo), self.model.albedo_space).numpy()
         return export.Mesh(
             vertices_mm=vertices,
             faces=data.faces,
@@ -298,7 +298,7 @@ class Reconstruction:
         mask = drawn.mask[0, 0].clamp(0.0, 1.0).numpy()[..., None]
         # The picture is already weighed by coverage over black.
         colour = drawn.image[0].permute(1, 2, 0) / drawn.mask[0, 0, ..., None].clamp_min(1e-4)
-        shown = to_display(colour, self.model.albedo_space).numpy() * 255.0
+        shown = encode_srgb(colour, self.model.albedo_space).numpy() * 255.0
         result = ground.copy()
         result[box] = (mask * shown + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)
         return result

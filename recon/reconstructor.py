@@ -18,12 +18,15 @@ from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
-from recon.inference.estimator import MOST_UNSTEADY_DEG, NetworkFace, NetworkMethod
+from recon.inference.estimator import MOST_UNSTEADY_DEG, RegressedHead, RegressionEstimator
 from recon.io.image import Photo, read_image
 from recon.lighting import ambient
 from recon.networks.checkpoint import CheckpointError
 from recon.reconstruction import FitQuality, Reconstruction
-from recon.segmentation.grabcut import FaceParser, cut_face
+from recon.segmentation.grabcut import GrabCutSegmenter
+from recon.segmentation.numpy_parser import FaceParser, segmenter_of_parser
+from recon.segmentation.residual import ResidualSegmenter
+from recon.segmentation.segmenter import FaceSegmenter
 
 METHODS = ("fit", "regress", "hybrid")
 
@@ -50,11 +53,14 @@ class Reconstructor:
         quality: ``"fast"``, ``"default"`` or ``"best"``.
         detector: a name of :data:`recon.detection.DETECTORS` or an open detector.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
-        face_parser: tells the bare face from hair, hands and glasses; a face-parsing network fits in here.
+        face_parser: the old form of ``segmenter``, kept for one version.
+        segmenter: tells visible skin from hair, hands and glasses; a face-parsing network fits in here. ``None`` takes a
+            :class:`recon.segmentation.grabcut.GrabCutSegmenter` for fit and texture, and a
+            :class:`recon.segmentation.residual.ResidualSegmenter` for the quality of a network's answer.
 
     Raises:
         ValueError: an unknown method, quality or device, a model without the 478 landmarks, a checkpoint that is missing,
-            damaged or made for another face model, or one that the method does not use.
+            damaged or made for another face model, or one that the method does not use; a segmenter and a face parser.
     """
 
     def __init__(
@@ -65,7 +71,9 @@ class Reconstructor:
         quality: str = "default",
         detector: str | Detector = "mediapipe",
         checkpoint: str | os.PathLike[str] | None = None,
-        face_parser: FaceParser = cut_face,
+        face_parser: FaceParser | None = None,
+        *,
+        segmenter: FaceSegmenter | None = None,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -77,7 +85,13 @@ class Reconstructor:
         self._few_steps = FitSettings.of_initial(quality)
         self.device = _device(device)
         self._detector = detector
-        self._parser = face_parser
+        if face_parser is not None and segmenter is not None:
+            raise ValueError("segmenter and face_parser are two forms of one thing: leave out face_parser")
+        # The old form never had a say in how good a network's answer is.
+        self._quality_segmenter = segmenter or ResidualSegmenter()
+        if face_parser is not None:
+            segmenter = segmenter_of_parser(face_parser)
+        self._segmenter = segmenter or GrabCutSegmenter()
         loaded = bfm.load(model) if isinstance(model, str) else model
         if method != "regress" and "478" not in loaded.landmark_sets:
             raise ValueError(
@@ -86,9 +100,9 @@ class Reconstructor:
             )
         self.model = loaded.to("cpu")
         self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
-        self._network: NetworkMethod | None = None
+        self._network: RegressionEstimator | None = None
         if method != "fit":
-            self._network = NetworkMethod(self.model, checkpoint, self.device)
+            self._network = RegressionEstimator(self.model, checkpoint, self.device, self._quality_segmenter)
 
     def __call__(self, photos: PhotoLike | Sequence[PhotoLike]) -> list[Reconstruction]:
         """Heads of all faces in one photo, or of the largest face in each of several photos.
@@ -138,6 +152,11 @@ class Reconstructor:
         if self.method == "regress":
             raise ValueError("several photos of one person need method 'fit' or 'hybrid', this is 'regress'")
         return self._fitted(list(photos), list(faces))
+
+    @property
+    def segmenter(self) -> FaceSegmenter:
+        """Of fit and texture."""
+        return self._segmenter
 
     @property
     def detector_name(self) -> str:
@@ -212,20 +231,20 @@ class Reconstructor:
 
     @functools.cached_property
     def _fitter(self) -> FaceFitter:
-        return FaceFitter(self._working, "478", self._parser)
+        return FaceFitter(self._working, "478", self._segmenter)
 
-    def _starting_network(self) -> NetworkMethod:
+    def _starting_network(self) -> RegressionEstimator:
         """Made when the first face without landmarks asks for it, if the method has none of its own.
 
         Raises:
             CheckpointError: no network comes with the package for this face model.
         """
         if self._network is None:
-            self._network = NetworkMethod(self.model, None, self.device)
+            self._network = RegressionEstimator(self.model, None, self.device, self._quality_segmenter)
         return self._network
 
-    def _network_result(self, photo: Photo, face: Face, found: NetworkFace) -> Reconstruction:
-        gap = found.gap_percent
+    def _network_result(self, photo: Photo, face: Face, found: RegressedHead) -> Reconstruction:
+        nme_percent = found.landmark_nme_percent
         return Reconstruction(
             model=self.model,
             photo=photo,
@@ -235,8 +254,8 @@ class Reconstructor:
             albedo_coefficients=found.coefficients.albedo,
             lighting=found.coefficients.known_lighting,
             camera=found.camera,
-            face_parser=self._parser,
-            quality=FitQuality(gap, found.residual, _warnings(photo, face, found.camera, gap)),
+            segmenter=self._segmenter,
+            quality=FitQuality(nme_percent, found.photometric_rmse, _warnings(photo, face, found.camera, nme_percent)),
         )
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
@@ -258,14 +277,14 @@ class Reconstructor:
             # A fit to landmarks alone knows no light.
             lighting=ambient(torch.ones(1, 3)) if own.lighting is None else own.lighting,
             camera=camera,
-            face_parser=self._parser,
+            segmenter=self._segmenter,
             quality=FitQuality(
                 error_percent, result.photometric_rmse[index], _warnings(photo, face, camera, error_percent)
             ),
         )
 
 
-def _is_steady(network: NetworkMethod, photo: Photo, face: Face) -> bool:
+def _is_steady(network: RegressionEstimator, photo: Photo, face: Face) -> bool:
     """Whether a face without a mesh is one: detectors that mark no mesh also find ears and hands."""
     if face.detector not in (BOX_ONLY, BOX_ON_A_BODY):
         return True

@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: nothing to do, or options that do not go together.
     """
     options = options_of(arguments)
-    return reconstruct_all([PhotoJob(path.stem, path) for path in _collect(arguments.photos)], options)
+    return reconstruct_all([PhotoJob(path.stem, path) for path in collect_pictures(arguments.photos)], options)
 
 
 def reconstruct_all(jobs: list[PhotoJob], options: HeadOptions) -> int:
@@ -240,8 +240,8 @@ def _report(rows: list[Row], as_json: bool) -> None:
     sys.stdout.write(json.dumps(rows, indent=1) + "\n" if as_json else rows_text(rows))
 
 
-def _collect(given: list[Path]) -> list[Path]:
-    """Pictures of all files and folders.
+def collect_pictures(given: list[Path]) -> list[Path]:
+    """Pictures of all files and folders; also for ``recon prepare-photos``.
 
     Raises:
         UsageError: one does not exist or cannot be looked into, or there are no pictures.

@@ -78,7 +78,7 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     import torch
 
     from recon.camera import PerspectiveCamera
-    from recon.color import from_display, to_display
+    from recon.color import decode_srgb, encode_srgb
     from recon.lighting import ambient, lamps_to_sh
     from recon.render import Mesh, render
     from recon.rotation import euler_to_matrix
@@ -99,18 +99,18 @@ def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.n
     lamp = lamps_to_sh(torch.tensor([[[-0.4, 0.5, 1.0]]]), torch.tensor([[[1.9, 1.9, 1.9]]]))
     lighting = ambient(torch.tensor([[0.45, 0.45, 0.45]])) + lamp
     space = model.albedo_space
-    backdrop = from_display(torch.full((1, 3, 1, 1), arguments.background), space)
+    backdrop = decode_srgb(torch.full((1, 3, 1, 1), arguments.background), space)
     with torch.no_grad():
         result = render(mesh, camera, lighting, size, backdrop, backend=arguments.backend)
         if arguments.show == "image":
-            shown = to_display(result.image, space)
+            shown = encode_srgb(result.image, space)
         elif arguments.show == "normals":
             shown = torch.where(result.covered, 0.5 + 0.5 * result.normals, 0.0)
         elif arguments.show == "depth":
             near, far = (arguments.distance + side for side in (-150.0, 150.0))
             shown = torch.where(result.covered, (far - result.depth_mm) / (far - near), 0.0).expand(-1, 3, -1, -1)
         elif arguments.show == "albedo":
-            shown = to_display(result.albedo, space)
+            shown = encode_srgb(result.albedo, space)
         else:
             shown = result.mask.expand(-1, 3, -1, -1)
     array: np.ndarray = (shown[0].permute(1, 2, 0).clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).numpy()

@@ -24,7 +24,8 @@ from recon.fitting.teeth_visibility import jaw_prior_scale
 from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.photometric import photometric_rmse
 from recon.parameters import FaceParameters
-from recon.segmentation.grabcut import PARSE_PX, FaceParser, cut_face, guess_face
+from recon.segmentation.grabcut import GrabCutSegmenter
+from recon.segmentation.segmenter import SEGMENTATION_PX, FacePrior, FaceSegmenter, segment
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,12 +53,15 @@ class FaceFitter:
     Args:
         model: any model with the landmark set, on the device to work on.
         landmark_set: the model's points that the views' landmarks correspond to.
-        parser: tells the uncovered face from what lies over it.
+        segmenter: tells visible skin from what covers it; ``None`` is a :class:`GrabCutSegmenter`. It is asked before the
+            light is known, so that the prior has no ``rendered``.
     """
 
-    def __init__(self, model: MorphableModel, landmark_set: str = "478", parser: FaceParser = cut_face) -> None:
+    def __init__(
+        self, model: MorphableModel, landmark_set: str = "478", segmenter: FaceSegmenter | None = None
+    ) -> None:
         self.model = FitModel.of(model, landmark_set)
-        self._parser = parser
+        self._segmenter = segmenter or GrabCutSegmenter()
 
     def __call__(
         self, views: Sequence[View], settings: FitSettings, initial: InitialEstimate | None = None
@@ -72,6 +76,7 @@ class FaceFitter:
         Raises:
             ValueError: no views, landmarks of another number than the set's, or not finite, or a view without landmarks
                 and no initial estimate.
+            SegmentationError: see :func:`recon.segmentation.segmenter.segment`.
         """
         _check(views, len(self.model.landmarks.mean), initial)
         seen = [landmark_view(self.model.landmarks, view, settings, initial, index) for index, view in enumerate(views)]
@@ -81,7 +86,7 @@ class FaceFitter:
         state = self._first_state(views, seen, settings, expression_sigma, initial)
         rmse = tuple(float("nan") for _ in views)
         if settings.levels:
-            masks = [self._mask(face) for face in self._crops(state, views, seen, [None] * len(views), PARSE_PX)]
+            masks = [self._mask(face) for face in self._crops(state, views, seen, [None] * len(views), SEGMENTATION_PX)]
             for level in settings.levels:
                 faces = self._crops(state, views, seen, masks, level.size_px)
                 first = state.face.lighting is None
@@ -161,10 +166,8 @@ class FaceFitter:
 
     @torch.no_grad()
     def _mask(self, face: FaceInView) -> Float[Tensor, "1 1 s s"]:
-        photo = face.view.pixels
-        pixels = (255.0 * photo[0].permute(1, 2, 0)).round().to(torch.uint8).cpu().numpy()
-        mask = self._parser(pixels, guess_face(face.model, face.rendered.triangle_ids[0]))
-        return torch.from_numpy(np.ascontiguousarray(mask)).to(photo)[None, None]
+        prior = FacePrior.of_triangles(face.model, face.rendered.triangle_ids)
+        return segment(self._segmenter, face.view.pixels, prior)
 
     @torch.no_grad()
     def _reprojection_error_px(self, state: FitState, view: FitView, index: int) -> float:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.color import from_display
+from recon.color import decode_srgb
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.robust import cauchy
 from recon.fitting.terms.photometric import pixel_confidence
@@ -24,7 +24,7 @@ def estimate_lighting(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) 
     keep = (pixel_confidence(face, vertex_confidence)[0, 0] > 0.3) & (photo.amax(dim=0) < _SATURATED)
     if int(keep.sum()) < _LEAST_PIXELS:
         keep = rendered.covered[0, 0]
-    target = from_display(photo, face.model.albedo_space)[:, keep].double()
+    target = decode_srgb(photo, face.model.albedo_space)[:, keep].double()
     basis = irradiance_basis(rendered.normals[0][:, keep].T.double())
     albedo = rendered.albedo[0][:, keep].double()
     return torch.stack([_ridge_solution(basis * albedo[c, :, None], target[c]) for c in range(3)], dim=-1)

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.color import to_photo_slope
+from recon.color import encode_srgb_unclamped_slope
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import projection_gradient, rotation_gradient
 from recon.lighting import CLAMPED_COSINE, irradiance_basis, sh_basis_gradient
@@ -214,12 +214,12 @@ def photometric_jacobian(
         layout: of one view.
     """
     colour, shading, by_lighting = shade_samples(samples, lighting)
-    slope = to_photo_slope(colour, surface.model.albedo_space)
+    slope = encode_srgb_unclamped_slope(colour, surface.model.albedo_space)
     lit = (slope * samples.albedo)[..., None]
     factors = lighting * (lighting.new_tensor(CLAMPED_COSINE) / math.pi)[:, None]
     by_normal = lit * torch.einsum("sjx,jc->scx", sh_basis_gradient(samples.normals), factors)
     by_position = -torch.bmm(slopes, projection_gradient(samples.v_cam, focal_px))
-    # Both frames' bases are v_rot by R; folding R into the small matrices saves turning the large ones.
+    # Both frames' bases are rotated by R; folding R into the small matrices saves turning the large ones.
     by_shape = torch.bmm(by_normal @ rotation, normal_basis)
     by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
     jacobian = by_shape.new_zeros(len(samples.v_cam), 3, layout.n_all)

@@ -16,25 +16,26 @@ from recon.camera import PerspectiveCamera
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
 from recon.detection.face import BOX_ONLY, Face
 from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
-from recon.inference.light_albedo import relight
+from recon.inference.light_albedo import solve_light_and_albedo
 from recon.inference.profile_yaw import turn_to_profile
 from recon.inference.regress import FaceRegressor, RegressedFace
 from recon.io.image import Photo
 from recon.parameters import FaceParameters
 from recon.rotation import rotation_angle
-from recon.segmentation.residual import ResidualOcclusion
+from recon.segmentation.residual import ResidualSegmenter
+from recon.segmentation.segmenter import FacePrior, FaceSegmenter, segment
 
 SIGMA_BESIDE_POINTS = InitialSigma(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
 """How wrong a network is for a fit that also has landmarks. Narrower than the network's own errors (about 1.1, 0.16 and 4
-degrees on drawn photos): 478 landmarks err together, so the fit overrates them by as much. Set on drawn photos."""
+degrees on rendered photos): 478 landmarks err together, so the fit overrates them by as much. Set on rendered photos."""
 SIGMA_ALONE = InitialSigma(
     identity=1.0, expression=0.2, rotation_rad=math.radians(3.0), translation_mm=6.0, depth_fraction=0.08
 )
-"""The same where there are no landmarks. The turn is held, too: on drawn profiles hair and shadows pull it astray, and with 6 or
+"""The same where there are no landmarks. The turn is held, too: on rendered profiles hair and shadows pull it astray, and with 6 or
 10 degrees the fit's poses were worse than the network's."""
 
 MOST_UNSTEADY_DEG = 9.0
-"""Turn between answers for shifted crops above which the network has not seen a face. On 29 drawn profiles without a mesh,
+"""Turn between answers for shifted crops above which the network has not seen a face. On 29 rendered profiles without a mesh,
 those above were off by 48 degrees on average, those below by 14."""
 _SHIFTS = (
     *((0.0, 0.0, 1.0), (0.08, 0.0, 1.0), (-0.08, 0.0, 1.0), (0.0, 0.08, 1.0), (0.0, -0.08, 1.0)),
@@ -44,42 +45,50 @@ _SHIFTS = (
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class NetworkFace:
+class RegressedHead:
     """One face in the photo's own camera.
 
     Attributes:
         coefficients: pose and light in the camera frame of the photo.
         camera: of the photo, with the pose.
-        gap_percent: mean distance from the detected points in percent of the face's size; nan without points.
-        residual: root mean square colour difference on the face, sRGB code values in [0, 1].
+        landmark_nme_percent: mean distance from the detected points in percent of the face's size; nan without points.
+        photometric_rmse: root mean square colour difference on visible skin, sRGB code values in [0, 1].
     """
 
     coefficients: FaceParameters
     camera: PerspectiveCamera
-    gap_percent: float
-    residual: float
+    landmark_nme_percent: float
+    photometric_rmse: float
 
 
-class NetworkMethod:
+class RegressionEstimator:
     """A trained network for one face model.
 
     Args:
         model: on the CPU.
         checkpoint: see :class:`recon.inference.regress.FaceRegressor`.
         device: of the network.
+        segmenter: tells where the crop shows the face, for ``photometric_rmse``; ``None`` is a :class:`ResidualSegmenter`.
 
     Raises:
         CheckpointError, OnnxError: see there.
     """
 
-    def __init__(self, model: MorphableModel, checkpoint: str | os.PathLike[str] | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: MorphableModel,
+        checkpoint: str | os.PathLike[str] | None,
+        device: torch.device,
+        segmenter: FaceSegmenter | None = None,
+    ) -> None:
         self.regressor = FaceRegressor(model, checkpoint, device)
         self._decoder = FaceDecoder(model, "face")
+        self._segmenter = segmenter or ResidualSegmenter()
         self._points = PointBasis(model, "478") if "478" in model.landmark_sets else None
 
-    def __call__(self, photo: Photo, face: Face) -> NetworkFace:
-        """The head of one detected face, light and paint as its crop shows them."""
-        found = relight(self.regressor(photo, face), self._decoder)
+    def __call__(self, photo: Photo, face: Face) -> RegressedHead:
+        """The head of one detected face, light and albedo as its crop shows them."""
+        found = solve_light_and_albedo(self.regressor(photo, face), self._decoder)
         camera = found.photo_camera
         coefficients = dataclasses.replace(
             found.coefficients,
@@ -87,12 +96,14 @@ class NetworkMethod:
             translation_mm=camera.translation_mm,
             lighting=found.photo_lighting,
         )
-        return NetworkFace(coefficients, camera, self._gap_percent(face, found), self._residual(found))
+        return RegressedHead(
+            coefficients, camera, self._landmark_nme_percent(face, found), self._photometric_rmse(found)
+        )
 
     def initial_estimate(self, photos: Sequence[Photo], faces: Sequence[Face]) -> InitialEstimate:
         """Where a fit of one person begins: one face in each of the photos.
 
-        Shape is the mean of all answers. Paint and light are left to the fit: the network is careful about both.
+        Shape is the mean of all answers. Albedo and light are left to the fit: the network is careful about both.
         """
         answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
         poses = [self._pose(face, answer) for face, answer in zip(faces, answers, strict=True)]
@@ -136,21 +147,23 @@ class NetworkMethod:
         return turn_to_profile(camera.rotation, camera.translation_mm, pivot_mm)
 
     @torch.no_grad()
-    def _gap_percent(self, face: Face, found: RegressedFace) -> float:
+    def _landmark_nme_percent(self, face: Face, found: RegressedFace) -> float:
         if face.landmarks478 is None or self._points is None:
             return math.nan
         answer, camera = found.coefficients, found.photo_camera
         points = self._points(answer.identity, answer.expression)
         pixels = camera.to_pixels(camera.to_camera(points))[0].double().numpy()
-        gap_px = float(np.linalg.norm(pixels - face.landmarks478[:, :2], axis=1).mean())
-        return 100.0 * gap_px / face.size_px
+        distance_px = float(np.linalg.norm(pixels - face.landmarks478[:, :2], axis=1).mean())
+        return 100.0 * distance_px / face.size_px
 
     @torch.no_grad()
-    def _residual(self, found: RegressedFace) -> float:
+    def _photometric_rmse(self, found: RegressedFace) -> float:
         side = int(found.crop.shape[-1])
         faces = DecodedFaces(self._decoder, found.coefficients, found.crop_camera)
-        drawn = faces.drawn((side, side))
-        picture = faces.picture(drawn)
-        mask = ResidualOcclusion()(found.crop, picture, drawn.covered.to(picture.dtype))
-        gap2 = (picture - found.crop).square().mean(dim=1, keepdim=True)
-        return float(((mask * gap2).sum() / mask.sum().clamp_min(1e-6)).sqrt())
+        rendered = faces.drawn((side, side))
+        image = faces.picture(rendered)
+        prior = FacePrior.of_render(self._decoder.drawn_model, rendered)
+        # Skin that the head does not cover says nothing of the head.
+        mask = rendered.covered.to(image.dtype) * segment(self._segmenter, found.crop, prior)
+        residual2 = (image - found.crop).square().mean(dim=1, keepdim=True)
+        return float(((mask * residual2).sum() / mask.sum().clamp_min(1e-6)).sqrt())

@@ -1,8 +1,8 @@
-"""How far a face is turned that has a box and no mesh: what the detectors' silence says, beside what a network says.
+"""Yaw of a face that has a box and no mesh: the product of two Gaussians, of the missing mesh and of a network's answer.
 
-MediaPipe's mesh network stops to see faces at about 75 degrees of yaw, its box networks go on to full profiles. And a
-regressor is careful: at the end of its range it answers with too little yaw. Both are beliefs about one angle, and their
-product is the better one.
+MediaPipe's mesh network finds no faces beyond about 75 degrees of yaw, while its box networks find full profiles: that a mesh
+is missing tells the yaw. A regressor underestimates it at the end of its range. The mean of the product of both densities
+is nearer to the truth than either.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from recon.rotation import euler_to_matrix, turn_to_ray
 
-_SILENCE_DEG, _SILENCE_SIGMA_DEG = 82.0, 8.0
-"""Yaw of faces with a sure box and no mesh: 19 of the 20 in 260 drawn photos with yaw to 90 degrees had 83 on average, with a
+_NO_MESH_YAW_DEG, _NO_MESH_SIGMA_DEG = 82.0, 8.0
+"""Yaw of faces with a sure box and no mesh: 19 of the 20 in 260 rendered photos with yaw to 90 degrees had 83 on average, with a
 standard deviation of 7; the other was covered."""
 _NETWORK_SIGMA_DEG = 13.0
 """Rounded down from the shipped network's error on them: 17 degrees, nearly all of it too little yaw."""
-_APART_SIGMAS = 2.5
-"""Farther apart, the mesh is missing for another reason, as a hand before a face, and the network is believed."""
+_MOST_SIGMAS_APART = 2.5
+"""If the two are farther apart, the mesh is missing for another reason, such as a hand before the face, and the network's answer stays."""
 
 
 def turn_to_profile(
@@ -44,8 +44,10 @@ def turn_to_profile(
 
 
 def likely_yaw_deg(network_deg: float) -> float:
-    """The mean of the product of both beliefs, degrees; the network's own if they contradict each other."""
-    if abs(network_deg - _SILENCE_DEG) > _APART_SIGMAS * math.hypot(_SILENCE_SIGMA_DEG, _NETWORK_SIGMA_DEG):
+    """Mean of the product of both densities, degrees; the network's answer if they are too far apart."""
+    if abs(network_deg - _NO_MESH_YAW_DEG) > _MOST_SIGMAS_APART * math.hypot(_NO_MESH_SIGMA_DEG, _NETWORK_SIGMA_DEG):
         return network_deg
-    by_silence, by_network = _SILENCE_SIGMA_DEG**-2.0, _NETWORK_SIGMA_DEG**-2.0
-    return (by_silence * _SILENCE_DEG + by_network * network_deg) / (by_silence + by_network)
+    no_mesh_precision, network_precision = _NO_MESH_SIGMA_DEG**-2.0, _NETWORK_SIGMA_DEG**-2.0
+    return (no_mesh_precision * _NO_MESH_YAW_DEG + network_precision * network_deg) / (
+        no_mesh_precision + network_precision
+    )

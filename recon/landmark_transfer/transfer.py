@@ -17,7 +17,7 @@ from bfm.data import FloatArray, IntArray, SurfacePoints
 from bfm.model import MorphableModel
 from bfm.surface import SurfaceTree
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.landmark_transfer.lip_seam import part_at_seam
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, render
@@ -125,7 +125,7 @@ def _mark_view(
     light = ambient(torch.full((1, 3), 0.45)) + lamps_to_sh(torch.tensor([[lamp]]), torch.full((1, 1, 3), 1.9))
     with torch.no_grad():
         picture = render(mesh, camera, light, (_SIZE_PX, _SIZE_PX), torch.full((1, 3, 1, 1), 0.7))
-    shown = to_display(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+    shown = encode_srgb(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
     marks_pix = detector((shown * 255.0).round().astype(np.uint8))
     if marks_pix is None:
         return None

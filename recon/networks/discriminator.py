@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bfm.model import MorphableModel
 
 
-class ShapeCritic(nn.Module):
+class ShapeDiscriminator(nn.Module):
     """A small network on the vertices of a face, normalised by their deviation from the mean face.
 
     Shapes come in decimetres, as in the paper: the gradient penalty of :mod:`losses.adversarial` is a power of a slope per unit
@@ -26,7 +26,7 @@ class ShapeCritic(nn.Module):
     def __init__(self, mean_dm: Float[Tensor, "n 3"], deviation_dm: float = 0.05, width: int = 256) -> None:
         super().__init__()
         if not deviation_dm > 0.0:
-            raise ValueError(f"the critic needs a positive deviation in dm, got {deviation_dm}")
+            raise ValueError(f"the discriminator needs a positive deviation in dm, got {deviation_dm}")
         self.register_buffer("mean_dm", mean_dm.detach().clone())
         self.deviation_dm = deviation_dm
         # No norm over the batch: the gradient penalty is taken a sample.
@@ -39,14 +39,14 @@ class ShapeCritic(nn.Module):
         )
 
     def forward(self, vertices_dm: Float[Tensor, "b n 3"]) -> Float[Tensor, " b"]:
-        """The critic's value ``(B,)``: high for real shapes."""
+        """The discriminator's value ``(B,)``: high for real shapes."""
         scaled = (vertices_dm - self.mean_dm) / self.deviation_dm
         value: Tensor = self.layers(scaled.flatten(1)).squeeze(-1)
         return value
 
 
-def critic_vertices(model: MorphableModel, n_points: int = 1024, region: str = "face") -> Int[Tensor, " n"]:
-    """Evenly spaced vertices of a region (of the whole model if it has no such region) for the critic to look at."""
+def discriminator_vertices(model: MorphableModel, n_points: int = 1024, region: str = "face") -> Int[Tensor, " n"]:
+    """Evenly spaced vertices of a region (of the whole model if it has no such region) for the discriminator to look at."""
     inside = model.region(region) if region in model.region_names else torch.ones(model.n_vertices, dtype=torch.bool)
     vertices = torch.nonzero(inside.cpu()).squeeze(1)
     steps = torch.linspace(0, len(vertices) - 1, min(n_points, len(vertices))).round().long()

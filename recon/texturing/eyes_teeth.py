@@ -1,11 +1,11 @@
-"""Eyes and teeth of a texture: the model's paint in the photo's colours.
+"""Eyes and teeth of a texture: the model's albedo in the photo's colours.
 
 An eye is a dozen pixels wide in most photos, half of it lashes, shadow and highlight. Projected onto an eyeball that the
-lids leave a little more or less open, such pixels look sick, while the median colour of the iris is what people notice. So
-painted eyes stay and take two colours of the photo. Teeth keep the photo's detail where it is sure to show teeth, and its
+lids leave a little more or less open, such pixels look wrong, while the median colour of the iris is what people notice. So
+the model's eyes stay and take two colours of the photo. Teeth keep the photo's detail where it is sure to show teeth, and its
 median colour elsewhere.
 
-All gaps are logarithms of the photo over paint times shading.
+Residuals are logarithms of the photo over albedo times shading.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bfm.model import MorphableModel
 
 _FEWEST_VERTICES, _FEWEST_TEXELS = 12, 60
 _MOST_IRIS, _MOST_WHITE = 1.2, 0.3
-"""Bounds of brightness against the model's paint, as logarithms: from dark brown to pale blue; whites vary little."""
+"""Bounds of brightness against the model's albedo, as logarithms: from dark brown to pale blue; whites vary little."""
 _MOST_IRIS_TINT, _MOST_WHITE_TINT = 0.35, 0.06
 _TOOTH_DARK = (-0.9, -0.5)
 """Ramp of brightness from the mouth's dark to a tooth."""
@@ -29,7 +29,7 @@ _TOOTH_EDGE = (-0.8, -0.4)
 """Ramp of brightness against the median tooth from the shade of a lip to the dark line between two teeth."""
 _TOOTH_DETAIL = (-0.4, 0.12)
 """Bounds of the median tooth against the model's, and of the brightness of one texel against the median: dark lines part
-teeth, highlights are no paint."""
+teeth, highlights are no albedo."""
 
 
 def has_irises(model: MorphableModel) -> bool:
@@ -37,51 +37,53 @@ def has_irises(model: MorphableModel) -> bool:
     return {"eyes", "irises", "pupils"} <= set(model.region_names)
 
 
-def eye_gap(model: MorphableModel, gap: Float[Tensor, "v 3"], visible: Bool[Tensor, " v"]) -> Float[Tensor, "v 3"]:
-    """One gap for the irises and one for the whites, 0 for the pupils, off the eyes, and for what is hardly seen.
+def eye_log_residual(
+    model: MorphableModel, residual: Float[Tensor, "v 3"], visible: Bool[Tensor, " v"]
+) -> Float[Tensor, "v 3"]:
+    """One residual for the irises and one for the whites, 0 for the pupils, off the eyes, and for what is hardly seen.
 
     Args:
         model: with irises, see :func:`has_irises`.
-        gap: at each vertex.
+        residual: at each vertex.
         visible: where the photo shows the eyes.
     """
     iris, pupil, eyes = (model.region(name).cpu() for name in ("irises", "pupils", "eyes"))
-    found = torch.zeros_like(gap)
+    found = torch.zeros_like(residual)
     for part, most, most_tint in (
         (iris, _MOST_IRIS, _MOST_IRIS_TINT),
         (eyes & ~iris & ~pupil, _MOST_WHITE, _MOST_WHITE_TINT),
     ):
         known = part & visible
         if int(known.sum()) >= _FEWEST_VERTICES:
-            found[part] = _bounded(gap[known].median(dim=0).values, most, most_tint)
+            found[part] = _bounded(residual[known].median(dim=0).values, most, most_tint)
     return found
 
 
-def tooth_gap(gap: Float[Tensor, "n 3"], visible: Bool[Tensor, " n"]) -> Float[Tensor, "n 3"]:
-    """The gap of texels of teeth: the median of those that show a tooth, and their own brightness where they do.
+def tooth_log_residual(residual: Float[Tensor, "n 3"], visible: Bool[Tensor, " n"]) -> Float[Tensor, "n 3"]:
+    """The residual of texels of teeth: the median of those that show a tooth, and their own brightness where they do.
 
     Lips and the dark of the mouth, onto which teeth are projected where the fitted lips miss the photo's by a pixel, are
     no teeth.
 
     Args:
-        gap: at each texel.
+        residual: at each texel.
         visible: where no lip is before it.
     """
-    brightness = gap.mean(dim=1)
-    bright, pale = _ramp(brightness, *_TOOTH_DARK), _ramp(gap[:, 0] - brightness, *_TOOTH_RED)
-    share = (bright * pale * visible)[:, None]
-    sure = share[:, 0] > 0.5
+    brightness = residual.mean(dim=1)
+    bright, pale = _ramp(brightness, *_TOOTH_DARK), _ramp(residual[:, 0] - brightness, *_TOOTH_RED)
+    confidence = (bright * pale * visible)[:, None]
+    sure = confidence[:, 0] > 0.5
     if int(sure.sum()) < _FEWEST_TEXELS:
-        return torch.zeros_like(gap)
-    middle = gap[sure].median(dim=0).values
+        return torch.zeros_like(residual)
+    middle = residual[sure].median(dim=0).values
     usual = _bounded(middle, _MOST_TOOTH, _MOST_TOOTH_TINT)
     detail = brightness - middle.mean()
-    return usual + (share[:, 0] * _ramp(detail, *_TOOTH_EDGE) * detail.clamp(*_TOOTH_DETAIL))[:, None]
+    return usual + (confidence[:, 0] * _ramp(detail, *_TOOTH_EDGE) * detail.clamp(*_TOOTH_DETAIL))[:, None]
 
 
-def _bounded(gap: Float[Tensor, "*n 3"], most: float, most_tint: float) -> Float[Tensor, "*n 3"]:
-    brightness = gap.mean(dim=-1, keepdim=True)
-    return brightness.clamp(-most, most) + (gap - brightness).clamp(-most_tint, most_tint)
+def _bounded(residual: Float[Tensor, "*n 3"], most: float, most_tint: float) -> Float[Tensor, "*n 3"]:
+    brightness = residual.mean(dim=-1, keepdim=True)
+    return brightness.clamp(-most, most) + (residual - brightness).clamp(-most_tint, most_tint)
 
 
 def _ramp(values: Float[Tensor, " n"], low: float, high: float) -> Float[Tensor, " n"]:

@@ -1,11 +1,12 @@
-"""What a photo shows of a head's surface, as a gap to what the model would show there.
+"""Unprojection of a photo onto a head's surface, as a residual against what the model would show there.
 
-The gap is the logarithm of the photo's colour over the model's paint times its smooth shading.
+The log albedo residual is the logarithm of the photo's colour over the model's albedo times its smooth shading.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.color import from_display
+from recon.color import decode_srgb
 from recon.lighting import shade
 from recon.render import rasterize, vertex_normals
 
@@ -30,17 +31,60 @@ LEAST_COLOUR = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class PhotographedHead:
+    """A fitted head, and the photo that it was fitted to.
+
+    Attributes:
+        model: for faces, regions and UV layout.
+        vertices: ``(1, V, 3)`` mm, object frame.
+        albedo: ``(1, V, 3)`` in the model's space.
+        lighting: ``(1, 9, 3)``, camera frame.
+        camera: of the photo, with the head's pose.
+        photo: ``(H, W, 3)`` the full photo, uint8 sRGB.
+    """
+
+    model: MorphableModel
+    vertices: Float[Tensor, "1 v 3"]
+    albedo: Float[Tensor, "1 v 3"]
+    lighting: Float[Tensor, "1 9 3"]
+    camera: PerspectiveCamera
+    photo: UInt8[np.ndarray, "h w 3"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SurfacePoints:
+    """N points of a head's surface.
+
+    Attributes:
+        v_cam: ``(N, 3)`` mm, camera frame.
+        albedo: ``(N, 3)`` in [0, 1].
+        shading: ``(N, 3)`` the smooth light that falls there, above 0.
+        facing_cosine: ``(N, 1)`` between the normal and the ray to the camera.
+    """
+
+    v_cam: Float[Tensor, "n 3"]
+    albedo: Float[Tensor, "n 3"]
+    shading: Float[Tensor, "n 3"]
+    facing_cosine: Float[Tensor, "n 1"]
+
+    def interpolated(self, interpolate: Callable[[Tensor], Tensor]) -> SurfacePoints:
+        """Points between these, by a function that interpolates the columns of a matrix."""
+        packed = interpolate(torch.cat([self.v_cam, self.albedo, self.shading, self.facing_cosine], dim=1))
+        return SurfacePoints(*packed.split([3, 3, 3, 1], dim=1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _DepthMap:
     """The nearest surface in a part of the photo.
 
     Attributes:
         depth_mm: ``(h, w)``, 0 where there is no surface.
-        corner: ``(2,)`` of the part, px of the photo.
+        corner_px: ``(2,)`` of the part, px of the photo.
         scale: ``(2,)`` pixels of the map over pixels of the photo, x then y.
     """
 
     depth_mm: Float[Tensor, "h w"]
-    corner: Float[Tensor, " 2"]
+    corner_px: Float[Tensor, " 2"]
     scale: Float[Tensor, " 2"]
 
     @classmethod
@@ -66,78 +110,62 @@ class _DepthMap:
     def shows(self, pixels: Float[Tensor, "n 2"], depth_mm: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
         """Whether no surface lies before points at these pixels of the photo."""
         height, width = self.depth_mm.shape
-        column, row = ((pixels - self.corner) * self.scale).nan_to_num(0.0).long().T
+        column, row = ((pixels - self.corner_px) * self.scale).nan_to_num(0.0).long().T
         nearest = self.depth_mm[row.clamp(0, height - 1), column.clamp(0, width - 1)]
         return (nearest <= 0.0) | (depth_mm <= nearest + _DEPTH_SLACK_MM)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SeenSurface:
+class TextureUnprojection:
     """A head in front of a camera, and the photo that the camera took.
 
     Attributes:
         model: of the head.
-        v_cam: ``(1, V, 3)`` mm.
-        paint: ``(V, 3)`` albedo in [0, 1].
-        shading: ``(V, 3)`` the smooth light that falls there, above 0.
-        facing: ``(V, 1)`` cosine between the normal and the ray to the camera.
+        points: at the V vertices.
         camera, photo: of the full photo.
         depth: what hides what.
     """
 
     model: MorphableModel
-    v_cam: Float[Tensor, "1 v 3"]
-    paint: Float[Tensor, "v 3"]
-    shading: Float[Tensor, "v 3"]
-    facing: Float[Tensor, "v 1"]
+    points: SurfacePoints
     camera: PerspectiveCamera
     photo: UInt8[np.ndarray, "h w 3"]
     depth: _DepthMap
 
     @classmethod
-    def of(
-        cls,
-        model: MorphableModel,
-        v_cam: Float[Tensor, "1 v 3"],
-        albedo: Float[Tensor, "v 3"],
-        lighting: Float[Tensor, "1 9 3"],
-        camera: PerspectiveCamera,
-        photo: UInt8[np.ndarray, "h w 3"],
-    ) -> SeenSurface:
-        """Of a head in the camera frame, under a light in the same frame."""
-        faces = model.faces.cpu()
+    def of(cls, head: PhotographedHead) -> TextureUnprojection:
+        """Of a head in the light that was fitted; on the CPU."""
+        faces = head.model.faces.cpu()
+        v_cam = head.camera.to_camera(head.vertices).cpu()
         normals = vertex_normals(v_cam, faces)[0]
-        soft = _smoothed(normals, faces)
-        shading = shade(torch.ones_like(soft)[None], soft[None], lighting)[0].clamp_min(_LEAST_SHADING)
+        smooth = _smoothed(normals, faces)
+        shading = shade(torch.ones_like(smooth)[None], smooth[None], head.lighting.cpu())[0].clamp_min(_LEAST_SHADING)
         ray = -torch.nn.functional.normalize(v_cam[0], dim=-1)
-        facing = (normals * ray).sum(dim=-1, keepdim=True)
-        depth = _DepthMap.of(v_cam, faces, camera, list(photo.shape[:2]))
-        return cls(model, v_cam, albedo.clamp(0.0, 1.0), shading, facing, camera, photo, depth)
+        facing_cosine = (normals * ray).sum(dim=-1, keepdim=True)
+        points = SurfacePoints(v_cam[0], head.albedo[0].cpu().clamp(0.0, 1.0), shading, facing_cosine)
+        depth = _DepthMap.of(v_cam, faces, head.camera, list(head.photo.shape[:2]))
+        return cls(head.model, points, head.camera, head.photo, depth)
 
     @property
-    def columns(self) -> Float[Tensor, "v 10"]:
-        """Position, paint, shading and cosine of each vertex side by side, for interpolation."""
-        return torch.cat([self.v_cam[0], self.paint, self.shading, self.facing], dim=1)
+    def v_cam(self) -> Float[Tensor, "1 v 3"]:
+        """Vertices, mm, camera frame."""
+        return self.points.v_cam[None]
 
-    def pixels(self, points: Float[Tensor, "n 10"]) -> Float[Tensor, "n 2"]:
-        """Where in the photo rows of :attr:`columns`, or points between them, lie."""
-        return self.camera.to_pixels(points[None, :, :3])[0]
+    def pixels(self, points: SurfacePoints) -> Float[Tensor, "n 2"]:
+        """Where in the photo points of the surface lie."""
+        return self.camera.to_pixels(points.v_cam[None])[0]
 
-    def gap_at(self, points: Float[Tensor, "n 10"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
-        """The gap at points of the surface, and how far the photo shows them: 0 where hidden, aslant or outside.
-
-        Args:
-            points: rows of :attr:`columns`, or between them.
-        """
-        position, paint, shading, facing = points.split([3, 3, 3, 1], dim=1)
+    def log_albedo_residual(self, points: SurfacePoints) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
+        """The residual at points of the surface, and the weight in [0, 1] that the photo has there: 0 where it shows the point
+        not at all, because something hides it, it is seen aslant or lies beyond the border."""
         pixels = self.pixels(points)
-        shown = from_display(_sample_photo(self.photo, pixels), self.model.albedo_space) / shading
-        gap = ((shown + LEAST_COLOUR) / (paint + LEAST_COLOUR)).log()
+        observed = decode_srgb(_sample_photo(self.photo, pixels), self.model.albedo_space) / points.shading
+        residual = ((observed + LEAST_COLOUR) / (points.albedo + LEAST_COLOUR)).log()
         inside = (pixels >= 0.0).all(dim=1) & (pixels < torch.tensor(self.photo.shape[1::-1])).all(dim=1)
-        share = ((facing[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)
-        share = share * inside * self.depth.shows(pixels, -position[:, 2])
+        weight = ((points.facing_cosine[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)
+        weight = weight * inside * self.depth.shows(pixels, -points.v_cam[:, 2])
         # Behind a perspective camera there are no pixels.
-        return gap.nan_to_num(0.0), share.nan_to_num(0.0)
+        return residual.nan_to_num(0.0), weight.nan_to_num(0.0)
 
 
 def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
@@ -155,10 +183,8 @@ def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float
 
 def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
     """Bilinear colours in [0, 1]; beyond the border the border's."""
-    picture = torch.as_tensor(photo.astype(np.float32) / 255.0).permute(2, 0, 1)[None]
+    image = torch.as_tensor(photo.astype(np.float32) / 255.0).permute(2, 0, 1)[None]
     size = torch.tensor([photo.shape[1], photo.shape[0]], dtype=torch.float32)
     grid = (2.0 * pixels.float() / size - 1.0)[None, None]
-    sampled = torch.nn.functional.grid_sample(
-        picture, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    sampled = torch.nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled[0, :, 0].T

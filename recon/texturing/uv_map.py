@@ -16,11 +16,11 @@ from recon.render import rasterize
 
 _PAD_TEXELS = 8
 _MIRROR_SLACK_MM = 4.0
-"""How far the point shown by a texel's partner may lie from the mirror image of what the texel shows."""
+"""How far the point at a texel's mirror lookup may lie from the mirror image of what the texel shows."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TexelMap:
+class UvMap:
     """Which surface point each texel of a square texture shows.
 
     Attributes:
@@ -32,8 +32,8 @@ class TexelMap:
     barycentrics: Float[Tensor, "t t 3"]
 
     @classmethod
-    def of(cls, model: MorphableModel, size: int) -> TexelMap:
-        """Draw the model's UV layout.
+    def of(cls, model: MorphableModel, size: int) -> UvMap:
+        """Rasterize the model's UV layout.
 
         Raises:
             ValueError: the model has no UV coordinates.
@@ -58,7 +58,7 @@ class TexelMap:
         """Per-vertex values at chosen texels, all of which show a triangle, row by row."""
         return torch.einsum("nk,nkc->nc", self.barycentrics[chosen], values[faces[self.triangles[chosen]]])
 
-    def partners(self, model: MorphableModel, chosen: Bool[Tensor, "t t"]) -> Float[np.ndarray, "t t 2"]:
+    def mirror_lookup(self, model: MorphableModel, chosen: Bool[Tensor, "t t"]) -> Float[np.ndarray, "t t 2"]:
         """Where in the texture the mirror image of each chosen texel's point is: column and row in texels, nan for none.
 
         Left and right are those of the mean head, which need not be quite symmetric.
@@ -76,26 +76,28 @@ class TexelMap:
         uv = self.sample_at(chosen, uv_of_vertex[torch.from_numpy(other)], faces)
         found = torch.stack([uv[:, 0], 1.0 - uv[:, 1]], dim=1) * size - 0.5
         column, row = found.round().long().clamp(0, size - 1).T
-        shown = torch.full((size, size, 3), torch.nan)
-        shown[chosen] = self.sample_at(chosen, places, faces)
-        gap = torch.linalg.norm(shown[row, column] - shown[chosen] * torch.tensor([-1.0, 1.0, 1.0]), dim=1)
-        found[~(gap < _MIRROR_SLACK_MM)] = torch.nan
-        partners = np.full((size, size, 2), np.nan, dtype=np.float32)
-        partners[chosen.numpy()] = found.numpy()
-        return partners
+        places_at = torch.full((size, size, 3), torch.nan)
+        places_at[chosen] = self.sample_at(chosen, places, faces)
+        distance_mm = torch.linalg.norm(
+            places_at[row, column] - places_at[chosen] * torch.tensor([-1.0, 1.0, 1.0]), dim=1
+        )
+        found[~(distance_mm < _MIRROR_SLACK_MM)] = torch.nan
+        lookup = np.full((size, size, 2), np.nan, dtype=np.float32)
+        lookup[chosen.numpy()] = found.numpy()
+        return lookup
 
 
 def padded(colours: Float[Tensor, "t t 3"], covered: Bool[Tensor, "t t"]) -> UInt8[np.ndarray, "t t 3"]:
     """Each island's rim spread a few texels outwards, so that filtering at seams finds skin; beyond it the mean colour."""
-    picture, known = colours.cpu().numpy(), covered.cpu().numpy()
+    image, known = colours.cpu().numpy(), covered.cpu().numpy()
     if not known.any():
-        return np.zeros(picture.shape, dtype=np.uint8)
+        return np.zeros(image.shape, dtype=np.uint8)
     far, nearest = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_C, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
     # Labels count the known texels, row by row.
     rim = ~known & (far < _PAD_TEXELS + 0.5)
-    spread = np.full(picture.shape, picture[known].mean(axis=0), dtype=np.float32)
-    spread[known] = picture[known]
-    spread[rim] = picture[known][nearest[rim] - 1]
-    return np.asarray((255.0 * spread.clip(0.0, 1.0)).round().astype(np.uint8))
+    filled = np.full(image.shape, image[known].mean(axis=0), dtype=np.float32)
+    filled[known] = image[known]
+    filled[rim] = image[known][nearest[rim] - 1]
+    return np.asarray((255.0 * filled.clip(0.0, 1.0)).round().astype(np.uint8))

@@ -59,7 +59,7 @@ def augment(batch: TrainingBatch, settings: Augmentation, generator: torch.Gener
     noise = torch.randn(framed.image.shape, generator=generator).to(device) * strength[:, None, None, None]
     image = (framed.image * gain[:, :, None, None] + noise).clamp(0.0, 1.0)
     image, hidden = _erased(image, settings.erase, generator)
-    face_mask = None if framed.face_mask is None else framed.face_mask & ~hidden
+    face_mask = None if framed.face_mask is None else framed.face_mask.masked_fill(hidden, 0)
     return dataclasses.replace(framed, image=image, face_mask=face_mask)
 
 

@@ -27,7 +27,8 @@ class TrainingBatch:
         translation_mm: ``(B, 3)``.
         identity, expression, albedo: coefficients of the model that is trained.
         lighting: ``(B, 9, 3)``.
-        face_mask: ``(B, 1, H, W)`` where the bare face is seen; ``None`` leaves it to an occlusion estimate.
+        face_mask: ``(B, 1, H, W)`` where visible skin is seen, or the confidence in [0, 1] that it is; ``None`` leaves it to a
+            segmenter.
         depth_mm: ``(B, 1, H, W)`` planar depth of the head, 0 off it.
         normals: ``(B, 3, H, W)`` camera frame, 0 off the head.
     """
@@ -43,7 +44,7 @@ class TrainingBatch:
     expression: Float[Tensor, "b ke"] | None = None
     albedo: Float[Tensor, "b ka"] | None = None
     lighting: Float[Tensor, "b 9 3"] | None = None
-    face_mask: Bool[Tensor, "b 1 h w"] | None = None
+    face_mask: Bool[Tensor, "b 1 h w"] | Float[Tensor, "b 1 h w"] | None = None
     depth_mm: Float[Tensor, "b 1 h w"] | None = None
     normals: Float[Tensor, "b 3 h w"] | None = None
 

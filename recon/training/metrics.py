@@ -20,8 +20,8 @@ def landmark_error_percent(
 
 def pose_error_deg(predicted: Float[Tensor, "b 3 3"], target: Float[Tensor, "b 3 3"]) -> Float[Tensor, " b"]:
     """Mean absolute error of pitch, yaw and roll, degrees."""
-    gap = matrix_to_euler(predicted) - matrix_to_euler(target)
-    wrapped = torch.remainder(gap + torch.pi, 2.0 * torch.pi) - torch.pi
+    difference = matrix_to_euler(predicted) - matrix_to_euler(target)
+    wrapped = torch.remainder(difference + torch.pi, 2.0 * torch.pi) - torch.pi
     return torch.rad2deg(wrapped.abs().mean(dim=-1))
 
 
@@ -35,6 +35,6 @@ def depth_error_mm(
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Mean absolute difference of depth in mm over the mask: as it is, and after the median difference of each picture is
     taken out (the relief). nan for a picture with an empty mask."""
-    gap = torch.where(mask, predicted_mm - target_mm, torch.nan).flatten(1)
-    centred = gap - gap.nanmedian(dim=1, keepdim=True).values
-    return gap.abs().nanmean(dim=1), centred.abs().nanmean(dim=1)
+    difference_mm = torch.where(mask, predicted_mm - target_mm, torch.nan).flatten(1)
+    centred = difference_mm - difference_mm.nanmedian(dim=1, keepdim=True).values
+    return difference_mm.abs().nanmean(dim=1), centred.abs().nanmean(dim=1)

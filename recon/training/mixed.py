@@ -1,4 +1,4 @@
-"""Step 2 of the paper's recipe: labelled faces with all losses, unlabelled photos with three, and a critic of shapes."""
+"""Step 2 of the paper's recipe: labelled faces with all losses, unlabelled photos with three, and a discriminator of shapes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from losses.adversarial import critic_loss
+from losses.adversarial import discriminator_loss
 from losses.shape import MM_PER_DM
 from losses.total import LossWeights
-from recon.networks.discriminator import ShapeCritic, critic_vertices
+from recon.networks.discriminator import ShapeDiscriminator, discriminator_vertices
+from recon.segmentation.segmenter import Segmenter
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig
 from recon.training.module import FaceModelConfig, RegressorConfig, RegressorModule
 from recon.training.schedule import OptimiserConfig
-from recon.training.terms import Judges
-
-_PHOTO_TERMS = ("landmark", "photometric", "perceptual", "prior", "white_light")
+from recon.training.terms import LossNetworks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +51,10 @@ class CriticConfig:
         width: of its hidden layers.
         rate: learning rate.
         strength, power: k and p of the gradient penalty.
-        every: regressor steps to one step of the critic.
+        every: regressor steps to one step of the discriminator.
         real: where real shapes come from: the batch's ``labels``, or the face model's ``prior`` for labelled photos whose
             coefficients are another model's. The prior gives identities; expressions are those that the regressor found,
-            so that the critic judges the person alone.
+            so that the discriminator judges the person alone.
     """
 
     points: int = 1024
@@ -69,14 +68,14 @@ class CriticConfig:
 
 
 class MixedModule(RegressorModule):
-    """Alternates steps of the regressor and of the critic.
+    """Alternates steps of the regressor and of the discriminator.
 
     Optimisation is manual, so gradients are clipped here and not by ``trainer.gradient_clip_val``; Lightning counts the steps
     of both optimisers in ``max_steps``.
 
     Args:
         regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile,
-            initial_weights: see :class:`RegressorModule`.
+            initial_weights, segmenter: see :class:`RegressorModule`.
         critic: the discriminator.
         clip: largest norm of the regressor's gradient; 0 does not clip.
     """
@@ -95,6 +94,7 @@ class MixedModule(RegressorModule):
         backbone_options: dict[str, Any] | None = None,
         compile: bool = False,
         initial_weights: str | None = None,
+        segmenter: Segmenter | None = None,
     ) -> None:
         super().__init__(
             regressor,
@@ -107,28 +107,30 @@ class MixedModule(RegressorModule):
             backbone_options,
             compile,
             initial_weights,
+            segmenter,
         )
         self.automatic_optimization = False
         self.critic_config, self.clip = critic or CriticConfig(), clip
         model = self.decoder.model
-        rows = critic_vertices(model, self.critic_config.points, self.critic_config.region)
-        self.critic = ShapeCritic(model.mean_shape[rows] / MM_PER_DM, width=self.critic_config.width)
+        rows = discriminator_vertices(model, self.critic_config.points, self.critic_config.region)
+        # Its name is in checkpoints.
+        self.critic = ShapeDiscriminator(model.mean_shape[rows] / MM_PER_DM, width=self.critic_config.width)
         self._rows = rows
 
-    def judges(self) -> Judges:
-        """With the critic."""
-        rows = self._rows.to(self.device)
-        return dataclasses.replace(super().judges(), critic=self.critic, critic_rows=rows)
+    def loss_networks(self) -> LossNetworks:
+        """With the discriminator."""
+        vertices = self._rows.to(self.device)
+        return dataclasses.replace(super().loss_networks(), discriminator=self.critic, discriminator_vertices=vertices)
 
     def training_step(self, batch: MixedBatch, batch_idx: int) -> None:  # type: ignore[override]
-        """A step of the regressor, then one of the critic."""
+        """A step of the regressor, then one of the discriminator."""
         self.restore_random_state()
-        regressor_optimiser, critic_optimiser = self.optimizers()  # type: ignore[attr-defined]
+        regressor_optimiser, discriminator_optimiser = self.optimizers()  # type: ignore[attr-defined]
         weights = self._weights_now()
         self.critic.requires_grad_(False)
-        total = self._loss(batch.labelled, weights, self.judges(), "labelled")
+        total = self._loss(batch.labelled, weights, self.loss_networks(), "labelled")
         if batch.photos is not None:
-            total = total + self._loss(batch.photos, _only_photo_terms(weights), self.judges(), "photos")
+            total = total + self._loss(batch.photos, weights.for_photos(), self.loss_networks(), "photos")
         regressor_optimiser.zero_grad()
         self.manual_backward(total)
         if self.clip:
@@ -139,15 +141,15 @@ class MixedModule(RegressorModule):
         self.update_average()
         self.critic.requires_grad_(True)
         if self.weights.adversarial and self.batches_seen % self.critic_config.every == 0:
-            loss = self.critic_step_loss(batch.labelled)
-            critic_optimiser.zero_grad()
+            loss = self.discriminator_step_loss(batch.labelled)
+            discriminator_optimiser.zero_grad()
             self.manual_backward(loss)
-            critic_optimiser.step()
+            discriminator_optimiser.step()
             self.log("loss/critic", loss.detach(), batch_size=len(batch.labelled))
         self.batches_seen += 1
 
-    def critic_step_loss(self, batch: TrainingBatch) -> Tensor:
-        """Loss of the critic on real shapes and those that the regressor makes of the batch.
+    def discriminator_step_loss(self, batch: TrainingBatch) -> Tensor:
+        """Loss of the discriminator on real shapes and those that the regressor makes of the batch.
 
         Raises:
             ValueError: real shapes should come from labels, and the batch has none.
@@ -160,7 +162,7 @@ class MixedModule(RegressorModule):
                 identity, expression = torch.randn_like(found.identity), found.expression
             if identity is None or expression is None:
                 raise ValueError(
-                    "the critic needs labelled faces: identity and expression of the batch are not known; set critic.real to "
+                    "the discriminator needs labelled faces: identity and expression of the batch are not known; set critic.real to "
                     "prior, or weights.adversarial to 0"
                 )
             rows = self._rows.to(self.device)
@@ -169,16 +171,10 @@ class MixedModule(RegressorModule):
         mixing = torch.rand(len(real), device=real.device)
         with torch.autocast(self.device.type, enabled=False):
             config = self.critic_config
-            return critic_loss(self.critic, real, fake, mixing, strength=config.strength, power=config.power)
+            return discriminator_loss(self.critic, real, fake, mixing, strength=config.strength, power=config.power)
 
     def configure_optimizers(self) -> Any:
-        """The regressor's optimiser with its schedule, and the critic's Adam."""
+        """The regressor's optimiser with its schedule, and the discriminator's Adam."""
         settings = super().configure_optimizers()
-        critic = torch.optim.Adam(self.critic.parameters(), lr=self.critic_config.rate, betas=(0.5, 0.9))
-        return [settings["optimizer"], critic], [settings["lr_scheduler"]]
-
-
-def _only_photo_terms(weights: LossWeights) -> LossWeights:
-    """Landmarks, picture and embedding, with the priors that keep unlabelled faces possible."""
-    values = dataclasses.asdict(weights)
-    return LossWeights(**{name: value if name in _PHOTO_TERMS else 0.0 for name, value in values.items()})
+        discriminator = torch.optim.Adam(self.critic.parameters(), lr=self.critic_config.rate, betas=(0.5, 0.9))
+        return [settings["optimizer"], discriminator], [settings["lr_scheduler"]]

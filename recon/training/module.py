@@ -18,12 +18,13 @@ from recon.networks.checkpoint import save_checkpoint
 from recon.networks.compiling import compile_network
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor, RegressorConfig
-from recon.segmentation.residual import ResidualOcclusion
+from recon.segmentation.residual import ResidualSegmenter
+from recon.segmentation.segmenter import Segmenter
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig, open_embedding
 from recon.training.initial_weights import load_initial_weights
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
-from recon.training.terms import Judges, loss_terms
+from recon.training.terms import LossNetworks, loss_terms
 from recon.training.validation import Summary, validate_batch
 
 _RANDOM_STATES = ("random_state", "random_state_cuda")
@@ -62,6 +63,9 @@ class RegressorModule(lightning.LightningModule):
         backbone_options: passed on to timm, to build smaller networks.
         initial_weights: a ``.safetensors`` or ``.ckpt`` file of another run, whose averaged weights the network starts from
             (instead of ImageNet's); everything else starts anew. The same network for the same face model.
+        segmenter: tells where photos show the face, for the photometric loss (Eq. 11), unless a batch has masks; ``None`` is
+            a :class:`recon.segmentation.residual.ResidualSegmenter`. Any subclass of
+            :class:`recon.segmentation.segmenter.Segmenter`.
         compile: train the network through ``torch.compile``. Worth its minutes of compiling in long runs on a GPU.
 
     Raises:
@@ -81,6 +85,7 @@ class RegressorModule(lightning.LightningModule):
         backbone_options: dict[str, Any] | None = None,
         compile: bool = False,
         initial_weights: str | None = None,
+        segmenter: Segmenter | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= average < 1.0:
@@ -101,15 +106,15 @@ class RegressorModule(lightning.LightningModule):
         self.regressor.to(memory_format=torch.channels_last)
         self.backbone_options = dict(backbone_options or {})
         self.averaged = copy.deepcopy(self.regressor).requires_grad_(False)
-        # In a tuple, so that neither the face model nor a frozen judge is saved in every checkpoint.
+        # In a tuple, so that neither the face model nor frozen networks are saved in every checkpoint.
         self._fixed = (
             FaceDecoder(model, chosen.render_region),
             open_embedding(embedding, self.weights.perceptual > 0.0),
+            segmenter or ResidualSegmenter(),
         )
         self.batches_seen = 0
         self._random_states: dict[str, Tensor] = {}
         self._summary: Summary | None = None
-        self._occlusion = ResidualOcclusion()
 
     def on_fit_start(self) -> None:
         """Compile, now that the device is known; the averaged copy is for validation and stays as it is.
@@ -128,12 +133,13 @@ class RegressorModule(lightning.LightningModule):
             decoder.to(self.device)
         return decoder
 
-    def judges(self) -> Judges:
-        """Networks of the perceptual and adversarial terms, and the occlusion estimate."""
-        embedding = self._fixed[1]
-        if embedding is not None:
-            embedding.to(self.device)
-        return Judges(embedding=embedding, occlusion=self._occlusion)
+    def loss_networks(self) -> LossNetworks:
+        """Networks of the perceptual, adversarial and photometric terms, on the module's device."""
+        _, embedding, segmenter = self._fixed
+        for network in (embedding, segmenter):
+            if isinstance(network, torch.nn.Module):
+                network.to(self.device)
+        return LossNetworks(embedding=embedding, segmenter=segmenter)
 
     def forward(self, pictures: Tensor, intrinsics: Tensor):  # type: ignore[no-untyped-def]
         """Coefficients by the averaged weights."""
@@ -142,7 +148,7 @@ class RegressorModule(lightning.LightningModule):
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms, each logged under its own name."""
         self.restore_random_state()
-        total = self._loss(batch, self._weights_now(), self.judges())
+        total = self._loss(batch, self._weights_now(), self.loss_networks())
         self.batches_seen += 1
         return total
 
@@ -151,10 +157,9 @@ class RegressorModule(lightning.LightningModule):
         if self.picture_every == 1:
             return self.weights
         now = float(self.picture_every) if self.batches_seen % self.picture_every == 0 else 0.0
-        names = ("photometric", "perceptual", "depth", "normals")
-        return dataclasses.replace(self.weights, **{name: now * getattr(self.weights, name) for name in names})
+        return self.weights.scaled(self.weights.RENDERED_TERMS, now)
 
-    def _loss(self, batch: TrainingBatch, weights: LossWeights, judges: Judges, prefix: str = "loss") -> Tensor:
+    def _loss(self, batch: TrainingBatch, weights: LossWeights, networks: LossNetworks, prefix: str = "loss") -> Tensor:
         coefficients = self.regressor(batch.image.contiguous(memory_format=torch.channels_last), batch.intrinsics)
         if self.device.type == "cpu" and not all(bool(t.isfinite().all()) for t in coefficients.tensors().values()):
             # On a CPU the face model would refuse them; on a GPU they show in the loss, and nobody waits for a check.
@@ -162,7 +167,7 @@ class RegressorModule(lightning.LightningModule):
         # Geometry in full precision: half precision is blind to a millimetre at one metre.
         with torch.autocast(self.device.type, enabled=False):
             faces = self.decoder.decode(coefficients, batch.intrinsics)
-            terms = loss_terms(faces, batch, weights, judges)
+            terms = loss_terms(faces, batch, weights, networks)
             total = weighted_sum(terms, weights)
         if not bool(torch.isfinite(total)):
             self._stop(total, terms, batch)

@@ -19,7 +19,7 @@ from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig
-from recon.training.photos import PhotoSet, PhotoSetError
+from recon.training.photos import LandmarkSource, PhotoSet, PhotoSetError
 from recon.training.stream import EndlessOrder, StreamPlan
 from recon.training.synthetic_data import SyntheticData
 
@@ -33,7 +33,7 @@ class PhotoData(lightning.LightningDataModule):
     Photos whose header cannot be read are counted in a warning when this is made; see :class:`ReplacedPhotos`.
 
     Args:
-        folder: of prepared photos, see :func:`recon.training.preparing.prepare_photos`.
+        folder: of photos that ``recon prepare-photos`` wrote.
         face_model, size: as in the module; ``train.py`` copies them from there.
         batch_size: photos a step and process; the paper's is 5.
         mirror: every photo a second time, mirrored.
@@ -42,6 +42,7 @@ class PhotoData(lightning.LightningDataModule):
         n_validation: their number.
         workers: processes that read.
         seed: of the order.
+        landmarks: whose points are the target: the ``detector``'s, as in the paper, or the ``fit``'s; see :class:`PhotoSet`.
 
     Raises:
         PhotoSetError: the folder is missing or empty; raised when the data module is made.
@@ -59,9 +60,10 @@ class PhotoData(lightning.LightningDataModule):
         n_validation: int = 256,
         workers: int = 2,
         seed: int = 0,
+        landmarks: LandmarkSource = "detector",
     ) -> None:
         super().__init__()
-        self.photos = PhotoSet(Path(folder).expanduser(), size, mirror)
+        self.photos = PhotoSet(Path(folder).expanduser(), size, mirror, landmarks)
         paths = [self.photos.folder / name for name in self.photos.names]
         faults = [fault for path in paths if (fault := picture_fault(path))]
         if len(faults) == len(paths):

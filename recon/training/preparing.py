@@ -1,7 +1,7 @@
 """Preparing photos for training: each is found, framed and marked once; a run that ends early goes on where it was.
 
-The folder holds a crop for each photo, named after its contents, and a record with a line for each photo that was looked at.
-A crop is whole before its line is written, and neither is ever changed. Index and labels, which training reads, are made
+The folder holds a crop and a mask for each photo, named after its contents, and a record with a line for each photo that was
+looked at. Both are whole before their line is written and none is ever changed. Index and labels, which training reads, are made
 from the record at the end.
 """
 
@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from safetensors.torch import save
 
+from recon.camera import PerspectiveCamera
 from recon.detection import align
-from recon.detection.align import AlignmentError
+from recon.detection.align import Alignment, AlignmentError
 from recon.evaluation.reports.provenance import model_hash
 from recon.inference.regress import default_checkpoint
 from recon.io.faults import ends_the_run, reason
@@ -33,11 +35,16 @@ from recon.io.names import printable
 from recon.io.parts import remove_leftovers, write_new
 from recon.io.png import encode_png
 from recon.networks.checkpoint import CheckpointError
+from recon.reconstruction import Reconstruction
 from recon.reconstructor import NoFaceError, Reconstructor
-from recon.training.photos import INDEX, LABELS, PhotoSetError
+from recon.render import Mesh, Topology, render
+from recon.segmentation.segmenter import FacePrior, segment
+from recon.training.photos import INDEX, LABELS, TENSOR_OF_SOURCE, PhotoSetError
 
 RECORD = "photos.record.jsonl"
 _SCHEMA = "facerecon-photos/1"
+_FORMAT = 2
+"""Of the crops' labels: 2 adds masks and the detector's landmarks."""
 _WORK_FOLDER = ".facerecon"
 
 
@@ -50,16 +57,16 @@ class Prepared:
 
 
 def prepare_photos(photos: Iterable[Path], out: Path, reconstructor: Reconstructor, size: int = 256) -> Prepared:
-    """Find the face of each photo, frame it and mark its 68 points, for :class:`recon.training.photos.PhotoSet`.
+    """Find the face of each photo, frame it, segment it and mark its 68 points, for :class:`recon.training.photos.PhotoSet`.
 
-    The points are those of a head fitted to the detector's. Only photos with exactly one face are kept, as in the paper's
-    cleaning. Photos that an earlier run has done, known by their contents, are not done again; the set holds the photos
+    Stored are the detector's points and those of the fitted head, and the mask of visible skin by the reconstructor's
+    segmenter. Only photos with exactly one face are kept, as in the paper's cleaning. Photos that an earlier run has done, known by their contents, are not done again; the set holds the photos
     named now, in their order.
 
     Args:
         photos: picture files.
         out: folder to write to; it is made.
-        reconstructor: with a fast quality; its detector and model are used.
+        reconstructor: with a fast quality; its detector, model and segmenter are used.
         size: side of the stored crops in px; larger than training needs, so that they can be cut anew.
 
     Raises:
@@ -94,9 +101,11 @@ def _facts(reconstructor: Reconstructor, size: int) -> dict[str, Any]:
     except CheckpointError:
         network = None  # there is none for this model, and none is needed to fit it
     return {
+        "format": _FORMAT,
         "size": size,
         "method": reconstructor.method,
         "detector": reconstructor.detector_name,
+        "segmenter": _name_of(reconstructor.segmenter),
         "settings": dataclasses.asdict(reconstructor.settings),
         "face_model": model_hash(reconstructor.model),
         "network": network,
@@ -109,7 +118,7 @@ def _prepared(path: Path, out: Path, reconstructor: Reconstructor, size: int, re
     try:
         digest = file_hash(path)
         line = record.lines.get(digest)
-        if line is not None and ("refused" in line or (out / line["name"]).is_file()):
+        if line is not None and ("refused" in line or all((out / line[key]).is_file() for key in ("name", "mask"))):
             return line
         photo = read_image(path)
         faces = reconstructor.detect(photo)
@@ -117,33 +126,69 @@ def _prepared(path: Path, out: Path, reconstructor: Reconstructor, size: int, re
             raise NoFaceError(f"{len(faces)} faces, expected one" if faces else "no face")
         head = reconstructor.fit_face(photo, faces[0])
         alignment = align(faces[0].points5, size)
-        crop = encode_png(alignment.crop(photo.pixels))
+        camera = alignment.crop_camera(head.camera)
+        pixels = alignment.crop(photo.pixels)
+        contents = {
+            f"{digest[:24]}.png": encode_png(pixels),
+            f"{digest[:24]}.mask.png": encode_png(_mask(head, camera, pixels)),
+        }
     except (NoFaceError, AlignmentError) as error:
         return record.add({"sha256": digest, "refused": reason(error)})
     except Exception as error:  # one photo must not end a run of days; it is tried again by the next
         if ends_the_run(error):
             raise
         return {"refused": reason(error)}
-    camera = alignment.crop_camera(head.camera)
-    matrix = np.diag([float(camera.focal_px[0, 0]), float(camera.focal_px[0, 1]), 1.0])
-    matrix[:2, 2] = camera.principal_px[0].numpy()
-    name = f"{digest[:24]}.png"
-    if not write_new(out / name, crop) and (out / name).read_bytes() != crop:
-        raise PhotoSetError(
-            f"{printable(out / name)} is there already and is not what this run writes: move it away, and the same call goes on"
-        )
-    points = np.asarray(alignment.crop_points(head.landmarks68), np.float32)
-    labels = {"landmarks68_px": points.tolist(), "intrinsics": matrix.astype(np.float32).tolist()}
-    return record.add({"sha256": digest, "name": name, **labels})
+    for name, data in contents.items():
+        if not write_new(out / name, data) and (out / name).read_bytes() != data:
+            raise PhotoSetError(
+                f"{printable(out / name)} is there already and is not what this run writes: move it away, and the same call "
+                "goes on"
+            )
+    detected = faces[0].landmarks68
+    labels = {
+        TENSOR_OF_SOURCE["fit"]: _in_crop(alignment, head.landmarks68),
+        TENSOR_OF_SOURCE["detector"]: None if detected is None else _in_crop(alignment, detected),
+        "intrinsics": camera.intrinsics[0].tolist(),
+    }
+    return record.add({"sha256": digest, **dict(zip(("name", "mask"), contents, strict=True)), **labels})
+
+
+def _in_crop(alignment: Alignment, points: Float[np.ndarray, "68 2"]) -> list[list[float]]:
+    return np.asarray(alignment.crop_points(np.asarray(points, np.float64)), np.float32).tolist()
+
+
+def _mask(
+    head: Reconstruction, camera: PerspectiveCamera, pixels: UInt8[np.ndarray, "s s 3"]
+) -> UInt8[np.ndarray, "s s"]:
+    """Visible skin in the crop of a fitted head, 255 for certainty."""
+    model = head.model
+    mesh = Mesh.of(
+        torch.as_tensor(head.vertices)[None],
+        Topology.of(model.faces, model.n_vertices),
+        torch.as_tensor(head.albedo)[None],
+    )
+    with torch.no_grad():
+        prior = FacePrior.of_render(model, render(mesh, camera, head.lighting, (pixels.shape[0], pixels.shape[1])))
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255.0
+    mask = segment(head.segmenter, image, prior)[0, 0]
+    return np.asarray((255.0 * mask.clamp(0.0, 1.0)).round().to(torch.uint8).numpy())
+
+
+def _name_of(segmenter: object) -> str:
+    """Where a segmenter's code is: a class or a function."""
+    named = segmenter if hasattr(segmenter, "__qualname__") else type(segmenter)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _write_set(out: Path, size: int, lines: list[dict[str, Any]], record: _Record) -> None:
     """Labels, then the index; without an index there is no set, so that it never goes with labels of other photos."""
-    tensors = {name: torch.tensor([line[name] for line in lines]) for name in ("landmarks68_px", "intrinsics")}
-    contents = {
-        LABELS: save(tensors),
-        INDEX: json.dumps({"size": size, "names": [line["name"] for line in lines]}).encode(),
+    unmarked = np.full((68, 2), np.nan).tolist()
+    tensors = {
+        name: torch.tensor([line[name] or unmarked for line in lines])
+        for name in (*TENSOR_OF_SOURCE.values(), "intrinsics")
     }
+    index = {"size": size, "names": [line["name"] for line in lines], "masks": [line["mask"] for line in lines]}
+    contents = {LABELS: save(tensors), INDEX: json.dumps(index).encode()}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     found = {name: file_hash(out / name) for name in contents if os.path.lexists(out / name)}
     if found == hashes:
@@ -238,12 +283,18 @@ def _content(line: bytes) -> dict[str, Any]:
 
 
 def _is_labelled(content: dict[str, Any]) -> bool:
+    wanted = {name: (68, 2) for name in TENSOR_OF_SOURCE.values()} | {"intrinsics": (3, 3)}
+    unknown = TENSOR_OF_SOURCE["detector"]
     try:
-        shapes = [np.asarray(content[name], np.float32).shape for name in ("landmarks68_px", "intrinsics")]
+        for name, shape in wanted.items():
+            if content[name] is None and name == unknown:
+                continue
+            if np.asarray(content[name], np.float32).shape != shape:
+                return False
     except (KeyError, ValueError, TypeError):
         return False
-    name = content.get("name")
-    return shapes == [(68, 2), (3, 3)] and isinstance(name, str) and name == f"{content['sha256'][:24]}.png"
+    stem = content["sha256"][:24]
+    return content.get("name") == f"{stem}.png" and content.get("mask") == f"{stem}.mask.png"
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.io.git import commit_of
 from recon.io.parts import remove_leftovers
 from recon.training.batch import TrainingBatch
@@ -146,9 +146,9 @@ def face_panel(module: RegressorModule, batch: TrainingBatch) -> Float[Tensor, "
     the true depth."""
     found = module.averaged(batch.image, batch.intrinsics)
     faces = module.decoder.decode(found, batch.intrinsics)
-    drawn = faces.drawn(batch.size)
-    shown = to_display(drawn.image, module.decoder.model.albedo_space)
-    rows = [batch.image, shown, drawn.mask * shown + (1.0 - drawn.mask) * batch.image, _grey(drawn.depth_mm)]
+    rendered = faces.drawn(batch.size)
+    image = encode_srgb(rendered.image, module.decoder.model.albedo_space)
+    rows = [batch.image, image, rendered.mask * image + (1.0 - rendered.mask) * batch.image, _grey(rendered.depth_mm)]
     if batch.depth_mm is not None:
         rows.append(_grey(batch.depth_mm))
     return torch.cat([torch.cat(list(row), dim=-1) for row in rows], dim=-2).cpu()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from losses.adversarial import generator_loss
-from losses.depth import normal_loss, relief_loss
+from losses.depth import depth_loss_shift_invariant, normal_loss
 from losses.landmarks import landmark_loss, opening_loss, paper_weights68
 from losses.perceptual import perceptual_loss
 from losses.photometric import photometric_loss
@@ -20,9 +20,9 @@ from losses.shape import MM_PER_DM, coefficient_loss, shape_loss
 from losses.total import LossWeights
 from losses.wing import wing_loss
 from recon.decoder import DecodedFaces
-from recon.networks.discriminator import ShapeCritic
+from recon.networks.discriminator import ShapeDiscriminator
 from recon.render import Render
-from recon.segmentation.residual import OcclusionMask
+from recon.segmentation.segmenter import FacePrior, FaceSegmenter, segment
 from recon.training.batch import TrainingBatch
 
 _REFERENCE_PX = 224.0
@@ -41,24 +41,25 @@ class FaceEmbedding(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Judges:
+class LossNetworks:
     """The networks that some terms need; ``None`` for terms without weight.
 
     Attributes:
         embedding: for ``perceptual``.
-        critic: for ``adversarial``.
-        critic_rows: vertices that the critic sees.
-        occlusion: where pictures without a mask show the bare face.
+        discriminator: for ``adversarial``.
+        discriminator_vertices: indices of the vertices that it sees; ``None`` is all.
+        segmenter: for ``photometric``, where a batch has no mask: where its pictures show the face. ``None`` takes all that
+            the head covers.
     """
 
     embedding: FaceEmbedding | None = None
-    critic: ShapeCritic | None = None
-    critic_rows: Tensor | None = None
-    occlusion: OcclusionMask | None = None
+    discriminator: ShapeDiscriminator | None = None
+    discriminator_vertices: Tensor | None = None
+    segmenter: FaceSegmenter | None = None
 
 
 def loss_terms(
-    faces: DecodedFaces, batch: TrainingBatch, weights: LossWeights, judges: Judges
+    faces: DecodedFaces, batch: TrainingBatch, weights: LossWeights, networks: LossNetworks
 ) -> dict[str, Float[Tensor, ""]]:
     """Terms by the names of :class:`losses.total.LossWeights`.
 
@@ -68,8 +69,8 @@ def loss_terms(
         **_point_terms(faces, batch, weights),
         **_label_terms(faces, batch, weights),
         **_prior_terms(faces, weights),
-        **_picture_terms(faces, batch, weights, judges),
-        **_critic_terms(faces, weights, judges),
+        **_image_terms(faces, batch, weights, networks),
+        **_adversarial_terms(faces, weights, networks),
     }
 
 
@@ -120,43 +121,50 @@ def _prior_terms(faces: DecodedFaces, weights: LossWeights) -> dict[str, Tensor]
     return terms
 
 
-def _picture_terms(
-    faces: DecodedFaces, batch: TrainingBatch, weights: LossWeights, judges: Judges
+def _image_terms(
+    faces: DecodedFaces, batch: TrainingBatch, weights: LossWeights, networks: LossNetworks
 ) -> dict[str, Tensor]:
     maps = (weights.depth and batch.depth_mm is not None) or (weights.normals and batch.normals is not None)
     if not (maps or weights.wants("photometric", "perceptual")):
         return {}
-    drawn = faces.drawn(batch.size)
-    picture = faces.picture(drawn)
+    rendered = faces.drawn(batch.size)
+    image = faces.picture(rendered)
     terms = {}
     if weights.photometric:
-        terms["photometric"] = photometric_loss(picture, batch.image, _face_mask(drawn, picture, batch, judges))
-    if weights.perceptual and judges.embedding is not None:
-        merged = drawn.mask * picture.clamp(0.0, 1.0) + (1.0 - drawn.mask) * batch.image
+        terms["photometric"] = photometric_loss(image, batch.image, _face_mask(faces, rendered, batch, networks))
+    if weights.perceptual and networks.embedding is not None:
+        merged = rendered.mask * image.clamp(0.0, 1.0) + (1.0 - rendered.mask) * batch.image
         with torch.no_grad():
-            wanted = judges.embedding(batch.image, batch.landmarks68_px)
-        # Both crops follow the photo's landmarks: a face drawn elsewhere must look wrong.
-        terms["perceptual"] = perceptual_loss(judges.embedding(merged, batch.landmarks68_px), wanted)
+            wanted = networks.embedding(batch.image, batch.landmarks68_px)
+        # Both crops follow the photo's landmarks: a face rendered elsewhere must look wrong.
+        terms["perceptual"] = perceptual_loss(networks.embedding(merged, batch.landmarks68_px), wanted)
     if weights.depth and batch.depth_mm is not None:
-        both = drawn.covered & (batch.depth_mm > 0.0)
-        terms["depth"] = relief_loss(drawn.depth_mm, batch.depth_mm, both)
+        both = rendered.covered & (batch.depth_mm > 0.0)
+        terms["depth"] = depth_loss_shift_invariant(rendered.depth_mm, batch.depth_mm, both)
     if weights.normals and batch.normals is not None:
-        both = drawn.covered & batch.normals.square().sum(dim=1, keepdim=True).gt(0.5)
-        terms["normals"] = normal_loss(drawn.normals, batch.normals, both)
+        both = rendered.covered & batch.normals.square().sum(dim=1, keepdim=True).gt(0.5)
+        terms["normals"] = normal_loss(rendered.normals, batch.normals, both)
     return terms
 
 
-def _face_mask(drawn: Render, picture: Tensor, batch: TrainingBatch, judges: Judges) -> Float[Tensor, "b 1 h w"]:
-    covered = drawn.covered.to(picture.dtype)
+def _face_mask(
+    faces: DecodedFaces, rendered: Render, batch: TrainingBatch, networks: LossNetworks
+) -> Float[Tensor, "b 1 h w"]:
+    """Where the head covers visible skin: by the batch's own mask, or by the segmenter."""
+    covered = rendered.covered.to(rendered.image.dtype)
     if batch.face_mask is not None:
-        return covered * batch.face_mask.to(picture.dtype)
-    if judges.occlusion is None:
+        return covered * batch.face_mask.to(covered)
+    if networks.segmenter is None:
         return covered
-    return judges.occlusion(batch.image, picture.detach(), covered)
+    return covered * segment(networks.segmenter, batch.image, FacePrior.of_render(faces.decoder.drawn_model, rendered))
 
 
-def _critic_terms(faces: DecodedFaces, weights: LossWeights, judges: Judges) -> dict[str, Tensor]:
-    if not weights.adversarial or judges.critic is None:
+def _adversarial_terms(faces: DecodedFaces, weights: LossWeights, networks: LossNetworks) -> dict[str, Tensor]:
+    if not weights.adversarial or networks.discriminator is None:
         return {}
-    seen = faces.vertices if judges.critic_rows is None else faces.vertices[:, judges.critic_rows]
-    return {"adversarial": generator_loss(judges.critic, seen / MM_PER_DM)}
+    seen = (
+        faces.vertices
+        if networks.discriminator_vertices is None
+        else faces.vertices[:, networks.discriminator_vertices]
+    )
+    return {"adversarial": generator_loss(networks.discriminator, seen / MM_PER_DM)}

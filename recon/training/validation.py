@@ -51,8 +51,8 @@ def validate_batch(decoder: FaceDecoder, found: FaceParameters, batch: TrainingB
         truth.lighting,
     )
     for prefix, coefficients in (("", found), ("mean_head_", mean)):
-        drawn = decoder.decode(coefficients, batch.intrinsics).drawn(batch.size)
-        both = drawn.covered & batch.face_mask
-        depth_mm, relief_mm = depth_error_mm(drawn.depth_mm, batch.depth_mm, both)
+        rendered = decoder.decode(coefficients, batch.intrinsics).drawn(batch.size)
+        both = rendered.covered & (batch.face_mask > 0.5)
+        depth_mm, relief_mm = depth_error_mm(rendered.depth_mm, batch.depth_mm, both)
         errors[f"{prefix}depth_mm"], errors[f"{prefix}relief_mm"] = depth_mm, relief_mm
     return errors

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
@@ -79,9 +79,9 @@ def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h 
 
     def tile(label: str, vertices: Tensor, albedo: Tensor, yaw: float = 0.0) -> np.ndarray:
         with torch.no_grad():
-            picture = portrait(vertices, albedo, topology, framing, (yaw, 0.0))
-        shown = to_display(picture, model.albedo_space)[0].permute(1, 2, 0).numpy()
-        return _labelled((255.0 * shown).round().astype(np.uint8), label)
+            image = portrait(vertices, albedo, topology, framing, (yaw, 0.0))
+        encoded = encode_srgb(image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+        return _labelled((255.0 * encoded).round().astype(np.uint8), label)
 
     def component(block: str, index: int) -> list[np.ndarray]:
         if index >= getattr(model, f"n_{block}"):
@@ -91,7 +91,7 @@ def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h 
             weights = torch.zeros(1, getattr(model, f"n_{block}"))
             weights[0, index] = amount
             shape = model.shape(weights) if block == "identity" else mean
-            colour = model.albedo(weights) if block == "albedo" else paint
+            colour = model.albedo(weights) if block == "albedo" else albedo
             row.append(tile(f"{block} {index + 1}: {amount:+.0f}", shape, colour, 20.0))
         return row
 
@@ -100,9 +100,9 @@ def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h 
         colour = model.albedo(torch.randn(1, model.n_albedo, generator=generator))
         return [tile(f"random {number}, yaw {yaw:.0f}", shape, colour, yaw) for yaw in (0.0, 35.0, -60.0, 90.0)]
 
-    mean, paint = model.shape(), model.albedo()
-    quarters = [tile(f"mean, yaw {yaw:.0f}", mean, paint, yaw) for yaw in (0.0, 45.0, 90.0, -45.0)]
-    acting = [tile(name, model.shape(expression=weights), paint) for name, weights in _expressions(model)]
+    mean, albedo = model.shape(), model.albedo()
+    quarters = [tile(f"mean, yaw {yaw:.0f}", mean, albedo, yaw) for yaw in (0.0, 45.0, 90.0, -45.0)]
+    acting = [tile(name, model.shape(expression=weights), albedo) for name, weights in _expressions(model)]
     rows = [quarters + _padded(acting)]
     for index in range(_N_COMPONENTS):
         row = _padded(component("identity", index)) + _padded(component("albedo", index))

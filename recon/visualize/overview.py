@@ -7,7 +7,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.color import from_display, to_display
+from recon.color import decode_srgb, encode_srgb
 from recon.lighting import shade
 from recon.reconstruction import Reconstruction
 from recon.render import Topology, rasterize, vertex_normals
@@ -30,10 +30,10 @@ def overview(result: Reconstruction) -> UInt8[np.ndarray, "h w 3"]:
     clay = torch.full((1, model.n_vertices, 3), _CLAY)
     albedo = model.albedo(result.albedo_coefficients)
 
-    def shape_from(yaw: float, paint: torch.Tensor) -> np.ndarray:
+    def shape_from(yaw: float, vertex_albedo: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
-            picture = portrait(vertices, paint, topology, framing, (yaw, 0.0), _TILE_PX)
-        return _bytes(to_display(picture, "linear" if paint is clay else model.albedo_space)[0])
+            image = portrait(vertices, vertex_albedo, topology, framing, (yaw, 0.0), _TILE_PX)
+        return _bytes(encode_srgb(image, "linear" if vertex_albedo is clay else model.albedo_space)[0])
 
     pose = result.pose
     tiles = [
@@ -58,7 +58,7 @@ def overview(result: Reconstruction) -> UInt8[np.ndarray, "h w 3"]:
 def _textured(
     result: Reconstruction, texture: np.ndarray, framing: tuple[torch.Tensor, float], yaw_deg: float
 ) -> np.ndarray:
-    """The head with its texture in studio light, drawn at twice the size and reduced."""
+    """The head with its texture in studio light, rendered at twice the size and reduced."""
     model, size = result.model, 2 * _TILE_PX
     vertices = torch.as_tensor(result.vertices)[None] - framing[0]
     camera = portrait_camera(framing[1], (yaw_deg, 0.0), size)
@@ -70,14 +70,14 @@ def _textured(
         return torch.einsum("hwk,hwkc->hwc", weights, values[faces[ids.clamp_min(0)]])
 
     place = at(model.uv, model.uv_faces) * torch.tensor([2.0, -2.0]) + torch.tensor([-1.0, 1.0])
-    paint = torch.as_tensor(texture.copy()).permute(2, 0, 1)[None].float() / 255.0
-    colours = torch.nn.functional.grid_sample(paint, place[None], padding_mode="border", align_corners=False)
+    image = torch.as_tensor(texture.copy()).permute(2, 0, 1)[None].float() / 255.0
+    colours = torch.nn.functional.grid_sample(image, place[None], padding_mode="border", align_corners=False)
     normals = torch.nn.functional.normalize(at(vertex_normals(v_cam, model.faces)[0], model.faces), dim=-1)
     light = shade(torch.ones(1, size * size, 3), normals.view(1, -1, 3), studio_lighting()).view(size, size, 3)
-    shown = from_display(colours[0].permute(1, 2, 0), "linear") * light
-    shown = torch.where((ids >= 0)[..., None], shown, 0.75).clamp(0.0, 1.0)
-    reduced = torch.nn.functional.avg_pool2d(shown.permute(2, 0, 1)[None], 2)[0]
-    return _bytes(to_display(reduced, "linear"))
+    lit = decode_srgb(colours[0].permute(1, 2, 0), "linear") * light
+    lit = torch.where((ids >= 0)[..., None], lit, 0.75).clamp(0.0, 1.0)
+    reduced = torch.nn.functional.avg_pool2d(lit.permute(2, 0, 1)[None], 2)[0]
+    return _bytes(encode_srgb(reduced, "linear"))
 
 
 def _bytes(picture: torch.Tensor) -> np.ndarray:
@@ -116,12 +116,12 @@ def _depth_picture(result: Reconstruction) -> np.ndarray:
     """Near is light, far is dark, nothing is white."""
     depth_mm = result.depth_map()
     known = np.isfinite(depth_mm)
-    shown = np.full((*depth_mm.shape, 3), 255, dtype=np.uint8)
+    image = np.full((*depth_mm.shape, 3), 255, dtype=np.uint8)
     if known.any():
         near, far = np.percentile(depth_mm[known], [0.5, 99.5])
         grey = np.interp(np.where(known, depth_mm, near), [near, max(far, near + 1.0)], [235.0, 25.0])
-        shown[known] = grey[known][:, None].astype(np.uint8)
-    return shown
+        image[known] = grey[known][:, None].astype(np.uint8)
+    return image
 
 
 def _labelled(picture: np.ndarray, label: str) -> np.ndarray:

@@ -40,7 +40,7 @@ PAIRS = {
     "weighted shape": (lambda p, t: shape.shape_loss(p, t, torch.arange(1.0, 12.0).double()), draw, (B, 11, 3)),
     "coefficients": (shape.coefficient_loss, draw, (B, 5)),
     "depth": (lambda p, t: depth.depth_loss(p, t, MASK), draw, (B, 1, H, W)),
-    "relief": (lambda p, t: depth.relief_loss(p, t, MASK), draw, (B, 1, H, W)),
+    "relief": (lambda p, t: depth.depth_loss_shift_invariant(p, t, MASK), draw, (B, 1, H, W)),
     "normals": (lambda p, t: depth.normal_loss(p, t, MASK), lambda *_, seed: units(seed), ()),
     "rotation": (pose.rotation_loss, lambda *_, seed: rotations(seed), ()),
     "translation": (pose.translation_loss, draw, (B, 3)),
@@ -131,7 +131,7 @@ def test_masks_keep_out_what_they_hide():
         assert float(loss(first, changed, SOFT)) == pytest.approx(float(loss(first, second, SOFT)))
         assert float(loss(first, second, torch.zeros_like(SOFT))) == 0.0
     depths, others = first[:, :1], second[:, :1]
-    for loss in (depth.depth_loss, depth.relief_loss):
+    for loss in (depth.depth_loss, depth.depth_loss_shift_invariant):
         hidden = torch.where(MASK, others, others + 100.0)
         assert float(loss(depths, hidden, MASK)) == pytest.approx(float(loss(depths, others, MASK)))
         assert float(loss(depths, others, torch.zeros_like(MASK))) == 0.0
@@ -158,7 +158,7 @@ def test_gradient_difference_counts_both_axes_alike():
 def test_relief_does_not_count_distance_and_depth_does():
     first = draw(B, 1, H, W, seed=1)
     away = first + torch.tensor([30.0, -12.0], dtype=torch.float64)[:, None, None, None]
-    assert float(depth.relief_loss(away, first, MASK)) < 1e-9
+    assert float(depth.depth_loss_shift_invariant(away, first, MASK)) < 1e-9
     counts = MASK.sum(dim=(1, 2, 3)).double()
     wanted = (counts * torch.tensor([30.0, 12.0])).sum() / counts.sum()
     assert float(depth.depth_loss(away, first, MASK)) == pytest.approx(float(wanted))
@@ -215,9 +215,9 @@ def test_critic_loss_by_hand():
     # The slope is 0.5 in each of 33 coordinates, whatever the mixing.
     penalty = (33 * 0.25) ** 3
     wanted = 0.5 * (fake.sum() - real.sum()) / B + 2.0 * penalty
-    torch.testing.assert_close(adversarial.critic_loss(linear_critic, real, fake, mixing), wanted)
+    torch.testing.assert_close(adversarial.discriminator_loss(linear_critic, real, fake, mixing), wanted)
     torch.testing.assert_close(adversarial.generator_loss(linear_critic, fake), -0.5 * fake.sum() / B)
-    assert float(adversarial.critic_loss(linear_critic, real, real, mixing, strength=0.0)) == 0.0
+    assert float(adversarial.discriminator_loss(linear_critic, real, real, mixing, strength=0.0)) == 0.0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -227,7 +227,9 @@ def test_the_penalty_is_taken_between_fake_and_real(share):
     mixing = torch.full((B,), share, dtype=torch.float64)
     between = (1.0 - share) * fake + share * real
     with_penalty, without = (
-        adversarial.critic_loss(lambda s: s.square().flatten(1).sum(1), real, fake, mixing, strength=k, power=2.0)
+        adversarial.discriminator_loss(
+            lambda s: s.square().flatten(1).sum(1), real, fake, mixing, strength=k, power=2.0
+        )
         for k in (1.0, 0.0)
     )
     torch.testing.assert_close(with_penalty - without, (2.0 * between).square().flatten(1).sum(1).mean())
@@ -239,7 +241,7 @@ def test_adversarial_gradients_go_where_they_should():
     critic.double()
     judge = lambda shapes: critic(shapes).squeeze(1)  # noqa: E731
     real, fake = draw(B, 11, 3, seed=1), draw(B, 11, 3, seed=2).requires_grad_()
-    loss = adversarial.critic_loss(judge, real, fake, torch.tensor([0.3, 0.6], dtype=torch.float64))
+    loss = adversarial.discriminator_loss(judge, real, fake, torch.tensor([0.3, 0.6], dtype=torch.float64))
     loss.backward()
     assert fake.grad is None, "the critic's step must not move the regressor"
     assert all(p.grad is not None for p in list(critic.parameters())[:3])
@@ -251,7 +253,7 @@ def test_adversarial_gradients_go_where_they_should():
             hidden = torch.tanh(torch.nn.functional.linear(shapes.flatten(1), values, critic[1].bias))
             return critic[3](hidden).squeeze(1)
 
-        return adversarial.critic_loss(tilted, real, fake, torch.tensor([0.3, 0.6], dtype=torch.float64))
+        return adversarial.discriminator_loss(tilted, real, fake, torch.tensor([0.3, 0.6], dtype=torch.float64))
 
     assert torch.autograd.gradcheck(with_weight, (weight.detach().clone().requires_grad_(),), rtol=1e-4)
 

@@ -1,10 +1,12 @@
 """The front door."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from skimage.data import astronaut
 
@@ -103,20 +105,52 @@ def test_texture_takes_the_photo_where_it_is_seen(head):
         head.texture(128, light="dimmed")
 
 
-def test_a_parser_of_ones_own_decides_what_the_texture_takes():
-    """One that finds no bare face anywhere leaves a texture of paint alone; it is asked by the fit, then by the texture."""
+def _nothing(calls, images, prior):
+    calls.append(tuple(images.shape))
+    return torch.zeros_like(images[:, :1])
+
+
+def test_a_segmenter_of_ones_own_decides_what_the_texture_takes():
+    """One that finds no skin anywhere leaves a texture of albedo alone; it is asked by the fit, then by the texture."""
+    calls = []
+    segmenter = functools.partial(_nothing, calls)
+    covered = Reconstructor(quality="fast", device="cpu", segmenter=segmenter)(astronaut())[0]
+    assert len(calls) == 1
+    albedo = covered.texture(128)
+    assert len(calls) == 2
+    elsewhere = dataclasses.replace(covered, photo=dataclasses.replace(covered.photo, pixels=255 - astronaut()))
+    assert np.array_equal(albedo, elsewhere.texture(128))
+
+
+def test_a_segmenter_of_ones_own_decides_where_a_networks_answer_is_measured():
+    def left_half(images, prior):
+        mask = torch.ones_like(images[:, :1])
+        mask[..., images.shape[-1] // 2 :] = 0.0
+        return mask
+
+    settings = {"method": "regress", "device": "cpu"}
+    residuals = [
+        Reconstructor(**settings, segmenter=segmenter)(astronaut())[0].quality.photometric_residual
+        for segmenter in (None, left_half, lambda images, prior: torch.zeros_like(images[:, :1]))
+    ]
+    assert len(set(residuals)) == 3 and residuals[2] == 0.0
+
+
+def test_a_parser_of_the_old_form_still_works():
     calls = []
 
     def nothing(pixels, guess):
-        calls.append(pixels.shape)
+        calls.append((pixels.shape, guess.bare.dtype))
         return np.zeros(guess.face.shape)
 
-    covered = Reconstructor(quality="fast", device="cpu", face_parser=nothing)(astronaut())[0]
-    assert len(calls) == 1
-    paint = covered.texture(128)
-    assert len(calls) == 2
-    elsewhere = dataclasses.replace(covered, photo=dataclasses.replace(covered.photo, pixels=255 - astronaut()))
-    assert np.array_equal(paint, elsewhere.texture(128))
+    with pytest.warns(FutureWarning, match="face_parser is now segmenter"):
+        made = Reconstructor(quality="fast", device="cpu", face_parser=nothing)
+    covered = made(astronaut())[0]
+    assert calls == [((160, 160, 3), np.dtype(bool))]
+    new = dataclasses.replace(covered, segmenter=functools.partial(_nothing, []))
+    assert np.array_equal(covered.texture(128), new.texture(128)) and len(calls) == 2
+    with pytest.raises(ValueError, match="leave out face_parser"):
+        Reconstructor(face_parser=nothing, segmenter=lambda images, prior: images[:, :1])
 
 
 def test_command_reports_and_goes_on(tmp_path, capsys):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.evaluation.dense import DensePoints
 from recon.evaluation.metrics.depth import depth_errors
 from recon.evaluation.metrics.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
@@ -247,7 +247,7 @@ def _shapes(face: FaceBatch, head: Reconstruction, truth: _Truth) -> dict[str, f
 def _albedo_error(face: FaceBatch, head: Reconstruction, truth: _Truth) -> float:
     model = truth.model
     both = [model.albedo(c)[0][torch.as_tensor(truth.face)] for c in (head.albedo_coefficients, face.albedo.cpu())]
-    found, true = (to_display(albedo, model.albedo_space) for albedo in both)
+    found, true = (encode_srgb(albedo, model.albedo_space) for albedo in both)
     return float((found - true).abs().mean())
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.evaluation.scans.scan import face_axes
 from recon.evaluation.scans.triangles import TriangleSurface
 from recon.render import Topology
@@ -60,7 +60,7 @@ def heat_tile(
             portrait(placed, paint, topology, (torch.zeros(3), height_mm), (yaw, 0.0), side_px)[0]
             for yaw in (0.0, 55.0)
         ]
-    shown = [to_display(view[None], "srgb")[0].permute(1, 2, 0).numpy() for view in views]
+    shown = [encode_srgb(view[None], "srgb")[0].permute(1, 2, 0).numpy() for view in views]
     return (255.0 * np.concatenate(shown, axis=1)).round().clip(0, 255).astype(np.uint8)
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.robust import geman_mcclure
@@ -50,7 +50,10 @@ class PhotometricTerm:
         view, photo, surface = face.view, self.photos[face.index], self.surface
         columns = layout.of_view(face.index).to(photo.device)
         samples = _samples(face, surface)
-        over_photo = to_photo(face.rendered.image, face.model.albedo_space) + (1.0 - face.rendered.mask) * view.pixels
+        over_photo = (
+            encode_srgb_unclamped(face.rendered.image, face.model.albedo_space)
+            + (1.0 - face.rendered.mask) * view.pixels
+        )
         rendered = gaussian_blur(over_photo, self.blur_px)
         residual = sample_at(rendered - photo, samples.pixels)
         weights = _sample_weights(face, samples, surface)
@@ -86,7 +89,7 @@ def pixel_confidence(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -
 def photometric_rmse(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -> float:
     """Root mean square difference of code values between rendered face and photo, on confident pixels."""
     confidence = pixel_confidence(face, vertex_confidence)
-    rendered = to_photo(face.rendered.image, face.model.albedo_space)
+    rendered = encode_srgb_unclamped(face.rendered.image, face.model.albedo_space)
     residual2 = (rendered - face.view.pixels).square().mean(dim=1, keepdim=True)
     return float(((confidence * residual2).sum() / confidence.sum().clamp_min(1e-6)).sqrt())
 

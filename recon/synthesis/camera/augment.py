@@ -14,7 +14,7 @@ from bfm.mediapipe_table import MIRROR_478
 from bfm.model import MorphableModel
 from recon.synthesis.sample import FaceBatch
 from recon.synthesis.scene.expressions import mirrored_names
-from recon.texturing.uv_map import TexelMap
+from recon.texturing.uv_map import UvMap
 
 MIRROR_68: tuple[int, ...] = (
     *range(16, -1, -1),
@@ -124,14 +124,14 @@ def cropped(batch: FaceBatch, left_px: int, top_px: int, size: tuple[int, int]) 
 
 
 def position_map(
-    batch: FaceBatch, model: MorphableModel, texels: TexelMap
+    batch: FaceBatch, model: MorphableModel, texels: UvMap
 ) -> tuple[Float[Tensor, "b 3 t t"], Int[Tensor, "t t"]]:
     """Where in camera space each texel of the model's texture lies, mm, and the texel's triangle (-1: none).
 
     Args:
         batch: faces of the model.
         model: the model.
-        texels: of the model, ``TexelMap.of(model, size)``.
+        texels: of the model, ``UvMap.of(model, size)``.
     """
     v_cam = batch.camera.to_camera(model.shape(batch.identity, batch.expression))
     maps = [texels.sample(vertices, model.faces) for vertices in v_cam]

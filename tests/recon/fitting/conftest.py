@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon.camera import PerspectiveCamera
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting import View
 from recon.lighting import ambient
 from recon.render import Mesh, Topology, render
@@ -31,7 +31,11 @@ def draw_expression():
         with torch.no_grad():
             mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo())
             drawn = render(mesh, camera, ambient(torch.full((1, 3), 1.0)), (_HEIGHT, _WIDTH))
-        picture = (to_photo(drawn.image, "linear") + 0.2 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+        picture = (
+            (encode_srgb_unclamped(drawn.image, "linear") + 0.2 * (1.0 - drawn.mask))
+            .clamp(0.0, 1.0)[0]
+            .permute(1, 2, 0)
+        )
         points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
         return View((255.0 * picture).round().byte().numpy(), points, _FOCAL_PX)
 

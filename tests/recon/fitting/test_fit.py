@@ -8,7 +8,7 @@ import torch
 
 import bfm
 from recon.camera import PerspectiveCamera
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting import FaceFitter, FitSettings, InitialEstimate, InitialSigma, View
 from recon.fitting.settings import Level
 from recon.lighting import ambient, lamps_to_sh
@@ -50,7 +50,9 @@ def photo(model, truth):
     with torch.no_grad():
         mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo(truth.albedo))
         drawn = render(mesh, camera, truth.lighting, (_HEIGHT, _WIDTH))
-    picture = (to_photo(drawn.image, "linear") + 0.15 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+    picture = (
+        (encode_srgb_unclamped(drawn.image, "linear") + 0.15 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+    )
     points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
     return (255.0 * picture).round().byte().numpy(), points
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bfm
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting.fit_model import FitModel
 from recon.fitting.lighting_estimate import estimate_lighting
 from recon.fitting.settings import FitSettings, Level
@@ -64,7 +64,7 @@ def view(model, truth):
     )
     with torch.no_grad():
         face = face_of(model, truth, blank)
-        photo = to_photo(face.rendered.image, "linear").clamp(0.0, 1.0)
+        photo = encode_srgb_unclamped(face.rendered.image, "linear").clamp(0.0, 1.0)
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
     return dataclasses.replace(blank, photo=photo, points_pix=points)
 

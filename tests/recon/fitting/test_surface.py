@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bfm
-from recon.color import to_photo, to_photo_slope
+from recon.color import encode_srgb_unclamped, encode_srgb_unclamped_slope
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import projection_gradient, rotation_gradient
 from recon.fitting.surface import SurfaceModel, SurfaceSamples, photometric_jacobian, shade_samples
@@ -74,7 +74,9 @@ def test_the_jacobian_equals_autograd(model, surface, point):
         here = _samples(model, surface, layout, unknowns)[0]
         colours = shade(here.albedo[None], here.normals[None], unknowns[layout.lighting(0)].view(1, 9, 3))[0]
         # A picture that is a plane around each spot has these slopes everywhere.
-        return to_photo(colours, model.albedo_space) - (slopes * (here.pixels - samples.pixels)[:, None]).sum(-1)
+        return encode_srgb_unclamped(colours, model.albedo_space) - (
+            slopes * (here.pixels - samples.pixels)[:, None]
+        ).sum(-1)
 
     wanted = torch.autograd.functional.jacobian(residual, x)
     for name, where in {
@@ -127,8 +129,8 @@ def test_small_gradients_equal_autograd():
 @pytest.mark.parametrize("space", ["linear", "srgb"])
 def test_the_slope_of_the_display_curve(space):
     shaded = torch.tensor([-0.1, 0.001, 0.2, 0.9, 1.4], dtype=torch.float64, requires_grad=True)
-    (wanted,) = torch.autograd.grad(to_photo(shaded, space).sum(), shaded)
-    torch.testing.assert_close(to_photo_slope(shaded.detach(), space), wanted)
+    (wanted,) = torch.autograd.grad(encode_srgb_unclamped(shaded, space).sum(), shaded)
+    torch.testing.assert_close(encode_srgb_unclamped_slope(shaded.detach(), space), wanted)
 
 
 def test_inputs_are_left_alone(model, surface, point):

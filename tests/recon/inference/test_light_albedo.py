@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from recon.camera import PerspectiveCamera
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.detection.align import align
-from recon.inference.light_albedo import RelightSettings, _light_prior, _pixels, _step, relight
+from recon.inference.light_albedo import LightAlbedoSettings, _light_prior, _pixels, _step, solve_light_and_albedo
 from recon.inference.regress import RegressedFace
 from recon.lighting import ambient, irradiance, lamps_to_sh
 from recon.parameters import FaceParameters
@@ -42,7 +42,7 @@ def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
     )
     faces = DecodedFaces(decoder, truth, camera)
     drawn = faces.drawn((SIDE, SIDE))
-    crop = to_photo(drawn.image, model.albedo_space).clamp(0.0, 1.0)
+    crop = encode_srgb_unclamped(drawn.image, model.albedo_space).clamp(0.0, 1.0)
     crop = torch.where(drawn.covered, crop, torch.full_like(crop, 0.4))
     five = torch.tensor([[25.0, 30.0], [45.0, 30.0], [35.0, 42.0], [28.0, 50.0], [42.0, 50.0]]).double().numpy()
     answer = dataclasses.replace(truth, albedo=torch.zeros_like(albedo), lighting=ambient(torch.full((1, 3), 0.6)))
@@ -66,7 +66,7 @@ def gap_of(face, decoder):
 def test_known_light_comes_back(decoder, side):
     lamp = lamps_to_sh(torch.tensor([[[side, 0.4, 1.0]]]), torch.full((1, 1, 3), 1.6))
     truth, face = drawn_face(decoder, ambient(torch.full((1, 3), 0.55)) + lamp)
-    found = relight(face, decoder)
+    found = solve_light_and_albedo(face, decoder)
     wanted, before, after = (shading(c.lighting) for c in (truth, face.coefficients, found.coefficients))
     # The level follows the exposure prior, since paint is not known; the rest is what the crop shows.
     assert float(after.mean() / wanted.mean()) == pytest.approx(1.0, abs=0.2)
@@ -84,7 +84,7 @@ def test_dark_and_light_skin_are_told_apart_by_the_exposure(decoder):
     paints = []
     for skin in (-1.5, 1.5):
         truth, face = drawn_face(decoder, lighting, skin)
-        found = relight(face, decoder)
+        found = solve_light_and_albedo(face, decoder)
         both = [decoder.model.albedo(c.albedo)[0, cheeks].mean() for c in (truth, found.coefficients)]
         assert float(both[1] / both[0]) == pytest.approx(1.0, abs=0.2)
         paints.append(float(both[1]))
@@ -94,7 +94,7 @@ def test_dark_and_light_skin_are_told_apart_by_the_exposure(decoder):
 def test_shape_and_pose_stay_and_nothing_is_edited(decoder):
     _, face = drawn_face(decoder, ambient(torch.full((1, 3), 1.2)))
     copies = {name: tensor.clone() for name, tensor in face.coefficients.tensors().items()}
-    found = relight(face, decoder).coefficients.tensors()
+    found = solve_light_and_albedo(face, decoder).coefficients.tensors()
     for name in ("identity", "expression", "rotation", "translation_mm"):
         assert torch.equal(found[name], copies[name])
     assert not torch.equal(found["lighting"], copies["lighting"])
@@ -104,10 +104,10 @@ def test_shape_and_pose_stay_and_nothing_is_edited(decoder):
 def test_a_painted_box_does_not_pull(decoder):
     lighting = ambient(torch.full((1, 3), 0.9))
     _, face = drawn_face(decoder, lighting)
-    clean = relight(face, decoder).coefficients
+    clean = solve_light_and_albedo(face, decoder).coefficients
     crop = face.crop.clone()
     crop[:, :, 40:52, 30:44] = torch.tensor([0.1, 0.9, 0.2])[:, None, None]
-    spoiled = relight(dataclasses.replace(face, crop=crop), decoder).coefficients
+    spoiled = solve_light_and_albedo(dataclasses.replace(face, crop=crop), decoder).coefficients
     assert float((shading(spoiled.lighting) - shading(clean.lighting)).abs().mean()) < 0.01
 
 
@@ -115,11 +115,11 @@ def test_a_crop_without_a_face_leaves_the_answer(decoder):
     _, face = drawn_face(decoder, ambient(torch.full((1, 3), 0.9)))
     for level in (0.0, 1.0):  # beyond the photo; over-exposed
         blank = dataclasses.replace(face, crop=torch.full_like(face.crop, level))
-        assert relight(blank, decoder) is blank
+        assert solve_light_and_albedo(blank, decoder) is blank
 
 
 def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_paint(decoder):
-    settings = RelightSettings()
+    settings = LightAlbedoSettings()
     stiffness, wanted = _light_prior(settings)
     likeliest = torch.linalg.solve(stiffness, wanted).view(1, 9, 3)
     towards = torch.nn.functional.normalize(torch.tensor([[0.0, 0.25, 1.0]], dtype=torch.float64), dim=1)
@@ -131,7 +131,7 @@ def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_pain
     light, albedo = face.coefficients.lighting[0].double().flatten(), face.coefficients.albedo[0].double()
     gaps = []
     for _ in range(5):
-        paint = pixels.mean + pixels.paint @ albedo
+        paint = pixels.mean + pixels.albedo_basis @ albedo
         gaps.append(float((pixels.target - paint * (pixels.basis @ light.view(9, 3))).abs().mean()))
         light, albedo = _step(pixels, light, albedo, settings)
     assert gaps[-1] < 0.3 * gaps[0]
@@ -142,6 +142,6 @@ def test_a_model_without_paint_components_gets_light_alone(decoder, open_model):
     _, face = drawn_face(decoder, ambient(torch.full((1, 3), 1.3)))
     bare = FaceDecoder(open_model.subset(n_albedo=0), "face")
     answer = dataclasses.replace(face.coefficients, albedo=torch.zeros(1, 0))
-    found = relight(dataclasses.replace(face, coefficients=answer), bare).coefficients
+    found = solve_light_and_albedo(dataclasses.replace(face, coefficients=answer), bare).coefficients
     assert found.albedo.shape == (1, 0)
     assert float(shading(found.lighting).mean()) > 0.85

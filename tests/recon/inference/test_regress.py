@@ -13,7 +13,7 @@ from recon.cli import main
 from recon.detection import Face
 from recon.detection.face import BOX_ONLY
 from recon.fitting import InitialSigma
-from recon.inference import estimator as network_method
+from recon.inference import estimator
 from recon.inference.regress import FaceRegressor, default_checkpoint
 from recon.io.image import Photo, read_image
 from recon.lighting import lamps_to_sh
@@ -142,7 +142,7 @@ def test_light_and_paint_are_those_of_the_photo(open_model, checkpoint, photo, m
     """An untrained network says "grey light"; the photo says otherwise."""
     settings = {"method": "regress", "checkpoint": checkpoint, "device": "cpu"}
     lit = Reconstructor(open_model, **settings)(photo)[0]
-    monkeypatch.setattr(network_method, "relight", lambda face, decoder: face)
+    monkeypatch.setattr(estimator, "solve_light_and_albedo", lambda face, decoder: face)
     plain = Reconstructor(open_model, **settings)(photo)[0]
     assert lit.quality.photometric_residual < 0.85 * plain.quality.photometric_residual
     for name in ("identity", "expression"):
@@ -158,10 +158,10 @@ def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):
 
 def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
     """A network that is believed without reserve has the last word, points or not."""
-    method = network_method.NetworkMethod(open_model, checkpoint, torch.device("cpu"))
+    method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
     said = method.initial_estimate([photo], [face]).face
     believed = InitialSigma(1e-4, 1e-4, 1e-4)
-    monkeypatch.setattr(network_method, "SIGMA_BESIDE_POINTS", believed)
+    monkeypatch.setattr(estimator, "SIGMA_BESIDE_POINTS", believed)
     made = Reconstructor(open_model, method="hybrid", checkpoint=checkpoint, device="cpu", quality="fast")
     head = made.fit_face(photo, face)
     torch.testing.assert_close(head.expression, said.expression, atol=1e-3, rtol=0)
@@ -171,21 +171,21 @@ def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, mon
 def test_starts_of_faces_without_a_mesh_are_turned_and_have_their_own_sigma(
     open_model, checkpoint, photo, face, monkeypatch
 ):
-    method = network_method.NetworkMethod(open_model, checkpoint, torch.device("cpu"))
+    method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
     turned = []
 
     def turn(rotation, translation_mm, pivot_mm):
         turned.append(pivot_mm)
         return -rotation, translation_mm
 
-    monkeypatch.setattr(network_method, "turn_to_profile", turn)
+    monkeypatch.setattr(estimator, "turn_to_profile", turn)
     plain = method.initial_estimate([photo], [face])
-    assert not turned and plain.sigma == network_method.SIGMA_BESIDE_POINTS
+    assert not turned and plain.sigma == estimator.SIGMA_BESIDE_POINTS
     bare = method.initial_estimate([photo], [Face(face.box, face.points5, 0.9, BOX_ONLY)])
-    assert len(turned) == 1 and bare.sigma == network_method.SIGMA_ALONE
+    assert len(turned) == 1 and bare.sigma == estimator.SIGMA_ALONE
     torch.testing.assert_close(bare.face.rotation, -plain.face.rotation)
     both = method.initial_estimate([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
-    assert len(turned) == 1 and both.sigma == network_method.SIGMA_ALONE and len(both.face) == 2
+    assert len(turned) == 1 and both.sigma == estimator.SIGMA_ALONE and len(both.face) == 2
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):

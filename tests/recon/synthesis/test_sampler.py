@@ -7,7 +7,7 @@ import pytest
 import torch
 import trimesh
 
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.detection.align import align
 from recon.render import Mesh, render
 from recon.rotation import rotation_angle
@@ -42,7 +42,7 @@ def test_the_clean_picture_is_the_renderers(clean, head_model):
     )
     gray = torch.full((2, 3, 1, 1), 0.21404114)  # sRGB 0.5 in linear light
     expected = render(mesh, batch.camera, batch.lighting, batch.size, gray)
-    shown = to_display(expected.image.clamp_min(0.0), "linear")
+    shown = encode_srgb(expected.image.clamp_min(0.0), "linear")
     assert (batch.image - shown).abs().mean() < 1e-4
     assert torch.allclose(batch.depth_mm, expected.depth_mm, atol=1e-2)
     assert torch.equal(batch.mask, expected.covered)

@@ -6,12 +6,13 @@ import torch
 
 import bfm
 from recon.camera import PerspectiveCamera
-from recon.color import to_display
+from recon.color import encode_srgb
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
 from recon.texturing.bake import bake_texture
-from recon.texturing.uv_map import TexelMap, padded
+from recon.texturing.unproject import PhotographedHead
+from recon.texturing.uv_map import UvMap, padded
 
 SIZE = 256
 PHOTO = (480, 420)
@@ -19,7 +20,7 @@ PHOTO = (480, 420)
 
 def test_texels_hold_the_values_of_the_surface_and_nothing_elsewhere():
     model = bfm.load("open", n_identity=2, n_albedo=2)
-    texels = TexelMap.of(model, 64)
+    texels = UvMap.of(model, 64)
     places = texels.sample(model.mean_shape, model.faces)
     covered = texels.triangles >= 0
     assert 0.3 < float(covered.float().mean()) < 1.0
@@ -31,32 +32,32 @@ def test_texels_hold_the_values_of_the_surface_and_nothing_elsewhere():
         assert torch.allclose(places[row, column], wanted, rtol=0.0, atol=1e-4)
 
 
-def test_partners_show_the_mirror_image():
+def test_the_mirror_lookup_shows_the_mirror_image():
     model = bfm.load("open", n_identity=2, n_albedo=2)
-    texels = TexelMap.of(model, 128)
+    texels = UvMap.of(model, 128)
     face = texels.sample(model.region("face")[:, None].float(), model.faces)[..., 0] > 0.99
-    partners = texels.partners(model, face)
-    known = np.isfinite(partners).all(axis=-1)
+    lookup = texels.mirror_lookup(model, face)
+    known = np.isfinite(lookup).all(axis=-1)
     assert not known[~face.numpy()].any()
     assert known[face.numpy()].mean() > 0.95
     places = texels.sample(model.mean_shape, model.faces).numpy()
-    there = partners[known].round().astype(int)
+    there = lookup[known].round().astype(int)
     gap = np.linalg.norm(places[there[:, 1], there[:, 0]] * [-1, 1, 1] - places[known], axis=1)
     assert gap.max() < 4.0 and np.median(gap) < 1.0
-    # The partner's partner is the texel itself, but for rounding.
-    back = partners[there[:, 1], there[:, 0]] - np.argwhere(known)[:, ::-1]
+    # The mirror image's mirror image is the texel itself, but for rounding.
+    back = lookup[there[:, 1], there[:, 0]] - np.argwhere(known)[:, ::-1]
     assert np.nanmedian(np.abs(back)) < 1.0
 
 
 def test_across_a_seam_there_is_no_partner():
     """A vertex on a seam has several places in the texture; between them lies something else."""
     model = bfm.load("open", n_identity=2, n_albedo=2)
-    texels = TexelMap.of(model, 128)
+    texels = UvMap.of(model, 128)
     everywhere = texels.triangles >= 0
-    partners = texels.partners(model, everywhere)
-    known = np.isfinite(partners).all(axis=-1)
+    lookup = texels.mirror_lookup(model, everywhere)
+    known = np.isfinite(lookup).all(axis=-1)
     places = texels.sample(model.mean_shape, model.faces).numpy()
-    there = partners[known].round().astype(int).clip(0, 127)
+    there = lookup[known].round().astype(int).clip(0, 127)
     assert (np.linalg.norm(places[there[:, 1], there[:, 0]] * [-1, 1, 1] - places[known], axis=1) < 4.0).all()
     assert 0.5 < known[everywhere.numpy()].mean() < 1.0
 
@@ -99,8 +100,8 @@ def model():
     return bfm.load("open", n_identity=2, n_albedo=2)
 
 
-def everything(pixels, guess):
-    return guess.face.astype(float)
+def everything(images, prior):
+    return prior.face.float()
 
 
 class Turned:
@@ -108,7 +109,7 @@ class Turned:
 
     def __init__(self, model, yaw_deg, worn=None, shade=None):
         rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[0.0, yaw_deg, 0.0]])))
-        self.model, self.texels = model, TexelMap.of(model, SIZE)
+        self.model, self.texels = model, UvMap.of(model, SIZE)
         self.camera = PerspectiveCamera.at(
             rotation, torch.tensor([[0.0, 0.0, -800.0]]), size=PHOTO, focal_px=torch.full((1, 2), 1300.0)
         )
@@ -120,15 +121,17 @@ class Turned:
         mesh = Mesh.of(model.mean_shape[None], Topology.of(model.faces, model.n_vertices), worn)
         with torch.no_grad():
             drawn = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
-        picture = to_display(drawn, model.albedo_space)[0].permute(1, 2, 0).numpy()
+        picture = encode_srgb(drawn, model.albedo_space)[0].permute(1, 2, 0).numpy()
         if shade is not None:
             picture = shade(picture)
         self.photo = (255 * picture).round().clip(0, 255).astype(np.uint8)
 
     def texture(self, light="removed"):
+        return bake_texture(self.head(), self.texels, light, everything).astype(float) / 255.0
+
+    def head(self):
         shape = self.model.mean_shape[None]
-        arguments = (self.model, self.texels, shape, self.paint, self.camera, self.light, self.photo, light, everything)
-        return bake_texture(*arguments).astype(float) / 255.0
+        return PhotographedHead(self.model, shape, self.paint, self.light, self.camera, self.photo)
 
     def at(self, texture, place):
         """The texture around a point of the mean head, mm."""
@@ -140,7 +143,7 @@ class Turned:
     def plain(self):
         """What a texture of paint alone would be."""
         own = self.texels.sample(self.paint[0], self.model.faces)
-        return to_display(own, self.model.albedo_space).numpy()
+        return encode_srgb(own, self.model.albedo_space).numpy()
 
 
 def cheek(model, side):
@@ -227,7 +230,7 @@ def test_eyes_take_the_irises_colour_of_the_photo_and_no_lid(model):
     assert (texture[iris] / plain[iris]).std(axis=0).max() < 0.05
 
 
-def test_the_skin_beside_the_border_of_what_the_parser_finds_is_left_out(model):
+def test_the_skin_beside_the_border_of_what_the_segmenter_finds_is_left_out(model):
     """Roots of hair lie on the skin's side of the border: here a dark line across the forehead."""
     line = slice(PHOTO[0] // 2 - 76, PHOTO[0] // 2 - 72)
 
@@ -236,18 +239,34 @@ def test_the_skin_beside_the_border_of_what_the_parser_finds_is_left_out(model):
         picture[line] *= 0.2
         return picture
 
-    def from_the_line(pixels, guess):
-        bare = guess.face.astype(float)
-        middle = pixels.mean(axis=2)[:, pixels.shape[1] // 2] * guess.face[:, pixels.shape[1] // 2]
+    def from_the_line(images, prior):
+        mask = prior.face.float()
+        half = images.shape[-1] // 2
+        middle = (images[0].mean(dim=0) * prior.face[0, 0])[:, half].numpy()
         dark = np.nonzero((middle > 0) & (middle < 0.5 * np.median(middle[middle > 0])))[0]
-        bare[: dark[0]] = 0.0
-        return bare
+        mask[:, :, : dark[0]] = 0.0
+        return mask
 
     head = Turned(model, 0.0, shade=rooted)
-    arguments = (model, head.texels, model.mean_shape[None], head.paint, head.camera, head.light, head.photo)
     forehead = head.texels.sample(model.region("forehead")[:, None].float(), model.faces)[..., 0].numpy() > 0.99
     darker = [
-        (head.plain() - bake_texture(*arguments, "removed", parser) / 255.0)[forehead].max()
-        for parser in (everything, from_the_line)
+        (head.plain() - bake_texture(head.head(), head.texels, "removed", segmenter) / 255.0)[forehead].max()
+        for segmenter in (everything, from_the_line)
     ]
     assert darker[0] > 0.1 and darker[1] < 0.04
+
+
+def test_a_segmenter_sees_the_head_as_it_is_rendered_over_the_photo(model):
+    seen = []
+
+    def keeps(images, prior):
+        seen.append((images, prior))
+        return prior.face.float()
+
+    head = Turned(model, 15.0)
+    bake_texture(head.head(), head.texels, "removed", keeps)
+    ((image, prior),) = seen
+    inside = prior.face.expand(-1, 3, -1, -1)
+    assert image.shape == prior.rendered.shape == (1, 3, 160, 160) and int(prior.face.sum()) > 5000
+    assert float((image - prior.rendered)[inside].abs().mean()) < 0.03
+    assert float((image - prior.rendered.flip(-1))[inside].abs().mean()) > 0.05

@@ -9,7 +9,7 @@ from test_module import data, pytestmark, trainer  # noqa: F401
 from training_parts import DIRECT, SIZE, sampled, tiny_module
 
 from losses.total import LossWeights
-from recon.networks.discriminator import ShapeCritic
+from recon.networks.discriminator import ShapeDiscriminator
 from recon.training.batch import TrainingBatch
 from recon.training.mixed import CriticConfig, MixedBatch, MixedModule
 from recon.training.mixed_data import MixedData
@@ -55,7 +55,7 @@ def test_a_step_moves_both_and_logs_every_term(open_model):
     assert all(p.requires_grad for p in module.critic.parameters())
 
 
-class _Linear(ShapeCritic):
+class _Linear(ShapeDiscriminator):
     """D(s) = a sum of all coordinates of s: its slope is known by hand."""
 
     def __init__(self, slope):
@@ -73,12 +73,12 @@ def test_the_critics_penalty_is_that_of_the_paper_in_decimetres(open_model):
     batch = sampled(open_model)
     found = module.regressor(batch.image, batch.intrinsics)
     faces = module.decoder.decode(found, batch.intrinsics)
-    v_fake, rows = faces.vertices, module.judges().critic_rows
+    v_fake, rows = faces.vertices, module.loss_networks().discriminator_vertices
     v_real = open_model.shape(batch.identity, batch.expression)
     gap_dm = float((v_fake - v_real).detach()[:, rows].flatten(1).sum(dim=1).mean()) / 100.0
     n = 3 * len(rows)
 
-    loss = module.critic_step_loss(batch)
+    loss = module.discriminator_step_loss(batch)
     assert float(loss.detach()) == pytest.approx(0.1 * gap_dm + 2.0 * (0.1 * n**0.5) ** 6, rel=1e-4)
     loss.backward()
     assert float(module.critic.slope.grad) == pytest.approx(gap_dm + 2.0 * 6.0 * 0.1**5 * n**3, rel=1e-4)
@@ -86,11 +86,11 @@ def test_the_critics_penalty_is_that_of_the_paper_in_decimetres(open_model):
     none = dict.fromkeys(dataclasses.asdict(WEIGHTS), 0.0)
     v_fake.retain_grad()
     only = LossWeights(**{**none, "adversarial": 1.0})
-    loss_terms(faces, batch, only, module.judges())["adversarial"].backward(retain_graph=True)
+    loss_terms(faces, batch, only, module.loss_networks())["adversarial"].backward(retain_graph=True)
     torch.testing.assert_close(v_fake.grad[:, rows], torch.full((2, len(rows), 3), -0.1 / 100.0 / 2.0))
     v_fake.grad = None
     only = LossWeights(**{**none, "shape": 1.2})
-    term = loss_terms(faces, batch, only, module.judges())["shape"]
+    term = loss_terms(faces, batch, only, module.loss_networks())["shape"]
     assert float(term.detach()) == pytest.approx(
         float((v_fake - v_real).abs().sum(-1).mean().detach()) / 100.0, rel=1e-4
     )
@@ -102,7 +102,7 @@ def test_the_critic_learns_to_tell_real_from_fake(open_model):
     optimiser = torch.optim.Adam(module.critic.parameters(), lr=1e-2)
     values = []
     for _ in range(20):
-        loss = module.critic_step_loss(batch)
+        loss = module.discriminator_step_loss(batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -113,8 +113,8 @@ def test_the_critic_learns_to_tell_real_from_fake(open_model):
 
 def test_unlabelled_faces_cannot_teach_the_critic(open_model):
     module = tiny_module(MixedModule, weights=WEIGHTS, critic=SMALL)
-    with pytest.raises(ValueError, match="critic needs labelled faces"):
-        module.critic_step_loss(photos_only(sampled(open_model)))
+    with pytest.raises(ValueError, match="discriminator needs labelled faces"):
+        module.discriminator_step_loss(photos_only(sampled(open_model)))
 
 
 def test_mixed_data_without_photos_and_with_wrong_sizes(tmp_path):
@@ -149,5 +149,5 @@ def test_old_gradients_are_dropped_clipped_and_the_schedule_moves(open_model):
 def test_shapes_of_the_prior_are_not_the_regressors(open_model):
     torch.manual_seed(4)
     module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, real="prior", strength=0.0))
-    loss = module.critic_step_loss(photos_only(sampled(open_model)))
+    loss = module.discriminator_step_loss(photos_only(sampled(open_model)))
     assert abs(float(loss.detach())) > 1e-4

@@ -1,6 +1,7 @@
 """Preparing photos: runs that end early go on, sets never mix, and nothing of the user's is touched."""
 
 import dataclasses
+import json
 import types
 
 import numpy as np
@@ -13,12 +14,28 @@ from recon.detection import align
 from recon.fitting import FitSettings
 from recon.io.files import OutputError
 from recon.io.locks import locked
+from recon.lighting import ambient
+from recon.reconstruction import Reconstruction
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.training import preparing
 from recon.training.photos import INDEX, LABELS, PhotoSet, PhotoSetError
 from recon.training.preparing import RECORD, prepare_photos
 
 _FIVE = np.array([[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]])
+
+
+def half_bright(images, prior):
+    """Twice the photo's grey where the head is, so that each mask tells its photo."""
+    return 2.0 * images[:, :1] * prior.covered
+
+
+class _Head(Reconstruction):
+    """What preparing asks of a head."""
+
+    landmarks68 = None
+
+    def __init__(self, **known):
+        vars(self).update(known)
 
 
 class _Stub(Reconstructor):
@@ -28,12 +45,15 @@ class _Stub(Reconstructor):
 
     def __init__(self, model):
         self.model, self.settings, self.fitted = model, FitSettings.of("fast"), 0
-        self.at = {}
+        self.at, self._segmenter = {}, half_bright
 
     def detect(self, photo):
         if photo.pixels[0, 0, 0] == 0:
             raise NoFaceError("no face was found")
-        return [types.SimpleNamespace(points5=_FIVE)]
+        colour = float(photo.pixels[0, 0, 0])
+        return [
+            types.SimpleNamespace(points5=_FIVE, landmarks68=None if colour == 30 else np.full((68, 2), colour + 1))
+        ]
 
     def fit_face(self, photo, face):
         self.fitted += 1
@@ -42,7 +62,15 @@ class _Stub(Reconstructor):
             raise error
         colour = float(photo.pixels[0, 0, 0])
         camera = PerspectiveCamera.at(torch.eye(3)[None], torch.tensor([[0.0, 0.0, -500.0]]), size=(120, 120))
-        return types.SimpleNamespace(camera=camera, landmarks68=np.full((68, 2), colour))
+        return _Head(
+            camera=camera,
+            landmarks68=np.full((68, 2), colour),
+            model=self.model,
+            vertices=self.model.mean_shape.numpy(),
+            albedo=self.model.mean_albedo.numpy(),
+            lighting=ambient(torch.ones(1, 3)),
+            segmenter=self.segmenter,
+        )
 
 
 @pytest.fixture
@@ -67,11 +95,12 @@ def _contents(folder):
 
 def _colours(folder):
     """Of each crop; its label says the same, so they belong together."""
-    batches = list(PhotoSet(folder, 64, mirror=False))
+    batches = list(PhotoSet(folder, 64, mirror=False, landmarks="fit"))
     colours = [round(255 * float(batch.image[0, 0, 32, 32])) for batch in batches]
     for colour, batch in zip(colours, batches, strict=True):
         points = align(_FIVE, 64).crop_points(np.full((68, 2), float(colour)))
         assert np.allclose(batch.landmarks68_px[0].numpy(), points, atol=1e-3)
+        assert round(255 * float(batch.face_mask.max())) == 2 * colour
     return colours
 
 
@@ -148,7 +177,7 @@ def test_a_full_disk_ends_the_run_and_what_is_done_is_kept(tmp_path, photos, stu
 
     def full(path, data):
         calls.append(path)
-        if len(calls) == 4:
+        if len(calls) == 5:  # the second photo's mask, after its crop
             raise OSError(28, "No space left on device")
         return real(path, data)
 
@@ -157,7 +186,7 @@ def test_a_full_disk_ends_the_run_and_what_is_done_is_kept(tmp_path, photos, stu
         prepare_photos(photos, out, stub(), 64)
     monkeypatch.undo()
     again = stub()
-    assert len(prepare_photos(photos, out, again, 64).kept) == 4 and again.fitted == 2
+    assert len(prepare_photos(photos, out, again, 64).kept) == 4 and again.fitted == 3
 
 
 def test_the_same_picture_twice_is_kept_once(tmp_path, photos, stub):
@@ -207,3 +236,40 @@ def test_damaged_sets_are_named(tmp_path, photos, stub):
         (tmp_path / "out" / name).write_bytes(data)
         with pytest.raises(PhotoSetError, match="is damaged"):
             PhotoSet(tmp_path / "out", 32)
+
+
+def test_both_kinds_of_landmarks_are_stored_and_a_face_without_a_mesh_has_one(tmp_path, photos, stub):
+    prepare_photos(photos, tmp_path / "out", stub(), 64)
+    detected = PhotoSet(tmp_path / "out", 64, mirror=False)
+    greys = [round(255 * float(batch.image[0, 0, 32, 32])) for batch in detected]
+    assert greys == [10, 20, 40], "the detector marked all but 30"
+    for grey, batch in zip(greys, detected, strict=True):
+        points = align(_FIVE, 64).crop_points(np.full((68, 2), grey + 1.0))
+        assert np.allclose(batch.landmarks68_px[0].numpy(), points, atol=1e-3)
+
+
+def test_a_mask_that_is_gone_is_made_again(tmp_path, photos, stub):
+    out = tmp_path / "out"
+    prepare_photos(photos[:2], out, stub(), 64)
+    before = _contents(out)
+    next(out.glob("*.mask.png")).unlink()
+    again = stub()
+    prepare_photos(photos[:2], out, again, 64)
+    assert again.fitted == 1 and {name: data for name, data in _contents(out).items() if name != RECORD} == {
+        name: data for name, data in before.items() if name != RECORD
+    }
+
+
+def test_folders_of_an_earlier_format_and_masks_of_another_segmenter_are_refused(tmp_path, photos, stub):
+    out = tmp_path / "out"
+    prepare_photos(photos[:1], out, stub(), 64)
+    other = stub()
+    other._segmenter = lambda images, prior: images[:, :1]
+    with pytest.raises(PhotoSetError, match="another segmenter"):
+        prepare_photos(photos[:1], out, other, 64)
+    header, *lines = (out / RECORD).read_text().splitlines(keepends=True)
+    facts = json.loads(header)
+    del facts["facts"]["format"]
+    (out / RECORD).write_text("".join([json.dumps(facts) + "\n", *lines]))
+    with pytest.raises(PhotoSetError, match="prepared otherwise .format was null, is 2.: choose another folder"):
+        prepare_photos(photos[:1], out, stub(), 64)

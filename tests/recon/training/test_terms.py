@@ -8,10 +8,10 @@ from training_parts import DIRECT, SIZE, sampled
 
 from losses.total import LossWeights
 from recon.decoder import FaceDecoder, PointBasis
-from recon.networks.discriminator import ShapeCritic
-from recon.segmentation.residual import ResidualOcclusion
+from recon.networks.discriminator import ShapeDiscriminator
+from recon.segmentation.residual import ResidualSegmenter
 from recon.training.batch import TrainingBatch
-from recon.training.terms import Judges, loss_terms
+from recon.training.terms import LossNetworks, loss_terms
 
 EVERYTHING = LossWeights(**dict.fromkeys([field.name for field in dataclasses.fields(LossWeights)], 1.0))
 GEOMETRY = ("landmark", "dense", "dense_mm", "shape", "depth", "normals", "rotation", "translation", "identity",
@@ -35,15 +35,15 @@ class _Colours:
         return torch.nn.functional.adaptive_avg_pool2d(pictures, 2).flatten(1) - 0.5
 
 
-def judges():
+def loss_networks():
     rows = torch.arange(0, 9000, 100)
     torch.manual_seed(0)
-    return Judges(_Colours(), ShapeCritic(torch.zeros(90, 3), 50.0, 16), rows, ResidualOcclusion())
+    return LossNetworks(_Colours(), ShapeDiscriminator(torch.zeros(90, 3), 50.0, 16), rows, ResidualSegmenter())
 
 
 def test_the_truth_costs_nothing_where_it_must(batch, decoder):
     faces = decoder.decode(batch.truth(), batch.intrinsics)
-    terms = loss_terms(faces, batch, EVERYTHING, judges())
+    terms = loss_terms(faces, batch, EVERYTHING, loss_networks())
     assert set(terms) == {field.name for field in dataclasses.fields(LossWeights)}
     for name in GEOMETRY:
         assert float(terms[name]) < 0.02, name
@@ -63,7 +63,7 @@ def test_every_term_sees_a_wrong_face_and_has_a_gradient(batch, decoder):
         rotation=leaves["rotation"][[1, 0]],
         lighting=leaves["lighting"] * torch.tensor([1.3, 1.0, 0.8]),
     )
-    terms = loss_terms(decoder.decode(wrong, batch.intrinsics), batch, EVERYTHING, judges())
+    terms = loss_terms(decoder.decode(wrong, batch.intrinsics), batch, EVERYTHING, loss_networks())
     for name, term in terms.items():
         assert bool(torch.isfinite(term)), name
         if name != "adversarial":
@@ -76,10 +76,10 @@ def test_every_term_sees_a_wrong_face_and_has_a_gradient(batch, decoder):
 
 def test_only_what_has_weight_and_labels_is_computed(batch, decoder):
     truth = batch.truth()
-    few = loss_terms(decoder.decode(truth, batch.intrinsics), batch, DIRECT, Judges())
+    few = loss_terms(decoder.decode(truth, batch.intrinsics), batch, DIRECT, LossNetworks())
     assert set(few) == {"landmark", "dense", "rotation", "translation", "identity", "expression", "albedo", "lighting"}
     photo = TrainingBatch(batch.image, batch.intrinsics, batch.landmarks68_px)
-    unlabelled = loss_terms(decoder.decode(truth, batch.intrinsics), photo, EVERYTHING, judges())
+    unlabelled = loss_terms(decoder.decode(truth, batch.intrinsics), photo, EVERYTHING, loss_networks())
     assert set(unlabelled) == {"landmark", "photometric", "perceptual", "adversarial", "prior", "white_light"}
 
 
@@ -93,7 +93,8 @@ def test_pixel_losses_do_not_depend_on_the_crops_size(batch, decoder):
     )
     only = dataclasses.replace(DIRECT, dense=0.0)
     values = [
-        float(loss_terms(decoder.decode(moved, b.intrinsics), b, only, Judges())["landmark"]) for b in (batch, large)
+        float(loss_terms(decoder.decode(moved, b.intrinsics), b, only, LossNetworks())["landmark"])
+        for b in (batch, large)
     ]
     assert values[0] > 0.1
     assert values[0] == pytest.approx(values[1], rel=1e-3)
@@ -118,7 +119,7 @@ def test_a_face_alone_is_drawn_like_the_whole_head_there(open_model, batch, deco
 def test_hidden_skin_and_missing_depth_do_not_count(batch, decoder):
     weights = dataclasses.replace(DIRECT, photometric=1.0, depth=1.0)
     faces = decoder.decode(batch.truth(), batch.intrinsics)
-    plain = loss_terms(faces, batch, weights, judges())
+    plain = loss_terms(faces, batch, weights, loss_networks())
     shown = batch.face_mask.clone()
     shown[..., : SIZE // 2] = False
     depth_mm = batch.depth_mm.clone()
@@ -126,7 +127,7 @@ def test_hidden_skin_and_missing_depth_do_not_count(batch, decoder):
     # Nothing that the mask hides may change the term: paint over it.
     spoiled = torch.where(shown, batch.image, 1.0 - batch.image)
     hidden = dataclasses.replace(batch, image=spoiled, face_mask=shown, depth_mm=depth_mm)
-    terms = loss_terms(faces, hidden, weights, judges())
+    terms = loss_terms(faces, hidden, weights, loss_networks())
     assert float(terms["photometric"]) < 2.0 * float(plain["photometric"]) + 0.02
     assert float(terms["depth"]) < 0.02
 

@@ -7,7 +7,7 @@ import torch
 import trimesh
 
 import bfm
-from recon.color import to_photo
+from recon.color import encode_srgb_unclamped
 from recon.fitting.fit_model import FitModel
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.stages import faces_in_views, photometric_stage
@@ -119,7 +119,7 @@ def test_the_contour_corrects_points_that_are_off():
     )
     with torch.no_grad():
         face = faces_in_views(model, truth, [blank])[0]
-        photo = to_photo(face.rendered.image, "linear").clamp(0.0, 1.0)
+        photo = encode_srgb_unclamped(face.rendered.image, "linear").clamp(0.0, 1.0)
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
     # All points are off by the same, as those of a detector may be.
     view = dataclasses.replace(blank, photo=photo, points_pix=points + torch.tensor([2.5, 0.0]))

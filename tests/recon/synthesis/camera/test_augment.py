@@ -5,7 +5,7 @@ import torch
 
 from recon.render import Mesh, render
 from recon.synthesis.camera.augment import MIRROR_68, Mirror, cropped, position_map
-from recon.texturing.uv_map import TexelMap
+from recon.texturing.uv_map import UvMap
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_crops_move_points_and_intrinsics(few):
 
 
 def test_position_maps_hold_the_surface(few, head_model):
-    texels = TexelMap.of(head_model, 64)
+    texels = UvMap.of(head_model, 64)
     positions, triangles = position_map(few, head_model, texels)
     assert positions.shape == (2, 3, 64, 64)
     v_cam = few.camera.to_camera(head_model.shape(few.identity, few.expression))
