@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from recon.reconstructor import NoFaceError, Reconstructor
 
     __version__: str
+
+# Waiting OpenMP threads spin by default: beside another busy process, steps of microseconds then take milliseconds. Read by
+# the OpenMP library when torch is first imported, so it has no effect on a program that imports torch before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = ["NoFaceError", "Reconstruction", "Reconstructor", "__version__"]
 
