@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from losses.landmarks import OPENINGS_68
+from bfm.landmarks import OPENINGS_68
 from recon.fitting.surface import projection_gradient, spin_gradient
 from recon.fitting.unknowns import Layout
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bfm.landmarks import five_points_of_68
 from bfm.reading import file_size, read_bytes
 from bfm.text import printable
 from recon.networks.similarity import similarity_from_points
@@ -121,14 +122,7 @@ class ArcFace(nn.Module):
         self, pictures: Float[Tensor, "b 3 h w"], landmarks68_px: Float[Tensor, "b 68 2"]
     ) -> Float[Tensor, "b 3 112 112"]:
         """The aligned crops; black beyond the picture."""
-        five = torch.stack(
-            (
-                landmarks68_px[:, 36:42].mean(dim=1),
-                landmarks68_px[:, 42:48].mean(dim=1),
-                *(landmarks68_px[:, k] for k in (30, 48, 54)),
-            ),
-            dim=1,
-        ).detach()
+        five = five_points_of_68(landmarks68_px).detach()
         picture_from_crop = similarity_from_points(self.template_px.expand_as(five), five)
         height, width = pictures.shape[-2:]
         side = torch.arange(CROP_PX, device=pictures.device, dtype=pictures.dtype) + 0.5

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bfm.landmarks import EYE_CORNERS_68, MOUTH_CORNERS_68, NOSE_TIP_68
 from recon.camera import PerspectiveCamera
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.rotation import euler_to_matrix
@@ -113,8 +114,9 @@ def aligned_cameras(
         size: (H, W) of the crop; the framing grows with the shorter side.
     """
     seen = marks_cam[..., :2] / -marks_cam[..., 2:]  # picture of unit focal length, y up
-    eyes = 0.5 * (seen[:, [36, 42]] + seen[:, [39, 45]])
-    flat = torch.cat((eyes, seen[:, [30, 48, 54]]), dim=1)
+    # Eyes as detectors of five points mark them: between their corners, wherever the lids are.
+    eyes = torch.stack([seen[:, list(corners)].mean(dim=1) for corners in EYE_CORNERS_68], dim=1)
+    flat = torch.cat((eyes, seen[:, [NOSE_TIP_68, *MOUTH_CORNERS_68]]), dim=1)
     turn = torch.deg2rad(config.turn_jitter_deg * draws.normal("turn jitter").clamp(-2.0, 2.0))
     if config.upright:
         turn = turn - _roll_rad(flat)
