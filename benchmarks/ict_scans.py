@@ -24,10 +24,10 @@ import bfm
 from bfm.data import ModelData
 from bfm.loaders import ict
 from bfm.surface import SurfaceTree
+from recon.alignment import fit_similarity
 from recon.camera import PerspectiveCamera
 from recon.color import to_display
 from recon.evaluation.scans.scan import LANDMARKS_OF_68
-from recon.evaluation.similarity import fit_similarity
 from recon.export import Mesh as FileMesh
 from recon.export import write_file, write_ply
 from recon.io.png import encode_png

@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float
 from scipy.sparse import coo_matrix, diags, spmatrix
 from scipy.sparse.linalg import splu
 
+from recon.alignment import Similarity, fit_similarity
 from recon.evaluation.scans.errors import HeadSurface, micc_errors
 from recon.evaluation.scans.scan import Scan
 from recon.evaluation.scans.triangles import TriangleSurface
-from recon.evaluation.similarity import Similarity, fit_similarity
 
 _STIFFNESS = (200.0, 60.0, 20.0, 6.0, 2.0)
 _STEPS = 3
