@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recon.io.resample import resample
 from recon.render import rasterize
+from recon.render.sampling import sample_pixels
 from recon.segmentation.grabcut import PARSE_PX, FaceParser, guess_face
 from recon.texturing.unproject import SeenSurface
 
@@ -69,5 +70,5 @@ class BareFace:
         return self._at(self.outline, pixels) > 0.5
 
     def _at(self, crop: Float[Tensor, "s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-        grid = (2.0 * (pixels - self.corner) / self.side - 1.0).nan_to_num(-2.0)
-        return torch.nn.functional.grid_sample(crop[None, None], grid[None, None].float(), align_corners=False)[0, 0, 0]
+        in_crop = (pixels - self.corner) * (len(crop) / self.side)
+        return sample_pixels(crop[None], in_crop.float(), outside="zeros")[:, 0]
