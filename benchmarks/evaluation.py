@@ -21,6 +21,7 @@ from _report import median_seconds, print_header, print_table
 from scipy.spatial.transform import Rotation
 
 import bfm
+from recon.alignment import Similarity
 from recon.evaluation.metrics.pose import geodesic_deg
 from recon.evaluation.scans.errors import HeadSurface, micc_errors, now_errors
 from recon.evaluation.scans.heads import HeadParts
@@ -28,7 +29,6 @@ from recon.evaluation.scans.icp import align_to_surface
 from recon.evaluation.scans.nonrigid import correspond, nonrigid_errors
 from recon.evaluation.scans.scan import Scan
 from recon.evaluation.scans.triangles import TriangleSurface
-from recon.evaluation.similarity import Similarity
 
 N_VERTICES = 100_000
 NOISE_MM = 0.2

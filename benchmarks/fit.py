@@ -25,10 +25,10 @@ from _report import print_header, print_table
 from PIL import Image
 
 import bfm
+from recon.alignment import fit_similarity
 from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb
 from recon.detection.detect import open_detector
-from recon.evaluation.similarity import fit_similarity
 from recon.fitting import FaceFitter, FitSettings, View
 from recon.io.image import read_image
 from recon.lighting import ambient, lamps_to_sh

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 import bfm
 from bfm.model import MorphableModel
-from recon.evaluation.similarity import fit_similarity
+from recon.alignment import fit_similarity
 
 PAIRS = ("mouthSmile", "mouthUpperUp", "mouthLowerDown", "mouthStretch")
 CHAINS = ((33, 34, 35), (51, 52, 53, 54), (57, 56, 55, 54), (62, 63, 64), (66, 65, 64))

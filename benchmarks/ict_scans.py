@@ -24,12 +24,11 @@ import bfm
 from bfm.data import ModelData
 from bfm.loaders import ict
 from bfm.surface import SurfaceTree
+from recon.alignment import fit_similarity
 from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb
 from recon.evaluation.scans.scan import LANDMARKS_OF_68
-from recon.evaluation.similarity import fit_similarity
-from recon.export import Mesh as FileMesh
-from recon.export import write_file, write_ply
+from recon.export import ExportMesh, write_file, write_ply
 from recon.io.png import encode_png
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
@@ -209,7 +208,9 @@ def main() -> None:
         used = np.unique(scan_faces)
         renumbered = np.zeros(len(moved), dtype=np.int64)
         renumbered[used] = np.arange(len(used))
-        write_ply(place / "scan.ply", FileMesh(moved[used].astype(np.float32), renumbered[scan_faces]), overwrite=True)
+        write_ply(
+            place / "scan.ply", ExportMesh(moved[used].astype(np.float32), renumbered[scan_faces]), overwrite=True
+        )
         text = "".join(f"{x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in marks)
         write_file(place / "landmarks.txt", text.encode(), overwrite=True)
         for setting in SETTINGS:

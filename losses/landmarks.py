@@ -6,23 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-NOSE_68 = tuple(range(27, 36))
-INNER_MOUTH_68 = tuple(range(60, 68))
-EMPHASIS = 20.0
+from bfm.landmarks import INNER_MOUTH_68, NOSE_68, OPENINGS_68
 
-OPENINGS_68 = (
-    (37, 41),  # upper and lower eyelid, the eye on the viewer's left
-    (38, 40),
-    (43, 47),
-    (44, 46),
-    (61, 67),  # upper and lower lip, inside
-    (62, 66),
-    (63, 65),
-    (50, 58),  # upper and lower lip, outside
-    (51, 57),
-    (52, 56),
-)
-"""Pairs of the 68 points whose distance is an opening of eye or mouth."""
+EMPHASIS = 20.0
 
 
 def paper_weights68() -> Float[Tensor, " 68"]:

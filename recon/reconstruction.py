@@ -164,7 +164,7 @@ class Reconstruction:
         )
         return bake_texture(head, UvMap.of(self.model, size), light, self.segmenter)
 
-    def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: str = "removed") -> export.Mesh:
+    def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: str = "removed") -> export.ExportMesh:
         """The head as an exportable mesh with texture and named morph targets.
 
         Args:
@@ -177,7 +177,7 @@ class Reconstruction:
         vertices = self.model.shape(self.identity)[0].numpy() if neutral else self.vertices
         names = data.expression_names if self.model.expression_prior == "unit" else ()
         colours = encode_srgb(torch.as_tensor(self.albedo), self.model.albedo_space).numpy()
-        return export.Mesh(
+        return export.ExportMesh(
             vertices_mm=vertices,
             faces=data.faces,
             uv=data.uv if textured else None,

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from bfm.data import FloatArray, IntArray
+from bfm.landmarks import MIRROR_68
 from bfm.mediapipe_table import MEDIAPIPE_68
 from bfm.open.head_mesh import HeadMesh
 from bfm.open.landmark_table import TABLE
@@ -92,7 +93,7 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
         head: the unsubdivided head.
         mean: ``(N, 3)`` mean head in mm.
     """
-    points = _landmark_rows(head, np.asarray(MEDIAPIPE_68)[[*_POINTS, *(_MIRROR_68[k] for k in _POINTS)]])
+    points = _landmark_rows(head, np.asarray(MEDIAPIPE_68)[[*_POINTS, *(MIRROR_68[k] for k in _POINTS)]])
     solve = _Smooth(head, mean, points)
     share = _smoothstep(mean[:, 0] / (2.0 * _MIDDLE_MM) + 0.5)[:, None]
     corrected = expression.copy()
@@ -113,10 +114,6 @@ def shut_lips(mean: FloatArray, head: HeadMesh) -> FloatArray:
     raised = np.zeros_like(at)
     raised[len(seam) :, 1] = at[: len(seam), 1] - at[len(seam) :, 1] + _PRESS_MM
     return mean + _Smooth(head, mean, points)(np.zeros_like(mean), raised)
-
-
-_MIRROR_68 = {33: 33, 34: 32, 35: 31, 51: 51, 52: 50, 53: 49, 54: 48, 55: 59, 56: 58, 57: 57}
-_MIRROR_68 |= {62: 62, 63: 61, 64: 60, 65: 67, 66: 66}
 
 
 def _landmark_rows(head: HeadMesh, numbers: IntArray) -> sparse.csr_matrix:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from recon.alignment import planar_angle, scaled_orthography
 from recon.camera import PerspectiveCamera
 from recon.io.resample import resample
 
@@ -33,6 +34,10 @@ STANDARD_POINTS_MM = np.array(
 """``(5, 3)`` an average adult's five points: x to the viewer's right, y up, z to the viewer; origin in the head, 13 mm
 behind the eyes and 29 mm below them. Round numbers from anthropometry (pupils 63 mm apart: Dodgson 2004; mouth 51 mm wide:
 Farkas 1994), placed so that the crop frames a face as Deng et al.'s does."""
+
+
+_UPRIGHT_POINTS_MM = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
+"""The same from the front, y down as in pictures."""
 
 
 class AlignmentError(ValueError):
@@ -126,7 +131,8 @@ def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) ->
     spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     if spread[0] < 1e-6 or spread[1] < 1e-3 * spread[0]:
         raise AlignmentError(f"five points on one spot or line show no face: {points.round(2).tolist()}")
-    rows, origin_px = _scaled_orthography(points)
+    seen = torch.from_numpy(points)[None]
+    rows, origin_px = (found[0].numpy() for found in scaled_orthography(torch.from_numpy(STANDARD_POINTS_MM), seen))
     px_per_mm = float(np.linalg.norm(rows, axis=1).mean())
     facing = (rows[0, 0] * rows[1, 1] - rows[0, 1] * rows[1, 0]) / px_per_mm**2
     if facing > 0.3:  # image y points down, so a face seen from the front gives a negative value
@@ -134,29 +140,13 @@ def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) ->
             f"left and right seem exchanged in these five points: {points.round(2).tolist()}; the order is the viewer's "
             "left eye, right eye, nose tip, left mouth corner, right mouth corner"
         )
-    roll_rad = _roll_rad(points) if remove_roll else 0.0
+    roll_rad = float(planar_angle(_UPRIGHT_POINTS_MM, seen)) if remove_roll else 0.0
     scale = PX_PER_MM_AT_224 * size / 224.0 / px_per_mm
     crop_from_photo = np.eye(3)
     cos, sin = math.cos(-roll_rad), math.sin(-roll_rad)
     crop_from_photo[:2, :2] = scale * np.array([[cos, -sin], [sin, cos]])
     crop_from_photo[:2, 2] = size / 2 - crop_from_photo[:2, :2] @ origin_px
     return Alignment(crop_from_photo, np.linalg.inv(crop_from_photo), size, scale, -roll_rad)
-
-
-def _scaled_orthography(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares affine view of the standard points: ``(2, 3)`` px per mm, and the origin's pixel ``(2,)``."""
-    standard = np.column_stack([STANDARD_POINTS_MM, np.ones(5)])
-    solution = np.linalg.lstsq(standard, points, rcond=None)[0]
-    return solution[:3].T, solution[3]
-
-
-def _roll_rad(points: np.ndarray) -> float:
-    """How far the face is turned clockwise in the picture: the rotation of Umeyama's 1991 planar similarity."""
-    standard = STANDARD_POINTS_MM[:, :2] * [1.0, -1.0]
-    a, b = standard - standard.mean(axis=0), points - points.mean(axis=0)
-    covariance = b.T @ a
-    # In the plane the optimal proper rotation has this angle in closed form.
-    return float(np.arctan2(covariance[1, 0] - covariance[0, 1], covariance[0, 0] + covariance[1, 1]))
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from recon.export.maps import write_depth_exr as write_depth_exr
 from recon.export.maps import write_depth_npy as write_depth_npy
 from recon.export.maps import write_depth_png as write_depth_png
 from recon.export.maps import write_normals_png as write_normals_png
-from recon.export.mesh import Mesh as Mesh
+from recon.export.mesh import ExportMesh as ExportMesh
 from recon.export.mesh import MeshError as MeshError
 from recon.export.obj import write_obj as write_obj
 from recon.export.ply import write_ply as write_ply

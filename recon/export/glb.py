@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from recon.color import srgb_to_linear
-from recon.export.mesh import GENERATOR, Mesh, MeshError, split_at_seams, vertex_normals
+from recon.export.mesh import GENERATOR, ExportMesh, MeshError, split_at_seams, vertex_normals
 from recon.io.files import write_file
 from recon.io.png import encode_png
 
@@ -28,7 +28,7 @@ _NUMPY = {_USHORT: "<u2", _UINT: "<u4", _FLOAT: "<f4"}
 
 def write_glb(
     path: str | os.PathLike[str],
-    mesh: Mesh,
+    mesh: ExportMesh,
     *,
     weights: Mapping[str, float] | None = None,
     overwrite: bool = False,
@@ -49,7 +49,7 @@ def write_glb(
     return write_file(path, encode_glb(mesh, weights), overwrite=overwrite)
 
 
-def encode_glb(mesh: Mesh, weights: Mapping[str, float] | None = None) -> bytes:
+def encode_glb(mesh: ExportMesh, weights: Mapping[str, float] | None = None) -> bytes:
     """The bytes of :func:`write_glb`'s file."""
     buffer = _Buffer()
     document = _document(mesh, _initial_weights(mesh, weights), buffer)
@@ -115,7 +115,7 @@ def _bounds(stored: np.ndarray) -> dict[str, Any]:
     return {"min": stored.min(axis=0).tolist(), "max": stored.max(axis=0).tolist()}
 
 
-def _document(mesh: Mesh, weights: list[float], buffer: _Buffer) -> dict[str, Any]:
+def _document(mesh: ExportMesh, weights: list[float], buffer: _Buffer) -> dict[str, Any]:
     split = split_at_seams(mesh)
     positions_m = np.asarray(mesh.vertices_mm, dtype=np.float64)[split.vertex] / _MM_PER_M
     attributes = {
@@ -175,7 +175,7 @@ _CONVENTIONS = {
 }
 
 
-def _initial_weights(mesh: Mesh, weights: Mapping[str, float] | None) -> list[float]:
+def _initial_weights(mesh: ExportMesh, weights: Mapping[str, float] | None) -> list[float]:
     given = dict(weights or {})
     unknown = [name for name in given if name not in mesh.morph_targets]
     if unknown:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Int
 
+from recon.render.mesh import vertex_normals_of_arrays
+
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
 
@@ -21,7 +23,7 @@ class MeshError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Mesh:
+class ExportMesh:
     """A triangle mesh in the object frame: right-handed, mm, x to the viewer's right, y up, the face looks along +z.
 
     Attributes:
@@ -90,7 +92,7 @@ class SplitVertices:
     faces: Int[np.ndarray, "f 3"]
 
 
-def split_at_seams(mesh: Mesh) -> SplitVertices:
+def split_at_seams(mesh: ExportMesh) -> SplitVertices:
     """One copy of each vertex per texture coordinate; vertices that no face uses are left out if there is a texture map."""
     if mesh.uv is None or mesh.uv_faces is None:
         return SplitVertices(np.arange(len(mesh.vertices_mm)), None, np.asarray(mesh.faces, dtype=np.int64))
@@ -100,25 +102,19 @@ def split_at_seams(mesh: Mesh) -> SplitVertices:
     return SplitVertices(vertex=pairs // n_uv, uv=pairs % n_uv, faces=index.reshape(corners.shape))
 
 
-def vertex_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
+def vertex_normals(mesh: ExportMesh) -> Float[np.ndarray, "v 3"]:
     """``(V, 3)`` unit normals: the mesh's own, or face normals averaged by area; +z where no face says anything."""
     if mesh.normals is not None:
         lengths = np.linalg.norm(mesh.normals, axis=1, keepdims=True)
         return np.where(lengths > 1e-12, mesh.normals / np.maximum(lengths, 1e-12), [0.0, 0.0, 1.0])
-    normals = np.zeros((len(mesh.vertices_mm), 3))
-    weighted = face_normals(mesh, unit=False)
-    for corner in range(3):
-        np.add.at(normals, mesh.faces[:, corner], weighted)
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.where(lengths > 1e-12, normals / np.maximum(lengths, 1e-12), [0.0, 0.0, 1.0])
+    normals = vertex_normals_of_arrays(mesh.vertices_mm, mesh.faces)
+    return np.where((normals != 0.0).any(axis=1, keepdims=True), normals, [0.0, 0.0, 1.0])
 
 
-def face_normals(mesh: Mesh, *, unit: bool = True) -> Float[np.ndarray, "f 3"]:
-    """``(F, 3)`` outward normals, unit or with twice the face's area as length; zero for faces without area."""
+def face_normals(mesh: ExportMesh) -> Float[np.ndarray, "f 3"]:
+    """``(F, 3)`` outward unit normals; zero for faces without area."""
     a, b, c = (mesh.vertices_mm[mesh.faces[:, corner]].astype(np.float64) for corner in range(3))
     normals = np.cross(b - a, c - a)
-    if not unit:
-        return normals
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.where(lengths > 1e-12, normals / np.maximum(lengths, 1e-12), 0.0)
 

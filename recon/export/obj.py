@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.mesh import GENERATOR, Mesh, vertex_normals
+from recon.export.mesh import GENERATOR, ExportMesh, vertex_normals
 from recon.io.files import write_files
 from recon.io.png import encode_png
 
 _MATERIAL = "skin"
 
 
-def write_obj(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = False) -> list[Path]:
+def write_obj(path: str | os.PathLike[str], mesh: ExportMesh, *, overwrite: bool = False) -> list[Path]:
     """Write ``path`` in mm and, if the mesh has a texture, ``.mtl`` and ``.png`` of the same name beside it.
 
     Vertex colours are written after the coordinates, as many readers understand, when there is no texture. OBJ cannot
@@ -38,7 +38,7 @@ def write_obj(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = Fal
     return write_files(contents, overwrite=overwrite)
 
 
-def _obj_text(mesh: Mesh, mtl_name: str | None) -> str:
+def _obj_text(mesh: ExportMesh, mtl_name: str | None) -> str:
     lines = [
         f"# {GENERATOR}: units are millimetres; x to the viewer's right, y up, the face looks along +z",
         "# faces wind counter-clockwise seen from outside; vt has its origin at the lower left",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.mesh import GENERATOR, Mesh, vertex_normals
+from recon.export.mesh import GENERATOR, ExportMesh, vertex_normals
 from recon.io.files import write_file
 
 
-def write_ply(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = False) -> Path:
+def write_ply(path: str | os.PathLike[str], mesh: ExportMesh, *, overwrite: bool = False) -> Path:
     """Write positions in mm, normals, 8-bit sRGB colours if the mesh has them, and faces; binary little-endian.
 
     PLY holds no texture here and no morph targets.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.export.mesh import GENERATOR, Mesh, face_normals
+from recon.export.mesh import GENERATOR, ExportMesh, face_normals
 from recon.io.files import write_file
 
 
-def write_stl(path: str | os.PathLike[str], mesh: Mesh, *, overwrite: bool = False) -> Path:
+def write_stl(path: str | os.PathLike[str], mesh: ExportMesh, *, overwrite: bool = False) -> Path:
     """Write the triangles in mm with their normals; the 80-byte header says the unit.
 
     Raises:

@@ -13,8 +13,8 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.fitting.state import ViewState
-from recon.fitting.surface import sample_at
 from recon.render import Mesh, Render, Topology, render, vertex_normals
+from recon.render.sampling import sample_pixels
 
 _FAR_MM = 1e5
 
@@ -102,4 +102,4 @@ class FaceInView(ViewState):
 
     def nearest_mm(self, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
         """The nearest rendered depth within a pixel of each position."""
-        return sample_at(-F.max_pool2d(-self.depth_mm, 3, 1, 1), pixels)[:, 0]
+        return sample_pixels(-F.max_pool2d(-self.depth_mm, 3, 1, 1)[0], pixels)[:, 0]

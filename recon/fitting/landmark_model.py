@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
+from recon.alignment import scaled_orthography
 from recon.fitting.state import FitView
 from recon.render import vertex_normals
 
@@ -90,16 +91,15 @@ def pose_from_points(model: LandmarkModel, view: FitView) -> tuple[Float[Tensor,
     Raises:
         ValueError: the points lie on a line or in one spot, so that no pose follows.
     """
-    mean = model.mean.cpu().numpy()
-    weights = view.point_confidence.double().cpu().numpy()[:, None] ** 0.5
-    design = np.concatenate([mean, np.ones((len(mean), 1))], axis=1)
-    seen = ((view.points_pix - view.principal_px) * view.points_pix.new_tensor([1.0, -1.0])).double().cpu().numpy()
-    solution, _, rank, _ = np.linalg.lstsq(design * weights, seen * weights, rcond=None)
-    if rank < 4:
-        raise ValueError("the landmarks lie on a line or in one spot: no pose follows from them")
-    u, singular, vt = np.linalg.svd(solution[:3].T)
-    scale = max(float(singular.mean()), 1e-6)
-    first_two = u @ vt[:2]
-    rotation = np.stack([*first_two, np.cross(*first_two)])
-    translation_mm = np.array([*(solution[3] / scale), -float(view.focal_px[0, 0]) / scale])
-    return torch.from_numpy(rotation).to(model.mean), torch.from_numpy(translation_mm).to(model.mean)
+    like = model.mean
+    seen = (view.points_pix - view.principal_px).to(like) * like.new_tensor([1.0, -1.0])
+    try:
+        rows, origin = scaled_orthography(like, seen[None], view.point_confidence.to(like)[None])
+    except ValueError:
+        raise ValueError("the landmarks lie on a line or in one spot: no pose follows from them") from None
+    u, singular, vt = torch.linalg.svd(rows[0], full_matrices=False)
+    scale = float(singular.mean().clamp_min(1e-6))
+    first_two = u @ vt
+    rotation = torch.cat([first_two, torch.linalg.cross(first_two[0], first_two[1])[None]])
+    translation_mm = torch.cat([origin[0] / scale, -view.focal_px[0, :1].to(like) / scale])
+    return rotation, translation_mm

@@ -19,7 +19,6 @@ import numpy as np
 import scipy.sparse
 import scipy.spatial
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -235,12 +234,6 @@ def photometric_jacobian(
         jacobian[:, channel, light.start + channel : light.stop : 3] = lit[:, channel] * by_lighting
     jacobian[..., layout.focal(0).start] = -(slopes * samples.offset_px[:, None, :]).sum(-1)
     return jacobian
-
-
-def sample_at(image: Float[Tensor, "1 c s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
-    """Bilinear values at positions in px; positions outside take the border's."""
-    grid = (pixels / image.shape[-1] * 2.0 - 1.0)[None, None]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0].T
 
 
 _OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))

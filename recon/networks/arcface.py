@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bfm.landmarks import five_points_of_68
 from bfm.reading import file_size, read_bytes
 from bfm.text import printable
-from recon.networks.similarity import similarity_from_points
+from recon.alignment import umeyama
 
 CROP_PX = 112
 TEMPLATE_PX = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
@@ -121,20 +122,14 @@ class ArcFace(nn.Module):
         self, pictures: Float[Tensor, "b 3 h w"], landmarks68_px: Float[Tensor, "b 68 2"]
     ) -> Float[Tensor, "b 3 112 112"]:
         """The aligned crops; black beyond the picture."""
-        five = torch.stack(
-            (
-                landmarks68_px[:, 36:42].mean(dim=1),
-                landmarks68_px[:, 42:48].mean(dim=1),
-                *(landmarks68_px[:, k] for k in (30, 48, 54)),
-            ),
-            dim=1,
-        ).detach()
-        picture_from_crop = similarity_from_points(self.template_px.expand_as(five), five)
+        five = five_points_of_68(landmarks68_px).detach()
+        scale, rotation, shift_px = umeyama(self.template_px.expand_as(five), five)
         height, width = pictures.shape[-2:]
         side = torch.arange(CROP_PX, device=pictures.device, dtype=pictures.dtype) + 0.5
         y, x = torch.meshgrid(side, side, indexing="ij")
-        at = torch.stack((x, y, torch.ones_like(x)), dim=-1).flatten(0, 1)
-        in_picture = (at @ picture_from_crop.transpose(1, 2)).unflatten(1, (CROP_PX, CROP_PX))
+        crop_px = torch.stack((x, y), dim=-1).flatten(0, 1)
+        turned = crop_px @ (scale[:, None, None] * rotation).transpose(1, 2)
+        in_picture = (turned + shift_px[:, None]).unflatten(1, (CROP_PX, CROP_PX))
         size = in_picture.new_tensor([width, height])
         grid = 2.0 * in_picture / size - 1.0
         return nn.functional.grid_sample(pictures, grid, align_corners=False)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bfm.data import Prior
+from bfm.landmarks import five_points_of_68
 from bfm.model import MorphableModel
 from bfm.sketch import ModelSketch
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
@@ -59,8 +60,7 @@ class FaceBlocks:
             KeyError: the model has no 68 landmarks.
         """
         points = model.landmarks68(model.shape())[0].double().cpu().numpy()
-        five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
-        x, y, z = np.round((five - STANDARD_POINTS_MM).mean(axis=0), 2).tolist()
+        x, y, z = np.round((five_points_of_68(points) - STANDARD_POINTS_MM).mean(axis=0), 2).tolist()
         return cls(
             model.name,
             model.n_vertices,

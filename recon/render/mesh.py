@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -78,6 +79,15 @@ def vertex_normals(vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]) 
     else:
         sums = face_normal_sums_reference(vertices, faces)
     return unit(sums)
+
+
+def vertex_normals_of_arrays(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> Float[np.ndarray, "v 3"]:
+    """:func:`vertex_normals` ``(V, 3)`` of one mesh of numpy arrays, in float64."""
+    return vertex_normals(torch.tensor(vertices, dtype=torch.float64)[None], torch.tensor(faces.astype(np.int64)))[
+        0
+    ].numpy()
 
 
 def unit(vectors: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:

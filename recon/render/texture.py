@@ -1,4 +1,4 @@
-"""Albedo from a picture: UV coordinates and bilinear sampling."""
+"""Albedo from a picture that UV coordinates lay on the mesh."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.render.checks import RenderInputError, check_face_range, check_finite
+from recon.render.sampling import sample_uv
 
 if TYPE_CHECKING:
     from recon.render.rasterize import Raster
@@ -58,14 +59,5 @@ def sample_packed(texture: Texture, raster: Raster) -> Float[Tensor, "p 3"]:
     image = texture.image.to(weights.dtype)
     parts = []
     for picture, (first, end) in enumerate(zip(raster.starts[:-1], raster.starts[1:], strict=True)):
-        parts.append(sample_bilinear(image[picture if image.shape[0] > 1 else 0], uv[first:end]))
+        parts.append(sample_uv(image[picture if image.shape[0] > 1 else 0], uv[first:end]))
     return torch.cat(parts)
-
-
-def sample_bilinear(image: Float[Tensor, "c th tw"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
-    """Bilinear samples ``(P, C)`` of one picture; texel centres lie at half-integers, as pixels do."""
-    grid = torch.stack((2.0 * uv[:, 0] - 1.0, 1.0 - 2.0 * uv[:, 1]), dim=-1)
-    samples = torch.nn.functional.grid_sample(
-        image[None], grid[None, None], mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return samples[0, :, 0].T

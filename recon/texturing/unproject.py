@@ -18,6 +18,7 @@ from recon.camera import PerspectiveCamera
 from recon.color import decode_srgb
 from recon.lighting import shade
 from recon.render import rasterize, vertex_normals
+from recon.render.sampling import sample_pixels
 
 _SLANT_LOW, _SLANT_HIGH = 0.25, 0.60
 """Cosine to the viewing ray below which a point is not taken from the photo, and above which it wholly is."""
@@ -183,8 +184,5 @@ def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float
 
 def _sample_photo(photo: UInt8[np.ndarray, "h w 3"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
     """Bilinear colours in [0, 1]; beyond the border the border's."""
-    image = torch.as_tensor(photo.astype(np.float32) / 255.0).permute(2, 0, 1)[None]
-    size = torch.tensor([photo.shape[1], photo.shape[0]], dtype=torch.float32)
-    grid = (2.0 * pixels.float() / size - 1.0)[None, None]
-    sampled = torch.nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return sampled[0, :, 0].T
+    picture = torch.as_tensor(photo.astype(np.float32) / 255.0).permute(2, 0, 1)
+    return sample_pixels(picture, pixels.float())

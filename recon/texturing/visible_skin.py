@@ -14,6 +14,7 @@ from torch import Tensor
 from recon.color import encode_srgb_unclamped
 from recon.io.resample import resample
 from recon.render import rasterize
+from recon.render.sampling import sample_pixels
 from recon.segmentation.segmenter import SEGMENTATION_PX, FacePrior, FaceSegmenter, segment
 from recon.texturing.unproject import TextureUnprojection
 
@@ -78,5 +79,5 @@ class VisibleSkin:
         return self._at(self.enclosed, pixels) > 0.5
 
     def _at(self, crop: Float[Tensor, "s s"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-        grid = (2.0 * (pixels - self.corner_px) / self.side_px - 1.0).nan_to_num(-2.0)
-        return torch.nn.functional.grid_sample(crop[None, None], grid[None, None].float(), align_corners=False)[0, 0, 0]
+        in_crop = (pixels - self.corner_px) * (len(crop) / self.side_px)
+        return sample_pixels(crop[None], in_crop.float(), outside="zeros")[:, 0]

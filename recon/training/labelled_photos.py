@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from bfm.landmarks import five_points_of_68
 from bfm.loaders.w300lp import LabelScale, read_label_scale
 from bfm.registry import model_status
 from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
@@ -93,8 +94,7 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         points, angles = record.landmarks68_px, record.published_angles_deg
         if points is None or angles is None:
             raise DamagedSample(record.name, "no 68 points in it (pt2d or pt3d_68)")
-        five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
-        alignment = align(five, self.size, remove_roll=True)
+        alignment = align(five_points_of_68(points), self.size, remove_roll=True)
         # The labels belong to a weak perspective camera: it looks straight at the face, whatever its place in the photo.
         px_per_mm = PX_PER_MM_AT_224 * self.size / 224.0 / alignment.scale
         middle = alignment.photo_points(np.full((1, 2), 0.5 * self.size))

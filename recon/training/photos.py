@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from bfm.landmarks import MIRROR_68
 from recon.io.faults import reason
 from recon.io.left_out import warn_left_out
 from recon.io.pictures import ImageError, read_grey, read_rgb
@@ -30,17 +31,6 @@ LandmarkSource = Literal["detector", "fit"]
 """Whose 68 points are the training target: those that a detector found, as in the paper, or those of the fitted head."""
 TENSOR_OF_SOURCE = {"detector": "landmarks68_detector_px", "fit": "landmarks68_px"}
 """The labels' names; a row of nan stands for a face without such points."""
-
-_MIRROR_68 = (
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *range(27, 31),
-    *range(35, 30, -1),
-    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-    *(64, 63, 62, 61, 60, 67, 66, 65),
-)
-"""Which of the 68 points takes each one's place in a mirrored picture."""
 
 
 class PhotoSetError(ValueError):
@@ -146,7 +136,7 @@ def mirrored_photo(batch: TrainingBatch) -> TrainingBatch:
     """Photos seen in a mirror: picture, mask, points and principal point. Other labels are left out: a face model's
     coefficients of the mirrored face are not known."""
     width = float(batch.size[1])
-    points = batch.landmarks68_px[:, list(_MIRROR_68)].clone()
+    points = batch.landmarks68_px[:, list(MIRROR_68)].clone()
     points[..., 0] = width - points[..., 0]
     intrinsics = batch.intrinsics.clone()
     intrinsics[:, 0, 2] = width - intrinsics[:, 0, 2]

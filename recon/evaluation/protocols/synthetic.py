@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
+from recon.alignment import fit_similarity
 from recon.color import encode_srgb
 from recon.evaluation.dense import DensePoints
 from recon.evaluation.metrics.depth import depth_errors
@@ -25,7 +26,6 @@ from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_pn
 from recon.evaluation.reports.provenance import provenance
 from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Table
 from recon.evaluation.run import Run, run_facts
-from recon.evaluation.similarity import fit_similarity
 from recon.io.faults import UsageError
 from recon.io.image import Photo
 from recon.lighting import irradiance

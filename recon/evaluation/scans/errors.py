@@ -16,10 +16,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from recon.alignment import Similarity, fit_similarity
 from recon.evaluation.scans.icp import IcpSettings, align_to_surface
 from recon.evaluation.scans.scan import Scan
 from recon.evaluation.scans.triangles import TriangleSurface
-from recon.evaluation.similarity import Similarity, fit_similarity
 
 CROP_RADIUS_MM = 95.0
 

@@ -13,6 +13,7 @@ from bfm.model import MorphableModel
 from recon.evaluation.scans.errors import HeadSurface
 from recon.evaluation.scans.scan import LANDMARKS_OF_68, outermost_near_nose
 from recon.evaluation.scans.triangles import TriangleSurface
+from recon.render.mesh import vertex_normals_of_arrays
 
 _NOSE_TIP_OF_68 = 30
 _HIDDEN = ("mouth_interior", "teeth", "tongue", "eye_sockets")
@@ -52,7 +53,7 @@ class HeadParts:
         if "skin" in regions:
             keep = regions["skin"].copy()
             if "eyes" in regions:
-                keep |= regions["eyes"] & (_mean_normals(data)[:, 2] > _EYE_FRONT)
+                keep |= regions["eyes"] & (vertex_normals_of_arrays(data.mean_shape, data.faces)[:, 2] > _EYE_FRONT)
         for name in _HIDDEN:
             if name in regions:
                 keep &= ~regions[name]
@@ -84,11 +85,3 @@ class HeadParts:
         keep[self.face] = True
         surface = TriangleSurface(np.asarray(vertices, dtype=np.float64)[self.outside], self.faces)
         return surface.cropped(keep).vertices
-
-
-def _mean_normals(data: ModelData) -> Float[np.ndarray, "v 3"]:
-    a, b, c = (data.mean_shape[data.faces[:, corner]].astype(np.float64) for corner in range(3))
-    normals = np.zeros((len(data.mean_shape), 3))
-    for corner in range(3):
-        np.add.at(normals, data.faces[:, corner], np.cross(b - a, c - a))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from recon.alignment import Similarity
 from recon.evaluation.scans.triangles import TriangleSurface
-from recon.evaluation.similarity import Similarity
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float
 from scipy.sparse import coo_matrix, diags, spmatrix
 from scipy.sparse.linalg import splu
 
+from recon.alignment import Similarity, fit_similarity
 from recon.evaluation.scans.errors import HeadSurface, micc_errors
 from recon.evaluation.scans.scan import Scan
 from recon.evaluation.scans.triangles import TriangleSurface
-from recon.evaluation.similarity import Similarity, fit_similarity
 
 _STIFFNESS = (200.0, 60.0, 20.0, 6.0, 2.0)
 _STEPS = 3
@@ -103,7 +103,7 @@ def nonrigid_errors(pairs: Correspondence, mean_face: Float[np.ndarray, "v 3"] |
     mean = TriangleSurface(
         fit_similarity(mean_face[valid], truth[valid], with_scale=False).apply(mean_face), pairs.face.faces
     )
-    normals = _vertex_normals(mean)
+    normals = _mean_face_normals(mean)
     wanted = np.einsum("vc,vc->v", truth - mean.vertices, normals)[valid]
     found = np.einsum("vc,vc->v", placed - mean.vertices, normals)[valid]
     variance = float((wanted**2).sum())
@@ -115,7 +115,7 @@ def _targets(
 ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, " v"]]:
     """Nearest scan points, and 1 where they are to be believed: inside the scan, near, on a surface that faces alike."""
     found = scan.closest(points)
-    normals = _vertex_normals(TriangleSurface(points, face.faces))
+    normals = _mean_face_normals(TriangleSurface(points, face.faces))
     # The winding of scans is not to be relied on, so only the slant counts.
     alike = np.abs(np.einsum("vc,vc->v", normals, scan.face_normals[found.triangles])) > _SLANT
     good = alike & (found.distance < _REACH_MM) & ~scan.border_faces[found.triangles]
@@ -131,7 +131,9 @@ def _laplacian(face: TriangleSurface) -> spmatrix:
     return diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency
 
 
-def _vertex_normals(surface: TriangleSurface) -> Float[np.ndarray, "v 3"]:
+def _mean_face_normals(surface: TriangleSurface) -> Float[np.ndarray, "v 3"]:
+    """Unit normals of vertices in which each face counts alike, not by its area as in :mod:`recon.render.mesh`: reports
+    that are compared with each other were all measured so."""
     normals = np.zeros_like(surface.vertices)
     for corner in range(3):
         np.add.at(normals, surface.faces[:, corner], surface.face_normals)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bfm.surface import ClosestPoints, SurfaceTree
-from recon.evaluation.similarity import Similarity
+from recon.alignment import Similarity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

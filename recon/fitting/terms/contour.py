@@ -20,8 +20,8 @@ from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian
 from recon.fitting.robust import geman_mcclure
 from recon.fitting.solver import Rows
-from recon.fitting.surface import sample_at
 from recon.render import Topology
+from recon.render.sampling import sample_pixels
 
 _RADIUS = 0.04
 """How far an edge is sought, as a fraction of the crop's side."""
@@ -82,8 +82,8 @@ def find_contour(
     """
     size = photo.shape[-1]
     radius = _RADIUS * size
-    ahead = sample_at(rendered_depth_mm, pixels + _INSIDE_PX * normals_px)[:, 0]
-    here = sample_at(-F.max_pool2d(-rendered_depth_mm, 5, 1, 2), pixels)[:, 0]
+    ahead = sample_pixels(rendered_depth_mm[0], pixels + _INSIDE_PX * normals_px)[:, 0]
+    here = sample_pixels(-F.max_pool2d(-rendered_depth_mm, 5, 1, 2)[0], pixels)[:, 0]
     margin = radius + 2.0
     kept = ((pixels > margin) & (pixels < size - margin)).all(dim=1)
     kept &= (ahead > depth_mm + _JUMP_MM) & (depth_mm < here + _SLACK_MM)
@@ -91,14 +91,14 @@ def find_contour(
     n_steps = int(radius / _STEP_PX)
     offsets = _STEP_PX * torch.arange(-n_steps, n_steps + 1).to(pixels)
     places = pixels[:, None] + offsets[None, :, None] * normals_px[:, None]
-    colours = sample_at(photo, places.flatten(0, 1)).unflatten(0, places.shape[:2])
+    colours = sample_pixels(photo[0], places.flatten(0, 1)).unflatten(0, places.shape[:2])
     slopes = (colours[:, 2:] - colours[:, :-2]).norm(dim=-1) / (2.0 * _STEP_PX)
     nearness = torch.exp(-0.5 * (offsets[1:-1] / (0.5 * radius)) ** 2)
     best = (slopes * nearness).argmax(dim=1)
     strongest = slopes.gather(1, best[:, None])[:, 0]
     shift_px = offsets[1:-1][best]
     inside = pixels + (shift_px - _INSIDE_PX)[:, None] * normals_px
-    on_face = sample_at(mask, inside)[:, 0] > _LEAST_CONFIDENCE
+    on_face = sample_pixels(mask[0], inside)[:, 0] > _LEAST_CONFIDENCE
     within = (best > 0) & (best < slopes.shape[1] - 1)
     clear = within & (strongest > _LEAST_SLOPE) & (strongest > _STANDING_OUT * slopes.median(dim=1).values) & on_face
     return Contour(vertices[clear], normals_px[clear], shift_px[clear])

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from losses.landmarks import OPENINGS_68
+from bfm.landmarks import OPENINGS_68
 from recon.fitting.landmark_model import LandmarkModel, visibility_of
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian

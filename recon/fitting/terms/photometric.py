@@ -19,7 +19,8 @@ from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.robust import geman_mcclure
 from recon.fitting.solver import Rows
-from recon.fitting.surface import SurfaceModel, SurfaceSamples, photometric_jacobian, sample_at
+from recon.fitting.surface import SurfaceModel, SurfaceSamples, photometric_jacobian
+from recon.render.sampling import sample_pixels
 
 _OUTLIER2 = 18.75
 """Squared residual, in units of the noise variance, at which a sample counts a quarter: 3 channels at 2.5 sigma each."""
@@ -55,7 +56,7 @@ class PhotometricTerm:
             + (1.0 - face.rendered.mask) * view.pixels
         )
         rendered = gaussian_blur(over_photo, self.blur_px)
-        residual = sample_at(rendered - photo, samples.pixels)
+        residual = sample_pixels((rendered - photo)[0], samples.pixels)
         weights = _sample_weights(face, samples, surface)
         keep = weights > 0
         if not bool(keep.any()):
@@ -63,7 +64,7 @@ class PhotometricTerm:
         noise = float((1.48 * residual[keep].abs().amax(dim=1).median()).clamp(_LEAST_NOISE, _MOST_NOISE))
         robust = geman_mcclure(residual.square().sum(dim=1) / noise**2, _OUTLIER2)
         weights = self.n_independent / noise**2 * robust * weights / weights.sum()
-        slopes = [sample_at(slope, samples.pixels) for slope in _image_gradient(0.5 * (rendered + photo))]
+        slopes = [sample_pixels(slope[0], samples.pixels) for slope in _image_gradient(0.5 * (rendered + photo))]
         jacobian = photometric_jacobian(
             surface,
             samples,
@@ -122,7 +123,9 @@ def _sample_weights(face: FaceInView, samples: SurfaceSamples, surface: SurfaceM
     behind_mm = -samples.v_cam[:, 2] - face.nearest_mm(samples.pixels)
     visible = inside & (facing > 0.05) & (behind_mm < slack_mm)
     area_px = surface.area_mm2 * facing.clamp(0.0, 1.0) * (face.focal_px / samples.v_cam[:, 2]) ** 2
-    confidence = sample_at(face.view.face_mask, samples.pixels)[:, 0] * surface.confidence * _facing_confidence(facing)
+    confidence = (
+        sample_pixels(face.view.face_mask[0], samples.pixels)[:, 0] * surface.confidence * _facing_confidence(facing)
+    )
     return area_px * confidence * visible
 
 

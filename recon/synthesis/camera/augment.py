@@ -10,22 +10,12 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from bfm.landmarks import MIRROR_68
 from bfm.mediapipe_table import MIRROR_478
 from bfm.model import MorphableModel
 from recon.synthesis.sample import FaceBatch
 from recon.synthesis.scene.expressions import mirrored_names
 from recon.texturing.uv_map import UvMap
-
-MIRROR_68: tuple[int, ...] = (
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *range(27, 31),
-    *range(35, 30, -1),
-    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-    *(64, 63, 62, 61, 60, 67, 66, 65),
-)
-"""For each of the 68 points its partner on the other half of the face."""
 
 _LIGHT_SIGNS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
 """Signs of the nine harmonics when x changes sign: those with one factor x turn."""

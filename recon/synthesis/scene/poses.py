@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bfm.landmarks import EYE_CORNERS_68, MOUTH_CORNERS_68, NOSE_TIP_68
+from recon.alignment import planar_angle, scaled_orthography
 from recon.camera import PerspectiveCamera
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.rotation import euler_to_matrix
@@ -113,18 +115,21 @@ def aligned_cameras(
         size: (H, W) of the crop; the framing grows with the shorter side.
     """
     seen = marks_cam[..., :2] / -marks_cam[..., 2:]  # picture of unit focal length, y up
-    eyes = 0.5 * (seen[:, [36, 42]] + seen[:, [39, 45]])
-    flat = torch.cat((eyes, seen[:, [30, 48, 54]]), dim=1)
+    # Eyes as detectors of five points mark them: between their corners, wherever the lids are.
+    eyes = torch.stack([seen[:, list(corners)].mean(dim=1) for corners in EYE_CORNERS_68], dim=1)
+    flat = torch.cat((eyes, seen[:, [NOSE_TIP_68, *MOUTH_CORNERS_68]]), dim=1)
     turn = torch.deg2rad(config.turn_jitter_deg * draws.normal("turn jitter").clamp(-2.0, 2.0))
     if config.upright:
-        turn = turn - _roll_rad(flat)
+        standard = flat.new_tensor(STANDARD_POINTS_MM[:, :2].tolist())
+        turn = turn - planar_angle(standard.expand_as(flat), flat)
     rotation, translation = poses.rotation, poses.translation_mm
     if config.upright or config.turn_jitter_deg > 0.0:
         about_z = euler_to_matrix(torch.stack((torch.zeros_like(turn), torch.zeros_like(turn), turn), dim=1))
         rotation = about_z @ rotation
         translation = (about_z @ translation[..., None])[..., 0]
         flat = flat @ about_z[:, :2, :2].transpose(1, 2)
-    per_mm, origin = _scaled_orthography(flat)
+    rows, origin = scaled_orthography(flat.new_tensor(STANDARD_POINTS_MM.tolist()), flat)
+    per_mm = torch.linalg.vector_norm(rows, dim=2).mean(dim=1)
     side = min(size)
     scale = PX_PER_MM_AT_224 * side / 224.0 / per_mm
     scale = scale * torch.exp(config.scale_jitter * draws.normal("scale jitter").clamp(-2.5, 2.5))
@@ -132,19 +137,3 @@ def aligned_cameras(
     middle = origin.new_tensor([0.5 * size[1], 0.5 * size[0]])
     principal = middle + shift - scale[:, None] * origin * origin.new_tensor([1.0, -1.0])
     return PerspectiveCamera(rotation, translation, scale[:, None].expand(-1, 2), principal)
-
-
-def _scaled_orthography(flat: Float[Tensor, "b 5 2"]) -> tuple[Float[Tensor, " b"], Float[Tensor, "b 2"]]:
-    """As in ``recon.detection.align``, for a batch: units of the picture a mm, and where the origin lies."""
-    standard = flat.new_tensor(STANDARD_POINTS_MM.tolist())
-    solve = torch.linalg.pinv(torch.cat((standard, torch.ones_like(standard[:, :1])), dim=1))
-    solution = solve @ flat
-    return torch.linalg.vector_norm(solution[:, :3], dim=1).mean(dim=1), solution[:, 3]
-
-
-def _roll_rad(flat: Float[Tensor, "b 5 2"]) -> Float[Tensor, " b"]:
-    """How far each face is turned counter-clockwise: the rotation of the best planar similarity (Umeyama 1991)."""
-    standard = flat.new_tensor(STANDARD_POINTS_MM[:, :2].tolist())
-    a, b = standard - standard.mean(dim=0), flat - flat.mean(dim=1, keepdim=True)
-    covariance = b.transpose(1, 2) @ a
-    return torch.atan2(covariance[:, 1, 0] - covariance[:, 0, 1], covariance[:, 0, 0] + covariance[:, 1, 1])

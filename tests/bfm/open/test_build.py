@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bfm.data import ModelData
+from bfm.landmarks import MIRROR_68
 from bfm.open.build import build
 from bfm.open.options import BuildOptions
 from bfm.storage import write_model
@@ -60,10 +61,4 @@ def test_two_levels() -> None:
     data = build(BuildOptions(levels=2, n_identity=2, n_albedo=4))
     assert len(data.mean_shape) > 75_000 and len(data.landmarks["520"].triangles) == 520
     points = data.landmarks["68"].at(data.mean_shape, data.faces)
-    np.testing.assert_allclose(points, points[MIRROR_68] * [-1, 1, 1], atol=0.5)
-
-
-MIRROR_68 = [
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
-    41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
-]  # fmt: skip
+    np.testing.assert_allclose(points, points[list(MIRROR_68)] * [-1, 1, 1], atol=0.5)

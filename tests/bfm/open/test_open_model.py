@@ -8,6 +8,7 @@ import torch
 import trimesh
 
 from bfm.data import ModelData
+from bfm.landmarks import MIRROR_68
 from bfm.model import MorphableModel
 from bfm.open.eyeball import RADIUS_MM
 
@@ -21,12 +22,6 @@ mouthShrugUpper mouthSmileLeft mouthSmileRight mouthStretchLeft mouthStretchRigh
 noseSneerLeft noseSneerRight tongueOut
 """.split()
 """Apple's list of ARFaceAnchor.BlendShapeLocation."""
-
-MIRROR_68 = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
-)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +172,7 @@ def test_texture_follows_the_triangles(open_data: ModelData) -> None:
 
 
 def test_landmarks_are_symmetric(landmarks: np.ndarray) -> None:
-    mirrored = landmarks[MIRROR_68] * [-1.0, 1.0, 1.0]
+    mirrored = landmarks[list(MIRROR_68)] * [-1.0, 1.0, 1.0]
     assert np.linalg.norm(mirrored - landmarks, axis=1).max() < 0.5
 
 
@@ -250,7 +245,7 @@ def test_left_and_right_expressions_mirror(open_model: MorphableModel) -> None:
     assert len(sided) == 20
     for name in sided:
         left, right = (open_model.landmarks68(move(open_model, n))[0].numpy() for n in (name, name[:-4] + "Right"))
-        mirrored = right[MIRROR_68] * [-1.0, 1.0, 1.0]
+        mirrored = right[list(MIRROR_68)] * [-1.0, 1.0, 1.0]
         assert np.abs(left - mirrored).max() < 0.2 * max(1.0, float(np.abs(left).max())), name
 
 

@@ -7,8 +7,7 @@ from PIL import Image
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.metrics.pose import angles_to_matrix
 from recon.evaluation.protocols.alignment import points_px
-from recon.export import Mesh as FileMesh
-from recon.export import write_ply
+from recon.export import ExportMesh, write_ply
 from recon.io.image import read_image
 
 YAWS = {"a": 5.0, "b": -20.0, "c": 40.0, "d": -75.0, "e": 62.0}
@@ -50,7 +49,7 @@ def write_scans(folder, parts, model):
         head = parts.head(parts.vertices(identity))
         turn, shift = angles_to_matrix(np.array([30.0, 50.0, 70.0 * number])), np.array([10.0, -200.0, 4.0])
         vertices = head.surface.vertices @ turn.T + shift
-        write_ply(place / "scan.ply", FileMesh(vertices.astype(np.float32), head.surface.faces))
+        write_ply(place / "scan.ply", ExportMesh(vertices.astype(np.float32), head.surface.faces))
         marks = head.landmarks @ turn.T + shift
         (place / "landmarks.txt").write_text("\n".join(" ".join(f"{x:.5f}" for x in row) for row in marks))
         write_photo((place, place / "indoor")[number] / f"{number}.png")

@@ -7,13 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recon.export import Mesh
+from recon.export import ExportMesh
 
 COLUMNS, ROWS = 8, 5
 
 
 @pytest.fixture
-def mesh() -> Mesh:
+def mesh() -> ExportMesh:
     """An ellipsoid 140 x 200 x 180 mm, off-centre, of columns and rings: the first and last column share vertices."""
     angles = 2 * np.pi * np.arange(COLUMNS) / COLUMNS
     heights = np.pi * (np.arange(1, ROWS) / ROWS - 0.5)
@@ -42,7 +42,7 @@ def mesh() -> Mesh:
     one_vertex = np.zeros_like(vertices)
     one_vertex[3] = [1.0, -2.0, 4.0]
     texture = np.random.default_rng(4).integers(0, 256, size=(40, 64, 3), dtype=np.uint8)
-    return Mesh(
+    return ExportMesh(
         vertices_mm=vertices,
         faces=np.array(faces),
         uv=np.array(uv),
@@ -55,6 +55,6 @@ def mesh() -> Mesh:
 
 
 @pytest.fixture
-def bare(mesh: Mesh) -> Mesh:
+def bare(mesh: ExportMesh) -> ExportMesh:
     """The same without texture, coordinates and morph targets."""
     return dataclasses.replace(mesh, uv=None, uv_faces=None, texture=None, morph_targets={})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.export import Mesh, OutputError, OutputExistsError, write_file, write_files, write_glb, write_obj
+from recon.export import ExportMesh, OutputError, OutputExistsError, write_file, write_files, write_glb, write_obj
 
 
 def test_existing_files_need_overwrite(tmp_path: Path) -> None:
@@ -20,14 +20,14 @@ def test_existing_files_need_overwrite(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_one_existing_file_keeps_all_from_being_written(mesh: Mesh, tmp_path: Path) -> None:
+def test_one_existing_file_keeps_all_from_being_written(mesh: ExportMesh, tmp_path: Path) -> None:
     (tmp_path / "head.png").write_bytes(b"mine")
     with pytest.raises(OutputExistsError, match="head.png"):
         write_obj(tmp_path / "head.obj", mesh)
     assert [path.name for path in tmp_path.iterdir()] == ["head.png"]
 
 
-def test_places_that_cannot_be_written(mesh: Mesh, tmp_path: Path) -> None:
+def test_places_that_cannot_be_written(mesh: ExportMesh, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="folder .*nowhere does not exist; create it first"):
         write_glb(tmp_path / "nowhere" / "head.glb", mesh)

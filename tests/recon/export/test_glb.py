@@ -12,12 +12,12 @@ import trimesh
 from glb_reader import Glb
 from PIL import Image
 
-from recon.export import Mesh, MeshError, write_glb
+from recon.export import ExportMesh, MeshError, write_glb
 from recon.export.glb import encode_glb
 from recon.export.mesh import split_at_seams
 
 
-def test_geometry_is_in_metres_and_winds_outward(mesh: Mesh) -> None:
+def test_geometry_is_in_metres_and_winds_outward(mesh: ExportMesh) -> None:
     glb = Glb(encode_glb(mesh))
     split = split_at_seams(mesh)
     np.testing.assert_allclose(glb.attribute("POSITION"), mesh.vertices_mm[split.vertex] / 1000, atol=1e-7)
@@ -30,7 +30,7 @@ def test_geometry_is_in_metres_and_winds_outward(mesh: Mesh) -> None:
     assert ((normals * (glb.attribute("POSITION") - glb.attribute("POSITION").mean(axis=0))).sum(axis=1) > 0).all()
 
 
-def test_document_says_what_the_specification_asks(mesh: Mesh) -> None:
+def test_document_says_what_the_specification_asks(mesh: ExportMesh) -> None:
     glb = Glb(encode_glb(mesh))
     assert glb.json["asset"]["version"] == "2.0"
     assert glb.json["asset"]["extras"]["units"] == "metres"
@@ -47,7 +47,7 @@ def test_document_says_what_the_specification_asks(mesh: Mesh) -> None:
     assert glb.json["accessors"][glb.primitive["indices"]]["componentType"] == 5123
 
 
-def test_texture_lies_the_right_way_up(mesh: Mesh) -> None:
+def test_texture_lies_the_right_way_up(mesh: ExportMesh) -> None:
     glb = Glb(encode_glb(mesh))
     image = glb.json["images"][0]
     assert image["mimeType"] == "image/png"
@@ -59,7 +59,7 @@ def test_texture_lies_the_right_way_up(mesh: Mesh) -> None:
     np.testing.assert_allclose(uv[:, 1], 1 - mesh.uv[split.uv, 1], atol=1e-7)
 
 
-def test_all_morph_targets_are_there_by_name(mesh: Mesh) -> None:
+def test_all_morph_targets_are_there_by_name(mesh: ExportMesh) -> None:
     glb = Glb(encode_glb(mesh))
     split = split_at_seams(mesh)
     gltf_mesh = glb.json["meshes"][0]
@@ -72,7 +72,7 @@ def test_all_morph_targets_are_there_by_name(mesh: Mesh) -> None:
     assert sparse == [False, True, True]
 
 
-def test_initial_weights_by_name(mesh: Mesh) -> None:
+def test_initial_weights_by_name(mesh: ExportMesh) -> None:
     glb = Glb(encode_glb(mesh, weights={"cheekPuff": 0.25}))
     assert glb.json["meshes"][0]["weights"] == [0.0, 0.0, 0.25]
     with pytest.raises(MeshError, match="the mesh has not: smile; it has: jawOpen, eyeBlinkLeft, cheekPuff"):
@@ -81,7 +81,7 @@ def test_initial_weights_by_name(mesh: Mesh) -> None:
         encode_glb(mesh, weights={"jawOpen": float("nan")})
 
 
-def test_colours_without_texture_are_linear_light(bare: Mesh) -> None:
+def test_colours_without_texture_are_linear_light(bare: ExportMesh) -> None:
     grey = dataclasses.replace(bare, colors=np.full_like(bare.colors, 0.5))
     np.testing.assert_allclose(Glb(encode_glb(grey)).attribute("COLOR_0"), 0.21404, atol=1e-5)
     assert "targets" not in Glb(encode_glb(bare)).primitive
@@ -93,12 +93,12 @@ def test_large_meshes_get_wide_indices() -> None:
     faces = np.arange(n - n % 3).reshape(-1, 3)
     offsets = np.zeros((n, 3))
     offsets[n - 1] = 1.0
-    glb = Glb(encode_glb(Mesh(vertices, faces, morph_targets={"a": offsets})))
+    glb = Glb(encode_glb(ExportMesh(vertices, faces, morph_targets={"a": offsets})))
     assert glb.json["accessors"][glb.primitive["indices"]]["componentType"] == 5125
     assert glb.accessor(glb.primitive["targets"][0]["POSITION"])[n - 1] == pytest.approx(0.001)
 
 
-def test_trimesh_reads_it(mesh: Mesh, tmp_path: Path) -> None:
+def test_trimesh_reads_it(mesh: ExportMesh, tmp_path: Path) -> None:
     path = write_glb(tmp_path / "Zoë head.glb", mesh)
     scene = trimesh.load(path, process=False)
     (read,) = scene.geometry.values()
@@ -109,7 +109,7 @@ def test_trimesh_reads_it(mesh: Mesh, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(read.visual.material.baseColorTexture.convert("RGB")), mesh.texture)
 
 
-def test_same_mesh_same_bytes(mesh: Mesh) -> None:
+def test_same_mesh_same_bytes(mesh: ExportMesh) -> None:
     before = {name: offsets.copy() for name, offsets in mesh.morph_targets.items()}
     assert encode_glb(mesh) == encode_glb(mesh)
     for name, offsets in mesh.morph_targets.items():

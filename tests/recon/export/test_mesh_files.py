@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.export import Mesh, MeshError, write_obj, write_ply, write_stl
+from recon.export import ExportMesh, MeshError, write_obj, write_ply, write_stl
 from recon.export.mesh import face_normals, split_at_seams, vertex_normals
 
 ELLIPSOID_SHARE = 0.55, 1.0  # a coarse mesh inside its ellipsoid
@@ -29,14 +29,14 @@ def _look_up(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return image[rows, columns]
 
 
-def test_the_stand_in_is_closed_and_winds_outward(mesh: Mesh) -> None:
+def test_the_stand_in_is_closed_and_winds_outward(mesh: ExportMesh) -> None:
     solid = trimesh.Trimesh(mesh.vertices_mm, mesh.faces, process=False)
     assert solid.is_watertight
     _assert_outward(solid.volume)
 
 
 @pytest.mark.parametrize("name", ["head.obj", "my head.obj", "Zoë Ж 顔.obj"])
-def test_obj_comes_back_with_texture_and_winding(mesh: Mesh, tmp_path: Path, name: str) -> None:
+def test_obj_comes_back_with_texture_and_winding(mesh: ExportMesh, tmp_path: Path, name: str) -> None:
     written = write_obj(tmp_path / name, mesh)
     assert [path.suffix for path in written] == [".obj", ".mtl", ".png"]
     assert sorted(tmp_path.iterdir()) == sorted(written)
@@ -54,7 +54,7 @@ def test_obj_comes_back_with_texture_and_winding(mesh: Mesh, tmp_path: Path, nam
     assert (found == wanted).all()
 
 
-def test_obj_says_its_unit_and_refers_to_its_files(mesh: Mesh, tmp_path: Path) -> None:
+def test_obj_says_its_unit_and_refers_to_its_files(mesh: ExportMesh, tmp_path: Path) -> None:
     write_obj(tmp_path / "a b.obj", mesh)
     lines = (tmp_path / "a b.obj").read_text(encoding="utf-8").splitlines()
     assert "millimetres" in lines[0]
@@ -62,7 +62,7 @@ def test_obj_says_its_unit_and_refers_to_its_files(mesh: Mesh, tmp_path: Path) -
     assert "map_Kd a b.png" in (tmp_path / "a b.mtl").read_text(encoding="utf-8").splitlines()
 
 
-def test_obj_without_texture_carries_vertex_colours(bare: Mesh, tmp_path: Path) -> None:
+def test_obj_without_texture_carries_vertex_colours(bare: ExportMesh, tmp_path: Path) -> None:
     assert write_obj(tmp_path / "head.obj", bare) == [tmp_path / "head.obj"]
     read = trimesh.load(tmp_path / "head.obj", process=False, force="mesh")
     np.testing.assert_allclose(read.vertices, bare.vertices_mm, atol=1e-5)
@@ -70,7 +70,7 @@ def test_obj_without_texture_carries_vertex_colours(bare: Mesh, tmp_path: Path) 
     np.testing.assert_allclose(read.visual.vertex_colors[:, :3] / 255, bare.colors, atol=0.01)
 
 
-def test_ply_comes_back(mesh: Mesh, tmp_path: Path) -> None:
+def test_ply_comes_back(mesh: ExportMesh, tmp_path: Path) -> None:
     write_ply(tmp_path / "Zoë head.ply", mesh)
     assert b"units are millimetres" in (tmp_path / "Zoë head.ply").read_bytes()[:200]
     read = trimesh.load(tmp_path / "Zoë head.ply", process=False)
@@ -81,7 +81,7 @@ def test_ply_comes_back(mesh: Mesh, tmp_path: Path) -> None:
     _assert_outward(read.volume)
 
 
-def test_stl_comes_back(mesh: Mesh, tmp_path: Path) -> None:
+def test_stl_comes_back(mesh: ExportMesh, tmp_path: Path) -> None:
     path = write_stl(tmp_path / "head.stl", mesh)
     data = path.read_bytes()
     assert not data.startswith(b"solid") and b"units mm" in data[:80]
@@ -92,7 +92,7 @@ def test_stl_comes_back(mesh: Mesh, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.frombuffer(data[84:96], "<f4"), face_normals(mesh)[0], atol=1e-6)
 
 
-def test_vertices_split_only_at_seams(mesh: Mesh) -> None:
+def test_vertices_split_only_at_seams(mesh: ExportMesh) -> None:
     split = split_at_seams(mesh)
     # The seam runs through the four rings; the poles have one coordinate each.
     assert len(split.vertex) == len(mesh.vertices_mm) + 4
@@ -100,7 +100,7 @@ def test_vertices_split_only_at_seams(mesh: Mesh) -> None:
     np.testing.assert_array_equal(split.uv[split.faces], mesh.uv_faces)
 
 
-def test_normals_point_outward(mesh: Mesh) -> None:
+def test_normals_point_outward(mesh: ExportMesh) -> None:
     outward = mesh.vertices_mm - mesh.vertices_mm.mean(axis=0)
     normals = vertex_normals(mesh)
     assert ((normals * outward).sum(axis=1) > 0).all()
@@ -121,13 +121,13 @@ def test_normals_point_outward(mesh: Mesh) -> None:
         (dict(faces=np.zeros((0, 3), int)), "needs vertices and faces"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(mesh: Mesh, change: dict, message: str) -> None:
+def test_arrays_that_do_not_fit_are_refused(mesh: ExportMesh, change: dict, message: str) -> None:
     with pytest.raises(MeshError, match=message):
         dataclasses.replace(mesh, **change)
 
 
 @pytest.mark.parametrize("write", [write_obj, write_ply, write_stl])
-def test_writers_leave_the_mesh_alone(mesh: Mesh, tmp_path: Path, write) -> None:
+def test_writers_leave_the_mesh_alone(mesh: ExportMesh, tmp_path: Path, write) -> None:
     before = mesh.vertices_mm.copy(), mesh.faces.copy(), mesh.colors.copy()
     write(tmp_path / "head", mesh)
     first = (tmp_path / "head").read_bytes()

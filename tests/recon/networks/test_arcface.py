@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from recon.networks.arcface import CROP_PX, TEMPLATE_PX, ArcFace, IResNet, WeightsMissing, load_iresnet
-from recon.networks.similarity import similarity_from_points
 
 
 def random_network(name="iresnet18", width=8):
@@ -120,16 +119,6 @@ def test_gradient_reaches_pictures_and_not_the_network():
     judge(picture, face_at(1.0, 0.1, (10.0, 5.0))[None]).square().sum().backward()
     assert float(picture.grad.abs().sum()) > 0.0
     assert all(p.grad is None for p in judge.parameters())
-
-
-def test_similarity_is_exact_and_not_mirrored():
-    generator = torch.Generator().manual_seed(0)
-    points = torch.randn(2, 5, 2, generator=generator, dtype=torch.float64)
-    matrix = torch.tensor([[0.6, -1.1, 3.0], [1.1, 0.6, -2.0]], dtype=torch.float64)
-    moved = points @ matrix[:, :2].T + matrix[:, 2]
-    torch.testing.assert_close(similarity_from_points(points, moved), matrix.expand(2, 2, 3))
-    mirrored = points * torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    assert bool((torch.linalg.det(similarity_from_points(points, mirrored)[:, :, :2]) >= 0.0).all())
 
 
 def external(path, place):

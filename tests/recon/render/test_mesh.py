@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from render_scenes import bumpy_head, two_heads
 
 from recon.render import vertex_normals
-from recon.render.mesh import face_normal_sums_reference, unit
+from recon.render.mesh import face_normal_sums_reference, unit, vertex_normals_of_arrays
 
 
 def test_normals_of_a_sphere_point_outward():
@@ -55,3 +56,13 @@ def test_large_faces_weigh_more():
     vertices = torch.tensor([[[0.0, 0, 0], [10, 0, 0], [0, 10, 0], [0, 0, 1], [0, 1, 0]]])
     normals = vertex_normals(vertices, torch.tensor([[0, 1, 2], [0, 4, 3]]))
     torch.testing.assert_close(normals[0, 0], torch.tensor([1.0, 0, 100]) / torch.tensor(10001.0).sqrt())
+
+
+def test_normals_of_arrays_are_those_of_tensors_and_arrays_stay_as_they_are():
+    v_obj, faces = two_heads(torch.float32)
+    vertices, triangles = v_obj[0].numpy(), faces.numpy().astype(np.int32)
+    for array in (vertices, triangles):
+        array.setflags(write=False)
+    normals = vertex_normals_of_arrays(vertices, triangles)
+    assert normals.dtype == np.float64
+    torch.testing.assert_close(torch.tensor(normals), vertex_normals(v_obj[:1].double(), faces)[0])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from recon.alignment import Similarity
 from recon.evaluation.metrics.pose import geodesic_deg
 from recon.evaluation.scans.icp import IcpSettings, align_to_surface
-from recon.evaluation.similarity import Similarity
 
 TEN_DEGREES = Rotation.from_rotvec(np.deg2rad(10.0) * np.array([2.0, -1.0, 2.0]) / 3.0).as_matrix()
 

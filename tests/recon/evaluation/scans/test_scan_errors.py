@@ -7,11 +7,11 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from recon.alignment import Similarity
 from recon.evaluation.scans.errors import micc_errors, now_crop, now_errors, point_to_plane
 from recon.evaluation.scans.nonrigid import correspond, nonrigid_errors
 from recon.evaluation.scans.scan import Scan
 from recon.evaluation.scans.triangles import TriangleSurface
-from recon.evaluation.similarity import Similarity
 
 
 def test_a_surface_is_at_zero_from_itself(sphere):

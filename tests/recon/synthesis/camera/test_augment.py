@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon.render import Mesh, render
-from recon.synthesis.camera.augment import MIRROR_68, Mirror, cropped, position_map
+from recon.synthesis.camera.augment import Mirror, cropped, position_map
 from recon.texturing.uv_map import UvMap
 
 
@@ -44,11 +44,6 @@ def test_a_mirrored_sample_is_the_picture_of_its_labels(mirror, few, head_model)
     yaw, _, roll = (other.angles_rad + few.angles_rad * torch.tensor([1.0, -1.0, 1.0])).unbind(1)
     assert torch.cat((yaw, roll)).abs().max() < 1e-4
     assert mirror.residual_mm < 0.35
-
-
-def test_mirror_of_68_is_its_own_inverse():
-    assert sorted(MIRROR_68) == list(range(68))
-    assert [MIRROR_68[k] for k in MIRROR_68] == list(range(68))
 
 
 def test_crops_move_points_and_intrinsics(few):
