@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
+from recon.datasets.pose_conventions import FLIP_Y_Z, matrix_to_angles
 from recon.datasets.record import (
     DamagedSample,
     FaceReader,
@@ -21,6 +24,29 @@ from recon.datasets.record import (
 _MAX_POSE_BYTES = 10_000
 _MAX_DEPTH_SIDE = 2048
 _POSE = re.compile(r"frame_(\d{5})_pose\.txt")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BiwiPose:
+    """A head's pose in one frame.
+
+    Attributes:
+        rotation_published: ``(3, 3)`` as written: head to Kinect frame (y down, z away), the head's axes turned alike.
+        translation_mm: ``(3,)`` of the head in our camera frame.
+    """
+
+    rotation_published: Float[np.ndarray, "3 3"]
+    translation_mm: Float[np.ndarray, " 3"]
+
+    @property
+    def rotation(self) -> Float[np.ndarray, "3 3"]:
+        """``(3, 3)`` head to camera in our frame: between two half turns about x."""
+        return FLIP_Y_Z @ self.rotation_published @ FLIP_Y_Z
+
+    @property
+    def angles_deg(self) -> Float[np.ndarray, " 3"]:
+        """``(3,)`` yaw, pitch, roll as the field computes them, convention ``biwi``."""
+        return matrix_to_angles(self.rotation, "biwi")
 
 
 class BiwiReader(FaceReader):
@@ -46,23 +72,11 @@ class BiwiReader(FaceReader):
     def __getitem__(self, index: int) -> FaceRecord:
         path = self._poses[index]
         name = str(path.relative_to(self.root)).removesuffix("_pose.txt")
-        words = read_text(name, path, _MAX_POSE_BYTES).split()
-        try:
-            numbers = np.array(words, dtype=np.float64)
-        except ValueError as error:
-            raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
-        if numbers.size != 12 or not np.isfinite(numbers).all():
-            raise DamagedSample(name, f"{path.name} holds {numbers.size} numbers, 3 x 3 and 3 are expected")
-        rotation, head = numbers[:9].reshape(3, 3), numbers[9:]
-        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2:
-            raise DamagedSample(name, f"{path.name} holds no rotation matrix")
+        pose = read_pose(path, name)
         picture = path.with_name(path.name.replace("_pose.txt", "_rgb.png"))
         image = read_picture(name, picture)
-        turned = rotation.T
-        roll = -np.arctan2(turned[1, 0], turned[0, 0])
-        yaw = -np.arctan2(-turned[2, 0], np.hypot(turned[2, 1], turned[2, 2]))
-        pitch = np.arctan2(turned[2, 1], turned[2, 2])
-        labels = {"rotation_published": rotation}
+        yaw, pitch, roll = pose.angles_deg.tolist()
+        labels = {"rotation_published": pose.rotation_published}
         depth = path.with_name(path.name.replace("_pose.txt", "_depth.bin"))
         if depth.exists():
             labels["depth_camera_mm"] = read_depth(name, read_bytes(name, depth))
@@ -70,11 +84,38 @@ class BiwiReader(FaceReader):
         return FaceRecord(
             name=name,
             image=image,
-            translation_mm=head * np.array([1.0, -1.0, -1.0]),
-            published_angles_deg=tuple(np.degrees([yaw, pitch, roll]).tolist()),
+            translation_mm=pose.translation_mm,
+            published_angles_deg=(yaw, pitch, roll),
             identity_number=None if person is None else int(person),
             labels=labels,
         )
+
+
+def read_pose(path: Path, name: str) -> BiwiPose:
+    """The pose in a ``frame_NNNNN_pose.txt``: three rows of a rotation, then the head's place in mm.
+
+    Args:
+        path: the file.
+        name: of the sample, for messages.
+
+    Raises:
+        DamagedSample: missing, not twelve finite numbers, or no rotation.
+    """
+    words = read_text(name, path, _MAX_POSE_BYTES).split()
+    try:
+        numbers = np.array(words, dtype=np.float64)
+    except ValueError as error:
+        raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
+    if numbers.size != 12 or not np.isfinite(numbers).all():
+        raise DamagedSample(name, f"{path.name} holds {numbers.size} numbers, 3 x 3 and 3 are expected")
+    rotation = numbers[:9].reshape(3, 3)
+    if (
+        np.abs(rotation).max() > 2.0
+        or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2
+        or np.linalg.det(rotation) < 0.0
+    ):
+        raise DamagedSample(name, f"{path.name} holds no rotation matrix")
+    return BiwiPose(rotation, numbers[9:] * np.array([1.0, -1.0, -1.0]))
 
 
 def read_depth(name: str, data: bytes) -> np.ndarray:

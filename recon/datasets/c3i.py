@@ -69,19 +69,37 @@ class C3iReader(FaceReader):
     def __len__(self) -> int:
         return len(self._pictures)
 
+    def name(self, index: int) -> str:
+        """Of a sample: the path of its picture below the root."""
+        return self._pictures[index].relative_to(self.root).as_posix()
+
+    def data_file(self, index: int) -> Path:
+        """The text file of a sample.
+
+        Raises:
+            DamagedSample: there is none.
+        """
+        text = _beside(self._pictures[index], "data", "txt")
+        if text is None:
+            raise DamagedSample(self.name(index), "data_<number>.txt is missing")
+        return text
+
+    def capture(self, index: int) -> Capture:
+        """Where the camera and the head of a sample are, without reading its picture.
+
+        Raises:
+            DamagedSample: its text file is missing or damaged.
+        """
+        return _parsed(self.name(index), self.data_file(index))[0]
+
     def __getitem__(self, index: int) -> FaceRecord:
         path = self._pictures[index]
-        name = str(path.relative_to(self.root))
-        match = _PICTURE.fullmatch(path.name)
-        assert match is not None
-        number = match.group(2)
+        name = self.name(index)
         image = read_picture(name, path)
-        text = _beside(path, ("data",), number, "txt")
-        if text is None:
-            raise DamagedSample(name, "data_<number>.txt is missing")
+        text = self.data_file(index)
         capture, angles = _parsed(name, text)
         intrinsics = _intrinsics(image.shape[:2], self.field_of_view_deg)
-        exr = _beside(path, ("depthExr",), number, "exr")
+        exr = _beside(path, "depthExr", "exr")
         depth = None if exr is None else self._depth(name, exr, image.shape[:2], intrinsics)
         rotation, translation_mm = capture.head_to_camera
         person = next((part for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
@@ -114,13 +132,11 @@ class C3iReader(FaceReader):
         return depth_mm.astype(np.float32)
 
 
-def _beside(picture: Path, stems: tuple[str, ...], number: str, suffix: str) -> Path | None:
-    for stem in stems:
-        for underscore in ("_", ""):
-            path = picture.with_name(f"{stem}{underscore}{number}.{suffix}")
-            if path.exists():
-                return path
-    return None
+def _beside(picture: Path, stem: str, suffix: str) -> Path | None:
+    match = _PICTURE.fullmatch(picture.name)
+    assert match is not None
+    paths = (picture.with_name(f"{stem}{underscore}{match.group(2)}.{suffix}") for underscore in ("_", ""))
+    return next((path for path in paths if path.exists()), None)
 
 
 def _parsed(name: str, path: Path) -> tuple[Capture, tuple[float, float, float]]:

@@ -1,8 +1,4 @@
-"""Labels of AFLW2000-3D: a folder of ``imageNNNNN.jpg`` with ``imageNNNNN.mat``.
-
-``pt3d_68`` (3, 68) holds x and y in pixels of the picture and z at the same scale, growing towards the viewer;
-``pt2d`` (2, 21) holds AFLW's own points, -1 where hidden; ``Pose_Para`` (1, 7) pitch, yaw, roll in radians, t_x, t_y, t_z, f in the convention of 300W-LP (Zhu et al. 2016).
-"""
+"""AFLW2000-3D as its protocol takes it: a folder of ``imageNNNNN.jpg`` with ``imageNNNNN.mat``."""
 
 from __future__ import annotations
 
@@ -12,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from bfm.files import ModelFileError
-from bfm.loaders.mat import read_mat
 from bfm.text import printable
-from recon.evaluation.metrics.pose import angles_to_matrix
+from recon.datasets.pose_conventions import angles_to_matrix
+from recon.datasets.record import DamagedSample
+from recon.datasets.w300lp import read_labels
 
-_FARTHEST_PX = 1e6
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -86,22 +81,12 @@ def read_label(photo: Path) -> Aflw2000Label:
     """
     path = photo.with_suffix(".mat")
     try:
-        content = read_mat(path, ("pt3d_68", "Pose_Para"), ("pt2d",))
-    except (ModelFileError, OSError) as error:
-        raise LabelError(str(error)) from None
-    points, pose = content["pt3d_68"], content["Pose_Para"].reshape(-1)
-    if points.shape != (3, 68) or len(pose) < 3:
-        raise LabelError(
-            f"{path}: expected pt3d_68 (3, 68) and Pose_Para (1, 7), found {points.shape} and {pose.shape}"
-        )
-    landmarks, angles = points.T.astype(np.float64), np.rad2deg(pose[:3].astype(np.float64))[[1, 0, 2]]
-    if not ((np.abs(landmarks) < _FARTHEST_PX).all() and np.isfinite(angles).all()):
-        raise LabelError(f"{path}: holds nan or inf, or points beyond every picture")
+        labels = read_labels(path, photo.name)
+    except DamagedSample as fault:
+        raise LabelError(fault.reason) from None
+    landmarks = labels.landmarks68
+    if landmarks is None or landmarks.shape[1] != 3:
+        raise LabelError(f"{path}: AFLW2000-3D needs 68 points with depth, pt3d_68 (3, 68), and the file has none")
     if np.ptp(landmarks[:, 0]) * np.ptp(landmarks[:, 1]) <= 0.0:
         raise LabelError(f"{path}: the landmarks lie in one place")
-    points21 = None
-    if content.get("pt2d", np.zeros(0)).shape == (2, 21):
-        raw = content["pt2d"].T.astype(np.float64)
-        hidden = ~np.isfinite(raw).all(axis=1) | (raw <= 0.0).any(axis=1)
-        points21 = np.where(hidden[:, None], np.nan, raw)
-    return Aflw2000Label(photo, path, landmarks, angles, points21)
+    return Aflw2000Label(photo, path, landmarks, labels.angles_deg, labels.points21)

@@ -23,8 +23,8 @@ from bfm.loaders.w300lp import LabelScale, read_label_scale
 from bfm.registry import model_status
 from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
 from recon.datasets import DamagedSample, FaceRecord, W300LPReader
+from recon.datasets.pose_conventions import angles_to_matrix
 from recon.detection.align import PX_PER_MM_AT_224, AlignmentError, align
-from recon.evaluation.metrics.pose import angles_to_matrix
 from recon.io.faults import reason
 from recon.io.left_out import warn_left_out
 from recon.io.pictures import picture_fault

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import Aflw2000Label, photos_and_labels, read_label
 from recon.evaluation.dense import NOTHING_DENSE, DensePoints, dense_file, read_dense
@@ -20,7 +21,7 @@ from recon.evaluation.metrics.nme import (
     without_depth_offset,
     yaw_bin,
 )
-from recon.evaluation.metrics.pose import angle_differences, geodesic_deg, matrix_to_angles
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.metrics.statistics import cumulative_curve
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.partial import Journal

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.evaluation.metrics.pose import angle_differences, geodesic_deg, matrix_to_angles
+from recon.datasets.pose_conventions import matrix_to_angles
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.outcome import Outcome
 from recon.evaluation.partial import Journal
 from recon.evaluation.pose_labels import PoseLabel, find_poses
@@ -127,7 +128,7 @@ def _figures(samples: Sequence[Sample], n_failed: int) -> tuple[Figure, ...]:
 
 def _notes(labels: Sequence[PoseLabel], layout: str) -> tuple[str, ...]:
     notes = [
-        f"Angles are compared in the data set's convention ({labels[0].convention}, see recon/evaluation/metrics/pose.py); the "
+        f"Angles are compared in the data set's convention ({labels[0].convention}, see recon/datasets/pose_conventions.py); the "
         "geodesic error is the angle of the rotation between both and needs no convention.",
     ]
     if layout == "c3i":

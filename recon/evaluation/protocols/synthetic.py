@@ -14,10 +14,11 @@ from jaxtyping import Float
 from bfm.model import MorphableModel
 from recon.alignment import fit_similarity
 from recon.color import encode_srgb
+from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.dense import DensePoints
 from recon.evaluation.metrics.depth import depth_errors
 from recon.evaluation.metrics.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
-from recon.evaluation.metrics.pose import angle_differences, geodesic_deg, matrix_to_angles
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor

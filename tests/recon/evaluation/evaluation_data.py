@@ -4,8 +4,8 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from recon.datasets.pose_conventions import angles_to_matrix
 from recon.evaluation.aflw21 import aflw21_px
-from recon.evaluation.metrics.pose import angles_to_matrix
 from recon.evaluation.protocols.alignment import points_px
 from recon.export import ExportMesh, write_ply
 from recon.io.image import read_image

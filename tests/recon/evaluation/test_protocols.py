@@ -11,12 +11,12 @@ from evaluation_data import angles_of, first_letter, write_aflw, write_photo, wr
 from PIL import Image
 
 import bfm
+from recon.datasets.pose_conventions import angles_to_matrix, matrix_to_angles
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.dense import DensePoints
 from recon.evaluation.depth_folder import DepthDataError
 from recon.evaluation.metrics.nme import box_size
-from recon.evaluation.metrics.pose import angles_to_matrix, matrix_to_angles
 from recon.evaluation.pose_labels import find_poses
 from recon.evaluation.protocols.alignment import evaluate_alignment, points_px
 from recon.evaluation.protocols.depth import evaluate_depth

@@ -14,7 +14,7 @@ from test_module import pytestmark  # noqa: F401
 from training_parts import DIRECT, SIZE, sampled, tiny_module
 
 from bfm.loaders.w300lp import LabelScale
-from recon.evaluation.metrics.pose import angles_to_matrix
+from recon.datasets.pose_conventions import angles_to_matrix
 from recon.training import labelled_photos
 from recon.training.augment import Augmentation
 from recon.training.labelled_photos import LabelledPhotoData, LabelledPhotos

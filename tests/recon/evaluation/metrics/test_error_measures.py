@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from recon.datasets.pose_conventions import CONVENTIONS, angles_to_matrix, matrix_to_angles
 from recon.evaluation.metrics.depth import aligned_depth, depth_errors
 from recon.evaluation.metrics.nme import balanced_means, normalised_error, without_depth_offset, yaw_bin
-from recon.evaluation.metrics.pose import (
-    CONVENTIONS,
-    angle_differences,
-    angles_to_matrix,
-    geodesic_deg,
-    matrix_to_angles,
-)
+from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.metrics.statistics import bootstrap_interval, cumulative_curve, summarise
 from recon.rotation import euler_to_matrix, matrix_to_euler
 
