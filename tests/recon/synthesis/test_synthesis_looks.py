@@ -12,7 +12,8 @@ from recon.lighting import irradiance
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.appearance import shading
 from recon.synthesis.appearance.shadows import lit_share, lit_share_reference, shadow_maps
-from recon.synthesis.camera.camera_pipeline import gaussian_blur, jpeg, take_photo
+from recon.synthesis.camera.camera_pipeline import gaussian_blur, take_photo
+from recon.synthesis.camera.jpeg import jpeg
 from recon.synthesis.draws import Draws
 from recon.synthesis.geometry.anatomy import light_frames, open_sky
 from recon.synthesis.noise import line_noise, solid_noise
