@@ -6,32 +6,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.synthesis.camera.isp import Development, develop
+from recon.synthesis.camera.isp import IspSettings, tone_map
 from recon.synthesis.camera.jpeg import jpeg
 from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 
 _LOW_FACTORS = (2, 3, 4)
 _MOTION_TAPS = 9
 
 
-def take_photo(linear: Float[Tensor, "b 3 h w"], config: SynthesisConfig, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+def camera_pipeline(
+    linear: Float[Tensor, "b 3 h w"], config: SynthesisConfig, rng: CounterRng
+) -> Float[Tensor, "b 3 h w"]:
     """A scene in linear light as an sRGB file would hold it, [0, 1]. With all strengths 0, only the sRGB curve."""
-    picture = _some(linear, draws, "blur", config.blur, _blurred)
-    picture = _some(picture, draws, "motion blur", config.motion_blur, _motion_blurred)
-    picture = develop(picture, Development.draw(config, draws))
-    picture = _some(picture, draws, "low resolution", config.low_resolution, _low_resolution)
-    return _some(picture, draws, "jpeg", config.jpeg, _jpeg_at_random)
+    picture = _some(linear, rng, "blur", config.blur, _blurred)
+    picture = _some(picture, rng, "motion blur", config.motion_blur, _motion_blurred)
+    picture = tone_map(picture, IspSettings.draw(config, rng))
+    picture = _some(picture, rng, "low resolution", config.low_resolution, _low_resolution)
+    return _some(picture, rng, "jpeg", config.jpeg, _jpeg_at_random)
 
 
-def _some(picture: Tensor, draws: Draws, name: str, share: float, change) -> Tensor:  # type: ignore[no-untyped-def]
+def _some(picture: Tensor, rng: CounterRng, name: str, share: float, change) -> Tensor:  # type: ignore[no-untyped-def]
     """The change applied to a random share of the pictures; the others pay nothing."""
     if share <= 0.0:
         return picture
-    rows = torch.nonzero(draws.chance(name, share))[:, 0]
+    rows = torch.nonzero(rng.chance(name, share))[:, 0]
     if len(rows) == 0:
         return picture
-    chosen = Draws(draws.keys[rows.cpu().numpy()], draws.device)
+    chosen = CounterRng(rng.keys[rows.cpu().numpy()], rng.device)
     return picture.index_copy(0, rows, change(picture[rows], chosen).to(picture.dtype))
 
 
@@ -52,16 +54,16 @@ def gaussian_blur(picture: Float[Tensor, "b 3 h w"], sigma_px: Float[Tensor, " b
     return result
 
 
-def _blurred(picture: Tensor, draws: Draws) -> Tensor:
+def _blurred(picture: Tensor, rng: CounterRng) -> Tensor:
     side = min(picture.shape[-2:])
-    return gaussian_blur(picture, side / 224.0 * draws.uniform("sigma", low=0.5, high=2.2))
+    return gaussian_blur(picture, side / 224.0 * rng.uniform("sigma", low=0.5, high=2.2))
 
 
-def _motion_blurred(picture: Tensor, draws: Draws) -> Tensor:
+def _motion_blurred(picture: Tensor, rng: CounterRng) -> Tensor:
     """Averages along a short straight way, by shifting the picture through a few places."""
     batch, _, height, width = picture.shape
-    length = min(height, width) / 224.0 * draws.uniform("length", low=2.0, high=9.0)
-    angle = torch.pi * draws.uniform("direction")
+    length = min(height, width) / 224.0 * rng.uniform("length", low=2.0, high=9.0)
+    angle = torch.pi * rng.uniform("direction")
     way = torch.stack((length * angle.cos() * 2.0 / width, length * angle.sin() * 2.0 / height), dim=1)
     identity = torch.eye(2, 3, device=picture.device, dtype=picture.dtype).expand(batch, 2, 3)
     result = torch.zeros_like(picture)
@@ -75,10 +77,10 @@ def _motion_blurred(picture: Tensor, draws: Draws) -> Tensor:
     return result / _MOTION_TAPS
 
 
-def _low_resolution(picture: Tensor, draws: Draws) -> Tensor:
+def _low_resolution(picture: Tensor, rng: CounterRng) -> Tensor:
     """Reduced and enlarged again."""
     size = picture.shape[-2:]
-    which = draws.integer("factor", len(_LOW_FACTORS))
+    which = rng.integer("factor", len(_LOW_FACTORS))
     result = picture
     for k, factor in enumerate(_LOW_FACTORS):
         rows = torch.nonzero(which == k)[:, 0]
@@ -91,6 +93,6 @@ def _low_resolution(picture: Tensor, draws: Draws) -> Tensor:
     return result
 
 
-def _jpeg_at_random(picture: Tensor, draws: Draws) -> Tensor:
-    quality = draws.uniform("quality", low=28.0, high=96.0)
-    return jpeg(picture, quality, draws.chance("subsampled", 0.7))
+def _jpeg_at_random(picture: Tensor, rng: CounterRng) -> Tensor:
+    quality = rng.uniform("quality", low=28.0, high=96.0)
+    return jpeg(picture, quality, rng.chance("subsampled", 0.7))
