@@ -177,7 +177,7 @@ def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[in
 def _config(arguments: argparse.Namespace) -> SynthesisConfig:
     import yaml
 
-    from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
+    from recon.synthesis.config import SynthesisConfig, SynthesisConfigError, with_current_names
 
     base = SynthesisConfig.read(arguments.config) if arguments.config else SynthesisConfig()
     settings = dataclasses.asdict(base)
@@ -186,12 +186,13 @@ def _config(arguments: argparse.Namespace) -> SynthesisConfig:
         settings["background"], settings["background_folder"] = "plain", None
     if arguments.layout == "c3i" and arguments.out is not None:
         settings |= {"capture": "c3i", "framing": "free", "field_of_view_deg": 60.0, "expressions": "basic"}
+    given = {}
     for text in arguments.set:
         name, found, value = text.partition("=")
         if not found:
             raise SynthesisConfigError(f"--set takes NAME=VALUE, got {text!r}")
-        settings[name] = yaml.safe_load(value)
-    return SynthesisConfig.of(settings)
+        given[name] = yaml.safe_load(value)
+    return SynthesisConfig.of(settings | with_current_names(given))
 
 
 def _size(arguments: argparse.Namespace) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recon.render import Raster
-from recon.synthesis.appearance.occluder_points import CoverPoints
+from recon.synthesis.appearance.occluder_points import OccluderPoints
 from recon.synthesis.kernels import compose as compose_kernels
 
 OPAQUE = 0.5
@@ -39,7 +39,7 @@ class Layers:
 
 
 def sorted_layers(
-    cover: CoverPoints,
+    occluders: OccluderPoints,
     colour: Float[Tensor, "p 3"],
     background: Float[Tensor, "b 3 h w"],
     segmentation: Int[Tensor, "b h w"],
@@ -56,26 +56,26 @@ def sorted_layers(
         segmentation, depth_mm: of the head alone, 0 off it.
     """
     if colour.device.type != "cpu":
-        return sorted_layers_reference(cover, colour, background, segmentation, depth_mm)
-    look = cover.look
-    points = (cover.raster.pixel_index, colour, look.opacity, look.position, look.segment)
+        return sorted_layers_reference(occluders, colour, background, segmentation, depth_mm)
+    appearance = occluders.appearance
+    points = (occluders.raster.pixel_index, colour, appearance.opacity, appearance.position, appearance.segment)
     return Layers(
-        *compose_kernels.sorted_layers(cover.raster.starts, points, background, segmentation, depth_mm, OPAQUE)
+        *compose_kernels.sorted_layers(occluders.raster.starts, points, background, segmentation, depth_mm, OPAQUE)
     )
 
 
 def sorted_layers_reference(
-    cover: CoverPoints,
+    occluders: OccluderPoints,
     colour: Float[Tensor, "p 3"],
     background: Float[Tensor, "b 3 h w"],
     segmentation: Int[Tensor, "b h w"],
     depth_mm: Float[Tensor, "b h w"],
 ) -> Layers:
     """The plain twin of :func:`sorted_layers`."""
-    look = cover.look
-    opacity = look.opacity[:, None]
-    packed = (colour * opacity, opacity, -look.position[:, 2:], look.segment[:, None].to(colour.dtype))
-    maps = cover.raster.unpack(torch.cat(packed, dim=1))
+    appearance = occluders.appearance
+    opacity = appearance.opacity[:, None]
+    packed = (colour * opacity, opacity, -appearance.position[:, 2:], appearance.segment[:, None].to(colour.dtype))
+    maps = occluders.raster.unpack(torch.cat(packed, dim=1))
     premultiplied, cover_depth = maps[..., :4], maps[..., 4]
     covered, mask = maps[..., 3] > 0.0, depth_mm > 0.0
     over_head = covered & mask & (cover_depth < depth_mm)
@@ -93,7 +93,11 @@ def sorted_layers_reference(
 
 
 def with_head(
-    back: Float[Tensor, "b h w 3"], raster: Raster, colour: Float[Tensor, "p 3"], front: Tensor, occlusion: float
+    back: Float[Tensor, "b h w 3"],
+    raster: Raster,
+    colour: Float[Tensor, "p 3"],
+    front: Tensor,
+    ambient_occlusion: float,
 ) -> Float[Tensor, "b h w 3"]:
     """The head's points over what is behind them. Compiled on the CPU.
 
@@ -107,21 +111,25 @@ def with_head(
         occlusion: strength of the dimming, [0, 1].
     """
     if colour.device.type != "cpu":
-        return with_head_reference(back, raster, colour, front, occlusion)
+        return with_head_reference(back, raster, colour, front, ambient_occlusion)
     means, cell = _cell_means(front, raster.size)
-    strength = _CONTACT * occlusion
+    strength = _CONTACT * ambient_occlusion
     return compose_kernels.with_head(back, raster.starts, raster.pixel_index, colour, means, cell, strength)
 
 
 def with_head_reference(
-    back: Float[Tensor, "b h w 3"], raster: Raster, colour: Float[Tensor, "p 3"], front: Tensor, occlusion: float
+    back: Float[Tensor, "b h w 3"],
+    raster: Raster,
+    colour: Float[Tensor, "p 3"],
+    front: Tensor,
+    ambient_occlusion: float,
 ) -> Float[Tensor, "b h w 3"]:
     """The plain twin of :func:`with_head`."""
     means, cell = _cell_means(front, raster.size)
     size = (means.shape[1] * cell, means.shape[2] * cell)
     grown = torch.nn.functional.interpolate(means[:, None], size=size, mode="bilinear", align_corners=False)
     near = grown[:, 0, : raster.size[0], : raster.size[1]].reshape(-1)[raster.pixel_index]
-    dimmed = colour * (1.0 - _CONTACT * occlusion * near)[:, None]
+    dimmed = colour * (1.0 - _CONTACT * ambient_occlusion * near)[:, None]
     return raster.unpack(dimmed.clamp_min(0.0), back)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+import warnings
 from collections.abc import Mapping
+from dataclasses import InitVar
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,13 +50,17 @@ class SynthesisConfig:
         environment_folder: equirectangular maps (``.hdr``, ``.exr``, ``.jpg``, ``.png``) to take the light from; ``None``
             invents it.
         exposure: variation of brightness.
-        shadows, occlusion, shine, softness: cast shadows of lamps, darker hollows, highlights, and light that
-            scatters in the skin.
+        shadows: cast by lamps.
+        ambient_occlusion: how much darker places are that little of the surroundings reaches.
+        specular: highlights and mirrored surroundings.
+        subsurface: light that scatters below the skin and softens its shading.
         skin_detail, make_up, beard: pores, spots and wrinkles; make-up; stubble to full beards.
         hair, clothes, glasses, occluders: shares of heads with them.
         background: ``"procedural"``, ``"plain"`` (grey of 0.5) or ``"folder"``.
         background_folder: pictures for ``"folder"``.
         noise, blur, motion_blur, low_resolution, jpeg, colour_cast, contrast, gray: of the camera.
+        occlusion, shine, softness: former names of ambient_occlusion, specular and subsurface, read for one version with
+            a FutureWarning. They can be given, but are not kept.
     """
 
     framing: Framing = "aligned"
@@ -81,9 +87,9 @@ class SynthesisConfig:
     environment_folder: str | None = None
     exposure: float = 1.0
     shadows: float = 1.0
-    occlusion: float = 1.0
-    shine: float = 1.0
-    softness: float = 1.0
+    ambient_occlusion: float = 1.0
+    specular: float = 1.0
+    subsurface: float = 1.0
     skin_detail: float = 1.0
     make_up: float = 0.25
     beard: float = 0.6
@@ -101,8 +107,15 @@ class SynthesisConfig:
     colour_cast: float = 0.6
     contrast: float = 0.7
     gray: float = 0.03
+    # Fields for the initialiser only, so that train.py's configs, whose keys are checked against it, take them too.
+    occlusion: InitVar[float | None] = None
+    shine: InitVar[float | None] = None
+    softness: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, occlusion: float | None, shine: float | None, softness: float | None) -> None:
+        for former, value in (("occlusion", occlusion), ("shine", shine), ("softness", softness)):
+            if value is not None:
+                self._take_former(former, value)
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _typed(field.name, str(field.type), getattr(self, field.name)))
         for name in STRENGTHS:
@@ -137,6 +150,7 @@ class SynthesisConfig:
         Raises:
             SynthesisConfigError: an unknown key, or a value that cannot be.
         """
+        settings = with_current_names(settings)
         known = {field.name: str(field.type) for field in dataclasses.fields(cls)}
         unknown = sorted(set(settings) - set(known), key=repr)
         if unknown:
@@ -168,7 +182,15 @@ class SynthesisConfig:
     @classmethod
     def clean(cls, **changes: Any) -> SynthesisConfig:
         """Shape, colour, expression, pose and light vary; everything that only makes pictures look like photos is off."""
-        return cls.of({**dict.fromkeys(_LOOKS, 0.0), "background": "plain", **changes})
+        return cls.of({**dict.fromkeys(_APPEARANCE, 0.0), "background": "plain", **with_current_names(changes)})
+
+    def _take_former(self, former: str, value: float) -> None:
+        name = FORMER_NAMES[former]
+        default = next(field.default for field in dataclasses.fields(self) if field.name == name)
+        if getattr(self, name) != default:
+            raise _given_twice(former, name)
+        _warn_of_former(former, name, stacklevel=5)  # who called the initialiser
+        object.__setattr__(self, name, value)
 
     def _within(self, name: str, least: float, most: float) -> None:
         value = getattr(self, name)
@@ -176,11 +198,49 @@ class SynthesisConfig:
             raise SynthesisConfigError(f"{name} must lie in [{least:g}, {most:g}], got {value}")
 
 
-_LOOKS = (
-    *("shadows", "occlusion", "shine", "softness", "skin_detail", "make_up", "beard", "hair", "clothes", "glasses"),
-    *("occluders", "noise", "blur", "motion_blur", "low_resolution", "jpeg", "colour_cast", "contrast", "gray"),
+FORMER_NAMES = {"occlusion": "ambient_occlusion", "shine": "specular", "softness": "subsurface"}
+"""Settings that were renamed; the names before are read for one version."""
+_APPEARANCE = (
+    *("shadows", "ambient_occlusion", "specular", "subsurface", "skin_detail", "make_up", "beard", "hair", "clothes"),
+    *(
+        "glasses",
+        "occluders",
+        "noise",
+        "blur",
+        "motion_blur",
+        "low_resolution",
+        "jpeg",
+        "colour_cast",
+        "contrast",
+        "gray",
+    ),
 )
-STRENGTHS = (*_LOOKS, "identity", "albedo", "expression", "gaze", "eyelids", "lighting", "exposure")
+STRENGTHS = (*_APPEARANCE, "identity", "albedo", "expression", "gaze", "eyelids", "lighting", "exposure")
+
+
+def with_current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of :data:`FORMER_NAMES` under their present names, and a FutureWarning for each.
+
+    Raises:
+        SynthesisConfigError: a setting is given under both names.
+    """
+    current = {name: value for name, value in settings.items() if name not in FORMER_NAMES}
+    for former in (name for name in settings if name in FORMER_NAMES):
+        name = FORMER_NAMES[former]
+        if name in current:
+            raise _given_twice(former, name)
+        _warn_of_former(former, name, stacklevel=4)
+        current[name] = settings[former]
+    return current
+
+
+def _warn_of_former(former: str, name: str, stacklevel: int) -> None:
+    message = f"the synthesis setting {former!r} is now called {name!r}, and the former name goes with the next version"
+    warnings.warn(message, FutureWarning, stacklevel=stacklevel)
+
+
+def _given_twice(former: str, name: str) -> SynthesisConfigError:
+    return SynthesisConfigError(f"{former!r} is the former name of {name!r} and both are given: leave {former!r} out")
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -48,7 +48,7 @@ class FaceBatch:
         expression: ``(B, n_expression)``; for ARKit models weights in [0, 1].
         albedo: ``(B, n_albedo)``; make-up, stubble and skin detail come on top of it.
         lighting: ``(B, 9, 3)`` radiance coefficients as :mod:`recon.lighting` uses them, in the camera frame and at the
-            exposure of the picture. Exact when shadows, shine and occlusion are off, otherwise approximate.
+            exposure of the picture. Exact when shadows, specular and ambient_occlusion are 0, otherwise approximate.
         identity_number: ``(B,)`` int64: equal numbers are the same person.
         attributes: ``(B, A)`` see :data:`recon.synthesis.scene.people.ATTRIBUTE_NAMES`.
     """

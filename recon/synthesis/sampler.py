@@ -12,17 +12,17 @@ from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.color import srgb_to_linear
-from recon.synthesis.appearance.skin import hair_colours, painted
+from recon.synthesis.appearance.skin import hair_colours, skin_albedo
 from recon.synthesis.camera.c3i_path import draw_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
-from recon.synthesis.draws import Draws
-from recon.synthesis.geometry.hair import Hairdos, draw_hairdos
-from recon.synthesis.geometry.occluders import make_cover
+from recon.synthesis.counter_rng import CounterRng
+from recon.synthesis.geometry.hair import Hairstyles, draw_hairstyles
+from recon.synthesis.geometry.occluders import build_occluders
 from recon.synthesis.labels import LANDMARK_SETS
 from recon.synthesis.parallel import in_parallel
-from recon.synthesis.render_scene import Scene, draw_scene
+from recon.synthesis.render_scene import Scene, render_scene
 from recon.synthesis.sample import FaceBatch, intrinsic_matrix
-from recon.synthesis.scene.assets import CoverStage, Stage
+from recon.synthesis.scene.assets import OccluderAssets, SceneAssets
 from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
 from recon.synthesis.scene.environments import FolderEnvironments
 from recon.synthesis.scene.expressions import draw_expressions
@@ -76,12 +76,12 @@ class FaceSampler:
         if "520" not in model.landmark_sets:
             model = model.with_landmarks("520", dense_landmarks(model))
         self.model = model if model.mean_shape.device == self.device else MorphableModel(model.data()).to(self.device)
-        self.stage = Stage.of(self.model, self.config)
+        self.assets = SceneAssets.of(self.model, self.config)
         region = self.model.region("face") if "face" in self.model.region_names else torch.ones(self.model.n_vertices)
         self._face_vertices = torch.nonzero(region)[::23, 0].to(self.device)
         maps = self.config.environment_folder
         self._environments = FolderEnvironments(maps) if maps is not None else None
-        self._cover_stage = CoverStage.of(self.stage, self._scene([0]).cover)
+        self._occluder_assets = OccluderAssets.of(self.assets, self._scene([0]).occluders)
         folder = self.config.background_folder
         self._backgrounds = FolderBackgrounds(folder) if folder is not None else None
 
@@ -109,8 +109,8 @@ class FaceSampler:
     @torch.no_grad()  # here, because it holds for one thread only
     def _draw(self, indices: list[int]) -> FaceBatch:
         scene = self._scene(indices)
-        background = self.background(scene.draws)
-        drawn = draw_scene(scene, self.stage, self._cover_stage, self.config, self.size, background)
+        background = self.background(scene.rng)
+        drawn = render_scene(scene, self.assets, self._occluder_assets, self.config, self.size, background)
         camera = scene.camera
         return FaceBatch(
             **drawn,
@@ -127,76 +127,78 @@ class FaceSampler:
 
     def _scene(self, indices: list[int]) -> Scene:
         config, model = self.config, self.model
-        draws = Draws.of(self.seed, indices, self.device)
+        rng = CounterRng.of(self.seed, indices, self.device)
         numbers = [index % config.identities for index in indices] if config.identities else indices
-        person_draws = Draws.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
-        people = draw_people(model, person_draws, config.identity, config.albedo)
-        capture = draw_capture(draws) if config.capture else None
-        poses = HeadPoses.of(*capture.head_to_camera) if capture else draw_poses(config, draws)
-        expression = self._expressions(draws, poses)
+        person_rng = CounterRng.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
+        people = draw_people(model, person_rng, config.identity, config.albedo)
+        capture = draw_capture(rng) if config.capture else None
+        poses = HeadPoses.of(*capture.head_to_camera) if capture else draw_poses(config, rng)
+        expression = self._expressions(rng, poses)
         v_obj = model.shape(people.identity, expression)
-        camera = self._camera(draws, poses, v_obj)
-        albedo, hairdos = self._colours(person_draws, people)
+        camera = self._camera(rng, poses, v_obj)
+        albedo, hairstyles = self._colours(person_rng, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
         facing = camera.rotation[:, :, 2]
-        lights = draw_lights(draws, config.lighting, config.exposure, facing, level, self._environments)
-        cover = None
-        if hairdos is not None:
-            cover = make_cover(self.stage.wardrobe, config, model, draws, person_draws, hairdos, v_obj, albedo, camera)
+        lights = draw_lights(rng, config.lighting, config.exposure, facing, level, self._environments)
+        occluders = None
+        if hairstyles is not None:
+            occluders = build_occluders(
+                self.assets.occluder_grids, config, model, rng, person_rng, hairstyles, v_obj, albedo, camera
+            )
         return Scene(
-            draws=draws,
-            person_draws=person_draws,
+            rng=rng,
+            person_rng=person_rng,
             numbers=torch.tensor(numbers, dtype=torch.int64, device=self.device),
             people=people,
             expression=expression,
             v_obj=v_obj,
             albedo=albedo,
-            hairdos=hairdos,
-            cover=cover,
+            hairstyles=hairstyles,
+            occluders=occluders,
             camera=camera,
             lights=lights,
             capture=capture,
         )
 
-    def _colours(self, draws: Draws, people: People) -> tuple[Float[Tensor, "b v 3"], Hairdos | None]:
+    def _colours(self, rng: CounterRng, people: People) -> tuple[Float[Tensor, "b v 3"], Hairstyles | None]:
         """The skin with what is on it, and the hair; the bare model where the config has nothing on it."""
         config = self.config
         albedo = self.model.albedo(people.albedo)
         if not any((config.hair, config.beard, config.make_up, config.clothes, config.glasses, config.occluders)):
             return albedo, None
-        colour = hair_colours(draws, people)
-        hairdos = draw_hairdos(draws, people, config.hair, colour)
-        return painted(albedo, self.stage.anatomy, config, draws, people, hairdos), hairdos
+        colour = hair_colours(rng, people)
+        hairstyles = draw_hairstyles(rng, people, config.hair, colour)
+        return skin_albedo(albedo, self.assets.anatomy, config, rng, people, hairstyles), hairstyles
 
-    def _expressions(self, draws: Draws, poses: HeadPoses) -> Float[Tensor, "b ke"]:
+    def _expressions(self, rng: CounterRng, poses: HeadPoses) -> Float[Tensor, "b ke"]:
         config, names = self.config, self.model.expression_names
-        batch = len(draws.keys)
+        batch = len(rng.keys)
         if not names:
-            spread = draws.normal("expression", self.model.n_expression).clamp(-2.0, 2.0)
+            spread = rng.normal("expression", self.model.n_expression).clamp(-2.0, 2.0)
             return config.expression * spread
         # Most people look into the camera as far as their eyes can turn; others anywhere.
         towards = -torch.nn.functional.normalize(poses.translation_mm, dim=1)[:, None] @ poses.rotation
         at_camera = (towards[:, 0, :2] / _GAZE_REACH).clamp(-1.0, 1.0)
-        anywhere = 0.45 * draws.normal("gaze", 2)
-        looks = draws.chance("looks at camera", 0.6)[:, None]
+        anywhere = 0.45 * rng.normal("gaze", 2)
+        looks = rng.chance("looks at camera", 0.6)[:, None]
         gaze = config.gaze * torch.where(looks, at_camera + 0.08 * anywhere, anywhere)
-        weights = draw_expressions(names, draws, config.expression, gaze, config.eyelids, config.expressions == "basic")
+        weights = draw_expressions(names, rng, config.expression, gaze, config.eyelids, config.expressions == "basic")
         return weights.reshape(batch, len(names))
 
-    def _camera(self, draws: Draws, poses: HeadPoses, v_obj: Float[Tensor, "b v 3"]) -> PerspectiveCamera:
+    def _camera(self, rng: CounterRng, poses: HeadPoses, v_obj: Float[Tensor, "b v 3"]) -> PerspectiveCamera:
         if self.config.framing == "free":
-            return free_cameras(self.config, draws, poses, self.size)
+            return free_cameras(self.config, rng, poses, self.size)
         marks = self.model.landmarks68(v_obj)
         marks_cam = marks @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
-        return aligned_cameras(self.config, draws, poses, marks_cam, self.size)
+        return aligned_cameras(self.config, rng, poses, marks_cam, self.size)
 
-    def background(self, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+    def background(self, rng: CounterRng) -> Float[Tensor, "b 3 h w"]:
         """What is behind the heads, in linear light ``(B, 3, H, W)``."""
         if self._backgrounds is not None:
-            return srgb_to_linear(self._backgrounds.draw(draws, self.size))
+            return srgb_to_linear(self._backgrounds.draw(rng, self.size))
         if self.config.background == "procedural":
-            return procedural(draws, self.size)
-        return srgb_to_linear(torch.full((1, 3, 1, 1), 0.5, device=self.device)).expand(len(draws.keys), 3, *self.size)
+            return procedural(rng, self.size)
+        return srgb_to_linear(torch.full((1, 3, 1, 1), 0.5, device=self.device)).expand(len(rng.keys), 3, *self.size)
 
 
 def _check_model(model: MorphableModel, config: SynthesisConfig) -> None:

@@ -15,7 +15,7 @@ from recon.synthesis.kernels import shading as kernels
 from recon.synthesis.kernels.shading import MASKING
 from recon.synthesis.scene.lights import N_LAMPS, Lights
 
-_WRAP = (0.34, 0.14, 0.07)
+_SSS_WIDTH = (0.34, 0.14, 0.07)
 """How far light of each colour reaches beyond the terminator in skin, as a share of the radius: red goes farthest."""
 
 
@@ -41,14 +41,14 @@ class Points:
     position: Float[Tensor, "p 3"]
     normals: Float[Tensor, "p 3"]
     albedo: Float[Tensor, "p 3"]
-    sky: Float[Tensor, " p"]
-    gloss: Float[Tensor, " p"]
-    sharpness: Float[Tensor, " p"]
-    scatter: Float[Tensor, " p"]
-    lit: Float[Tensor, "p 2"]
+    ambient_visibility: Float[Tensor, " p"]
+    specular_strength: Float[Tensor, " p"]
+    specular_exponent: Float[Tensor, " p"]
+    subsurface_weight: Float[Tensor, " p"]
+    lamp_visibility: Float[Tensor, "p 2"]
 
 
-def plain(points: Points, lights: Lights) -> Float[Tensor, "p 3"]:
+def lambertian(points: Points, lights: Lights) -> Float[Tensor, "p 3"]:
     """Exactly the Lambertian shading of ``recon.render`` under ``lights.total``."""
     return shade_packed(points.albedo, points.normals, lights.total, points.starts)
 
@@ -63,34 +63,34 @@ def shade(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tens
     if points.albedo.device.type != "cpu":
         return shade_reference(points, lights, config)
     columns = (
-        points.position, points.normals, points.albedo, points.lit,
-        points.gloss, points.sharpness, points.scatter, points.sky,
+        points.position, points.normals, points.albedo, points.lamp_visibility,
+        points.specular_strength, points.specular_exponent, points.subsurface_weight, points.ambient_visibility,
     )  # fmt: skip
     lamps = torch.cat((lights.directions, lights.irradiances), dim=-1)
-    settings = (config.occlusion, config.softness, config.shine, *_WRAP)
+    settings = (config.ambient_occlusion, config.subsurface, config.specular, *_SSS_WIDTH)
     return kernels.shade(columns, points.picture, lights.surroundings, lamps, settings)
 
 
 def shade_reference(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tensor, "p 3"]:
     """The plain twin of :func:`shade`."""
-    sky, reach, colour, view = _surroundings(points, lights, config)
+    ambient_visibility, reach, colour, view = _surroundings(points, lights, config)
     n_dot_v = (points.normals * view).sum(dim=-1).clamp(0.0, 1.0)
-    wrap = config.softness * points.scatter[:, None] * points.albedo.new_tensor(_WRAP)
+    wrap = config.subsurface * points.subsurface_weight[:, None] * points.albedo.new_tensor(_SSS_WIDTH)
     for k in range(N_LAMPS):
         towards = lights.directions[:, k][points.picture]
-        lamp = lights.irradiances[:, k][points.picture] * points.lit[:, k : k + 1] / torch.pi
+        lamp = lights.irradiances[:, k][points.picture] * points.lamp_visibility[:, k : k + 1] / torch.pi
         n_dot_l = (points.normals * towards).sum(dim=-1)
         soft = ((n_dot_l[:, None] + wrap) / (1.0 + wrap)).clamp_min(0.0) ** (1.0 + wrap)
         colour = colour + points.albedo * lamp * soft * (0.5 + 0.5 * reach)
         half = torch.nn.functional.normalize(towards + view, dim=-1)
         n_dot_h = (points.normals * half).sum(dim=-1).clamp_min(0.0)
-        peak = 0.0045 * (points.sharpness + 8.0) * n_dot_h**points.sharpness
-        shine = config.shine * points.gloss * peak * (n_dot_l.clamp(0.0, 1.0) * n_dot_v).sqrt()
-        colour = colour + shine[:, None] * lamp
+        peak = 0.0045 * (points.specular_exponent + 8.0) * n_dot_h**points.specular_exponent
+        specular = config.specular * points.specular_strength * peak * (n_dot_l.clamp(0.0, 1.0) * n_dot_v).sqrt()
+        colour = colour + specular[:, None] * lamp
     fresnel = 0.028 + 0.08 * (1.0 - n_dot_v) ** 5
     # What a rough surface mirrors at a slant is mostly hidden by its own bumps (Schlick 1994) or by what is around it.
-    free = n_dot_v / (n_dot_v * (1.0 - MASKING) + MASKING) * points.sky**2
-    amount = config.shine * 0.8 * fresnel * points.gloss.clamp_max(1.5) * free
+    free = n_dot_v / (n_dot_v * (1.0 - MASKING) + MASKING) * points.ambient_visibility**2
+    amount = config.specular * 0.8 * fresnel * points.specular_strength.clamp_max(1.5) * free
     return colour + amount[:, None] * _mirrored(points, lights, view).clamp_min(0.0)
 
 
@@ -98,10 +98,10 @@ def _surroundings(
     points: Points, lights: Lights, config: SynthesisConfig
 ) -> tuple[Tensor, Tensor, Float[Tensor, "p 3"], Float[Tensor, "p 3"]]:
     """Openness, how much of the surroundings' light each colour gets, that light, and the way to the camera."""
-    sky = (1.0 - config.occlusion * (1.0 - points.sky))[:, None]
-    reach = sky / (1.0 - points.albedo * (1.0 - sky)).clamp_min(1e-3)
+    ambient_visibility = (1.0 - config.ambient_occlusion * (1.0 - points.ambient_visibility))[:, None]
+    reach = ambient_visibility / (1.0 - points.albedo * (1.0 - ambient_visibility)).clamp_min(1e-3)
     colour = shade_packed(points.albedo * reach, points.normals, lights.surroundings, points.starts).clamp_min(0.0)
-    return sky, reach, colour, -torch.nn.functional.normalize(points.position, dim=-1)
+    return ambient_visibility, reach, colour, -torch.nn.functional.normalize(points.position, dim=-1)
 
 
 def _mirrored(points: Points, lights: Lights, view: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:

@@ -33,13 +33,13 @@ def shadow_maps(
     return torch.where(torch.isfinite(depth), 2.0 * depth, 10.0)
 
 
-def lit_share(
+def lamp_visibility(
     maps: Float[Tensor, "b s s"],
     position: Float[Tensor, "p 3"],
     picture: Int[Tensor, " p"],
     centre: Float[Tensor, "b 3"],
     directions: Float[Tensor, "b 3"],
-    softness: Float[Tensor, " b"],
+    light_radius: Float[Tensor, " b"],
 ) -> Float[Tensor, " p"]:
     """Share of the lamp that each point sees, from several looks at the map around the point.
 
@@ -49,23 +49,23 @@ def lit_share(
         picture: ``(P,)``.
         centre: ``(B, 3)`` middle of the head, camera frame.
         directions: ``(B, 3)`` unit, towards the lamp.
-        softness: ``(B,)`` [0, 1]: radius of the filter, 3 to 14 mm.
+        light_radius: ``(B,)`` [0, 1], relative: radius of the filter, 3 to 14 mm.
     """
     if position.device.type != "cpu":
-        return lit_share_reference(maps, position, picture, centre, directions, softness)
-    return kernels.lit_share(maps, position, picture, *_to_map(centre, directions, softness), _taps())
+        return lamp_visibility_reference(maps, position, picture, centre, directions, light_radius)
+    return kernels.lamp_visibility(maps, position, picture, *_to_map(centre, directions, light_radius), _taps())
 
 
-def lit_share_reference(
+def lamp_visibility_reference(
     maps: Float[Tensor, "b s s"],
     position: Float[Tensor, "p 3"],
     picture: Int[Tensor, " p"],
     centre: Float[Tensor, "b 3"],
     directions: Float[Tensor, "b 3"],
-    softness: Float[Tensor, " b"],
+    light_radius: Float[Tensor, " b"],
 ) -> Float[Tensor, " p"]:
     """The plain twin of :func:`lit_share`."""
-    to_map, radius_px = _to_map(centre, directions, softness)
+    to_map, radius_px = _to_map(centre, directions, light_radius)
     rows, radius = to_map[picture], radius_px[picture]
     column, row, along = ((rows[..., :3] * position[:, None]).sum(dim=-1) + rows[..., 3]).unbind(1)
     flat, first = maps.reshape(-1), picture * (MAP_PX * MAP_PX)
@@ -78,13 +78,13 @@ def lit_share_reference(
 
 
 def _to_map(
-    centre: Float[Tensor, "b 3"], directions: Float[Tensor, "b 3"], softness: Float[Tensor, " b"]
+    centre: Float[Tensor, "b 3"], directions: Float[Tensor, "b 3"], light_radius: Float[Tensor, " b"]
 ) -> tuple[Float[Tensor, "b 3 4"], Float[Tensor, " b"]]:
     """Affine maps from camera space to column, row and distance along the light, and the filter's radius in pixels."""
     turn = light_frames(directions) / REACH_MM * centre.new_tensor([0.5 * MAP_PX, -0.5 * MAP_PX, -1.0])[:, None]
     middle = centre.new_tensor([0.5 * MAP_PX, 0.5 * MAP_PX, -_BIAS_MM / REACH_MM])
     offset = middle - (turn @ centre[..., None])[..., 0]
-    return torch.cat((turn, offset[..., None]), dim=-1), (3.0 + 11.0 * softness) / REACH_MM * 0.5 * MAP_PX
+    return torch.cat((turn, offset[..., None]), dim=-1), (3.0 + 11.0 * light_radius) / REACH_MM * 0.5 * MAP_PX
 
 
 @functools.lru_cache(maxsize=1)

@@ -7,41 +7,41 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.anatomy import Anatomy
-from recon.synthesis.geometry.hair import STYLES, Hairdos
+from recon.synthesis.geometry.hair import STYLES, Hairstyles
 from recon.synthesis.scene.people import People
 
 _LIPSTICK = ((0.42, 0.04, 0.06), (0.50, 0.12, 0.14), (0.30, 0.04, 0.08), (0.55, 0.20, 0.17), (0.20, 0.02, 0.05))
 _SHADOW = ((0.20, 0.13, 0.10), (0.10, 0.08, 0.09), (0.30, 0.16, 0.16), (0.16, 0.18, 0.26))
 
 
-def hair_colours(draws: Draws, people: People) -> Float[Tensor, "b 3"]:
+def hair_colours(rng: CounterRng, people: People) -> Float[Tensor, "b 3"]:
     """``(B, 3)`` linear colours from black to blond and red, grey with age; dark where the skin is dark."""
     melanin = people.albedo[:, 0] if people.albedo.shape[1] else torch.zeros_like(people.column("male"))
-    light = (draws.uniform("hair light") ** 1.3 * torch.sigmoid(-1.3 * melanin - 0.2) * 1.5).clamp(0.0, 1.0)
+    light = (rng.uniform("hair light") ** 1.3 * torch.sigmoid(-1.3 * melanin - 0.2) * 1.5).clamp(0.0, 1.0)
     stops = light.new_tensor(
         [[0.010, 0.008, 0.007], [0.035, 0.022, 0.014], [0.10, 0.058, 0.032], [0.26, 0.17, 0.085], [0.46, 0.34, 0.19]]
     )
     place = light * (len(stops) - 1)
     low = place.long().clamp_max(len(stops) - 2)
     colour = stops[low] + (place - low)[:, None] * (stops[low + 1] - stops[low])
-    red = draws.chance("red hair", 0.06) & (light > 0.25)
+    red = rng.chance("red hair", 0.06) & (light > 0.25)
     colour = torch.where(red[:, None], colour * light.new_tensor([1.5, 0.75, 0.45]), colour)
     age = (people.column("age_years") - 50.0) / 32.0
-    gray = (age + 0.5 * draws.normal("gray hair")).clamp(0.0, 1.0)[:, None] * 0.85
-    dyed = draws.chance("dyed hair", 0.25 * (1.0 - 0.8 * people.column("male")))[:, None]
+    gray = (age + 0.5 * rng.normal("gray hair")).clamp(0.0, 1.0)[:, None] * 0.85
+    dyed = rng.chance("dyed hair", 0.25 * (1.0 - 0.8 * people.column("male")))[:, None]
     silver = light.new_tensor([0.34, 0.34, 0.35])
     return torch.where(dyed, colour, colour + gray * (silver - colour)).clamp_max(0.6)
 
 
-def painted(
+def skin_albedo(
     albedo: Float[Tensor, "b v 3"],
     anatomy: Anatomy,
     config: SynthesisConfig,
-    draws: Draws,
+    rng: CounterRng,
     people: People,
-    hairdos: Hairdos,
+    hairstyles: Hairstyles,
 ) -> Float[Tensor, "b v 3"]:
     """The albedo with what people put on it and what grows on it.
 
@@ -53,44 +53,44 @@ def painted(
         people: for sex.
         hairdos: for the colour of hair, and whether the scalp is bare.
     """
-    hair = hairdos.colour
-    bald = (hairdos.style == STYLES.index("bald")).to(albedo.dtype)
+    hair = hairstyles.colour
+    bald = (hairstyles.style == STYLES.index("bald")).to(albedo.dtype)
     male = people.column("male")
     if config.hair > 0.0:
         roots = (0.85 * (1.0 - bald))[:, None, None] * anatomy.map("scalp")[None, :, None]
         albedo = albedo + roots * (0.8 * hair[:, None] - albedo)
         albedo = _brows(albedo, anatomy, config.hair * (0.24 + 0.21 * male), config.hair * 0.45 * (1.0 - male), hair)
     if config.beard > 0.0:
-        has = (draws.uniform("beard") < config.beard) & (male > 0.5)
-        amount = has * (0.18 + 0.72 * draws.uniform("beard length") ** 1.6)
-        albedo = albedo + amount[:, None, None] * _beard_map(anatomy, draws) * (0.9 * hair[:, None] - albedo)
+        has = (rng.uniform("beard") < config.beard) & (male > 0.5)
+        amount = has * (0.18 + 0.72 * rng.uniform("beard length") ** 1.6)
+        albedo = albedo + amount[:, None, None] * _beard_map(anatomy, rng) * (0.9 * hair[:, None] - albedo)
     if config.make_up > 0.0:
-        wears = draws.uniform("make-up") < config.make_up * (2.4 - 2.3 * male)
-        albedo = _made_up(albedo, anatomy, draws, wears.float())
+        wears = rng.uniform("make-up") < config.make_up * (2.4 - 2.3 * male)
+        albedo = _made_up(albedo, anatomy, rng, wears.float())
     return albedo.clamp(0.0, 1.0)
 
 
-def _brows(albedo: Tensor, anatomy: Anatomy, painted: Tensor, plucked: Tensor, hair: Tensor) -> Tensor:
+def _brows(albedo: Tensor, anatomy: Anatomy, skin_albedo: Tensor, plucked: Tensor, hair: Tensor) -> Tensor:
     """Brows in the colour of the hair; ``plucked`` is the share of the model's own full brows that skin replaces."""
     brows, cheeks = anatomy.map("brows"), anatomy.map("cheeks")
     skin = (albedo * cheeks[:, None]).sum(dim=1, keepdim=True) / cheeks.sum().clamp_min(1e-6)
     # The middle of a brow stays full: what goes is its upper and lower edge.
     edge = plucked[:, None, None] * (brows * (1.6 - 1.2 * brows)).clamp(0.0, 1.0)[None, :, None]
     albedo = albedo + edge * (skin - albedo)
-    return albedo + painted[:, None, None] * (brows**1.5)[None, :, None] * (0.7 * hair[:, None] - albedo)
+    return albedo + skin_albedo[:, None, None] * (brows**1.5)[None, :, None] * (0.7 * hair[:, None] - albedo)
 
 
-def _beard_map(anatomy: Anatomy, draws: Draws) -> Float[Tensor, "b v 1"]:
+def _beard_map(anatomy: Anatomy, rng: CounterRng) -> Float[Tensor, "b v 1"]:
     """Where the beard grows: all of it, or without cheeks, or only around the mouth."""
     beard = anatomy.beard
-    cheeks = (draws.uniform("beard cheeks") < 0.35).float()
+    cheeks = (rng.uniform("beard cheeks") < 0.35).float()
     return (beard[None] * (1.0 - 0.9 * cheeks[:, None] * anatomy.map("cheeks")[None]))[..., None]
 
 
-def _made_up(albedo: Tensor, anatomy: Anatomy, draws: Draws, wears: Tensor) -> Tensor:
+def _made_up(albedo: Tensor, anatomy: Anatomy, rng: CounterRng, wears: Tensor) -> Tensor:
     def layer(albedo: Tensor, name: str, region: str, colours: tuple[tuple[float, ...], ...], most: float) -> Tensor:
-        colour = albedo.new_tensor(colours)[draws.integer(f"{name} colour", len(colours))]
-        amount = wears * most * draws.uniform(f"{name} amount")
+        colour = albedo.new_tensor(colours)[rng.integer(f"{name} colour", len(colours))]
+        amount = wears * most * rng.uniform(f"{name} amount")
         return albedo + amount[:, None, None] * anatomy.map(region)[None, :, None] * (colour[:, None] - albedo)
 
     albedo = layer(albedo, "lipstick", "lips", _LIPSTICK, 0.9)

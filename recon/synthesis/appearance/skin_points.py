@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.render.mesh import unit
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.kernels import appearance as appearance_kernels
 from recon.synthesis.noise import solid_noise
 from recon.synthesis.sample import SEGMENT_NAMES
@@ -38,7 +38,7 @@ class Complexion:
     oily: Float[Tensor, " b"]
 
     @classmethod
-    def of(cls, people: People, person_draws: Draws, draws: Draws, strength: float) -> Complexion:
+    def of(cls, people: People, person_rng: CounterRng, rng: CounterRng, strength: float) -> Complexion:
         """Persons keep their spots; the highlight is the sample's.
 
         Args:
@@ -48,15 +48,15 @@ class Complexion:
             strength: [0, 1]; 0 is smooth.
         """
         sex = 0.65 + 0.35 * people.column("male")
-        rough = strength * person_draws.uniform("skin roughness", low=0.35, high=1.1) * sex
-        spots = strength * person_draws.uniform("spots") ** 3 * 0.6
+        rough = strength * person_rng.uniform("skin roughness", low=0.35, high=1.1) * sex
+        spots = strength * person_rng.uniform("spots") ** 3 * 0.6
         old = ((people.column("age_years") - 40.0) / 40.0).clamp(0.0, 1.0)
         return cls(
-            place=32.0 * person_draws.uniform("skin place", 3),
+            place=32.0 * person_rng.uniform("skin place", 3),
             rough=rough,
             spots=spots * (1.0 + old),
             bump=0.055 * rough * (1.0 + 0.8 * old),
-            oily=draws.uniform("oily", low=0.4, high=1.5),
+            oily=rng.uniform("oily", low=0.4, high=1.5),
         )
 
 
@@ -79,10 +79,10 @@ class SkinPoints:
     normals: Float[Tensor, "p 3"]
     relief: Float[Tensor, "p 3"]
     albedo: Float[Tensor, "p 3"]
-    sky: Float[Tensor, " p"]
-    gloss: Float[Tensor, " p"]
-    sharpness: Float[Tensor, " p"]
-    scatter: Float[Tensor, " p"]
+    ambient_visibility: Float[Tensor, " p"]
+    specular_strength: Float[Tensor, " p"]
+    specular_exponent: Float[Tensor, " p"]
+    subsurface_weight: Float[Tensor, " p"]
 
 
 def skin_points(
@@ -103,7 +103,7 @@ def skin_points(
     if packed.device.type != "cpu":
         return skin_points_reference(packed, segment, picture, complexion)
     surfaces = Surfaces.on(packed.device)
-    table = torch.stack((surfaces.gloss, surfaces.sharpness, surfaces.scatter), dim=1)
+    table = torch.stack((surfaces.specular_strength, surfaces.specular_exponent, surfaces.subsurface_weight), dim=1)
     persons = torch.cat(
         (
             complexion.place,
@@ -123,7 +123,7 @@ def skin_points_reference(
 ) -> SkinPoints:
     """The plain twin of :func:`skin_points`."""
     surfaces = Surfaces.on(packed.device)
-    position, normals, albedo, sky, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
+    position, normals, albedo, ambient_visibility, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
     normals = unit(normals)
     at = complexion.place[picture]
     fine, coarse = solid_noise(rest_mm / _FINE_MM + at), solid_noise(rest_mm / _COARSE_MM + at.flip(-1))
@@ -134,18 +134,18 @@ def skin_points_reference(
     factor = torch.exp(torch.stack((tone + red - 0.6 * freckle, tone - red - freckle, tone - red - 1.2 * freckle), -1))
     bump = complexion.bump[picture, None] * torch.stack((fine[:, 0], fine[:, 1], coarse[:, 0]), -1)
     patchy = (1.0 + 0.35 * coarse[:, 1] + 0.2 * fine[:, 1]).clamp(0.3, 2.0)
-    scatter = surfaces.scatter[segment]
-    skin = ((scatter > 0.5) & (rough > 0.0))[:, None]
-    gloss = surfaces.gloss[segment] * complexion.oily[picture]
+    subsurface_weight = surfaces.subsurface_weight[segment]
+    skin = ((subsurface_weight > 0.5) & (rough > 0.0))[:, None]
+    specular_strength = surfaces.specular_strength[segment] * complexion.oily[picture]
     return SkinPoints(
         position=position,
         normals=normals,
         relief=torch.where(skin, unit(normals + bump), normals),
         albedo=torch.where(skin, albedo * factor, albedo),
-        sky=sky[:, 0],
-        gloss=torch.where(skin[:, 0], gloss * patchy, gloss),
-        sharpness=surfaces.sharpness[segment],
-        scatter=scatter,
+        ambient_visibility=ambient_visibility[:, 0],
+        specular_strength=torch.where(skin[:, 0], specular_strength * patchy, specular_strength),
+        specular_exponent=surfaces.specular_exponent[segment],
+        subsurface_weight=subsurface_weight,
     )
 
 
@@ -153,9 +153,9 @@ def skin_points_reference(
 class Surfaces:
     """Optical kind of each segment: highlight strength, its exponent, light scattered like skin."""
 
-    gloss: Float[Tensor, " s"]
-    sharpness: Float[Tensor, " s"]
-    scatter: Float[Tensor, " s"]
+    specular_strength: Float[Tensor, " s"]
+    specular_exponent: Float[Tensor, " s"]
+    subsurface_weight: Float[Tensor, " s"]
 
     @classmethod
     def on(cls, device: torch.device) -> Surfaces:

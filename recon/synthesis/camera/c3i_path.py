@@ -8,31 +8,31 @@ from torch import Tensor
 
 from recon.datasets.c3i_world import DISTANCE_M, MODES, TO_WORLD, Capture
 from recon.rotation import euler_to_matrix
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 
 _HEAD_POINT_M = (0.0, 0.0, 1.65)
 _STEP_DEG, _MOST_DEG = 3.0, 30.0
 _NOD_DEG = (0.0, 20.0, -20.0)
 
 
-def draw_capture(draws: Draws) -> Capture:
+def draw_capture(rng: CounterRng) -> Capture:
     """One capture a sample, of the three modes in equal parts."""
-    device = draws.device
-    mode = draws.integer("capture mode", len(MODES))
-    batch = len(draws.keys)
+    device = rng.device
+    mode = rng.integer("capture mode", len(MODES))
+    batch = len(rng.keys)
     head = torch.tensor(_HEAD_POINT_M, device=device).expand(batch, 3)
     steps = int(_MOST_DEG / _STEP_DEG)
-    yaw = _STEP_DEG * (draws.integer("capture yaw", 2 * steps + 1) - steps).float()
-    nod = torch.tensor(_NOD_DEG, device=device)[draws.integer("capture nod", len(_NOD_DEG))]
+    yaw = _STEP_DEG * (rng.integer("capture yaw", 2 * steps + 1) - steps).float()
+    nod = torch.tensor(_NOD_DEG, device=device)[rng.integer("capture nod", len(_NOD_DEG))]
     turned = (mode != MODES.index("CameraTran")).float()
     zero = torch.zeros_like(yaw)
     head_rotation = euler_to_matrix(torch.deg2rad(torch.stack((turned * nod, zero, turned * yaw), dim=1)))
     start = head - torch.tensor([0.0, DISTANCE_M, 0.0], device=device)
     moved = torch.stack(
-        (draws.uniform("capture x", low=0.001, high=0.140), zero, draws.uniform("capture z", low=0.001, high=0.04)), 1
+        (rng.uniform("capture x", low=0.001, high=0.140), zero, rng.uniform("capture z", low=0.001, high=0.04)), 1
     )
-    phi = torch.deg2rad(draws.uniform("capture phi", low=60.0, high=120.0))
-    theta = torch.deg2rad(draws.uniform("capture theta", low=-45.0, high=45.0))
+    phi = torch.deg2rad(rng.uniform("capture phi", low=60.0, high=120.0))
+    theta = torch.deg2rad(rng.uniform("capture theta", low=-45.0, high=45.0))
     sphere = torch.stack((-theta.sin() * phi.sin(), -theta.cos() * phi.sin(), phi.cos()), dim=1)
     camera = torch.where((mode == 1)[:, None], start + moved, start)
     camera = torch.where((mode == 2)[:, None], head + DISTANCE_M * sphere, camera)

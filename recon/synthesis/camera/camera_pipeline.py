@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.synthesis.camera.isp import LUMA, Development, develop
+from recon.synthesis.camera.isp import IspSettings, tone_map
+from recon.synthesis.camera.jpeg import jpeg
 from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 
 _LOW_FACTORS = (2, 3, 4)
 _MOTION_TAPS = 9
-# Tables K.1 and K.2 of ITU-T T.81 (the JPEG standard): quantisation at quality 50.
-_LUMA = (
-    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
-    *(14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
-    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
-)
-_CHROMA = (
-    *(17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99),
-    *(47, 66, 99, 99, 99, 99, 99, 99, *(99,) * 32),
-)
-_TO_YCC = (LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-_FROM_YCC = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
-def take_photo(linear: Float[Tensor, "b 3 h w"], config: SynthesisConfig, draws: Draws) -> Float[Tensor, "b 3 h w"]:
+def camera_pipeline(
+    linear: Float[Tensor, "b 3 h w"], config: SynthesisConfig, rng: CounterRng
+) -> Float[Tensor, "b 3 h w"]:
     """A scene in linear light as an sRGB file would hold it, [0, 1]. With all strengths 0, only the sRGB curve."""
-    picture = _some(linear, draws, "blur", config.blur, _blurred)
-    picture = _some(picture, draws, "motion blur", config.motion_blur, _motion_blurred)
-    picture = develop(picture, Development.draw(config, draws))
-    picture = _some(picture, draws, "low resolution", config.low_resolution, _low_resolution)
-    return _some(picture, draws, "jpeg", config.jpeg, _jpeg_at_random)
+    picture = _some(linear, rng, "blur", config.blur, _blurred)
+    picture = _some(picture, rng, "motion blur", config.motion_blur, _motion_blurred)
+    picture = tone_map(picture, IspSettings.draw(config, rng))
+    picture = _some(picture, rng, "low resolution", config.low_resolution, _low_resolution)
+    return _some(picture, rng, "jpeg", config.jpeg, _jpeg_at_random)
 
 
-def _some(picture: Tensor, draws: Draws, name: str, share: float, change) -> Tensor:  # type: ignore[no-untyped-def]
+def _some(picture: Tensor, rng: CounterRng, name: str, share: float, change) -> Tensor:  # type: ignore[no-untyped-def]
     """The change applied to a random share of the pictures; the others pay nothing."""
     if share <= 0.0:
         return picture
-    rows = torch.nonzero(draws.chance(name, share))[:, 0]
+    rows = torch.nonzero(rng.chance(name, share))[:, 0]
     if len(rows) == 0:
         return picture
-    chosen = Draws(draws.keys[rows.cpu().numpy()], draws.device)
+    chosen = CounterRng(rng.keys[rows.cpu().numpy()], rng.device)
     return picture.index_copy(0, rows, change(picture[rows], chosen).to(picture.dtype))
 
 
@@ -65,16 +54,16 @@ def gaussian_blur(picture: Float[Tensor, "b 3 h w"], sigma_px: Float[Tensor, " b
     return result
 
 
-def _blurred(picture: Tensor, draws: Draws) -> Tensor:
+def _blurred(picture: Tensor, rng: CounterRng) -> Tensor:
     side = min(picture.shape[-2:])
-    return gaussian_blur(picture, side / 224.0 * draws.uniform("sigma", low=0.5, high=2.2))
+    return gaussian_blur(picture, side / 224.0 * rng.uniform("sigma", low=0.5, high=2.2))
 
 
-def _motion_blurred(picture: Tensor, draws: Draws) -> Tensor:
+def _motion_blurred(picture: Tensor, rng: CounterRng) -> Tensor:
     """Averages along a short straight way, by shifting the picture through a few places."""
     batch, _, height, width = picture.shape
-    length = min(height, width) / 224.0 * draws.uniform("length", low=2.0, high=9.0)
-    angle = torch.pi * draws.uniform("direction")
+    length = min(height, width) / 224.0 * rng.uniform("length", low=2.0, high=9.0)
+    angle = torch.pi * rng.uniform("direction")
     way = torch.stack((length * angle.cos() * 2.0 / width, length * angle.sin() * 2.0 / height), dim=1)
     identity = torch.eye(2, 3, device=picture.device, dtype=picture.dtype).expand(batch, 2, 3)
     result = torch.zeros_like(picture)
@@ -88,10 +77,10 @@ def _motion_blurred(picture: Tensor, draws: Draws) -> Tensor:
     return result / _MOTION_TAPS
 
 
-def _low_resolution(picture: Tensor, draws: Draws) -> Tensor:
+def _low_resolution(picture: Tensor, rng: CounterRng) -> Tensor:
     """Reduced and enlarged again."""
     size = picture.shape[-2:]
-    which = draws.integer("factor", len(_LOW_FACTORS))
+    which = rng.integer("factor", len(_LOW_FACTORS))
     result = picture
     for k, factor in enumerate(_LOW_FACTORS):
         rows = torch.nonzero(which == k)[:, 0]
@@ -104,47 +93,6 @@ def _low_resolution(picture: Tensor, draws: Draws) -> Tensor:
     return result
 
 
-def _jpeg_at_random(picture: Tensor, draws: Draws) -> Tensor:
-    quality = draws.uniform("quality", low=28.0, high=96.0)
-    return jpeg(picture, quality, draws.chance("subsampled", 0.7))
-
-
-def jpeg(
-    picture: Float[Tensor, "b 3 h w"], quality: Float[Tensor, " b"], subsampled: Tensor
-) -> Float[Tensor, "b 3 h w"]:
-    """What is left of pictures after JPEG (ITU-T T.81): YCbCr, 8 x 8 cosine transform, quantised, and back.
-
-    Args:
-        picture: sRGB, [0, 1].
-        quality: ``(B,)`` 1..100, libjpeg's scale.
-        subsampled: ``(B,)`` bool, whether colour is stored at half the resolution.
-    """
-    height, width = picture.shape[-2:]
-    down, right = -height % 16, -width % 16
-    padded = torch.nn.functional.pad(picture, (0, right, 0, down), mode="replicate")
-    ycc = torch.einsum("kc,bchw->bkhw", picture.new_tensor(_TO_YCC), (padded * 255.0).round())
-    ycc[:, 0] -= 128.0
-    halved = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(ycc[:, 1:], 2), scale_factor=2.0)
-    colour = torch.where(subsampled[:, None, None, None], halved, ycc[:, 1:])
-    scale = torch.where(quality < 50.0, 5000.0 / quality.clamp_min(1.0), 200.0 - 2.0 * quality)
-    planes = torch.cat((ycc[:, :1], colour), dim=1)
-    tables = torch.stack([picture.new_tensor(table).view(8, 8) for table in (_LUMA, _CHROMA, _CHROMA)])
-    steps = torch.floor((tables * scale[:, None, None, None] + 50.0) / 100.0).clamp(1.0, 255.0)
-    cosine = _cosines(picture.device).to(picture.dtype)
-    blocks = planes.unflatten(2, (-1, 8)).unflatten(4, (-1, 8)).permute(0, 1, 2, 4, 3, 5)
-    steps = steps[:, :, None, None]
-    found = cosine @ blocks @ cosine.T
-    kept = cosine.T @ ((found / steps).round() * steps) @ cosine
-    planes = kept.permute(0, 1, 2, 4, 3, 5).flatten(4, 5).flatten(2, 3)
-    planes[:, 0] += 128.0
-    rgb = torch.einsum("kc,bchw->bkhw", picture.new_tensor(_FROM_YCC), planes)
-    return (rgb[..., :height, :width].round() / 255.0).clamp(0.0, 1.0)
-
-
-@functools.lru_cache(maxsize=4)
-def _cosines(device: torch.device) -> Float[Tensor, "8 8"]:
-    """The orthonormal 8-point cosine transform."""
-    k = torch.arange(8, dtype=torch.float64)
-    matrix = torch.cos((2.0 * k[None] + 1.0) * k[:, None] * torch.pi / 16.0) * 0.5
-    matrix[0] *= 0.5**0.5
-    return matrix.float().to(device)
+def _jpeg_at_random(picture: Tensor, rng: CounterRng) -> Tensor:
+    quality = rng.uniform("quality", low=28.0, high=96.0)
+    return jpeg(picture, quality, rng.chance("subsampled", 0.7))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.color import linear_to_srgb
 from recon.synthesis.config import SynthesisConfig
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.kernels import isp as isp_kernels
 from recon.synthesis.noise import grain, grain_tile, smooth_grain_tile
 
@@ -19,7 +19,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Development:
+class IspSettings:
     """How B pictures are developed.
 
     Attributes:
@@ -45,41 +45,41 @@ class Development:
     gray: Float[Tensor, " b"]
 
     @classmethod
-    def draw(cls, config: SynthesisConfig, draws: Draws) -> Development:
+    def draw(cls, config: SynthesisConfig, rng: CounterRng) -> IspSettings:
         """At random; with all strengths 0 only the sRGB curve is left."""
-        gains = torch.exp(0.11 * config.colour_cast * draws.normal("cast", 3).clamp(-2.0, 2.0))
-        noisy = draws.chance("noise", config.noise).float()
+        gains = torch.exp(0.11 * config.colour_cast * rng.normal("cast", 3).clamp(-2.0, 2.0))
+        noisy = rng.chance("noise", config.noise).float()
         strength = config.contrast
-        curve = 0.35 * strength * draws.normal("curve").clamp(-1.5, 2.0) + 0.15 * strength
+        curve = 0.35 * strength * rng.normal("curve").clamp(-1.5, 2.0) + 0.15 * strength
         return cls(
             gains=gains / gains.mean(dim=1, keepdim=True),
-            noise=noisy * 0.8 * draws.uniform("noise level") ** 3,
-            soft=draws.uniform("grain size"),
-            colourful=draws.uniform("colour noise"),
-            grain_at=torch.stack((draws.integer("grain row", 512), draws.integer("grain column", 512)), dim=1),
+            noise=noisy * 0.8 * rng.uniform("noise level") ** 3,
+            soft=rng.uniform("grain size"),
+            colourful=rng.uniform("colour noise"),
+            grain_at=torch.stack((rng.integer("grain row", 512), rng.integer("grain column", 512)), dim=1),
             curve=curve.clamp(-0.4, 0.8),
-            lift=0.05 * strength * draws.normal("lift").clamp(-1.0, 2.0),
-            saturation=1.0 + 0.18 * strength * draws.normal("saturation").clamp(-2.0, 2.0),
-            gray=draws.chance("gray", config.gray).float(),
+            lift=0.05 * strength * rng.normal("lift").clamp(-1.0, 2.0),
+            saturation=1.0 + 0.18 * strength * rng.normal("saturation").clamp(-2.0, 2.0),
+            gray=rng.chance("gray", config.gray).float(),
         )
 
 
-def develop(linear: Float[Tensor, "b 3 h w"], how: Development) -> Float[Tensor, "b 3 h w"]:
+def tone_map(linear: Float[Tensor, "b 3 h w"], how: IspSettings) -> Float[Tensor, "b 3 h w"]:
     """sRGB code values in [0, 1]. Compiled on the CPU.
 
     Noise is shot noise that grows with the light and constant read noise, partly smoothed, as a raw converter does. The
     tone curve bends the middle, lifts or crushes the shadows, and takes or gives colour.
     """
     if linear.device.type != "cpu":
-        return develop_reference(linear, how)
+        return tone_map_reference(linear, how)
     settings = torch.stack(
         (*how.gains.unbind(1), how.noise, how.soft, how.colourful, how.curve, how.lift, how.saturation, how.gray), dim=1
     )
     tiles = grain_tile(linear.device), smooth_grain_tile(linear.device)
-    return isp_kernels.develop(linear, settings, how.grain_at, *tiles, LUMA)
+    return isp_kernels.tone_map(linear, settings, how.grain_at, *tiles, LUMA)
 
 
-def develop_reference(linear: Float[Tensor, "b 3 h w"], how: Development) -> Float[Tensor, "b 3 h w"]:
+def tone_map_reference(linear: Float[Tensor, "b 3 h w"], how: IspSettings) -> Float[Tensor, "b 3 h w"]:
     """The plain twin of :func:`develop`."""
 
     def each(values: Tensor) -> Tensor:

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.io.read_exr import ExrError, decode_exr
-from recon.synthesis.camera.camera_pipeline import take_photo
+from recon.synthesis.camera.camera_pipeline import camera_pipeline
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.cycles import materials
 from recon.synthesis.cycles.blender import BlenderError, load_bpy
 from recon.synthesis.cycles.geometry import METRES, add_camera
 from recon.synthesis.cycles.lamps import KINDS, add_lights
-from recon.synthesis.cycles.people import add_cover, add_hair, add_head
+from recon.synthesis.cycles.people import add_hair, add_head, add_occluders
 from recon.synthesis.labels import LANDMARK_SETS, visible_landmarks
 from recon.synthesis.render_scene import Scene
 from recon.synthesis.sample import FACE_SEGMENTS, SEGMENT_NAMES, FaceBatch
@@ -128,7 +128,7 @@ class CyclesSampler:
         """A sample of the fast renderer with picture and maps of this one."""
         scene = self.sampler.scene([index])
         seen = self._traced(scene, fast.intrinsics[0].double().numpy(), index)
-        backdrop = self.sampler.background(scene.draws)
+        backdrop = self.sampler.background(scene.rng)
         picture = seen.premultiplied[:, :3] + (1.0 - seen.premultiplied[:, 3:]) * backdrop
         head = (seen.segmentation > 0) & (seen.segmentation <= SEGMENT_NAMES.index("neck"))
         wanted = torch.tensor([name in FACE_SEGMENTS for name in SEGMENT_NAMES])
@@ -141,7 +141,7 @@ class CyclesSampler:
         }
         return dataclasses.replace(
             fast,
-            image=take_photo(picture, self.config, scene.draws).contiguous(),
+            image=camera_pipeline(picture, self.config, scene.rng).contiguous(),
             mask=head[:, None],
             face_mask=wanted[seen.segmentation][:, None],
             segmentation=seen.segmentation,
@@ -155,17 +155,19 @@ class CyclesSampler:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         camera, config = scene.camera, self.config
         add_camera(bpy, intrinsics, self.size)
-        add_head(bpy, scene, self.sampler.stage, config)
-        if scene.cover is not None:
-            add_cover(bpy, scene, config)
-        if self.settings.strands and scene.hairdos is not None and bool(scene.hairdos.has_sheet[0]):
-            add_hair(bpy, scene, self.sampler.stage, config, self.settings.strands)
+        add_head(bpy, scene, self.sampler.assets, config)
+        if scene.occluders is not None:
+            add_occluders(bpy, scene, config)
+        if self.settings.strands and scene.hairstyles is not None and bool(scene.hairstyles.has_sheet[0]):
+            add_hair(bpy, scene, self.sampler.assets, config, self.settings.strands)
         centre = camera.to_camera(scene.v_obj)[0].mean(dim=0).double().numpy()
-        add_lights(bpy, scene.lights, scene.draws, centre, shadows=config.shadows > 0.0, kinds=self.settings.lamps)
+        add_lights(bpy, scene.lights, scene.rng, centre, shadows=config.shadows > 0.0, kinds=self.settings.lamps)
         with tempfile.TemporaryDirectory(prefix="facerecon-cycles-") as folder:
-            look = _rendered(bpy, Path(folder) / "look.exr", lambda: _for_looks(bpy, self.settings, index))
-            marks = _rendered(bpy, Path(folder) / "labels.exr", lambda: _for_labels(bpy))
-        colour = np.stack([_channel(look, f"Combined.{c}") for c in "RGBA"])[None]
+            appearance = _rendered(
+                bpy, Path(folder) / "look.exr", lambda: _set_up_appearance_pass(bpy, self.settings, index)
+            )
+            marks = _rendered(bpy, Path(folder) / "labels.exr", lambda: _set_up_label_pass(bpy))
+        colour = np.stack([_channel(appearance, f"Combined.{c}") for c in "RGBA"])[None]
         depth_m = _channel(marks, "Depth.Z", "Depth.V")
         segment = _channel(marks, f"{materials.SEGMENT_AOV}.X", f"{materials.SEGMENT_AOV}.V")
         there = (depth_m > 0.0) & (depth_m < _FAR_M)
@@ -185,7 +187,7 @@ class Traced:
     segmentation: Tensor
 
 
-def _for_looks(bpy: Any, settings: CyclesSettings, seed: int) -> None:
+def _set_up_appearance_pass(bpy: Any, settings: CyclesSettings, seed: int) -> None:
     scene = _common(bpy)
     scene.cycles.samples, scene.cycles.seed = settings.samples, seed % 2**31
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BLACKMAN_HARRIS", 1.5
@@ -202,7 +204,7 @@ def _for_looks(bpy: Any, settings: CyclesSettings, seed: int) -> None:
         scene.render.threads = settings.threads
 
 
-def _for_labels(bpy: Any) -> None:
+def _set_up_label_pass(bpy: Any) -> None:
     scene = _common(bpy)
     scene.cycles.samples, scene.cycles.seed, scene.cycles.use_denoising = 1, 0, False
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BOX", _CENTRE_FILTER

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from recon.lighting import sh_basis
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.cycles.geometry import METRES
-from recon.synthesis.draws import Draws
 from recon.synthesis.scene.lights import N_LAMPS, Lights
 
 KINDS = ("AREA", "SUN", "POINT", "SPOT")
@@ -22,7 +22,7 @@ _SPOT_RAD = math.radians(50.0)
 
 
 def add_lights(
-    bpy: Any, lights: Lights, draws: Draws, centre_mm: np.ndarray, *, shadows: bool, kinds: tuple[str, ...] = ()
+    bpy: Any, lights: Lights, rng: CounterRng, centre_mm: np.ndarray, *, shadows: bool, kinds: tuple[str, ...] = ()
 ) -> None:
     """The light of one sample; what a lamp gives a surface at the middle of the head is the sample's irradiance.
 
@@ -35,19 +35,19 @@ def add_lights(
         kinds: of the lamps, instead of random ones.
     """
     _add_world(bpy, lights.surroundings[0])
-    softness = float(lights.softness[0])
+    light_radius = float(lights.light_radius[0])
     for k in range(N_LAMPS):
         irradiance = lights.irradiances[0, k].double().cpu().numpy()
         strength = float(irradiance.max())
         if strength <= 1e-4:
             continue
-        kind = kinds[k] if kinds else KINDS[int(draws.choice(f"cycles lamp {k}", _SHARES)[0])]
+        kind = kinds[k] if kinds else KINDS[int(rng.choice(f"cycles lamp {k}", _SHARES)[0])]
         towards = lights.directions[0, k].double().cpu().numpy()
         lamp = bpy.data.lights.new(f"lamp {k}", kind)
         lamp.color = (irradiance / strength).tolist()
         lamp.use_shadow = shadows
         lamp.energy = strength * _watts(kind)
-        _shape(lamp, kind, softness)
+        _shape(lamp, kind, light_radius)
         item = bpy.data.objects.new(lamp.name, lamp)
         item.matrix_world = _placed(bpy, towards, centre_mm * METRES)
         bpy.context.scene.collection.objects.link(item)
@@ -64,14 +64,14 @@ def _watts(kind: str) -> float:
     return {"AREA": math.pi * square, "SUN": 1.0, "POINT": sphere, "SPOT": sphere}[kind]
 
 
-def _shape(lamp: Any, kind: str, softness: float) -> None:
+def _shape(lamp: Any, kind: str, light_radius: float) -> None:
     """Soft lamps are large: the penumbra grows with them."""
     if kind == "AREA":
-        lamp.shape, lamp.size = "DISK", 0.15 + 0.75 * softness
+        lamp.shape, lamp.size = "DISK", 0.15 + 0.75 * light_radius
     elif kind == "SUN":
-        lamp.angle = math.radians(0.5 + 12.0 * softness)
+        lamp.angle = math.radians(0.5 + 12.0 * light_radius)
     else:
-        lamp.shadow_soft_size = 0.02 + 0.13 * softness
+        lamp.shadow_soft_size = 0.02 + 0.13 * light_radius
         if kind == "SPOT":
             lamp.spot_size, lamp.spot_blend = _SPOT_RAD, 0.3
 

@@ -59,10 +59,10 @@ def skin(bpy: Any, name: str, config: SynthesisConfig, *, roughness: float = 0.4
         Base_Color=colour,
         Roughness=roughness,
         IOR=_SKIN_IOR,
-        Subsurface_Weight=config.softness,
+        Subsurface_Weight=config.subsurface,
         Subsurface_Radius=_FREE_PATH_MM,
         Subsurface_Scale=0.001 * depth,
-        Specular_IOR_Level=0.5 * config.shine,
+        Specular_IOR_Level=0.5 * config.specular,
     )
     if normal is not None:
         tree.links.new(normal, shader.inputs["Normal"])
@@ -94,8 +94,8 @@ def wet(bpy: Any, name: str, config: SynthesisConfig, roughness: float) -> Any:
         "BsdfPrincipled",
         Base_Color=tree.attribute("albedo").outputs["Color"],
         Roughness=0.5,
-        Specular_IOR_Level=0.2 * config.shine,
-        Coat_Weight=config.shine,
+        Specular_IOR_Level=0.2 * config.specular,
+        Coat_Weight=config.specular,
         Coat_Roughness=roughness,
         Coat_IOR=1.376,
     )
@@ -110,7 +110,7 @@ def hair(bpy: Any, config: SynthesisConfig) -> Any:
         Base_Color=tree.attribute("albedo").outputs["Color"],
         Roughness=0.38,
         IOR=1.55,
-        Specular_IOR_Level=0.5 * config.shine,
+        Specular_IOR_Level=0.5 * config.specular,
         Specular_Tint=(1.0, 0.93, 0.85, 1.0),
     )
     return tree.finish(shader.outputs[0])
@@ -123,10 +123,10 @@ def clothes(bpy: Any, config: SynthesisConfig) -> Any:
         "BsdfPrincipled",
         Base_Color=tree.attribute("albedo").outputs["Color"],
         Roughness=0.5,
-        Subsurface_Weight=config.softness,
+        Subsurface_Weight=config.subsurface,
         Subsurface_Radius=_FREE_PATH_MM,
         Subsurface_Scale=0.001,
-        Specular_IOR_Level=0.4 * config.shine,
+        Specular_IOR_Level=0.4 * config.specular,
     )
     place = tree.add("TexCoord").outputs["Object"]
     weave = tree.add("TexNoise", Vector=place, Scale=900.0, Detail=2.0).outputs[0]

@@ -16,16 +16,16 @@ from recon.synthesis.geometry.clothes import cloth_colours
 from recon.synthesis.noise import line_noise
 from recon.synthesis.render_scene import Scene
 from recon.synthesis.sample import SEGMENT_NAMES
-from recon.synthesis.scene.assets import Stage
+from recon.synthesis.scene.assets import SceneAssets
 
 _WET = {"eyes": 0.03, "mouth": 0.18}
 _LIPS = "lips"
 _BODY = ("clothes", "body")
 
 
-def add_head(bpy: Any, scene: Scene, stage: Stage, config: SynthesisConfig) -> None:
+def add_head(bpy: Any, scene: Scene, assets: SceneAssets, config: SynthesisConfig) -> None:
     """Skin, lips, eyes and mouth of a batch of one."""
-    segments = _array(stage.anatomy.labels)
+    segments = _array(assets.anatomy.labels)
     kinds = [
         materials.skin(bpy, "skin", config),
         materials.skin(bpy, _LIPS, config, roughness=0.34, depth=1.2),
@@ -34,26 +34,26 @@ def add_head(bpy: Any, scene: Scene, stage: Stage, config: SynthesisConfig) -> N
     material_of = np.zeros(len(segments), np.int32)
     for place, name in enumerate((_LIPS, *_WET), start=1):
         material_of[segments == SEGMENT_NAMES.index(name)] = place
-    shift = 32.0 * _array(scene.person_draws.uniform("skin place", 3))
+    shift = 32.0 * _array(scene.person_rng.uniform("skin place", 3))
     add_mesh(
         bpy,
         "head",
         _array(scene.camera.to_camera(scene.v_obj)[0]),
-        _array(stage.model.faces),
+        _array(assets.model.faces),
         kinds,
-        point={"albedo": _coloured(_array(scene.albedo[0])), "rest": _array(stage.model.mean_shape) + shift},
+        point={"albedo": _coloured(_array(scene.albedo[0])), "rest": _array(assets.model.mean_shape) + shift},
         face={"segment": segments[:, None]},
         material_of=material_of,
     )
 
 
-def add_cover(bpy: Any, scene: Scene, config: SynthesisConfig) -> None:
+def add_occluders(bpy: Any, scene: Scene, config: SynthesisConfig) -> None:
     """Clothes, glasses and things before the face, of a batch of one; hair is :func:`add_hair`'s."""
-    cover = scene.cover
-    assert cover is not None
-    part = cover.part
+    occluders = scene.occluders
+    assert occluders is not None
+    part = occluders.part
     v_cam, albedo, place = (_array(x[0]) for x in (part.v_cam, part.albedo, part.place))
-    faces, segments = _array(part.faces), _array(cover.segments)
+    faces, segments = _array(part.faces), _array(occluders.segments)
     for segment in np.unique(segments):
         name = SEGMENT_NAMES[segment]
         if name == "hair":
@@ -96,7 +96,7 @@ def _add_part(bpy: Any, scene: Scene, config: SynthesisConfig, mesh: _Mesh) -> N
     else:
         material = materials.plain(bpy, mesh.kind, 0.5)
         point["rest"] = mesh.v_cam
-        if bool(scene.draws.chance("hand", 0.6)[0]):
+        if bool(scene.rng.chance("hand", 0.6)[0]):
             material = materials.skin(bpy, "hand", config)
     add_mesh(
         bpy,
@@ -115,24 +115,24 @@ def _cloth(scene: Scene, place: np.ndarray) -> np.ndarray:
     """Colour of the cloth at vertices; ``place`` is azimuth, mm below the neck, mm of the neckline."""
     import torch
 
-    first, other = (_array(x[0]) for x in cloth_colours(scene.draws))
-    width = float(scene.draws.uniform("stripe width", low=8.0, high=40.0)[0])
+    first, other = (_array(x[0]) for x in cloth_colours(scene.rng))
+    width = float(scene.rng.uniform("stripe width", low=8.0, high=40.0)[0])
     striped = np.sin(2.0 * np.pi * place[:, 1] / width) > 0.0
     azimuth, below = (torch.as_tensor(place[:, k]) for k in (0, 1))
-    folds = line_noise(azimuth * 5.0 + 0.03 * below + 3000.0 * scene.draws.uniform("folds")) * line_noise(
+    folds = line_noise(azimuth * 5.0 + 0.03 * below + 3000.0 * scene.rng.uniform("folds")) * line_noise(
         below / 18.0 + azimuth * 2.0
     )
     return np.where(striped[:, None], other, first) * (0.75 + 0.5 * _array(folds))[:, None]
 
 
-def add_hair(bpy: Any, scene: Scene, stage: Stage, config: SynthesisConfig, count: int) -> None:
+def add_hair(bpy: Any, scene: Scene, assets: SceneAssets, config: SynthesisConfig, count: int) -> None:
     """Single hairs of a batch of one."""
-    sheet, hairdos = stage.wardrobe.sheet, scene.hairdos
-    if sheet is None or hairdos is None:
+    sheet, hairstyles = assets.occluder_grids.sheet, scene.hairstyles
+    if sheet is None or hairstyles is None:
         return
-    strands = grow(sheet, hairdos, scene.person_draws, stage.model, scene.v_obj, count)
+    strands = grow(sheet, hairstyles, scene.person_rng, assets.model, scene.v_obj, count)
     points = scene.camera.to_camera(scene.v_obj.new_tensor(strands.points).reshape(1, -1, 3))[0]
-    colour = np.clip(strands.shade[:, None] * _array(hairdos.colour[0]), 0.0, 0.9)
+    colour = np.clip(strands.shade[:, None] * _array(hairstyles.colour[0]), 0.0, 0.9)
     add_strands(
         bpy,
         "hair",

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.synthesis.draws import Draws
-from recon.synthesis.geometry.hair import STYLES, Hairdos, HairSheet, hair_part
+from recon.synthesis.counter_rng import CounterRng
+from recon.synthesis.geometry.hair import STYLES, HairSheet, Hairstyles, hair_part
 
 _POINTS = 14
 _LENGTH_MM = {"short": (18.0, 45.0), "fringe": (40.0, 90.0), "swept": (50.0, 110.0), "curly": (40.0, 120.0)}
@@ -38,7 +38,7 @@ class Strands:
 
 
 def grow(
-    sheet: HairSheet, hairdos: Hairdos, draws: Draws, model: MorphableModel, v_obj: torch.Tensor, count: int
+    sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, model: MorphableModel, v_obj: torch.Tensor, count: int
 ) -> Strands:
     """Hairs of one person.
 
@@ -50,22 +50,22 @@ def grow(
         v_obj: ``(1, V, 3)`` mm.
         count: how many hairs.
     """
-    flat, _ = hair_part(sheet, hairdos, draws, v_obj, model.faces)
+    flat, _ = hair_part(sheet, hairstyles, rng, v_obj, model.faces)
     columns = len(sheet.azimuth)
     outer = flat[0].reshape(-1, columns, 3).double().cpu().numpy()
     inner = sheet.scalp.at(v_obj)[0].reshape(-1, columns, 3).double().cpu().numpy()
     rows, roots = len(outer), len(inner)
     depth = np.concatenate([outer[:roots] - inner, np.repeat((outer - np.pad(inner, ((0, rows - roots), (0, 0), (0, 0)), "edge"))[roots - 1 : roots], rows - roots, 0)])  # fmt: skip
-    random = np.random.default_rng(int(draws.integer("strand seed", 2**31 - 1)[0]))
+    random = np.random.default_rng(int(rng.integer("strand seed", 2**31 - 1)[0]))
     column = random.uniform(0.0, columns - 1.0, count)
     nearest = column.round().astype(int)
-    back = _combed_back(hairdos, random, sheet.azimuth.cpu().numpy()[nearest])
+    back = _combed_back(hairstyles, random, sheet.azimuth.cpu().numpy()[nearest])
     # As many roots on each patch of skin; the hairline is not a sharp edge.
     root = (roots - 1) * np.sqrt(random.uniform(0.0, 1.0, count))
     root = np.clip(root - np.abs(random.normal(0.0, np.where(back, 0.5, 0.25))), 0.0, roots - 1.0)
     along = np.concatenate([np.zeros((1, columns)), np.linalg.norm(np.diff(outer, axis=0), axis=-1).cumsum(axis=0)])
     start = _read(along[..., None], root, nearest.astype(float))[:, 0]
-    reach = start + np.where(back, -1.0, 1.0) * _lengths(hairdos, random, count)
+    reach = start + np.where(back, -1.0, 1.0) * _lengths(hairstyles, random, count)
     end = np.array([np.interp(s, along[:, c], np.arange(rows)) for s, c in zip(reach, nearest, strict=True)])
     ragged = np.abs(random.normal(0.0, 0.35, count))
     end = np.where(back, np.minimum(np.maximum(end, 0.6) + ragged, root - 0.2), np.maximum(end - ragged, root + 0.3))
@@ -81,21 +81,21 @@ def grow(
     layer = random.beta(2.2, 1.1, count) + 0.10 * lock
     lift = layer[:, None] * (1.0 - np.exp(-way / _RISE_MM))
     points = surface - (1.0 - lift)[..., None] * below
-    points += _waves(random, way, float(hairdos.curl[0]), count)
+    points += _waves(random, way, float(hairstyles.curl[0]), count)
     thin = _RADIUS_MM[0] + (_RADIUS_MM[1] - _RADIUS_MM[0]) * share**2
     shade = np.exp(0.25 * random.normal(0.0, 1.0, count) + 0.14 * lock + 0.05)
     return Strands(points, np.broadcast_to(thin, (count, _POINTS)).copy(), shade)
 
 
-def _combed_back(hairdos: Hairdos, random: np.random.Generator, azimuth: np.ndarray) -> np.ndarray:
+def _combed_back(hairstyles: Hairstyles, random: np.random.Generator, azimuth: np.ndarray) -> np.ndarray:
     """Which hairs run from the forehead to the crown: those in front, of people without a fringe."""
     front = 1.0 / (1.0 + np.exp((np.abs(azimuth) - _FRONT_RAD) / 0.12))
-    without = STYLES[int(hairdos.style[0])] != "curly" and float(hairdos.fringe[0]) < 0.25
+    without = STYLES[int(hairstyles.style[0])] != "curly" and float(hairstyles.fringe[0]) < 0.25
     return (random.uniform(0.0, 1.0, len(azimuth)) < front) & without
 
 
-def _lengths(hairdos: Hairdos, random: np.random.Generator, count: int) -> np.ndarray:
-    low, high = _LENGTH_MM.get(STYLES[int(hairdos.style[0])], (1e4, 1e4))
+def _lengths(hairstyles: Hairstyles, random: np.random.Generator, count: int) -> np.ndarray:
+    low, high = _LENGTH_MM.get(STYLES[int(hairstyles.style[0])], (1e4, 1e4))
     return random.uniform(low, high, count)
 
 

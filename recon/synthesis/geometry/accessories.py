@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.rotation import euler_to_matrix
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.parts import Part, grid_faces, present
 from recon.synthesis.sample import SEGMENT_NAMES
 
@@ -17,7 +17,7 @@ _RIM, _TUBE, _SIDE_POINTS = 28, 4, 6
 _LENGTHWISE, _AROUND = 9, 12
 
 
-def glasses_part(draws: Draws, marks_obj: Float[Tensor, "b 68 3"], there: Tensor) -> tuple[Tensor, Part]:
+def glasses_part(rng: CounterRng, marks_obj: Float[Tensor, "b 68 3"], there: Tensor) -> tuple[Tensor, Part]:
     """Two rims, bridge, sides and lenses, fitted to the eyes.
 
     Args:
@@ -32,10 +32,10 @@ def glasses_part(draws: Draws, marks_obj: Float[Tensor, "b 68 3"], there: Tensor
     device = marks_obj.device
     eyes = torch.stack((marks_obj[:, 36:42].mean(dim=1), marks_obj[:, 42:48].mean(dim=1)), dim=1)
     middle, gap = eyes.mean(dim=1), (eyes[:, 1, 0] - eyes[:, 0, 0])
-    wide = gap * draws.uniform("glass width", low=0.36, high=0.45)
-    high = wide * draws.uniform("glass height", low=0.62, high=1.0)
-    square = draws.uniform("glass square", low=2.0, high=4.5)[:, None]
-    radius = draws.uniform("rim", low=0.7, high=2.6)
+    wide = gap * rng.uniform("glass width", low=0.36, high=0.45)
+    high = wide * rng.uniform("glass height", low=0.62, high=1.0)
+    square = rng.uniform("glass square", low=2.0, high=4.5)[:, None]
+    radius = rng.uniform("rim", low=0.7, high=2.6)
     turn = torch.linspace(0.0, 2.0 * math.pi, _RIM + 1, device=device)[:-1]
     cos, sin = turn.cos(), turn.sin()
     outline = torch.stack(
@@ -64,9 +64,9 @@ def glasses_part(draws: Draws, marks_obj: Float[Tensor, "b 68 3"], there: Tensor
     rise = torch.tensor([0.0, 4.0, 1.5], device=device) * torch.sin(math.pi * share)
     tubes.append(_tube(left[:, None] + share * (right - left)[:, None] + rise, radius, closed=False))
 
-    colour = _frame_colours(draws)
-    dark = draws.chance("sunglasses", 0.22)
-    opacity = torch.where(dark, draws.uniform("tint", low=0.75, high=0.97), draws.uniform("tint", low=0.02, high=0.10))
+    colour = _frame_colours(rng)
+    dark = rng.chance("sunglasses", 0.22)
+    opacity = torch.where(dark, rng.uniform("tint", low=0.75, high=0.97), rng.uniform("tint", low=0.02, high=0.10))
     vertices, faces, solid, first = [], [], [], 0
     for tube in tubes:
         closed = tube.shape[1] == _RIM
@@ -90,11 +90,13 @@ def glasses_part(draws: Draws, marks_obj: Float[Tensor, "b 68 3"], there: Tensor
     return v_obj, Part(v_obj, torch.cat(faces), albedo, place, SEGMENT_NAMES.index("glasses"))
 
 
-def occluder_part(draws: Draws, marks_cam: Float[Tensor, "b 68 3"], skin: Float[Tensor, "b 3"], there: Tensor) -> Part:
+def hand_or_object_part(
+    rng: CounterRng, marks_cam: Float[Tensor, "b 68 3"], skin: Float[Tensor, "b 3"], there: Tensor
+) -> Part:
     """A hand (five fingers side by side with a palm) or a smooth thing, near the face, in the camera frame."""
     batch, device = len(marks_cam), marks_cam.device
-    hand = draws.chance("hand", 0.6)
-    spread = draws.uniform("finger spread", low=0.0, high=0.22)
+    hand = rng.chance("hand", 0.6)
+    spread = rng.uniform("finger spread", low=0.0, high=0.22)
     along = torch.linspace(0.0, 1.0, _LENGTHWISE, device=device)
     around = torch.linspace(0.0, 2.0 * math.pi, _AROUND + 1, device=device)[:-1]
     # Fingers: length, radius, place on the palm; the last is the palm itself.
@@ -102,7 +104,7 @@ def occluder_part(draws: Draws, marks_cam: Float[Tensor, "b 68 3"], skin: Float[
     radii = torch.tensor([10.0, 9.0, 9.0, 8.5, 7.5, 44.0], device=device)
     places = torch.tensor([-52.0, -30.0, -10.0, 10.0, 29.0, -8.0], device=device)
     angles = torch.tensor([-2.6, -1.0, -0.3, 0.4, 1.1, 0.0], device=device) * spread[:, None]
-    bend = draws.uniform("finger bend", 6, low=0.0, high=0.5)
+    bend = rng.uniform("finger bend", 6, low=0.0, high=0.5)
     bend = torch.where(torch.arange(6, device=device) == 5, 0.0, bend)
     ends = torch.sin(math.pi * (0.02 + 0.96 * along)).clamp_min(0.02) ** 0.35
     length = along[None, None] * lengths[:, None]
@@ -118,7 +120,7 @@ def occluder_part(draws: Draws, marks_cam: Float[Tensor, "b 68 3"], skin: Float[
                         thick * around.sin()), dim=-1)  # fmt: skip
     tubes = centre + ring * (radii[:, None] * ends)[None, :, :, None, None]
     # A thing: one ellipsoid instead of the fingers, which vanish in it.
-    sizes = draws.uniform("thing size", 3, low=18.0, high=70.0)
+    sizes = rng.uniform("thing size", 3, low=18.0, high=70.0)
     polar = math.pi * along
     ball = torch.stack(
         (
@@ -132,14 +134,14 @@ def occluder_part(draws: Draws, marks_cam: Float[Tensor, "b 68 3"], skin: Float[
     shape = torch.where(hand[:, None, None, None, None], tubes, thing).flatten(1, 3)
     turn = euler_to_matrix(
         torch.stack(
-            (0.5 * draws.normal("hold pitch"), 0.5 * draws.normal("hold yaw"), torch.pi * 2 * draws.uniform("hold")), 1
+            (0.5 * rng.normal("hold pitch"), 0.5 * rng.normal("hold yaw"), torch.pi * 2 * rng.uniform("hold")), 1
         )
     )
-    anchor = marks_cam.gather(1, draws.integer("touched", 68)[:, None, None].expand(-1, 1, 3))[:, 0]
+    anchor = marks_cam.gather(1, rng.integer("touched", 68)[:, None, None].expand(-1, 1, 3))[:, 0]
     towards = -torch.nn.functional.normalize(anchor, dim=1)
-    offset = 25.0 * draws.normal("held", 3) + (30.0 + 30.0 * draws.uniform("held away"))[:, None] * towards
+    offset = 25.0 * rng.normal("held", 3) + (30.0 + 30.0 * rng.uniform("held away"))[:, None] * towards
     v_cam = present(shape @ turn.transpose(1, 2) + (anchor + offset)[:, None], there)
-    colour = torch.where(hand[:, None], skin, draws.uniform("thing colour", 3) ** 1.6)
+    colour = torch.where(hand[:, None], skin, rng.uniform("thing colour", 3) ** 1.6)
     faces = torch.cat([grid_faces(_LENGTHWISE, _AROUND, closed=True) + k * _LENGTHWISE * _AROUND for k in range(6)]).to(
         device
     )
@@ -148,9 +150,9 @@ def occluder_part(draws: Draws, marks_cam: Float[Tensor, "b 68 3"], skin: Float[
     return Part(v_cam, faces, colour[:, None].expand(batch, v_cam.shape[1], 3), place, SEGMENT_NAMES.index("occluder"))
 
 
-def _frame_colours(draws: Draws) -> Float[Tensor, "b 3"]:
-    colour = draws.uniform("frame colour", 3) ** 2.5
-    black = draws.chance("black frame", 0.5)[:, None]
+def _frame_colours(rng: CounterRng) -> Float[Tensor, "b 3"]:
+    colour = rng.uniform("frame colour", 3) ** 2.5
+    black = rng.chance("black frame", 0.5)[:, None]
     return torch.where(black, torch.full_like(colour, 0.015), colour)
 
 

@@ -28,8 +28,8 @@ _SEGMENT_REGIONS = (
 _PAINTED = ("scalp", "brows", "beard", "cheeks", "lips", "eyelids")
 """Regions that soft maps are made of."""
 _N_DIRECTIONS = 96
-_HOLLOW_PX = 160
-_HOLLOW_SLACK_MM = 4.0
+_AO_MAP_PX = 160
+_AO_BIAS_MM = 4.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,11 +47,11 @@ class Anatomy:
     labels: Int[Tensor, " f"]
     soft: dict[str, Float[Tensor, " v"]]
     beard: Float[Tensor, " v"]
-    open_sky: Float[Tensor, " v"]
-    open_sky_jaw: Float[Tensor, " v"]
+    ambient_visibility: Float[Tensor, " v"]
+    ambient_visibility_jaw_open: Float[Tensor, " v"]
 
     @classmethod
-    def of(cls, model: MorphableModel, with_hollows: bool) -> Anatomy:
+    def of(cls, model: MorphableModel, with_ambient_occlusion: bool) -> Anatomy:
         """Look at the model; hollows take a second on a CPU."""
         labels = _labels(model)
         soft = {
@@ -62,18 +62,18 @@ class Anatomy:
             lips = soft.get("lips", beard)
             beard = _softened(model.region("beard").float(), model.faces, 14) * (1.0 - lips)
         ones = torch.ones_like(model.mean_shape[:, 0])
-        if not with_hollows:
+        if not with_ambient_occlusion:
             return cls(labels, soft, beard, ones, ones)
-        closed = open_sky(model.mean_shape, model.faces)
+        closed = ambient_visibility(model.mean_shape, model.faces)
         if "jawOpen" not in model.expression_names:
             return cls(labels, soft, beard, closed, closed)
         weights = model.mean_shape.new_zeros(1, model.n_expression)
         weights[0, model.expression_names.index("jawOpen")] = 0.7
-        return cls(labels, soft, beard, closed, open_sky(model.shape(None, weights)[0], model.faces))
+        return cls(labels, soft, beard, closed, ambient_visibility(model.shape(None, weights)[0], model.faces))
 
     def map(self, name: str) -> Float[Tensor, " v"]:
         """A soft map, zero where the model has no such region."""
-        return self.soft.get(name, torch.zeros_like(self.open_sky))
+        return self.soft.get(name, torch.zeros_like(self.ambient_visibility))
 
 
 def _labels(model: MorphableModel) -> Int[Tensor, " f"]:
@@ -97,7 +97,7 @@ def _softened(mask: Float[Tensor, " v"], faces: Int[Tensor, "f 3"], rounds: int 
     return mask
 
 
-def open_sky(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, " v"]:
+def ambient_visibility(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, " v"]:
     """Share of uniform light that reaches each vertex: ambient occlusion (Langer and Zucker 1994).
 
     Looks at the mesh from many directions, as a distant light does, and counts, weighted with the cosine, from how many
@@ -118,14 +118,14 @@ def open_sky(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float
         clip = torch.cat((seen_from, torch.ones_like(seen_from[..., :1])), dim=-1) * seen_from.new_tensor(
             [1.0, 1.0, -1.0, 1.0]
         )
-        depth = rasterize(clip, faces, (_HOLLOW_PX, _HOLLOW_PX)).depth_hard
+        depth = rasterize(clip, faces, (_AO_MAP_PX, _AO_MAP_PX)).depth_hard
         nearest = torch.nn.functional.grid_sample(
             depth.nan_to_num(posinf=2.0)[:, None],
             (clip[..., :2] * clip.new_tensor([1.0, -1.0]))[:, None],
             mode="nearest",
             align_corners=False,
         )[:, 0, 0]
-        free = (clip[..., 2] <= nearest + _HOLLOW_SLACK_MM / reach).to(vertices.dtype)
+        free = (clip[..., 2] <= nearest + _AO_BIAS_MM / reach).to(vertices.dtype)
         cosine = (normals @ part.T).clamp_min(0.0).T
         reached = reached + (free * cosine).sum(dim=0)
         possible = possible + cosine.sum(dim=0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.rotation import euler_to_matrix, matrix_to_euler
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.parts import Part, grid_faces
 from recon.synthesis.sample import SEGMENT_NAMES
 
@@ -75,7 +75,7 @@ class Neck:
 
 def clothes_part(
     neck: Neck,
-    draws: Draws,
+    rng: CounterRng,
     v_obj: Float[Tensor, "b v 3"],
     albedo: Float[Tensor, "b v 3"],
     rotation: Float[Tensor, "b 3 3"],
@@ -88,7 +88,7 @@ def clothes_part(
     edge = v_obj[:, neck.loop]
     centre = edge.mean(dim=1, keepdim=True)
     rings = edge.new_tensor(_RINGS)
-    build = draws.uniform("shoulders", low=0.88, high=1.08)[:, None, None]
+    build = rng.uniform("shoulders", low=0.88, high=1.08)[:, None, None]
     across = torch.stack((torch.sin(neck.azimuth), torch.cos(neck.azimuth)), dim=-1)
     x = rings[:, 0, None] * across[:, 0] * build
     z = rings[:, 1, None] * across[:, 1] - _SETBACK_MM * rings[:, 3, None] - torch.zeros_like(x)
@@ -103,7 +103,7 @@ def clothes_part(
     grid = torch.cat((edge[:, None], below), dim=1)
     # Angles of the head that the body does not share.
     pitch, yaw, roll = matrix_to_euler(rotation).unbind(-1)
-    follows = draws.uniform("body follows", 3, low=0.1, high=0.6)
+    follows = rng.uniform("body follows", 3, low=0.1, high=0.6)
     upright = euler_to_matrix(follows * torch.stack((pitch, yaw, roll), dim=1))
     share = torch.cat((rings.new_zeros(1), rings[:, 3]))
     turns = _between(rotation, upright, share)
@@ -112,8 +112,8 @@ def clothes_part(
     v_cam = v_cam + (centre @ rotation.transpose(1, 2) + translation_mm[:, None])[:, None]
     mm_below = torch.cat((torch.zeros_like(rings[:1, 2]), rings[:, 2]))[None, :, None].expand(*v_cam.shape[:3])
     front = torch.cos(neck.azimuth).clamp_min(0.0)
-    open_mm = draws.uniform("neckline", low=14.0, high=30.0)[:, None] + (
-        (draws.uniform("open collar") ** 2 * 75.0)[:, None] * front ** (1.0 + 3.0 * draws.uniform("collar"))[:, None]
+    open_mm = rng.uniform("neckline", low=14.0, high=30.0)[:, None] + (
+        (rng.uniform("open collar") ** 2 * 75.0)[:, None] * front ** (1.0 + 3.0 * rng.uniform("collar"))[:, None]
     )
     place = torch.stack(
         (neck.azimuth.expand(*v_cam.shape[:3]), mm_below, open_mm[:, None].expand(*v_cam.shape[:3])), dim=-1
@@ -124,13 +124,13 @@ def clothes_part(
     )
 
 
-def cloth_colours(draws: Draws) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
+def cloth_colours(rng: CounterRng) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
     """Two linear colours a garment: of the cloth, and of its stripes (often the same)."""
-    light = 0.02 + 0.75 * draws.uniform("cloth light") ** 1.8
-    chroma = 0.25 * draws.uniform("cloth chroma") ** 1.5
-    first = (light[:, None] * torch.exp(2.5 * chroma[:, None] * draws.normal("cloth hue", 3))).clamp(0.01, 0.85)
-    other = (first * torch.exp(0.9 * draws.normal("stripe", 3).clamp(-1.5, 1.5))).clamp(0.01, 0.85)
-    return first, torch.where(draws.chance("striped", 0.3)[:, None], other, first)
+    light = 0.02 + 0.75 * rng.uniform("cloth light") ** 1.8
+    chroma = 0.25 * rng.uniform("cloth chroma") ** 1.5
+    first = (light[:, None] * torch.exp(2.5 * chroma[:, None] * rng.normal("cloth hue", 3))).clamp(0.01, 0.85)
+    other = (first * torch.exp(0.9 * rng.normal("stripe", 3).clamp(-1.5, 1.5))).clamp(0.01, 0.85)
+    return first, torch.where(rng.chance("striped", 0.3)[:, None], other, first)
 
 
 def _between(first: Float[Tensor, "b 3 3"], last: Float[Tensor, "b 3 3"], share: Float[Tensor, " r"]) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.render import vertex_normals
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.parts import Binding, Part, grid_faces
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.synthesis.scene.people import People
@@ -76,7 +76,7 @@ class HairSheet:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Hairdos:
+class Hairstyles:
     """How B persons wear their hair.
 
     Attributes:
@@ -103,16 +103,16 @@ class Hairdos:
         return self.style >= STYLES.index("short")
 
 
-def draw_hairdos(draws: Draws, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairdos:
+def draw_hairstyles(rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairstyles:
     """Hair by sex, age and group; ``share`` of the heads have any."""
     male = people.column("male") > 0.5
-    style = torch.where(male, draws.choice("style m", _SHARES_MALE), draws.choice("style f", _SHARES_FEMALE))
-    curls = draws.chance("curly", 0.5 * people.column("african")) & (style >= STYLES.index("short"))
+    style = torch.where(male, rng.choice("style m", _SHARES_MALE), rng.choice("style f", _SHARES_FEMALE))
+    curls = rng.chance("curly", 0.5 * people.column("african")) & (style >= STYLES.index("short"))
     style = torch.where(curls, STYLES.index("curly"), style)
     older = (people.column("age_years") - 35.0).clamp(0.0, 40.0) / 40.0
-    style = torch.where(draws.uniform("bald") < torch.where(male, 0.35 * older, 0.0), 0, style)
-    style = torch.where(draws.chance("hair", share), style, 0)
-    u = {name: draws.uniform(f"hair {name}") for name in ("thick", "sides", "fringe", "fall")}
+    style = torch.where(rng.uniform("bald") < torch.where(male, 0.35 * older, 0.0), 0, style)
+    style = torch.where(rng.chance("hair", share), style, 0)
+    u = {name: rng.uniform(f"hair {name}") for name in ("thick", "sides", "fringe", "fall")}
     kinds = {  # low and high of thick, sides, fringe, fall
         "short": (5, 13, 2, 6, 0.0, 0.15, 0, 6),
         "fringe": (9, 20, 4, 10, 0.35, 0.95, 8, 30),
@@ -126,12 +126,12 @@ def draw_hairdos(draws: Draws, people: People, share: float, colour: Float[Tenso
         table[STYLES.index(name)] = torch.tensor(row, dtype=torch.float32)
     rows = table[style]
     mixed = [rows[:, 2 * k] + u[name] * (rows[:, 2 * k + 1] - rows[:, 2 * k]) for k, name in enumerate(u)]
-    curl = torch.where(style == STYLES.index("curly"), 1.0, 0.5 * draws.uniform("curl") ** 3)
-    return Hairdos(style, mixed[0], mixed[1], mixed[2].clamp_min(0.0), mixed[3], curl, colour)
+    curl = torch.where(style == STYLES.index("curly"), 1.0, 0.5 * rng.uniform("curl") ** 3)
+    return Hairstyles(style, mixed[0], mixed[1], mixed[2].clamp_min(0.0), mixed[3], curl, colour)
 
 
 def hair_part(
-    sheet: HairSheet, hairdos: Hairdos, draws: Draws, v_obj: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]
+    sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, v_obj: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]
 ) -> tuple[Float[Tensor, "b g 3"], Float[Tensor, "b g 3"]]:
     """Vertices of the sheet in the object frame, and its coordinates: across strands, mm to the tip, curl."""
     batch = len(v_obj)
@@ -140,19 +140,19 @@ def hair_part(
     brow, brow_normals = (sheet.forehead.at(x).unflatten(1, (_HANGING_ROWS, _COLUMNS)) for x in (v_obj, normals))
     side = sheet.azimuth.abs()
     front = torch.sigmoid((np.radians(_TEMPLE_DEG) - side) / 0.10)  # (C,) 1 over the forehead
-    thick, sides = hairdos.thick_mm[:, None, None], hairdos.sides_mm[:, None, None]
+    thick, sides = hairstyles.thick_mm[:, None, None], hairstyles.sides_mm[:, None, None]
     down = torch.linspace(0.0, 1.0, _SCALP_ROWS, device=v_obj.device)[None, :, None]
     # Thickest on top and, swept up, at the front; thin towards the hairline.
     lift = thick + (sides - thick) * (down**3) * (0.6 + 0.4 * side / torch.pi)
-    swept = (hairdos.style == STYLES.index("swept")).float()[:, None, None]
+    swept = (hairstyles.style == STYLES.index("swept")).float()[:, None, None]
     lift = lift + swept * 0.7 * thick * front * torch.exp(-(((down - 0.85) / 0.22) ** 2))
-    lift = lift * (1.0 + 0.30 * _locks(draws, "locks", _SCALP_ROWS, batch)) + 0.6
+    lift = lift * (1.0 + 0.30 * _locks(rng, "locks", _SCALP_ROWS, batch)) + 0.6
     # At the hairline itself the sheet starts from the skin unless it hangs on.
     grid_scalp = scalp + lift[..., None] * torch.nn.functional.normalize(scalp_normals, dim=-1)
 
     hang = torch.linspace(0.0, 1.0, _HANGING_ROWS + 1, device=v_obj.device)[1:][None, :, None]
     root = grid_scalp[:, -1:]
-    fringe = hairdos.fringe[:, None, None] * (1.0 + 0.12 * _locks(draws, "fringe", 1, batch))
+    fringe = hairstyles.fringe[:, None, None] * (1.0 + 0.12 * _locks(rng, "fringe", 1, batch))
     wanted = hang * fringe.clamp(_LEAST_FRINGE, 1.0) * _HANGING_ROWS
     lower = wanted.floor().clamp(0, _HANGING_ROWS - 1).long()
     share = (wanted - lower)[..., None]
@@ -164,14 +164,14 @@ def hair_part(
     index = lower[..., None].expand(-1, -1, -1, 3)
     forehead = path.gather(1, index) * (1.0 - share) + path.gather(1, index + 1) * share
 
-    fall = hairdos.fall_mm[:, None, None] * (1.0 + 0.10 * _locks(draws, "fall", 1, batch))
+    fall = hairstyles.fall_mm[:, None, None] * (1.0 + 0.10 * _locks(rng, "fall", 1, batch))
     length = hang * fall
     out = torch.stack((torch.sin(sheet.azimuth), torch.zeros_like(side), torch.cos(sheet.azimuth)), dim=-1)
     width = root[..., 0].abs()
     beside = torch.exp(-(((side - 1.75) / 0.75) ** 2))
     clear = (_EAR_MM + 0.5 * sides - width).clamp_min(0.0) * beside * (length / 45.0).clamp(0.0, 1.0)
-    wave = 0.06 * fall * _locks(draws, "wave", _HANGING_ROWS, batch) * hang
-    taper = draws.uniform("taper", low=-0.18, high=0.12)[:, None, None] * length * (length / 160.0).clamp(0.0, 1.0)
+    wave = 0.06 * fall * _locks(rng, "wave", _HANGING_ROWS, batch) * hang
+    taper = rng.uniform("taper", low=-0.18, high=0.12)[:, None, None] * length * (length / 160.0).clamp(0.0, 1.0)
     sideways = torch.sign(sheet.azimuth) * clear
     falling = root + (wave + taper)[..., None] * out
     falling = falling + torch.stack((sideways, -length, torch.zeros_like(length)), dim=-1)
@@ -182,11 +182,11 @@ def hair_part(
     steps = torch.linalg.vector_norm(v_hair[:, 1:] - v_hair[:, :-1], dim=-1)
     to_tip = steps.flip(1).cumsum(1).flip(1)
     to_tip = torch.cat((to_tip, torch.zeros_like(to_tip[:, :1])), dim=1)
-    swirl = draws.uniform("swirl", low=-0.10, high=0.10)[:, None, None]
+    swirl = rng.uniform("swirl", low=-0.10, high=0.10)[:, None, None]
     rows = torch.linspace(0.0, 1.0, v_hair.shape[1], device=v_obj.device)[None, :, None]
     across = (sheet.azimuth / (2.0 * torch.pi) + 0.5 + swirl * rows) * STRAND_CELLS
-    across = across + 1000.0 * draws.uniform("strands")[:, None, None]
-    place = torch.stack((across, to_tip, hairdos.curl[:, None, None].expand_as(to_tip)), dim=-1)
+    across = across + 1000.0 * rng.uniform("strands")[:, None, None]
+    place = torch.stack((across, to_tip, hairstyles.curl[:, None, None].expand_as(to_tip)), dim=-1)
     return v_hair.flatten(1, 2), place.flatten(1, 2)
 
 
@@ -196,11 +196,11 @@ def hair_segment(sheet: HairSheet, v_cam: Tensor, place: Tensor, colour: Tensor)
     return Part(v_cam, sheet.faces, albedo, place, SEGMENT_NAMES.index("hair"))
 
 
-def _locks(draws: Draws, name: str, rows: int, batch: int) -> Float[Tensor, "b r c"]:
+def _locks(rng: CounterRng, name: str, rows: int, batch: int) -> Float[Tensor, "b r c"]:
     """Smooth random values over the sheet, closed around the head, spread about 1."""
-    coarse = draws.normal(f"{name} coarse", min(rows, 4), 9)
-    fine = draws.normal(f"{name} fine", min(rows, 6), 26)
-    total = torch.zeros(batch, rows, _COLUMNS, device=draws.device)
+    coarse = rng.normal(f"{name} coarse", min(rows, 4), 9)
+    fine = rng.normal(f"{name} fine", min(rows, 6), 26)
+    total = torch.zeros(batch, rows, _COLUMNS, device=rng.device)
     for layer, amount in ((coarse, 0.8), (fine, 0.5)):
         closed = torch.cat((layer, layer[..., :1]), dim=-1)[:, None]
         total = (

@@ -35,14 +35,14 @@ def skin_points(
     return out
 
 
-def cover_look(
+def occluder_appearance(
     packed: Tensor,
     segment: Tensor,
     picture: Tensor,
     cloth: Tensor,
     line: Tensor,
     kinds: tuple[int, int, int, int],
-    hair_scatter: float,
+    hair_subsurface_weight: float,
 ) -> tuple[Tensor, ...]:
     """Columns of ``cover_points.CoverLook``.
 
@@ -62,7 +62,7 @@ def cover_look(
     )
     arrays = (packed.numpy(), segment.numpy(), picture.numpy(), cloth.numpy(), line.numpy(), _volume(packed))
     columns = (column.numpy() for column in out)
-    for_each_task(_cover_look, parts, parts, *arrays, kinds, np.float32(hair_scatter), *columns)
+    for_each_task(_occluder_appearance, parts, parts, *arrays, kinds, np.float32(hair_subsurface_weight), *columns)
     return out
 
 
@@ -102,7 +102,7 @@ def _solid_noise(volume, x, y, z):
 @no_type_check
 def _skin_points(
     part, parts, packed, segment, picture, persons, surfaces, cells, volume,
-    position, normals, relief, albedo, sky, gloss, sharpness, scatter,
+    position, normals, relief, albedo, ambient_visibility, specular_strength, specular_exponent, subsurface_weight,
 ):  # fmt: skip
     n = len(packed)
     zero, one, tiny = np.float32(0.0), np.float32(1.0), np.float32(1e-20)
@@ -116,8 +116,8 @@ def _skin_points(
         x, y, z = x * length, y * length, z * length
         normals[p, 0], normals[p, 1], normals[p, 2] = x, y, z
         r, g, b = packed[p, 6], packed[p, 7], packed[p, 8]
-        sky[p], sharpness[p], scatter[p] = packed[p, 9], kind[1], kind[2]
-        shine = kind[0] * who[6]
+        ambient_visibility[p], specular_exponent[p], subsurface_weight[p] = packed[p, 9], kind[1], kind[2]
+        specular = kind[0] * who[6]
         if kind[2] > np.float32(0.5) and who[3] > zero:
             rx, ry, rz, rough = packed[p, 10], packed[p, 11], packed[p, 12], who[3]
             fine_a, fine_b = _solid_noise(
@@ -137,10 +137,10 @@ def _skin_points(
             length = one / math.sqrt(max(x * x + y * y + z * z, tiny))
             x, y, z = x * length, y * length, z * length
             patchy = one + np.float32(0.35) * coarse_b + np.float32(0.2) * fine_b
-            shine *= min(max(patchy, np.float32(0.3)), np.float32(2.0))
+            specular *= min(max(patchy, np.float32(0.3)), np.float32(2.0))
         relief[p, 0], relief[p, 1], relief[p, 2] = x, y, z
         albedo[p, 0], albedo[p, 1], albedo[p, 2] = r, g, b
-        gloss[p] = shine
+        specular_strength[p] = specular
 
 
 @compiled(fastmath={"contract", "reassoc"}, inline="always")
@@ -162,9 +162,9 @@ def _clamped(x):
 
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
-def _cover_look(
-    part, parts, packed, segment_in, picture, cloth, line, volume, kinds, hair_scatter,
-    position, normals, albedo, segment, opacity, sky, scatter,
+def _occluder_appearance(
+    part, parts, packed, segment_in, picture, cloth, line, volume, kinds, hair_subsurface_weight,
+    position, normals, albedo, segment, opacity, ambient_visibility, subsurface_weight,
 ):  # fmt: skip
     n = len(packed)
     zero, half, one, tiny = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(1e-20)
@@ -193,8 +193,8 @@ def _cover_look(
             tips = _clamped((v - ragged + np.float32(5.0)) / np.float32(7.0))
             fuzz = np.float32(0.34) * (one - np.float32(0.6) * w) * max(texture - np.float32(0.25), zero)
             opacity[p] = tips * _clamped((facing - np.float32(0.03) - fuzz) / np.float32(0.14))
-            sky[p] = np.float32(0.45) + np.float32(0.55) * texture
-            scatter[p] = hair_scatter
+            ambient_visibility[p] = np.float32(0.45) + np.float32(0.55) * texture
+            subsurface_weight[p] = hair_subsurface_weight
             shade = np.float32(0.62) + np.float32(0.76) * texture
             r, g, b = r * shade, g * shade, b * shade
             bump = np.float32(0.55)
@@ -204,9 +204,9 @@ def _cover_look(
             length = one / math.sqrt(max(x * x + y * y + z * z, tiny))
             x, y, z = x * length, y * length, z * length
         elif kind == clothes:
-            sky[p] = np.float32(0.55) + np.float32(0.45) * _clamped(v / np.float32(60.0))
+            ambient_visibility[p] = np.float32(0.55) + np.float32(0.45) * _clamped(v / np.float32(60.0))
             if v < w:
-                segment[p], scatter[p] = body, one
+                segment[p], subsurface_weight[p] = body, one
             else:
                 who = cloth[picture[p]]
                 striped = math.sin(np.float32(2.0 * math.pi) * v / who[6]) > zero

@@ -14,19 +14,19 @@ from recon.render.threads import for_each_task
 from recon.synthesis.kernels.fast_math import power
 
 
-def develop(
+def tone_map(
     linear: Tensor, settings: Tensor, grain_at: Tensor, raw: Tensor, smooth: Tensor, luma: tuple[float, float, float]
 ) -> Tensor:
     """``(B, 3, H, W)``; ``settings`` ``(B, 10)`` are the columns of ``development.Development`` in order."""
     out = torch.zeros(linear.shape, dtype=linear.dtype)
     arrays = (linear.numpy(), settings.numpy(), grain_at.numpy(), raw.numpy(), smooth.numpy())
-    for_each_task(_develop, len(linear), *arrays, np.asarray(luma, np.float32), out.numpy())
+    for_each_task(_tone_map, len(linear), *arrays, np.asarray(luma, np.float32), out.numpy())
     return out
 
 
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
-def _develop(k, linear, settings, grain_at, raw, smooth, luma, out):
+def _tone_map(k, linear, settings, grain_at, raw, smooth, luma, out):
     # Row by row in short loops without branches, which the compiler turns into vector instructions.
     zero, one, two, three = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(3.0)
     _, _, height, width = linear.shape

@@ -22,7 +22,7 @@ _BASIS = tuple(math.sqrt(k / math.pi) for k in (1 / 4, *(3 / 4,) * 3, 15 / 4, 15
 """Factors of the real spherical harmonics to order 2 before 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2."""
 
 
-def lit_share(
+def lamp_visibility(
     maps: Tensor,
     position: Tensor,
     picture: Tensor,
@@ -34,7 +34,7 @@ def lit_share(
     parts, out = thread_count(), position.new_zeros(len(position))
     where = np.asarray(taps, np.float32)
     arrays = (_array(maps), _array(position), picture.numpy(), _array(to_map), _array(radius_px), where, out.numpy())
-    for_each_task(_lit_share, parts, parts, *arrays)
+    for_each_task(_lamp_visibility, parts, parts, *arrays)
     return out
 
 
@@ -48,7 +48,7 @@ def shade(
         picture: ``(P,)``.
         radiance: ``(B, 9, 3)`` of the surroundings.
         lamps: ``(B, 2, 6)`` direction and irradiance.
-        settings: occlusion, softness, shine, and the three wraps.
+        settings: ambient occlusion, subsurface, specular, and the three widths of subsurface scattering.
     """
     parts, out = thread_count(), columns[0].new_zeros(len(picture), 3)
     # Factors of the basis and of the clamped cosine go into the coefficients.
@@ -66,7 +66,7 @@ def _array(values: Tensor) -> np.ndarray:
 
 @compiled(fastmath={"contract", "reassoc"})
 @no_type_check
-def _lit_share(part, parts, maps, position, picture, to_map, radius, taps, out):
+def _lamp_visibility(part, parts, maps, position, picture, to_map, radius, taps, out):
     n, side, count = len(out), maps.shape[1], len(taps)
     for p in range(part * n // parts, (part + 1) * n // parts):
         x, y, z = position[p, 0], position[p, 1], position[p, 2]
@@ -75,12 +75,12 @@ def _lit_share(part, parts, maps, position, picture, to_map, radius, taps, out):
         row = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
         along = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
         mine, r = maps[picture[p]], radius[picture[p]]
-        lit = 0
+        lamp_visibility = 0
         for k in range(count):
             i = min(max(int(row + taps[k, 1] * r), 0), side - 1)
             j = min(max(int(column + taps[k, 0] * r), 0), side - 1)
-            lit += along - taps[k, 2] * r <= mine[i, j]
-        out[p] = np.float32(lit) / np.float32(count)
+            lamp_visibility += along - taps[k, 2] * r <= mine[i, j]
+        out[p] = np.float32(lamp_visibility) / np.float32(count)
 
 
 @compiled(fastmath={"contract", "reassoc"}, inline="always")
@@ -110,15 +110,15 @@ def _add_surroundings(light, c, x, y, z, albedo, shut, m, reach, work, colour):
 
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
 @no_type_check
-def _add_lamp(power_of_lamp, wrap_of, albedo, reach, scatter, lit, n_dot_l, peak, m, colour):
+def _add_lamp(power_of_lamp, wrap_of, albedo, reach, subsurface_weight, lamp_visibility, n_dot_l, peak, m, colour):
     """One colour of one lamp: soft edges in skin, and the highlight."""
     zero, half, one, tiny = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(1e-6)
     for i in range(m):
-        wrap = wrap_of * scatter[i]
+        wrap = wrap_of * subsurface_weight[i]
         soft = (n_dot_l[i] + wrap) / (one + wrap)
         bent = power(max(soft, tiny), one + wrap)
         soft = bent if soft > tiny else zero
-        colour[i] += power_of_lamp * lit[i] * (albedo[i] * soft * (half + half * reach[i]) + peak[i])
+        colour[i] += power_of_lamp * lamp_visibility[i] * (albedo[i] * soft * (half + half * reach[i]) + peak[i])
 
 
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
@@ -132,18 +132,32 @@ def _add_mirrored(light, c, x, y, z, amount, m, work, colour):
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
 def _shade(
-    part, parts, position, normals, albedo, lit_of, gloss_of, sharpness_of, scatter_of, sky_of,
+    part, parts, position, normals, albedo, lamp_visibility_of, specular_strength_of, specular_exponent_of, subsurface_weight_of, ambient_visibility_of,
     picture, reflected, mirrored, lamps, settings, colour,
 ):  # fmt: skip
     # In blocks of one picture, quantity by quantity in short loops without branches: these become vector instructions.
     zero, one = np.float32(0.0), np.float32(1.0)
-    occlusion, softness, shine = settings[0], settings[1], settings[2]
+    ambient_occlusion, subsurface, specular = settings[0], settings[1], settings[2]
     by_pi, masking, tiny = np.float32(1.0 / math.pi), np.float32(MASKING), np.float32(1e-6)
     block = np.zeros((29, _BLOCK), np.float32)
     nx, ny, nz, vx, vy, vz, n_dot_v = block[0], block[1], block[2], block[3], block[4], block[5], block[6]
     r, g, b, reach_r, reach_g, reach_b = block[7], block[8], block[9], block[10], block[11], block[12]
-    red, green, blue, gloss, sharpness, scatter = block[13], block[14], block[15], block[16], block[17], block[18]
-    sky, shut, lit, n_dot_l, peak, work = block[19], block[20], block[21], block[22], block[23], block[24]
+    red, green, blue, specular_strength, specular_exponent, subsurface_weight = (
+        block[13],
+        block[14],
+        block[15],
+        block[16],
+        block[17],
+        block[18],
+    )
+    ambient_visibility, shut, lamp_visibility, n_dot_l, peak, work = (
+        block[19],
+        block[20],
+        block[21],
+        block[22],
+        block[23],
+        block[24],
+    )
     mx, my, mz, amount = block[25], block[26], block[27], block[28]
     end = (part + 1) * len(colour) // parts
     first = part * len(colour) // parts
@@ -157,12 +171,17 @@ def _shade(
             nx[i], ny[i], nz[i] = normals[p, 0], normals[p, 1], normals[p, 2]
             vx[i], vy[i], vz[i] = position[p, 0], position[p, 1], position[p, 2]
             r[i], g[i], b[i] = albedo[p, 0], albedo[p, 1], albedo[p, 2]
-            gloss[i], sharpness[i], scatter[i], sky[i] = gloss_of[p], sharpness_of[p], scatter_of[p], sky_of[p]
+            specular_strength[i], specular_exponent[i], subsurface_weight[i], ambient_visibility[i] = (
+                specular_strength_of[p],
+                specular_exponent_of[p],
+                subsurface_weight_of[p],
+                ambient_visibility_of[p],
+            )
         for i in range(m):
             back = -one / max(math.sqrt(vx[i] * vx[i] + vy[i] * vy[i] + vz[i] * vz[i]), tiny)
             vx[i], vy[i], vz[i] = vx[i] * back, vy[i] * back, vz[i] * back
             n_dot_v[i] = min(max(nx[i] * vx[i] + ny[i] * vy[i] + nz[i] * vz[i], zero), one)
-            shut[i] = occlusion * (one - sky[i])
+            shut[i] = ambient_occlusion * (one - ambient_visibility[i])
         light = reflected[who]
         _add_surroundings(light, 0, nx, ny, nz, r, shut, m, reach_r, work, red)
         _add_surroundings(light, 1, nx, ny, nz, g, shut, m, reach_g, work, green)
@@ -172,23 +191,47 @@ def _shade(
             if max(lamp_r, lamp_g, lamp_b) <= zero:
                 continue
             for i in range(m):
-                lit[i] = lit_of[first + i, k] * by_pi
+                lamp_visibility[i] = lamp_visibility_of[first + i, k] * by_pi
             for i in range(m):
                 n_dot_l[i] = nx[i] * lx + ny[i] * ly + nz[i] * lz
                 hx, hy, hz = lx + vx[i], ly + vy[i], lz + vz[i]
                 length = math.sqrt(max(hx * hx + hy * hy + hz * hz, np.float32(1e-12)))
                 n_dot_h = max((nx[i] * hx + ny[i] * hy + nz[i] * hz) / length, np.float32(1e-4))
-                lobe = power(n_dot_h, sharpness[i]) * np.float32(0.0045) * (sharpness[i] + np.float32(8.0))
-                peak[i] = shine * gloss[i] * lobe * math.sqrt(min(max(n_dot_l[i], zero), one) * n_dot_v[i])
-            _add_lamp(lamp_r, softness * settings[3], r, reach_r, scatter, lit, n_dot_l, peak, m, red)
-            _add_lamp(lamp_g, softness * settings[4], g, reach_g, scatter, lit, n_dot_l, peak, m, green)
-            _add_lamp(lamp_b, softness * settings[5], b, reach_b, scatter, lit, n_dot_l, peak, m, blue)
-        if shine > zero:
+                lobe = (
+                    power(n_dot_h, specular_exponent[i]) * np.float32(0.0045) * (specular_exponent[i] + np.float32(8.0))
+                )
+                peak[i] = (
+                    specular * specular_strength[i] * lobe * math.sqrt(min(max(n_dot_l[i], zero), one) * n_dot_v[i])
+                )
+            _add_lamp(
+                lamp_r, subsurface * settings[3], r, reach_r, subsurface_weight, lamp_visibility, n_dot_l, peak, m, red
+            )
+            _add_lamp(
+                lamp_g,
+                subsurface * settings[4],
+                g,
+                reach_g,
+                subsurface_weight,
+                lamp_visibility,
+                n_dot_l,
+                peak,
+                m,
+                green,
+            )
+            _add_lamp(
+                lamp_b, subsurface * settings[5], b, reach_b, subsurface_weight, lamp_visibility, n_dot_l, peak, m, blue
+            )
+        if specular > zero:
             for i in range(m):
                 back = one - n_dot_v[i]
                 fresnel = np.float32(0.028) + np.float32(0.08) * back * back * back * back * back
-                free = n_dot_v[i] / (n_dot_v[i] * (one - masking) + masking) * sky[i] * sky[i]
-                amount[i] = shine * np.float32(0.8) * fresnel * min(gloss[i], np.float32(1.5)) * free
+                free = (
+                    n_dot_v[i]
+                    / (n_dot_v[i] * (one - masking) + masking)
+                    * ambient_visibility[i]
+                    * ambient_visibility[i]
+                )
+                amount[i] = specular * np.float32(0.8) * fresnel * min(specular_strength[i], np.float32(1.5)) * free
                 twice = np.float32(2.0) * n_dot_v[i]
                 mx[i], my[i], mz[i] = twice * nx[i] - vx[i], twice * ny[i] - vy[i], twice * nz[i] - vz[i]
             light = mirrored[who]

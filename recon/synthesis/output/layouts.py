@@ -100,11 +100,11 @@ def _c3i(batch: FaceBatch, scene: Scene | None, row: int, index: int) -> dict[st
     if scene is None or capture is None:
         raise ValueError("the c3i layout needs scenes of the c3i capture modes: set capture to 'c3i'")
     sex = "male" if batch.attributes[row, 0] > 0.5 else "female"
-    expression = list(EXPRESSIONS)[int(basic_rows(scene.draws)[row])]
+    expression = list(EXPRESSIONS)[int(basic_rows(scene.rng)[row])]
     assert expression in BASIC
     mode = MODES[int(capture.mode[row])]
     person = int(batch.identity_number[row]) + 1
-    place = SCENES[int(scene.draws.integer("c3i scene", len(SCENES))[row])]
+    place = SCENES[int(scene.rng.integer("c3i scene", len(SCENES))[row])]
     folder = f"{sex}/{person:04d}/Complex/{place}/{expression}/{mode}"
     depth_mm = batch.scene_depth_mm[row, 0].double().cpu()
     height, width = depth_mm.shape

@@ -12,7 +12,7 @@ from bfm.model import MorphableModel
 from recon.render import Topology
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.geometry.anatomy import Anatomy
-from recon.synthesis.geometry.occluders import Cover, Wardrobe
+from recon.synthesis.geometry.occluders import OccluderGrids, Occluders
 from recon.synthesis.sample import SEGMENT_NAMES
 
 _INSIDE = ("mouth_interior", "eye_sockets", "eyes")
@@ -20,7 +20,7 @@ _INSIDE = ("mouth_interior", "eye_sockets", "eyes")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stage:
+class SceneAssets:
     """A model with what is known of it, and how its parts are joined.
 
     Attributes:
@@ -33,21 +33,21 @@ class Stage:
     model: MorphableModel
     topology: Topology
     anatomy: Anatomy
-    wardrobe: Wardrobe
+    occluder_grids: OccluderGrids
 
     @classmethod
-    def of(cls, model: MorphableModel, config: SynthesisConfig) -> Stage:
+    def of(cls, model: MorphableModel, config: SynthesisConfig) -> SceneAssets:
         """Prepare a model; about a second on a CPU when hollows are asked for."""
         return cls(
             model,
             Topology.of(model.faces, model.n_vertices),
-            Anatomy.of(model, config.occlusion > 0.0),
-            Wardrobe.of(model, config),
+            Anatomy.of(model, config.ambient_occlusion > 0.0),
+            OccluderGrids.of(model, config),
         )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CoverStage:
+class OccluderAssets:
     """What follows from the cover's faces, which are the same in all batches.
 
     Attributes:
@@ -56,16 +56,16 @@ class CoverStage:
     """
 
     topology: Topology
-    casters: Int[Tensor, "f 3"]
+    shadow_casters: Int[Tensor, "f 3"]
 
     @classmethod
-    def of(cls, stage: Stage, cover: Cover | None) -> CoverStage | None:
+    def of(cls, assets: SceneAssets, occluders: Occluders | None) -> OccluderAssets | None:
         """The faces of a cover; ``None`` without one."""
-        if cover is None:
+        if occluders is None:
             return None
-        solid = cover.segments != SEGMENT_NAMES.index("glasses")
-        casters = torch.cat((outer_faces(stage.model), cover.part.faces[solid] + stage.model.n_vertices))
-        return cls(Topology.of(cover.part.faces, cover.part.v_cam.shape[1]), casters)
+        solid = occluders.segments != SEGMENT_NAMES.index("glasses")
+        shadow_casters = torch.cat((outer_faces(assets.model), occluders.part.faces[solid] + assets.model.n_vertices))
+        return cls(Topology.of(occluders.part.faces, occluders.part.v_cam.shape[1]), shadow_casters)
 
 
 def outer_faces(model: MorphableModel) -> Int[Tensor, "f 3"]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.io.faults import reason
 from recon.io.left_out import warn_left_out
 from recon.io.pictures import ImageError, open_picture, picture_fault
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.kernels import backgrounds as background_kernels
 from recon.synthesis.noise import grain, grain_tile
 
@@ -29,21 +29,21 @@ class BackgroundError(ValueError):
     """A background folder that cannot be used."""
 
 
-def procedural(draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
+def procedural(rng: CounterRng, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
     """Backgrounds in linear light, [0, 1]: layers of soft noise from coarse to fine, shelves and windows, blurred lights."""
-    batch = len(draws.keys)
-    base = _colours(draws, "wall")
-    busy = draws.uniform("busy") ** 1.5
+    batch = len(rng.keys)
+    base = _colours(rng, "wall")
+    busy = rng.uniform("busy") ** 1.5
     picture = base[..., None, None].expand(batch, 3, 48, 48)
-    fade = draws.normal("fade", 1, 2, 2) * 0.10 + draws.normal("fade tint", 3, 2, 2) * 0.04
+    fade = rng.normal("fade", 1, 2, 2) * 0.10 + rng.normal("fade tint", 3, 2, 2) * 0.04
     picture = picture + _grown(fade, (48, 48))
     for cells, amount in ((4, 0.16), (9, 0.11), (20, 0.07)):
-        layer = draws.normal(f"layer {cells}", 1, cells, cells) + 0.15 * draws.normal(f"tint {cells}", 3, cells, cells)
+        layer = rng.normal(f"layer {cells}", 1, cells, cells) + 0.15 * rng.normal(f"tint {cells}", 3, cells, cells)
         picture = picture + (amount * busy)[:, None, None, None] * _grown(layer, (48, 48))
-    picture = _shapes(draws, picture, busy)
+    picture = _shapes(rng, picture, busy)
     # Out of focus by different amounts: the coarser the grid, the softer.
-    soft, focus = torch.nn.functional.avg_pool2d(picture, 4), draws.uniform("focus")
-    fine_at = torch.stack((draws.integer("fine row", 512), draws.integer("fine column", 512)), dim=1)
+    soft, focus = torch.nn.functional.avg_pool2d(picture, 4), rng.uniform("focus")
+    fine_at = torch.stack((rng.integer("fine row", 512), rng.integer("fine column", 512)), dim=1)
     return enlarged(picture, soft, focus, fine_at, 0.10 * busy * focus, size)
 
 
@@ -90,31 +90,31 @@ def enlarged_reference(
     return picture.clamp(0.0, 1.0) ** 2
 
 
-def _colours(draws: Draws, name: str) -> Float[Tensor, "b 3"]:
+def _colours(rng: CounterRng, name: str) -> Float[Tensor, "b 3"]:
     """Mostly dull colours of all lightnesses, now and then a strong one."""
-    light = draws.uniform(f"{name} light", low=0.03, high=0.97)
-    chroma = 0.03 + 0.17 * draws.uniform(f"{name} chroma") ** 3
-    return (
-        light[:, None] + chroma[:, None] * draws.normal(f"{name} hue", 3) * draws.device_tensor([1.0, 0.6, 1.0])
-    ).clamp(0.0, 1.0)
+    light = rng.uniform(f"{name} light", low=0.03, high=0.97)
+    chroma = 0.03 + 0.17 * rng.uniform(f"{name} chroma") ** 3
+    return (light[:, None] + chroma[:, None] * rng.normal(f"{name} hue", 3) * rng.device_tensor([1.0, 0.6, 1.0])).clamp(
+        0.0, 1.0
+    )
 
 
-def _shapes(draws: Draws, picture: Tensor, busy: Tensor) -> Tensor:
+def _shapes(rng: CounterRng, picture: Tensor, busy: Tensor) -> Tensor:
     """A few boxes and discs with soft edges, as furniture, windows and lights out of focus are."""
     height, width = picture.shape[-2:]
     rows = torch.arange(height, device=picture.device)[None, :, None] + 0.5
     columns = torch.arange(width, device=picture.device)[None, None, :] + 0.5
     for k in range(6):
-        there = draws.uniform(f"shape {k}") < 0.25 + 0.7 * busy
-        x, y = (draws.uniform(f"shape {k} {axis}", 1, 1) * height for axis in "xy")
-        half_x, half_y = (draws.uniform(f"shape {k} half {axis}", 1, 1, low=1.5, high=20.0) for axis in "xy")
-        round_ = draws.chance(f"shape {k} round", 0.35)[:, None, None]
+        there = rng.uniform(f"shape {k}") < 0.25 + 0.7 * busy
+        x, y = (rng.uniform(f"shape {k} {axis}", 1, 1) * height for axis in "xy")
+        half_x, half_y = (rng.uniform(f"shape {k} half {axis}", 1, 1, low=1.5, high=20.0) for axis in "xy")
+        round_ = rng.chance(f"shape {k} round", 0.35)[:, None, None]
         dx, dy = (columns - x).abs(), (rows - y).abs()
         box = torch.minimum(half_x - dx, half_y - dy)
         disc = 0.5 * half_x - torch.hypot(dx, dy)
-        edge = draws.uniform(f"shape {k} edge", 1, 1, low=0.4, high=2.0)
+        edge = rng.uniform(f"shape {k} edge", 1, 1, low=0.4, high=2.0)
         share = torch.sigmoid(torch.where(round_, disc, box) / edge) * there[:, None, None]
-        colour = _colours(draws, f"shape {k}")[..., None, None]
+        colour = _colours(rng, f"shape {k}")[..., None, None]
         picture = picture + (0.75 * share)[:, None] * (colour - picture)
     return picture
 
@@ -180,12 +180,12 @@ class FolderBackgrounds:
             return picture
         raise BackgroundError(f"none of the {len(self.paths)} background pictures can be read any more")
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
+    def draw(self, rng: CounterRng, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
         """A random part of a random picture for each sample, mirrored half the time."""
-        number = draws.integer("background picture", len(self.paths)).tolist()
-        zoom = draws.uniform("background zoom", low=0.5, high=1.0).tolist()
-        place = draws.uniform("background place", 2).tolist()
-        mirrored = draws.chance("background mirrored", 0.5).tolist()
+        number = rng.integer("background picture", len(self.paths)).tolist()
+        zoom = rng.uniform("background zoom", low=0.5, high=1.0).tolist()
+        place = rng.uniform("background place", 2).tolist()
+        mirrored = rng.chance("background mirrored", 0.5).tolist()
         parts = []
         for k, z, (px, py), flip in zip(number, zoom, place, mirrored, strict=True):
             picture = self.picture(k)
@@ -196,7 +196,7 @@ class FolderBackgrounds:
             part = picture[:, top : top + high, left : left + wide].float()[None] / 255.0
             part = torch.nn.functional.interpolate(part, size=size, mode="bilinear", align_corners=False)
             parts.append(part.flip(-1) if flip else part)
-        return torch.cat(parts).to(draws.device)
+        return torch.cat(parts).to(rng.device)
 
 
 def _read(path: Path) -> UInt8[Tensor, "3 h w"]:

@@ -23,7 +23,7 @@ from recon.io.read_radiance import radiance_blocks, read_radiance_header
 from recon.io.regular_files import read_regular
 from recon.lighting import environment_directions, environment_to_sh, rotate_lighting
 from recon.rotation import euler_to_matrix
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 
 _SUFFIXES = frozenset({".hdr", ".exr", ".jpg", ".jpeg", ".png"})
 _ROWS, _COLUMNS = 64, 128
@@ -87,16 +87,16 @@ class FolderEnvironments:
         names = [field.name for field in dataclasses.fields(Surroundings)]
         self.maps = Surroundings(**{name: torch.cat([getattr(one, name) for one in found]) for name in names})
 
-    def draw(self, draws: Draws) -> Surroundings:
+    def draw(self, rng: CounterRng) -> Surroundings:
         """A random map for each sample, turned about the vertical by a random angle."""
-        which = draws.integer("environment map", len(self.maps.lighting)).cpu()
-        turn = 2.0 * torch.pi * draws.uniform("environment turn").cpu()
+        which = rng.integer("environment map", len(self.maps.lighting)).cpu()
+        turn = 2.0 * torch.pi * rng.uniform("environment turn").cpu()
         zero = torch.zeros_like(turn)
         rotation = euler_to_matrix(torch.stack((zero, turn, zero), dim=1))
         return Surroundings(
-            rotate_lighting(self.maps.lighting[which], rotation).to(draws.device),
-            (rotation @ self.maps.direction[which][..., None])[..., 0].to(draws.device),
-            self.maps.irradiance[which].to(draws.device),
+            rotate_lighting(self.maps.lighting[which], rotation).to(rng.device),
+            (rotation @ self.maps.direction[which][..., None])[..., 0].to(rng.device),
+            self.maps.irradiance[which].to(rng.device),
         )
 
 

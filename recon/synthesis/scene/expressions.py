@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 
 _BOTH = ("Left", "Right")
 
@@ -61,7 +61,7 @@ _LARGEST_GAZE = 0.75
 
 def draw_expressions(
     names: tuple[str, ...],
-    draws: Draws,
+    rng: CounterRng,
     strength: float,
     gaze: Float[Tensor, "b 2"],
     eyelids: float,
@@ -77,31 +77,31 @@ def draw_expressions(
         eyelids: share of normal blinking; 1 closes the eyes in about every twelfth picture.
         basic: one of :data:`BASIC` at a time instead of mixtures.
     """
-    table = expression_table(names).to(draws.device)
+    table = expression_table(names).to(rng.device)
     if basic:
-        mixed = table[basic_rows(draws)] * draws.uniform("expression amount", 1, low=0.6)
-        return with_eyes(names, strength * mixed, draws, gaze, eyelids).clamp(0.0, 1.0)
+        mixed = table[basic_rows(rng)] * rng.uniform("expression amount", 1, low=0.6)
+        return with_eyes(names, strength * mixed, rng, gaze, eyelids).clamp(0.0, 1.0)
     shares = [_SHARES.get(name, 1.0) for name in EXPRESSIONS]
-    first, second = (table[draws.choice(f"expression {k}", shares)] for k in (1, 2))
-    amounts = draws.uniform("expression amount", 2) ** torch.tensor([0.7, 1.6], device=draws.device)
+    first, second = (table[rng.choice(f"expression {k}", shares)] for k in (1, 2))
+    amounts = rng.uniform("expression amount", 2) ** torch.tensor([0.7, 1.6], device=rng.device)
     mixed = amounts[:, :1] * first + 0.6 * amounts[:, 1:] * second
     # Faces are never wholly at rest, nor the same on both sides.
-    mixed = mixed * (1.0 + 0.2 * draws.normal("asymmetry", len(names)).clamp(-2.0, 2.0))
-    mixed = mixed + 0.035 * draws.normal("restless", len(names)).abs()
-    mirror = torch.as_tensor(mirrored_names(names), device=draws.device)
-    mixed = torch.where(draws.chance("other side", 0.5)[:, None], mixed[:, mirror], mixed)
+    mixed = mixed * (1.0 + 0.2 * rng.normal("asymmetry", len(names)).clamp(-2.0, 2.0))
+    mixed = mixed + 0.035 * rng.normal("restless", len(names)).abs()
+    mirror = torch.as_tensor(mirrored_names(names), device=rng.device)
+    mixed = torch.where(rng.chance("other side", 0.5)[:, None], mixed[:, mirror], mixed)
     mixed = strength * mixed
-    return with_eyes(names, mixed, draws, gaze, eyelids).clamp(0.0, 1.0)
+    return with_eyes(names, mixed, rng, gaze, eyelids).clamp(0.0, 1.0)
 
 
-def basic_rows(draws: Draws) -> Int[Tensor, " b"]:
+def basic_rows(rng: CounterRng) -> Int[Tensor, " b"]:
     """Which of :data:`BASIC` each sample shows, as rows of :func:`expression_table`."""
     rows = [list(EXPRESSIONS).index(name) for name in BASIC]
-    return torch.tensor(rows, device=draws.device)[draws.integer("basic expression", len(BASIC))]
+    return torch.tensor(rows, device=rng.device)[rng.integer("basic expression", len(BASIC))]
 
 
 def with_eyes(
-    names: tuple[str, ...], weights: Float[Tensor, "b 52"], draws: Draws, gaze: Float[Tensor, "b 2"], eyelids: float
+    names: tuple[str, ...], weights: Float[Tensor, "b 52"], rng: CounterRng, gaze: Float[Tensor, "b 2"], eyelids: float
 ) -> Float[Tensor, "b 52"]:
     """Weights with the eyes looking somewhere and the lids following: down with the gaze, closed in a blink."""
     weights = weights.clone()
@@ -116,9 +116,9 @@ def with_eyes(
         *((f"eyeLookDown{side}", -up) for side in _BOTH),
     ):
         weights[:, names.index(name)] = amount.clamp_min(0.0)
-    closed = draws.chance("closed eyes", 0.08 * eyelids)
-    half = draws.chance("half closed eyes", 0.10 * eyelids) & ~closed
-    lid = torch.where(closed, 0.85 + 0.15 * draws.uniform("lids"), torch.where(half, 0.6 * draws.uniform("lids"), 0.0))
+    closed = rng.chance("closed eyes", 0.08 * eyelids)
+    half = rng.chance("half closed eyes", 0.10 * eyelids) & ~closed
+    lid = torch.where(closed, 0.85 + 0.15 * rng.uniform("lids"), torch.where(half, 0.6 * rng.uniform("lids"), 0.0))
     for side in _BOTH:
         k = names.index(f"eyeBlink{side}")
         weights[:, k] = torch.maximum(weights[:, k], lid)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 
 POPULATION_TABLE = "population.npz"
 ATTRIBUTE_NAMES = ("male", "age_years", "african", "asian", "caucasian", "weight")
@@ -48,25 +48,25 @@ class People:
         return self.attributes[:, ATTRIBUTE_NAMES.index(name)]
 
 
-def draw_people(model: MorphableModel, draws: Draws, identity_strength: float, albedo_strength: float) -> People:
+def draw_people(model: MorphableModel, rng: CounterRng, identity_strength: float, albedo_strength: float) -> People:
     """Persons of all kinds in equal parts. Strengths scale the coefficients; 0 gives the mean person.
 
     For the open model shape follows sex, age, ethnic group and build by a regression over the population that its
     components were made from; other models draw from their prior.
     """
-    batch = len(draws.keys)
-    male = draws.chance("sex", 0.5).float()
-    age = draws.uniform("age") ** 2.0
+    batch = len(rng.keys)
+    male = rng.chance("sex", 0.5).float()
+    age = rng.uniform("age") ** 2.0
     # Mostly one group, sometimes a mixture; the three groups are equally frequent.
-    spread = draws.uniform("groups", 3).clamp_min(1e-6).log().neg() ** 2.2
+    spread = rng.uniform("groups", 3).clamp_min(1e-6).log().neg() ** 2.2
     groups = spread / spread.sum(dim=1, keepdim=True)
-    weight = 0.5 + 0.25 * draws.normal("weight").clamp(-2.0, 2.0)
+    weight = 0.5 + 0.25 * rng.normal("weight").clamp(-2.0, 2.0)
     sex = 0.5 + _DIMORPHISM * (male - 0.5)
     known = torch.stack((sex, age, groups[:, 0], groups[:, 1], weight), dim=1)
     width = model.n_identity
-    noise = draws.normal("identity", width) if width else male.new_zeros(batch, 0)
+    noise = rng.normal("identity", width) if width else male.new_zeros(batch, 0)
     if model.identity_prior == "unit":
-        identity = draws.uniform("identity", width) if width else noise
+        identity = rng.uniform("identity", width) if width else noise
     elif model.name == "open":
         slopes, rest_sigma = _population(width)
         expected = torch.as_tensor(features(known.cpu().numpy()) @ slopes, dtype=torch.float32).to(noise.device)
@@ -75,15 +75,15 @@ def draw_people(model: MorphableModel, draws: Draws, identity_strength: float, a
         identity = noise.clamp(-2.5, 2.5)
     years = YOUNGEST_YEARS + (OLDEST_YEARS - YOUNGEST_YEARS) * age
     attributes = torch.stack((male, years, *groups.unbind(1), weight), dim=1)
-    albedo = _albedo(model, draws, groups, age)
+    albedo = _albedo(model, rng, groups, age)
     return People(attributes, identity_strength * identity, albedo_strength * albedo)
 
 
-def _albedo(model: MorphableModel, draws: Draws, groups: Tensor, age: Tensor) -> Tensor:
+def _albedo(model: MorphableModel, rng: CounterRng, groups: Tensor, age: Tensor) -> Tensor:
     width = model.n_albedo
     if width == 0:
         return groups.new_zeros(groups.shape[0], 0)
-    albedo = draws.normal("albedo", width).clamp(-2.5, 2.5)
+    albedo = rng.normal("albedo", width).clamp(-2.5, 2.5)
     if model.name != "open":
         return albedo
     # The first component is melanin, the second blood, the rest are tints of regions and patches.

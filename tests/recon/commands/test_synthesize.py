@@ -1,5 +1,7 @@
 """``recon synthesize``."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,3 +85,14 @@ def test_wrong_usage_is_refused(arguments, message, capsys, tmp_path, monkeypatc
     assert main(["synthesize", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".npz", ".part")]
+
+
+def test_former_names_of_settings_overrule_the_file(tmp_path):
+    settings, out = tmp_path / "a.yaml", tmp_path / "out"
+    settings.write_text("specular: 0.5\nsoftness: 0.75\n")
+    arguments = ["-o", str(out), "--count", "1", "--size", "32", "--config", str(settings), "--set", "shine=0.25"]
+    with pytest.warns(FutureWarning, match="is now called"):
+        assert main(["synthesize", *arguments]) == 0
+    config = json.loads((out / "dataset.json").read_text())["config"]
+    assert (config["specular"], config["subsurface"]) == (0.25, 0.75)
+    assert "shine" not in config

@@ -165,7 +165,7 @@ def test_everything_on_is_in_range(many):
 def test_each_look_changes_the_picture(head_model):
     plain = SynthesisConfig.clean(yaw_deg=30.0)
     base = FaceSampler(head_model, plain, size=(64, 64)).batch(range(3))
-    for name in ("shadows", "occlusion", "shine", "skin_detail", "hair", "glasses", "jpeg"):
+    for name in ("shadows", "ambient_occlusion", "specular", "subsurface", "skin_detail", "hair", "glasses", "jpeg"):
         changed = FaceSampler(head_model, dataclasses.replace(plain, **{name: 1.0}), size=(64, 64)).batch(range(3))
         assert (changed.image - base.image).abs().mean() > 1e-4, name
         assert torch.equal(changed.identity, base.identity), name

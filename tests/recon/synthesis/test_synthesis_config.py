@@ -1,5 +1,7 @@
 """Settings of synthesis."""
 
+import dataclasses
+
 import pytest
 
 from recon.synthesis import SynthesisConfig, SynthesisConfigError
@@ -42,3 +44,40 @@ def test_yaml_files(tmp_path):
     path.write_text("- hair\n")
     with pytest.raises(SynthesisConfigError, match="must hold settings by name, found list"):
         SynthesisConfig.read(path)
+
+
+FORMER = [("occlusion", "ambient_occlusion"), ("shine", "specular"), ("softness", "subsurface")]
+
+
+@pytest.mark.parametrize(("former", "name"), FORMER)
+@pytest.mark.parametrize("make", [SynthesisConfig.of, SynthesisConfig.clean, SynthesisConfig])
+def test_former_names_are_still_read(make, former, name):
+    with pytest.warns(FutureWarning, match=f"'{former}' is now called '{name}'") as caught:
+        config = make({former: 0.25}) if make == SynthesisConfig.of else make(**{former: 0.25})
+    assert len(caught) == 1
+    assert config == (SynthesisConfig.clean if make == SynthesisConfig.clean else SynthesisConfig)(**{name: 0.25})
+    assert getattr(dataclasses.replace(config, hair=0.5), name) == 0.25
+    assert former not in dataclasses.asdict(config)
+
+
+@pytest.mark.parametrize("make", [SynthesisConfig.of, lambda settings: SynthesisConfig(**settings)])
+def test_a_setting_is_not_given_under_both_names(make):
+    with pytest.raises(SynthesisConfigError, match="'shine' is the former name of 'specular' and both are given"):
+        make({"shine": 0.5, "specular": 0.25})
+
+
+def test_former_names_have_the_limits_of_the_present_ones():
+    with (
+        pytest.warns(FutureWarning),
+        pytest.raises(SynthesisConfigError, match=r"specular must lie in \[0, 1\], got 2"),
+    ):
+        SynthesisConfig(shine=2.0)
+
+
+def test_configs_of_training_may_hold_former_names():
+    jsonargparse = pytest.importorskip("jsonargparse")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--synthesis", type=SynthesisConfig)
+    found = parser.parse_object({"synthesis": {"softness": 0.0, "hair": 0.5}}).synthesis
+    with pytest.warns(FutureWarning, match="'softness' is now called 'subsurface'"):
+        assert SynthesisConfig(**found.as_dict()) == SynthesisConfig(subsurface=0.0, hair=0.5)

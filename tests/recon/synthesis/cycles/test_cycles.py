@@ -14,6 +14,7 @@ import torch
 from recon.cli import main
 from recon.lighting import ambient, environment_directions, lamps_to_sh, sh_basis
 from recon.synthesis import SEGMENT_NAMES, FaceSampler, SynthesisConfig, SynthesisConfigError
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.cycles import (
     BlenderError,
     CyclesSampler,
@@ -25,7 +26,6 @@ from recon.synthesis.cycles import (
     materials,
 )
 from recon.synthesis.cycles.strands import grow
-from recon.synthesis.draws import Draws
 from recon.synthesis.scene.lights import Lights
 
 _SIZE = (90, 120)
@@ -128,14 +128,14 @@ def haired(head_model):
 
 
 def test_hairs_grow_on_the_scalp(haired):
-    sheet = haired.stage.wardrobe.sheet
+    sheet = haired.assets.occluder_grids.sheet
     styles = set()
     for index in range(12):
         scene = haired.scene([index])
-        if not bool(scene.hairdos.has_sheet[0]):
+        if not bool(scene.hairstyles.has_sheet[0]):
             continue
-        styles.add(int(scene.hairdos.style[0]))
-        strands = grow(sheet, scene.hairdos, scene.person_draws, haired.model, scene.v_obj, 400)
+        styles.add(int(scene.hairstyles.style[0]))
+        strands = grow(sheet, scene.hairstyles, scene.person_rng, haired.model, scene.v_obj, 400)
         assert strands.points.shape == (400, 14, 3)
         assert np.isfinite(strands.points).all()
         scalp = scene.v_obj[0].numpy()
@@ -145,7 +145,7 @@ def test_hairs_grow_on_the_scalp(haired):
         assert np.median(steps) > 0.5
         assert np.quantile(steps, 0.99) < 60.0
         assert (np.diff(strands.radius_mm, axis=1) < 0).all()
-        again = grow(sheet, scene.hairdos, scene.person_draws, haired.model, scene.v_obj, 400)
+        again = grow(sheet, scene.hairstyles, scene.person_rng, haired.model, scene.v_obj, 400)
         assert np.array_equal(strands.points, again.points)
     assert len(styles) >= 3
 
@@ -171,10 +171,10 @@ def _plate(bpy, lights, kinds, normal=(0.0, 0.0, 1.0)):
     sides = np.stack([across, np.cross(normal, across)])
     corners = 10.0 * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]) @ sides + (0.0, 0.0, -500.0)
     geometry.add_mesh(bpy, "plate", corners, np.array([[0, 1, 2], [0, 2, 3]]), [white], point={}, face={})
-    lamps.add_lights(bpy, lights, Draws.of(0, [0]), np.array([0.0, 0, -500]), shadows=True, kinds=kinds)
+    lamps.add_lights(bpy, lights, CounterRng.of(0, [0]), np.array([0.0, 0, -500]), shadows=True, kinds=kinds)
     with tempfile.TemporaryDirectory() as folder:
         settings = CyclesSettings(samples=64, denoise=False)
-        found = engine._rendered(bpy, Path(folder) / "x.exr", lambda: engine._for_looks(bpy, settings, 0))
+        found = engine._rendered(bpy, Path(folder) / "x.exr", lambda: engine._set_up_appearance_pass(bpy, settings, 0))
     return np.array([engine._channel(found, f"Combined.{c}")[7:9, 7:9].mean() for c in "RGB"])
 
 
@@ -266,7 +266,7 @@ def test_a_traced_data_set_reads_back(tmp_path):
 @pytest.mark.slow
 def test_hair_is_seen_where_it_grows(head_model, bpy):
     fast = FaceSampler(head_model, SynthesisConfig(hair=1.0, yaw_deg=10.0, pitch_deg=10.0), seed=3, size=_SIZE)
-    index = next(k for k in range(20) if bool(fast.scene([k]).hairdos.has_sheet[0]))
+    index = next(k for k in range(20) if bool(fast.scene([k]).hairstyles.has_sheet[0]))
     batch = CyclesSampler(fast, CyclesSettings(samples=2), bpy)[index]
     hair = batch.segmentation == SEGMENT_NAMES.index("hair")
     assert hair.float().mean() > 0.05

@@ -13,7 +13,7 @@ from recon.io.read_radiance import decode_radiance
 from recon.io.write_exr import encode_exr
 from recon.lighting import ambient, environment_directions, environment_to_sh, irradiance, lamps_to_sh
 from recon.synthesis import FaceSampler, SynthesisConfig
-from recon.synthesis.draws import Draws
+from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.scene.environments import (
     EnvironmentMapError,
     FolderEnvironments,
@@ -118,7 +118,7 @@ def test_a_sun_becomes_a_lamp_and_no_light_is_lost():
 def test_maps_turn_about_the_vertical(tmp_path):
     (tmp_path / "a.exr").write_bytes(encode_exr({c: _sun_map()[k].numpy() for k, c in enumerate("RGB")}))
     maps = FolderEnvironments(tmp_path)
-    drawn = maps.draw(Draws.of(0, range(20)))
+    drawn = maps.draw(CounterRng.of(0, range(20)))
     assert torch.allclose(drawn.direction[:, 1], maps.maps.direction[0, 1].expand(20), atol=1e-5)
     assert drawn.direction[:, 0].std() > 0.3
     # surroundings turn with their lamp

@@ -24,7 +24,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Draws:
+class CounterRng:
     """Random numbers of B samples.
 
     Attributes:
@@ -36,7 +36,7 @@ class Draws:
     device: torch.device
 
     @classmethod
-    def of(cls, seed: int, indices: Sequence[int] | np.ndarray, device: torch.device | str = "cpu") -> Draws:
+    def of(cls, seed: int, indices: Sequence[int] | np.ndarray, device: torch.device | str = "cpu") -> CounterRng:
         """Numbers of the samples with these non-negative indices under one seed.
 
         Raises:

@@ -11,10 +11,11 @@ from recon.color import linear_to_srgb
 from recon.lighting import irradiance
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.appearance import shading
-from recon.synthesis.appearance.shadows import lit_share, lit_share_reference, shadow_maps
-from recon.synthesis.camera.camera_pipeline import gaussian_blur, jpeg, take_photo
-from recon.synthesis.draws import Draws
-from recon.synthesis.geometry.anatomy import light_frames, open_sky
+from recon.synthesis.appearance.shadows import lamp_visibility, lamp_visibility_reference, shadow_maps
+from recon.synthesis.camera.camera_pipeline import camera_pipeline, gaussian_blur
+from recon.synthesis.camera.jpeg import jpeg
+from recon.synthesis.counter_rng import CounterRng
+from recon.synthesis.geometry.anatomy import ambient_visibility, light_frames
 from recon.synthesis.noise import line_noise, solid_noise
 from recon.synthesis.scene.backgrounds import BackgroundError, FolderBackgrounds
 from recon.synthesis.scene.expressions import EXPRESSIONS, draw_expressions, expression_table, mirrored_names
@@ -46,7 +47,7 @@ def test_compiled_shading_equals_its_plain_twin():
     config = SynthesisConfig()
     compiled = shading.shade(points, lights, config)
     assert torch.allclose(compiled, shading.shade_reference(points, lights, config), atol=2e-5)
-    dull = SynthesisConfig.of({"shine": 0.0, "softness": 0.0})
+    dull = SynthesisConfig.of({"specular": 0.0, "subsurface": 0.0})
     assert torch.allclose(shading.shade(points, lights, dull), shading.shade_reference(points, lights, dull), atol=2e-5)
     assert not torch.allclose(compiled, shading.shade(points, lights, dull), atol=1e-3)
 
@@ -65,7 +66,7 @@ def test_a_shadow_falls_where_geometry_says():
     maps, centre, towards = _cast()
     # the plate's shadow is shifted by 60 mm to the left
     spots = torch.tensor([[-60.0, 0, 0], [0, 0, 0], [60, 0, 0], [-60, 80, 0]])
-    lit = lit_share(maps, spots, torch.zeros(4, dtype=torch.int64), centre, towards, torch.zeros(1))
+    lit = lamp_visibility(maps, spots, torch.zeros(4, dtype=torch.int64), centre, towards, torch.zeros(1))
     assert lit.tolist() == [0.0, 1.0, 1.0, 1.0]
 
 
@@ -84,14 +85,14 @@ def test_compiled_shadow_lookup_equals_its_plain_twin():
     maps, centre, towards = _cast()
     spots = 100.0 * torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
     args = (maps, spots, torch.zeros(500, dtype=torch.int64), centre, towards, torch.full((1,), 0.7))
-    assert torch.equal(lit_share(*args), lit_share_reference(*args))
+    assert torch.equal(lamp_visibility(*args), lamp_visibility_reference(*args))
 
 
 def test_hollows_are_dark_and_open_places_light(head_model):
-    sky = open_sky(head_model.mean_shape, head_model.faces)
-    forehead = sky[head_model.region("forehead")]
+    visibility = ambient_visibility(head_model.mean_shape, head_model.faces)
+    forehead = visibility[head_model.region("forehead")]
     assert forehead.median() > 0.9
-    assert sky[head_model.region("teeth")].median() < 0.2
+    assert visibility[head_model.region("teeth")].median() < 0.2
 
 
 def test_light_frames_are_rotations():
@@ -103,18 +104,18 @@ def test_light_frames_are_rotations():
 
 
 def test_even_light_shows_the_albedo():
-    draws = Draws.of(0, range(5))
+    rng = CounterRng.of(0, range(5))
     facing = torch.tensor([[0.0, 0.0, 1.0]]).expand(5, 3)
-    lights = draw_lights(draws, 0.0, 0.0, facing, torch.full((5,), 0.26))
+    lights = draw_lights(rng, 0.0, 0.0, facing, torch.full((5,), 0.26))
     assert lights.irradiances.abs().max() == 0.0
     level = irradiance(facing[:, None], lights.total) / torch.pi
     assert torch.allclose(level, torch.full_like(level, 0.95), atol=1e-3)
 
 
 def test_faces_are_exposed_whatever_the_light():
-    draws = Draws.of(3, range(300))
-    facing = torch.nn.functional.normalize(draws.normal("facing", 3) + torch.tensor([0.0, 0.0, 2.0]), dim=-1)
-    lights = draw_lights(draws, 1.0, 1.0, facing, torch.full((300,), 0.26))
+    rng = CounterRng.of(3, range(300))
+    facing = torch.nn.functional.normalize(rng.normal("facing", 3) + torch.tensor([0.0, 0.0, 2.0]), dim=-1)
+    lights = draw_lights(rng, 1.0, 1.0, facing, torch.full((300,), 0.26))
     level = irradiance(facing[:, None], lights.total).mean(dim=(1, 2)) / torch.pi
     assert 0.7 < level.median() < 1.6
     assert (level > 0.2).float().mean() > 0.95
@@ -154,27 +155,27 @@ def test_blur_keeps_the_mean_and_spreads_a_point():
 
 def test_without_effects_a_photo_is_the_srgb_curve():
     linear = torch.rand(2, 3, 16, 18, generator=torch.Generator().manual_seed(0))
-    photo = take_photo(linear, SynthesisConfig.clean(), Draws.of(0, range(2)))
+    photo = camera_pipeline(linear, SynthesisConfig.clean(), CounterRng.of(0, range(2)))
     # Close to black the two round differently, by 1e-7 at most.
     assert torch.allclose(photo, linear_to_srgb(linear), atol=1e-6)
 
 
 def test_expressions_stay_in_range_and_include_what_is_asked_for(head_model):
     names = head_model.expression_names
-    draws = Draws.of(0, range(400))
-    weights = draw_expressions(names, draws, 1.0, torch.zeros(400, 2), 1.0)
+    rng = CounterRng.of(0, range(400))
+    weights = draw_expressions(names, rng, 1.0, torch.zeros(400, 2), 1.0)
     assert 0.0 <= weights.min() and weights.max() <= 1.0
     blink = weights[:, names.index("eyeBlinkLeft")]
     assert 0.03 < (blink > 0.8).float().mean() < 0.25
     assert (weights[:, names.index("jawOpen")] > 0.5).float().mean() > 0.005
-    still = draw_expressions(names, draws, 0.0, torch.zeros(400, 2), 0.0)
+    still = draw_expressions(names, rng, 0.0, torch.zeros(400, 2), 0.0)
     assert still.abs().max() == 0.0
 
 
 def test_gaze_turns_both_eyes_the_same_way(head_model):
     names = head_model.expression_names
     gaze = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    weights = draw_expressions(names, Draws.of(0, range(2)), 0.0, gaze, 0.0)
+    weights = draw_expressions(names, CounterRng.of(0, range(2)), 0.0, gaze, 0.0)
     eyes = head_model.region("left_eye"), head_model.region("right_eye")
     rest = head_model.shape(None, torch.zeros(1, 52))
     moved = head_model.shape(None, weights) - rest
@@ -209,7 +210,7 @@ def test_background_folders(tmp_path):
     with pytest.raises(BackgroundError, match="holds no pictures"):
         FolderBackgrounds(tmp_path)
     Image.fromarray(np.full((30, 50, 3), (200, 10, 10), np.uint8)).save(tmp_path / "red.png")
-    drawn = FolderBackgrounds(tmp_path).draw(Draws.of(0, range(3)), (20, 24))
+    drawn = FolderBackgrounds(tmp_path).draw(CounterRng.of(0, range(3)), (20, 24))
     assert drawn.shape == (3, 3, 20, 24)
     assert torch.allclose(drawn[:, 0], torch.tensor(200 / 255), atol=0.01)
     (tmp_path / "red.png").write_bytes(b"no picture")
@@ -247,4 +248,4 @@ def test_bad_backgrounds_are_left_out_counted_and_replaced(tmp_path, caplog, mon
     (tmp_path / "2.png").write_bytes(data[: len(data) - 30])  # its header is still sound
     assert [int(backgrounds.picture(k)[0, 0, 0]) for k in range(4)] == [0, 50, 150, 150]
     assert "1 of 4 background pictures turned out to be damaged" in caplog.records[-1].getMessage()
-    assert backgrounds.draw(Draws.of(0, range(20)), (16, 16)).shape == (20, 3, 16, 16)
+    assert backgrounds.draw(CounterRng.of(0, range(20)), (16, 16)).shape == (20, 3, 16, 16)

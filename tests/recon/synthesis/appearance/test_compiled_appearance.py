@@ -12,11 +12,17 @@ from recon.render import rasterize
 from recon.synthesis import SEGMENT_NAMES, FaceSampler, SynthesisConfig, compose, render_scene
 from recon.synthesis.appearance import occluder_points, shading, shadows
 from recon.synthesis.appearance import skin_points as skin_points_module
-from recon.synthesis.appearance.occluder_points import Cloth, CoverLook, CoverPoints, cover_look, cover_look_reference
+from recon.synthesis.appearance.occluder_points import (
+    Cloth,
+    OccluderAppearance,
+    OccluderPoints,
+    occluder_appearance,
+    occluder_appearance_reference,
+)
 from recon.synthesis.appearance.skin_points import Complexion, skin_points, skin_points_reference
 from recon.synthesis.camera import camera_pipeline, isp
-from recon.synthesis.camera.isp import Development, develop, develop_reference
-from recon.synthesis.draws import Draws, units_reference
+from recon.synthesis.camera.isp import IspSettings, tone_map, tone_map_reference
+from recon.synthesis.counter_rng import CounterRng, units_reference
 from recon.synthesis.kernels.fast_math import exp2, log2, power
 from recon.synthesis.scene import backgrounds
 from recon.synthesis.scene.backgrounds import enlarged, enlarged_reference
@@ -59,10 +65,10 @@ def test_fast_powers_are_those_of_the_c_library(exponent):
 
 
 def test_random_numbers_equal_their_plain_twin_to_the_last_bit():
-    draws = Draws.of(7, [0, 5, 2**62])
-    found = draws._unit("some name", (4, 5))
+    rng = CounterRng.of(7, [0, 5, 2**62])
+    found = rng._unit("some name", (4, 5))
     name_key = np.uint64(int.from_bytes(hashlib.blake2b(b"some name", digest_size=8).digest(), "little"))
-    assert np.array_equal(found.reshape(3, 20), units_reference(draws.keys, name_key, 20))
+    assert np.array_equal(found.reshape(3, 20), units_reference(rng.keys, name_key, 20))
 
 
 def test_skin_equals_its_plain_twin(rng):
@@ -95,9 +101,9 @@ def test_the_cover_equals_its_plain_twin(rng):
     place[segment == kinds[1]] *= torch.tensor([3.0, 120.0, 60.0])
     packed[:, 9:] = place
     picture = torch.arange(n) * 2 // n
-    cloth = Cloth.draw(Draws.of(0, range(2)))
-    found = cover_look(packed, segment, picture, cloth)
-    _same(found, cover_look_reference(packed, segment, picture, cloth), 2e-4)
+    cloth = Cloth.draw(CounterRng.of(0, range(2)))
+    found = occluder_appearance(packed, segment, picture, cloth)
+    _same(found, occluder_appearance_reference(packed, segment, picture, cloth), 2e-4)
     hair = found.opacity[segment == kinds[0]]
     assert 0.05 < (hair == 0.0).float().mean() < 0.95
     assert {SEGMENT_NAMES[k] for k in found.segment.unique().tolist()} == {
@@ -116,10 +122,10 @@ def laid(rng):
         clip = torch.cat((shape, torch.ones(4, 1)), dim=1)
         return rasterize(torch.stack((clip, clip * torch.tensor([0.7, 0.9, 1.0, 1.0]))), faces, SIZE)
 
-    head, cover = drawn(square), drawn(other)
-    n = len(cover.pixel_index)
-    depth = cover.depth_hard.reshape(-1)[cover.pixel_index]
-    look = CoverLook(
+    head, occluders = drawn(square), drawn(other)
+    n = len(occluders.pixel_index)
+    depth = occluders.depth_hard.reshape(-1)[occluders.pixel_index]
+    appearance = OccluderAppearance(
         torch.stack((0.0 * depth, 0.0 * depth, -(500.0 + 100.0 * depth)), dim=1), torch.zeros(n, 3),
         torch.zeros(n, 3), torch.randint(11, 16, (n,), generator=rng),
         (torch.rand(n, generator=rng) * 1.4 - 0.2).clamp(0.0, 1.0), torch.ones(n), torch.zeros(n),
@@ -131,7 +137,7 @@ def laid(rng):
     background = torch.rand(2, 3, *SIZE, generator=rng)
     return (
         head,
-        CoverPoints(cover, cover.pixel_index // (SIZE[0] * SIZE[1]), look),
+        OccluderPoints(occluders, occluders.pixel_index // (SIZE[0] * SIZE[1]), appearance),
         colour,
         background,
         segmentation,
@@ -153,14 +159,14 @@ def test_layers_equal_their_plain_twin(laid):
     assert torch.equal(flat, args[2][:, :, :1, :1].expand(-1, -1, *SIZE))
 
 
-@pytest.mark.parametrize("occlusion", [0.0, 0.8])
-def test_the_head_between_its_layers_equals_its_plain_twin(laid, occlusion, rng, monkeypatch):
+@pytest.mark.parametrize("ambient_occlusion", [0.0, 0.8])
+def test_the_head_between_its_layers_equals_its_plain_twin(laid, ambient_occlusion, rng, monkeypatch):
     monkeypatch.setattr(compose, "_CONTACT_SHARE", 0.2)  # cells of several pixels in a picture this small
     head, *args = laid
     layers = compose.sorted_layers(*args)
     colour = torch.rand(len(head.pixel_index), 3, generator=rng) - 0.1
-    found = compose.with_head(layers.back, head, colour, layers.front, occlusion)
-    expected = compose.with_head_reference(layers.back, head, colour, layers.front, occlusion)
+    found = compose.with_head(layers.back, head, colour, layers.front, ambient_occlusion)
+    expected = compose.with_head_reference(layers.back, head, colour, layers.front, ambient_occlusion)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert (found - layers.back).abs().max() > 0.1
     over = compose.with_front(found, layers.front)
@@ -170,13 +176,13 @@ def test_the_head_between_its_layers_equals_its_plain_twin(laid, occlusion, rng,
 def test_developing_equals_its_plain_twin(rng):
     linear = 1.4 * torch.rand(5, 3, *SIZE, generator=rng) - 0.1
     config = SynthesisConfig(noise=0.7, gray=0.5, colour_cast=1.0, contrast=1.0)
-    how = Development.draw(config, Draws.of(1, range(5)))
+    how = IspSettings.draw(config, CounterRng.of(1, range(5)))
     assert (how.noise > 0).any() and (how.noise == 0).any() and (how.gray > 0).any() and (how.gray == 0).any()
-    found = develop(linear, how)
-    torch.testing.assert_close(found, develop_reference(linear, how), rtol=0, atol=3e-6)
+    found = tone_map(linear, how)
+    torch.testing.assert_close(found, tone_map_reference(linear, how), rtol=0, atol=3e-6)
     # channels last, as the renderer makes them
     turned = linear.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    torch.testing.assert_close(develop(turned, how), found, rtol=0, atol=0)
+    torch.testing.assert_close(tone_map(turned, how), found, rtol=0, atol=0)
 
 
 def test_enlarging_backgrounds_equals_its_plain_twin(rng):
@@ -212,15 +218,15 @@ def test_plain_twins_draw_the_same_pictures(head_model, monkeypatch):
         (render_scene, "sorted_layers"),
         (render_scene, "with_head"),
         (render_scene, "with_front"),
-        (render_scene, "lit_share"),
-        (occluder_points, "cover_look"),
-        (camera_pipeline, "develop"),
+        (render_scene, "lamp_visibility"),
+        (occluder_points, "occluder_appearance"),
+        (camera_pipeline, "tone_map"),
         (backgrounds, "enlarged"),
         (shading, "shade"),
     ):
-        plain = {"lit_share": shadows, "skin_points": skin_points_module}.get(name, module)
+        plain = {"lamp_visibility": shadows, "skin_points": skin_points_module}.get(name, module)
         plain = compose if hasattr(compose, f"{name}_reference") else plain
-        plain = isp if name == "develop" else plain
+        plain = isp if name == "tone_map" else plain
         monkeypatch.setattr(module, name, getattr(plain, f"{name}_reference"))
     plain_batch = sampler.batch(range(6))
     gap = (plain_batch.image - compiled.image).abs()
