@@ -8,7 +8,6 @@ shading is linear in the light and albedo in its coefficients. A few Gauss-Newto
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
 from jaxtyping import Float
@@ -16,14 +15,15 @@ from torch import Tensor
 
 from recon.color import decode_srgb
 from recon.decoder import DecodedFaces, FaceDecoder
+from recon.fitting.robust import geman_mcclure
+from recon.fitting.terms.lighting_prior import LightingPrior
 from recon.inference.regress import RegressedFace
-from recon.lighting import CLAMPED_COSINE, ambient, sh_basis
+from recon.lighting import ambient, irradiance_basis
 from recon.parameters import FaceParameters
 
 _NOT_SKIN = ("brows", "eyes", "eye_sockets", "lips", "mouth_interior", "teeth", "tongue")
 _LEAST_FACING, _SATURATED, _LEAST_ALBEDO = 0.25, 0.985, 1e-3
 _LEAST_PIXELS, _MOST_PIXELS = 60, 1500
-_EXPOSED_DIRECTION = (0.0, 0.25, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +111,12 @@ def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
     chosen = torch.nonzero(keep).squeeze(1)
     chosen = chosen[:: max(1, -(-len(chosen) // _MOST_PIXELS))]
     corners, barycentrics = corners[chosen].long(), barycentrics[chosen].double()
-    factors = torch.tensor(CLAMPED_COSINE, dtype=torch.float64) / math.pi
     zero = torch.zeros(1, model.n_albedo)
     mean = model.albedo_unclamped(zero)[0].double()
     units = model.albedo_unclamped(torch.eye(model.n_albedo)).double() - mean
     return _Pixels(
         decode_srgb(photo[chosen], model.albedo_space).double(),
-        sh_basis(rendered.surface.normals[chosen]).double() * factors,
+        irradiance_basis(rendered.surface.normals[chosen]).double(),
         torch.einsum("pk,pkc->pc", barycentrics, mean[corners]),
         torch.einsum("pk,jpkc->pcj", barycentrics, units[:, corners]),
     )
@@ -130,8 +129,8 @@ def _step(
     colours, shading = _albedo(pixels, albedo), pixels.basis @ light.view(9, 3)
     residual = pixels.target - colours * shading
     sigma = _robust_sigma(residual, settings)
-    # Geman and McClure: hair, glasses and highlights count little.
-    weights = _per_pixel(residual, settings) / (1.0 + residual.square().mean(dim=1) / sigma**2) ** 2
+    # Hair, glasses and highlights count little.
+    weights = _per_pixel(residual, settings) * geman_mcclure(residual.square().mean(dim=1), sigma**2)
     by_light = torch.einsum("pc,pb,cd->pcbd", colours, pixels.basis, torch.eye(3).to(colours)).flatten(2)
     jacobian = torch.cat((by_light, shading[..., None] * pixels.albedo_basis), dim=-1)
     rows = (jacobian * weights[:, None, None]).flatten(0, 1)
@@ -175,14 +174,12 @@ def _per_pixel(residual: Float[Tensor, "p 3"], settings: LightAlbedoSettings) ->
 
 def _light_prior(settings: LightAlbedoSettings) -> tuple[Float[Tensor, "27 27"], Float[Tensor, " 27"]]:
     """Precision matrix, and its product with the mean, of the light's Gaussian prior: white, smooth, and exposed for the face."""
-    factors = torch.tensor(CLAMPED_COSINE, dtype=torch.float64) / math.pi
-    level = float(ambient(torch.ones(1))[0, 0])
-    eye3 = torch.eye(3, dtype=torch.float64)
-    tint = torch.kron(torch.eye(9, dtype=torch.float64), eye3 - 1.0 / 3.0) / (settings.tint_sigma * level) ** 2
-    sigmas = torch.tensor([settings.band0_sigma] + [settings.band1_sigma] * 3 + [settings.band2_sigma] * 5).double()
-    smooth = torch.kron(torch.diag((sigmas * level) ** -2.0), eye3)
-    direction = torch.nn.functional.normalize(torch.tensor([_EXPOSED_DIRECTION], dtype=torch.float64), dim=1)
-    row = (sh_basis(direction)[0] * factors / (3.0 * settings.exposure_sigma)).repeat_interleave(3)
-    precision_mean = row / settings.exposure_sigma
-    precision_mean[:3] += level / (settings.band0_sigma * level) ** 2
-    return tint + smooth + torch.outer(row, row), precision_mean
+    prior = LightingPrior(
+        settings.exposure_sigma,
+        settings.tint_sigma,
+        (settings.band0_sigma, settings.band1_sigma, settings.band2_sigma),
+        band0_mean=float(ambient(torch.ones(1))[0, 0]),
+        physical=False,
+    )
+    rows, residual = prior.rows(torch.zeros(9, 3, dtype=torch.float64))
+    return rows.T @ rows, -rows.T @ residual
