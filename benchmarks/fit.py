@@ -2,6 +2,7 @@
 
     python benchmarks/fit.py                  seconds of each stage for each quality, and peak memory
     python benchmarks/fit.py --heads 50       accuracy on drawn heads whose truth is known, beside the mean head
+    python benchmarks/fit.py --beside 2       seconds of a run alone, and of so many at the same time
 
 The drawn heads are the open model with N(0, 1) identity, albedo at 0.8 sigma, four random expression weights, yaw to 45,
 pitch to 20 and roll to 15 degrees, at 0.6 to 1.2 m under an ambient light and two lamps, before a background of random
@@ -15,8 +16,12 @@ import argparse
 import dataclasses
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import skimage.data
@@ -162,14 +167,46 @@ def stages(repeats: int) -> None:
     )
 
 
+def beside(n_processes: int, repeats: int) -> None:
+    """Whole commands, as a user starts them: `recon reconstruct` on three photos."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photos = []
+        for turn_deg in (-8, 0, 8):
+            photos.append(folder / f"turned by {turn_deg}.png")
+            Image.fromarray(skimage.data.astronaut()).rotate(turn_deg).save(photos[-1])
+        for quality in QUALITIES[:2]:
+            seconds: dict[int, list[float]] = {1: [], n_processes: []}
+            for _ in range(repeats):
+                for n, values in seconds.items():
+                    begin = time.perf_counter()
+                    outs = [tempfile.mkdtemp(dir=folder) for _ in range(n)]
+                    command = [sys.executable, "-m", "recon.cli", "reconstruct", *photos, "--quality", quality, "-o"]
+                    runs = [subprocess.Popen([*command, out], stdout=subprocess.DEVNULL) for out in outs]
+                    if any([run.wait() for run in runs]):
+                        raise SystemExit("a run of the benchmark failed, see above")
+                    values.append(time.perf_counter() - begin)
+            alone, together = (statistics.median(values) for values in seconds.values())
+            rows.append((quality, f"{alone:.1f}", f"{together:.1f}", f"{together / alone:.2f}"))
+    print_table(
+        f"seconds of a command on three 512 px photos, start included, median of {repeats}",
+        ["quality", "alone", f"{n_processes} at once", "ratio"],
+        rows,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=0, help="measure accuracy on this many drawn heads")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--beside", type=int, default=0, metavar="N", help="so many processes at the same time")
     options = parser.parse_args()
     print_header(options.threads)
-    if options.heads:
+    if options.beside:
+        beside(options.beside, options.repeats)
+    elif options.heads:
         accuracy(options.heads)
     else:
         stages(options.repeats)
