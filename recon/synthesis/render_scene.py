@@ -18,7 +18,7 @@ from recon.render.mesh import unit
 from recon.synthesis.appearance import shading
 from recon.synthesis.appearance.occluder_points import OccluderPoints, occluder_points
 from recon.synthesis.appearance.shadows import lamp_visibility, shadow_maps
-from recon.synthesis.appearance.skin_points import Complexion, Surfaces, skin_points
+from recon.synthesis.appearance.skin_points import Complexion, SkinSurface, Surfaces, skin_points
 from recon.synthesis.camera.camera_pipeline import camera_pipeline
 from recon.synthesis.compose import sorted_layers, with_front, with_head
 from recon.synthesis.config import SynthesisConfig
@@ -162,7 +162,7 @@ class _Shadows:
             return cls(None, centre, scene, 0.0)
         vertices, faces = v_cam, None
         if scene.occluders is not None and occluder_assets is not None:
-            vertices, faces = torch.cat((v_cam, scene.occluders.part.v_cam), dim=1), occluder_assets.shadow_casters
+            vertices, faces = torch.cat((v_cam, scene.occluders.v_cam), dim=1), occluder_assets.shadow_casters
         faces = outer_faces(assets.model) if faces is None else faces
         maps = shadow_maps(vertices, faces, centre, scene.lights.directions[:, 0])
         return cls(maps, centre, scene, config.shadows)
@@ -211,7 +211,9 @@ def _head_points(
         )
         return points, normals, segment
     complexion = Complexion.of(scene.people, scene.person_rng, scene.rng, config.skin_detail)
-    found = skin_points(packed, segment, picture, complexion)
+    position, vertex_normal, albedo, visibility, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
+    surface = SkinSurface(picture, segment, position, vertex_normal, albedo, visibility[:, 0], rest_mm)
+    found = skin_points(surface, complexion)
     points = shading.Points(
         picture, raster.starts, found.position, found.relief, found.albedo, found.ambient_visibility, found.specular_strength, found.specular_exponent,
         found.subsurface_weight, shadows.of_lamps(found.position, found.normals, picture),

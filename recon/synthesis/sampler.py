@@ -18,6 +18,7 @@ from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.hair import Hairstyles, draw_hairstyles
 from recon.synthesis.geometry.occluders import build_occluders
+from recon.synthesis.geometry.parts import Head
 from recon.synthesis.labels import LANDMARK_SETS
 from recon.synthesis.parallel import in_parallel
 from recon.synthesis.render_scene import Scene, render_scene
@@ -142,9 +143,8 @@ class FaceSampler:
         lights = draw_lights(rng, config.lighting, config.exposure, facing, level, self._environments)
         occluders = None
         if hairstyles is not None:
-            occluders = build_occluders(
-                self.assets.occluder_grids, config, model, rng, person_rng, hairstyles, v_obj, albedo, camera
-            )
+            head = Head(model, v_obj, albedo, camera)
+            occluders = build_occluders(self.assets.occluder_grids, config, head, hairstyles, rng, person_rng)
         return Scene(
             rng=rng,
             person_rng=person_rng,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.render.mesh import unit
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.kernels import appearance as appearance_kernels
+from recon.synthesis.kernels import appearance as kernels
 from recon.synthesis.noise import solid_noise
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.synthesis.scene.people import People
@@ -24,18 +24,18 @@ class Complexion:
     """The skin of B persons.
 
     Attributes:
-        place: ``(B, 3)`` shift in the noise, in cells.
-        rough: ``(B,)`` pores and patches.
-        spots: ``(B,)`` freckles.
+        noise_offset: ``(B, 3)`` shift in the noise, in cells.
+        roughness: ``(B,)`` amount of pores and patches.
+        spots: ``(B,)`` amount of freckles.
         bump: ``(B,)`` height of the relief.
-        oily: ``(B,)`` factor of the highlight, in this picture.
+        oiliness: ``(B,)`` factor of the specular strength, in this picture.
     """
 
-    place: Float[Tensor, "b 3"]
-    rough: Float[Tensor, " b"]
+    noise_offset: Float[Tensor, "b 3"]
+    roughness: Float[Tensor, " b"]
     spots: Float[Tensor, " b"]
     bump: Float[Tensor, " b"]
-    oily: Float[Tensor, " b"]
+    oiliness: Float[Tensor, " b"]
 
     @classmethod
     def of(cls, people: People, person_rng: CounterRng, rng: CounterRng, strength: float) -> Complexion:
@@ -52,11 +52,11 @@ class Complexion:
         spots = strength * person_rng.uniform("spots") ** 3 * 0.6
         old = ((people.column("age_years") - 40.0) / 40.0).clamp(0.0, 1.0)
         return cls(
-            place=32.0 * person_rng.uniform("skin place", 3),
-            rough=rough,
+            noise_offset=32.0 * person_rng.uniform("skin place", 3),
+            roughness=rough,
             spots=spots * (1.0 + old),
             bump=0.055 * rough * (1.0 + 0.8 * old),
-            oily=rng.uniform("oily", low=0.4, high=1.5),
+            oiliness=rng.uniform("oily", low=0.4, high=1.5),
         )
 
 
@@ -69,10 +69,10 @@ class SkinPoints:
         normals: ``(P, 3)`` unit, of the mesh.
         relief: ``(P, 3)`` unit, with the skin's relief.
         albedo: ``(P, 3)``.
-        sky: ``(P,)`` openness.
-        gloss: ``(P,)`` strength of the highlight.
-        sharpness: ``(P,)`` its exponent.
-        scatter: ``(P,)`` [0, 1], 1 is skin.
+        ambient_visibility: ``(P,)`` share of the surroundings that reaches the point.
+        specular_strength: ``(P,)`` 1 is bare skin.
+        specular_exponent: ``(P,)``.
+        subsurface_weight: ``(P,)`` [0, 1], 1 is skin.
     """
 
     position: Float[Tensor, "p 3"]
@@ -85,49 +85,56 @@ class SkinPoints:
     subsurface_weight: Float[Tensor, " p"]
 
 
-def skin_points(
-    packed: Float[Tensor, "p 13"],
-    segment: Int[Tensor, " p"],
-    picture: Int[Tensor, " p"],
-    complexion: Complexion,
-) -> SkinPoints:
-    """Points as they look. Compiled on the CPU.
+@dataclasses.dataclass(frozen=True, eq=False)
+class SkinSurface:
+    """P visible points of heads as geometry and the model alone give them.
+
+    Attributes:
+        picture: ``(P,)`` of each.
+        segment: ``(P,)`` ids in SEGMENT_NAMES.
+        position: ``(P, 3)`` mm, camera frame.
+        normals: ``(P, 3)`` of any length, camera frame.
+        albedo: ``(P, 3)``.
+        ambient_visibility: ``(P,)`` share of the surroundings that reaches the point.
+        rest_mm: ``(P, 3)`` the same point of the mean face, which keeps the spots with the skin.
+    """
+
+    picture: Int[Tensor, " p"]
+    segment: Int[Tensor, " p"]
+    position: Float[Tensor, "p 3"]
+    normals: Float[Tensor, "p 3"]
+    albedo: Float[Tensor, "p 3"]
+    ambient_visibility: Float[Tensor, " p"]
+    rest_mm: Float[Tensor, "p 3"]
+
+
+def skin_points(surface: SkinSurface, complexion: Complexion) -> SkinPoints:
+    """Points with the appearance of their person's skin. Compiled on the CPU.
 
     Args:
-        packed: interpolated position, normal (of any length), albedo, openness, and place on the mean face in mm, which
-            keeps the spots with the skin.
-        segment: ``(P,)`` ids in SEGMENT_NAMES.
-        picture: ``(P,)``.
+        surface: the points.
         complexion: of each picture's person.
     """
-    if packed.device.type != "cpu":
-        return skin_points_reference(packed, segment, picture, complexion)
-    surfaces = Surfaces.on(packed.device)
-    table = torch.stack((surfaces.specular_strength, surfaces.specular_exponent, surfaces.subsurface_weight), dim=1)
-    persons = torch.cat(
-        (
-            complexion.place,
-            torch.stack((complexion.rough, complexion.spots, complexion.bump, complexion.oily), dim=1),
-        ),
-        dim=1,
+    if surface.position.device.type != "cpu":
+        return skin_points_reference(surface, complexion)
+    table = Surfaces.on(surface.position.device)
+    return SkinPoints(
+        *kernels.skin_points(
+            kernels.SkinSurface(*_fields(surface)),
+            kernels.SkinOfPersons(*_fields(complexion)),
+            kernels.SkinOfSegments(*_fields(table)),
+            cells_per_mm=(1.0 / _FINE_MM, 1.0 / _COARSE_MM),
+        )
     )
-    cells = 1.0 / _FINE_MM, 1.0 / _COARSE_MM
-    return SkinPoints(*appearance_kernels.skin_points(packed, segment, picture, persons, table, cells))
 
 
-def skin_points_reference(
-    packed: Float[Tensor, "p 13"],
-    segment: Int[Tensor, " p"],
-    picture: Int[Tensor, " p"],
-    complexion: Complexion,
-) -> SkinPoints:
-    """The plain twin of :func:`skin_points`."""
-    surfaces = Surfaces.on(packed.device)
-    position, normals, albedo, ambient_visibility, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
-    normals = unit(normals)
-    at = complexion.place[picture]
+def skin_points_reference(surface: SkinSurface, complexion: Complexion) -> SkinPoints:
+    """Reference implementation of :func:`skin_points` in torch."""
+    surfaces, segment, picture = Surfaces.on(surface.position.device), surface.segment, surface.picture
+    normals, albedo, rest_mm = unit(surface.normals), surface.albedo, surface.rest_mm
+    at = complexion.noise_offset[picture]
     fine, coarse = solid_noise(rest_mm / _FINE_MM + at), solid_noise(rest_mm / _COARSE_MM + at.flip(-1))
-    rough, spots = complexion.rough[picture], complexion.spots[picture]
+    rough, spots = complexion.roughness[picture], complexion.spots[picture]
     tone = 0.045 * rough * fine[:, 0] + 0.05 * rough * coarse[:, 0]
     freckle = spots * ((fine[:, 1] + 0.6 * coarse[:, 1] - 1.0).clamp(0.0, 0.9) * 0.38)
     red = 0.035 * rough * coarse[:, 1]
@@ -136,17 +143,21 @@ def skin_points_reference(
     patchy = (1.0 + 0.35 * coarse[:, 1] + 0.2 * fine[:, 1]).clamp(0.3, 2.0)
     subsurface_weight = surfaces.subsurface_weight[segment]
     skin = ((subsurface_weight > 0.5) & (rough > 0.0))[:, None]
-    specular_strength = surfaces.specular_strength[segment] * complexion.oily[picture]
+    specular_strength = surfaces.specular_strength[segment] * complexion.oiliness[picture]
     return SkinPoints(
-        position=position,
+        position=surface.position,
         normals=normals,
         relief=torch.where(skin, unit(normals + bump), normals),
         albedo=torch.where(skin, albedo * factor, albedo),
-        ambient_visibility=ambient_visibility[:, 0],
+        ambient_visibility=surface.ambient_visibility,
         specular_strength=torch.where(skin[:, 0], specular_strength * patchy, specular_strength),
         specular_exponent=surfaces.specular_exponent[segment],
         subsurface_weight=subsurface_weight,
     )
+
+
+def _fields(group: SkinSurface | Complexion | Surfaces) -> list[Tensor]:
+    return [getattr(group, field.name) for field in dataclasses.fields(group)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.cycles import materials
 from recon.synthesis.cycles.geometry import add_mesh, add_strands
 from recon.synthesis.cycles.strands import grow
+from recon.synthesis.geometry.attributes import SurfaceAttributes
 from recon.synthesis.geometry.clothes import cloth_colours
 from recon.synthesis.noise import line_noise
 from recon.synthesis.render_scene import Scene
@@ -51,9 +52,9 @@ def add_occluders(bpy: Any, scene: Scene, config: SynthesisConfig) -> None:
     """Clothes, glasses and things before the face, of a batch of one; hair is :func:`add_hair`'s."""
     occluders = scene.occluders
     assert occluders is not None
-    part = occluders.part
-    v_cam, albedo, place = (_array(x[0]) for x in (part.v_cam, part.albedo, part.place))
-    faces, segments = _array(part.faces), _array(occluders.segments)
+    v_cam, albedo = _array(occluders.v_cam[0]), _array(occluders.albedo[0])
+    attributes = _Attributes.of(occluders.attributes)
+    faces, segments = _array(occluders.faces), _array(occluders.segments)
     for segment in np.unique(segments):
         name = SEGMENT_NAMES[segment]
         if name == "hair":
@@ -61,14 +62,35 @@ def add_occluders(bpy: Any, scene: Scene, config: SynthesisConfig) -> None:
         chosen = faces[segments == segment]
         groups = [(name, chosen)]
         if name == "glasses":
-            clear = (place[chosen, 0] < 0.999).any(axis=1)
+            clear = (attributes.glasses_opacity[chosen] < 0.999).any(axis=1)
             groups = [("glasses", chosen[~clear]), ("lens", chosen[clear])]
         for kind, triangles in groups:
             used, flat = np.unique(triangles, return_inverse=True)
             if np.ptp(v_cam[used], axis=0).max() < 1e-6:
                 continue  # what a sample lacks lies in one spot
-            mesh = _Mesh(kind, int(segment), v_cam[used], flat.reshape(-1, 3), albedo[used], place[used])
+            mesh = _Mesh(kind, int(segment), v_cam[used], flat.reshape(-1, 3), albedo[used], attributes.at(used))
             _add_part(bpy, scene, config, mesh)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Attributes:
+    """Attributes of vertices that materials read: of cloth, and the opacity of glasses; ``(G,)`` each."""
+
+    azimuth_rad: np.ndarray
+    below_edge_mm: np.ndarray
+    neckline_mm: np.ndarray
+    glasses_opacity: np.ndarray
+
+    @classmethod
+    def of(cls, attributes: SurfaceAttributes) -> _Attributes:
+        """Of a batch of one."""
+        cloth = attributes.cloth
+        columns = (cloth.azimuth_rad, cloth.below_edge_mm, cloth.neckline_mm, attributes.glasses.opacity)
+        return cls(*(_array(column[0]) for column in columns))
+
+    def at(self, vertices: np.ndarray) -> _Attributes:
+        """Of some of the vertices."""
+        return _Attributes(*(getattr(self, field.name)[vertices] for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,19 +100,19 @@ class _Mesh:
     v_cam: np.ndarray
     faces: np.ndarray
     albedo: np.ndarray
-    place: np.ndarray
+    attributes: _Attributes
 
 
 def _add_part(bpy: Any, scene: Scene, config: SynthesisConfig, mesh: _Mesh) -> None:
     point = {"albedo": _coloured(mesh.albedo)}
     if mesh.kind == "clothes":
         material = materials.clothes(bpy, config)
-        below = mesh.place[:, 1] - mesh.place[:, 2]
+        below = mesh.attributes.below_edge_mm - mesh.attributes.neckline_mm
         # Zero is what other meshes, which have no neckline, read.
         point["below_neckline"] = np.where(below == 0.0, 1e-3, below)[:, None]
-        point["cloth"] = _coloured(_cloth(scene, mesh.place))
+        point["cloth"] = _coloured(_cloth(scene, mesh.attributes))
     elif mesh.kind == "lens":
-        material = materials.lens(bpy, float(mesh.place[:, 0].min()))
+        material = materials.lens(bpy, float(mesh.attributes.glasses_opacity.min()))
     elif mesh.kind == "glasses":
         material = materials.plain(bpy, "frame", 0.25)
     else:
@@ -108,17 +130,17 @@ def _add_part(bpy: Any, scene: Scene, config: SynthesisConfig, mesh: _Mesh) -> N
         face={"segment": np.full((len(mesh.faces), 1), mesh.segment)},
     )
     if mesh.kind == "lens":
-        bpy.context.scene.objects["lens"]["clear"] = bool(mesh.place[:, 0].min() < 0.5)
+        bpy.context.scene.objects["lens"]["clear"] = bool(mesh.attributes.glasses_opacity.min() < 0.5)
 
 
-def _cloth(scene: Scene, place: np.ndarray) -> np.ndarray:
-    """Colour of the cloth at vertices; ``place`` is azimuth, mm below the neck, mm of the neckline."""
+def _cloth(scene: Scene, attributes: _Attributes) -> np.ndarray:
+    """Linear colour of the cloth at vertices."""
     import torch
 
     first, other = (_array(x[0]) for x in cloth_colours(scene.rng))
     width = float(scene.rng.uniform("stripe width", low=8.0, high=40.0)[0])
-    striped = np.sin(2.0 * np.pi * place[:, 1] / width) > 0.0
-    azimuth, below = (torch.as_tensor(place[:, k]) for k in (0, 1))
+    striped = np.sin(2.0 * np.pi * attributes.below_edge_mm / width) > 0.0
+    azimuth, below = torch.as_tensor(attributes.azimuth_rad), torch.as_tensor(attributes.below_edge_mm)
     folds = line_noise(azimuth * 5.0 + 0.03 * below + 3000.0 * scene.rng.uniform("folds")) * line_noise(
         below / 18.0 + azimuth * 2.0
     )
@@ -127,7 +149,7 @@ def _cloth(scene: Scene, place: np.ndarray) -> np.ndarray:
 
 def add_hair(bpy: Any, scene: Scene, assets: SceneAssets, config: SynthesisConfig, count: int) -> None:
     """Single hairs of a batch of one."""
-    sheet, hairstyles = assets.occluder_grids.sheet, scene.hairstyles
+    sheet, hairstyles = assets.occluder_grids.hair, scene.hairstyles
     if sheet is None or hairstyles is None:
         return
     strands = grow(sheet, hairstyles, scene.person_rng, assets.model, scene.v_obj, count)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from bfm.model import MorphableModel
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.geometry.hair import STYLES, HairSheet, Hairstyles, hair_part
+from recon.synthesis.geometry.hair import STYLES, HairSheet, Hairstyles, hair_sheet
 
 _POINTS = 14
 _LENGTH_MM = {"short": (18.0, 45.0), "fringe": (40.0, 90.0), "swept": (50.0, 110.0), "curly": (40.0, 120.0)}
@@ -50,7 +50,7 @@ def grow(
         v_obj: ``(1, V, 3)`` mm.
         count: how many hairs.
     """
-    flat, _ = hair_part(sheet, hairstyles, rng, v_obj, model.faces)
+    flat, _ = hair_sheet(sheet, hairstyles, rng, v_obj, model.faces)
     columns = len(sheet.azimuth)
     outer = flat[0].reshape(-1, columns, 3).double().cpu().numpy()
     inner = sheet.scalp.at(v_obj)[0].reshape(-1, columns, 3).double().cpu().numpy()

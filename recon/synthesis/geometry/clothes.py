@@ -6,13 +6,14 @@ import dataclasses
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.rotation import euler_to_matrix, matrix_to_euler
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.geometry.parts import Part, grid_faces
+from recon.synthesis.geometry.attributes import ClothAttributes
+from recon.synthesis.geometry.parts import Head, Part, grid_faces, present
 from recon.synthesis.sample import SEGMENT_NAMES
 
 # Rings of the torso below the neck: half width, half depth, height, mm below the neck's edge, share of the body's turn.
@@ -73,19 +74,10 @@ class Neck:
         )
 
 
-def clothes_part(
-    neck: Neck,
-    rng: CounterRng,
-    v_obj: Float[Tensor, "b v 3"],
-    albedo: Float[Tensor, "b v 3"],
-    rotation: Float[Tensor, "b 3 3"],
-    translation_mm: Float[Tensor, "b 3"],
-) -> Part:
-    """Rings from the neck's edge to the chest. The body turns less than the head.
-
-    Coordinates of the part: azimuth in radians, mm below the edge, and mm at which the neckline lies there.
-    """
-    edge = v_obj[:, neck.loop]
+def clothes_part(neck: Neck, rng: CounterRng, head: Head, there: Bool[Tensor, " b"]) -> Part:
+    """Rings from the neck's edge to the chest, camera frame, on heads that have clothes. The body turns less than the head."""
+    rotation, translation_mm = head.camera.rotation, head.camera.translation_mm
+    edge = head.v_obj[:, neck.loop]
     centre = edge.mean(dim=1, keepdim=True)
     rings = edge.new_tensor(_RINGS)
     build = rng.uniform("shoulders", low=0.88, high=1.08)[:, None, None]
@@ -115,13 +107,14 @@ def clothes_part(
     open_mm = rng.uniform("neckline", low=14.0, high=30.0)[:, None] + (
         (rng.uniform("open collar") ** 2 * 75.0)[:, None] * front ** (1.0 + 3.0 * rng.uniform("collar"))[:, None]
     )
-    place = torch.stack(
-        (neck.azimuth.expand(*v_cam.shape[:3]), mm_below, open_mm[:, None].expand(*v_cam.shape[:3])), dim=-1
+    attributes = ClothAttributes(
+        azimuth_rad=neck.azimuth.expand(*v_cam.shape[:3]).flatten(1),
+        below_edge_mm=mm_below.flatten(1),
+        neckline_mm=open_mm[:, None].expand(*v_cam.shape[:3]).flatten(1),
     )
-    skin = albedo[:, neck.loop][:, None].expand(*v_cam.shape[:3], 3)
-    return Part(
-        v_cam.flatten(1, 2), neck.faces, skin.flatten(1, 2), place.flatten(1, 2), SEGMENT_NAMES.index("clothes")
-    )
+    skin = head.albedo[:, neck.loop][:, None].expand(*v_cam.shape[:3], 3).flatten(1, 2)
+    v_cam = present(v_cam.flatten(1, 2), there)
+    return Part(v_cam, neck.faces, skin, attributes, SEGMENT_NAMES.index("clothes"))
 
 
 def cloth_colours(rng: CounterRng) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:

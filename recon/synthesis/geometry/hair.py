@@ -16,7 +16,8 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.render import vertex_normals
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.geometry.parts import Binding, Part, grid_faces
+from recon.synthesis.geometry.attributes import HairAttributes
+from recon.synthesis.geometry.parts import Binding, Head, Part, grid_faces, present
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.synthesis.scene.people import People
 
@@ -130,10 +131,10 @@ def draw_hairstyles(rng: CounterRng, people: People, share: float, colour: Float
     return Hairstyles(style, mixed[0], mixed[1], mixed[2].clamp_min(0.0), mixed[3], curl, colour)
 
 
-def hair_part(
+def hair_sheet(
     sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, v_obj: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]
-) -> tuple[Float[Tensor, "b g 3"], Float[Tensor, "b g 3"]]:
-    """Vertices of the sheet in the object frame, and its coordinates: across strands, mm to the tip, curl."""
+) -> tuple[Float[Tensor, "b g 3"], HairAttributes]:
+    """Vertices of the sheet in mm, object frame, and their attributes ``(B, G)``."""
     batch = len(v_obj)
     normals = vertex_normals(v_obj, faces)
     scalp, scalp_normals = (sheet.scalp.at(x).unflatten(1, (_SCALP_ROWS, _COLUMNS)) for x in (v_obj, normals))
@@ -186,14 +187,16 @@ def hair_part(
     rows = torch.linspace(0.0, 1.0, v_hair.shape[1], device=v_obj.device)[None, :, None]
     across = (sheet.azimuth / (2.0 * torch.pi) + 0.5 + swirl * rows) * STRAND_CELLS
     across = across + 1000.0 * rng.uniform("strands")[:, None, None]
-    place = torch.stack((across, to_tip, hairstyles.curl[:, None, None].expand_as(to_tip)), dim=-1)
-    return v_hair.flatten(1, 2), place.flatten(1, 2)
+    curl = hairstyles.curl[:, None, None].expand_as(to_tip)
+    return v_hair.flatten(1, 2), HairAttributes(across.flatten(1), to_tip.flatten(1), curl.flatten(1))
 
 
-def hair_segment(sheet: HairSheet, v_cam: Tensor, place: Tensor, colour: Tensor) -> Part:
-    """The sheet as a part."""
-    albedo = colour[:, None].expand(-1, v_cam.shape[1], -1)
-    return Part(v_cam, sheet.faces, albedo, place, SEGMENT_NAMES.index("hair"))
+def hair_part(sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, head: Head) -> Part:
+    """The sheet on heads, camera frame."""
+    v_obj, attributes = hair_sheet(sheet, hairstyles, rng, head.v_obj, head.model.faces)
+    v_cam = head.camera.to_camera(present(v_obj, hairstyles.has_sheet))
+    albedo = hairstyles.colour[:, None].expand(-1, v_cam.shape[1], -1)
+    return Part(v_cam, sheet.faces, albedo, attributes, SEGMENT_NAMES.index("hair"))
 
 
 def _locks(rng: CounterRng, name: str, rows: int, batch: int) -> Float[Tensor, "b r c"]:

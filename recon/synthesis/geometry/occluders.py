@@ -1,28 +1,29 @@
-"""Everything drawn around and in front of the head: hair, clothes, glasses, hands."""
+"""All geometry around and in front of the head: hair, clothes, glasses, hands."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.accessories import glasses_part, hand_or_object_part
+from recon.synthesis.geometry.attributes import SurfaceAttributes, part_columns
 from recon.synthesis.geometry.clothes import Neck, clothes_part
-from recon.synthesis.geometry.hair import HairSheet, Hairstyles, hair_part, hair_segment
-from recon.synthesis.geometry.parts import Part, joined
+from recon.synthesis.geometry.hair import HairSheet, Hairstyles, hair_part
+from recon.synthesis.geometry.parts import Head, Part
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OccluderGrids:
     """Grids of a model for what the config asks for; ``None`` where it asks for nothing."""
 
-    sheet: HairSheet | None
+    hair: HairSheet | None
     neck: Neck | None
 
     @classmethod
@@ -37,46 +38,65 @@ class OccluderGrids:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Occluders:
-    """The cover of B heads.
+    """All geometry around and in front of B heads, as one mesh.
 
     Attributes:
-        part: all of it as one mesh.
-        segments: ``(F,)`` of its faces.
+        v_cam: ``(B, G, 3)`` mm, camera frame.
+        faces: ``(F, 3)``.
+        segments: ``(F,)`` id in SEGMENT_NAMES of each face.
+        albedo: ``(B, G, 3)`` linear.
+        attributes: ``(B, G)`` each.
     """
 
-    part: Part
+    v_cam: Float[Tensor, "b g 3"]
+    faces: Int[Tensor, "f 3"]
     segments: Int[Tensor, " f"]
+    albedo: Float[Tensor, "b g 3"]
+    attributes: SurfaceAttributes
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Part]) -> Occluders:
+        """Parts joined, in their order."""
+        faces, segments, first = [], [], 0
+        for part in parts:
+            faces.append(part.faces + first)
+            segments.append(torch.full((len(part.faces),), part.segment, device=part.faces.device))
+            first += part.v_cam.shape[1]
+        columns = torch.cat([part_columns(part.attributes, part.v_cam) for part in parts], dim=1)
+        return cls(
+            v_cam=torch.cat([part.v_cam for part in parts], dim=1),
+            faces=torch.cat(faces),
+            segments=torch.cat(segments),
+            albedo=torch.cat([part.albedo for part in parts], dim=1),
+            attributes=SurfaceAttributes.of_columns(columns),
+        )
 
 
 def build_occluders(
-    occluder_grids: OccluderGrids,
+    grids: OccluderGrids,
     config: SynthesisConfig,
-    model: MorphableModel,
+    head: Head,
+    hairstyles: Hairstyles,
     rng: CounterRng,
     person_rng: CounterRng,
-    hairstyles: Hairstyles,
-    v_obj: Float[Tensor, "b v 3"],
-    albedo: Float[Tensor, "b v 3"],
-    camera: PerspectiveCamera,
 ) -> Occluders | None:
-    """The cover's geometry; ``None`` where the config asks for none."""
+    """The geometry around heads; ``None`` where the config asks for none.
+
+    Args:
+        grids: of the model, made for the same config.
+        config: for the shares of heads with clothes, glasses and things before the face.
+        head: what the parts are fitted to.
+        hairstyles: of the heads.
+        rng: of the samples: clothes and what is before the face differ between pictures of a person.
+        person_rng: of the persons: hair and glasses do not.
+    """
     parts: list[Part] = []
-    if occluder_grids.sheet is not None:
-        there = hairstyles.has_sheet
-        v_hair, place = hair_part(occluder_grids.sheet, hairstyles, person_rng, v_obj, model.faces)
-        v_hair = torch.where(there[:, None, None], v_hair, v_hair[:, :1])
-        parts.append(hair_segment(occluder_grids.sheet, camera.to_camera(v_hair), place, hairstyles.colour))
-    if occluder_grids.neck is not None:
-        part = clothes_part(occluder_grids.neck, rng, v_obj, albedo, camera.rotation, camera.translation_mm)
-        there = rng.chance("clothed", config.clothes)
-        parts.append(dataclasses.replace(part, v_cam=torch.where(there[:, None, None], part.v_cam, part.v_cam[:, :1])))
-    marks = model.landmarks68(v_obj)
+    if grids.hair is not None:
+        parts.append(hair_part(grids.hair, hairstyles, person_rng, head))
+    if grids.neck is not None:
+        parts.append(clothes_part(grids.neck, rng, head, rng.chance("clothed", config.clothes)))
     if config.glasses > 0.0:
-        v_glasses, part = glasses_part(person_rng, marks, person_rng.chance("glasses", config.glasses))
-        parts.append(dataclasses.replace(part, v_cam=camera.to_camera(v_glasses)))
+        parts.append(glasses_part(person_rng, head, person_rng.chance("glasses", config.glasses)))
     if config.occluders > 0.0:
-        skin = model.landmarks68(albedo)[:, 27:36].mean(dim=1)
-        parts.append(hand_or_object_part(rng, camera.to_camera(marks), skin, rng.chance("occluder", config.occluders)))
-    if not parts:
-        return None
-    return Occluders(*joined(parts))
+        parts.append(hand_or_object_part(rng, head, rng.chance("occluder", config.occluders)))
+    return Occluders.of_parts(parts) if parts else None

@@ -1,15 +1,18 @@
-"""What covers the head: sheets and tubes of fixed topology; whatever a sample lacks has no area and is not drawn."""
+"""Parts of the occluders: sheets and tubes of fixed topology; what a sample lacks has no area and is not rendered."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
+
+from bfm.model import MorphableModel
+from recon.camera import PerspectiveCamera
+from recon.synthesis.geometry.attributes import PartAttributes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,15 +23,37 @@ class Part:
         v_cam: ``(B, G, 3)`` mm, camera frame.
         faces: ``(F, 3)``.
         albedo: ``(B, G, 3)`` linear.
-        place: ``(B, G, 3)`` coordinates on the part, whose meaning is the segment's (see ``cover``).
+        attributes: ``(B, G)`` each, of the part's kind; ``None`` for a part that needs none.
         segment: id in SEGMENT_NAMES.
     """
 
     v_cam: Float[Tensor, "b g 3"]
     faces: Int[Tensor, "f 3"]
     albedo: Float[Tensor, "b g 3"]
-    place: Float[Tensor, "b g 3"]
+    attributes: PartAttributes | None
     segment: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Head:
+    """B heads that parts are fitted to.
+
+    Attributes:
+        model: of the heads.
+        v_obj: ``(B, V, 3)`` mm, object frame.
+        albedo: ``(B, V, 3)`` in the model's space.
+        camera: with the pose of the heads.
+    """
+
+    model: MorphableModel
+    v_obj: Float[Tensor, "b v 3"]
+    albedo: Float[Tensor, "b v 3"]
+    camera: PerspectiveCamera
+
+    @property
+    def landmarks_obj(self) -> Float[Tensor, "b 68 3"]:
+        """The 68 landmarks in mm, object frame."""
+        return self.model.landmarks68(self.v_obj)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,23 +108,6 @@ def grid_faces(rows: int, columns: int, closed: bool = False) -> Int[Tensor, "f 
     return torch.stack((torch.stack((a, c, b), -1), torch.stack((b, c, d), -1)), dim=2).reshape(-1, 3)
 
 
-def joined(parts: Sequence[Part]) -> tuple[Part, Int[Tensor, " f"]]:
-    """All parts as one, and the segment of each face."""
-    faces, segments, first = [], [], 0
-    for part in parts:
-        faces.append(part.faces + first)
-        segments.append(torch.full((len(part.faces),), part.segment, device=part.faces.device))
-        first += part.v_cam.shape[1]
-    whole = Part(
-        torch.cat([part.v_cam for part in parts], dim=1),
-        torch.cat(faces),
-        torch.cat([part.albedo for part in parts], dim=1),
-        torch.cat([part.place for part in parts], dim=1),
-        parts[0].segment,
-    )
-    return whole, torch.cat(segments)
-
-
 def present(v_cam: Float[Tensor, "b g 3"], there: Tensor) -> Float[Tensor, "b g 3"]:
-    """Vertices of those that have the part; of the others all in one spot."""
+    """Vertices of heads that have the part; of the others all in one spot, so that their triangles have no area."""
     return torch.where(there[:, None, None], v_cam, v_cam[:, :1])

@@ -64,8 +64,8 @@ class OccluderAssets:
         if occluders is None:
             return None
         solid = occluders.segments != SEGMENT_NAMES.index("glasses")
-        shadow_casters = torch.cat((outer_faces(assets.model), occluders.part.faces[solid] + assets.model.n_vertices))
-        return cls(Topology.of(occluders.part.faces, occluders.part.v_cam.shape[1]), shadow_casters)
+        shadow_casters = torch.cat((outer_faces(assets.model), occluders.faces[solid] + assets.model.n_vertices))
+        return cls(Topology.of(occluders.faces, occluders.v_cam.shape[1]), shadow_casters)
 
 
 def outer_faces(model: MorphableModel) -> Int[Tensor, "f 3"]:

@@ -16,13 +16,15 @@ from recon.synthesis.appearance.occluder_points import (
     Cloth,
     OccluderAppearance,
     OccluderPoints,
+    OccluderSurface,
     occluder_appearance,
     occluder_appearance_reference,
 )
-from recon.synthesis.appearance.skin_points import Complexion, skin_points, skin_points_reference
+from recon.synthesis.appearance.skin_points import Complexion, SkinSurface, skin_points, skin_points_reference
 from recon.synthesis.camera import camera_pipeline, isp
 from recon.synthesis.camera.isp import IspSettings, tone_map, tone_map_reference
 from recon.synthesis.counter_rng import CounterRng, units_reference
+from recon.synthesis.geometry.attributes import ClothAttributes, GlassesAttributes, HairAttributes, SurfaceAttributes
 from recon.synthesis.kernels.fast_math import exp2, log2, power
 from recon.synthesis.scene import backgrounds
 from recon.synthesis.scene.backgrounds import enlarged, enlarged_reference
@@ -71,41 +73,51 @@ def test_random_numbers_equal_their_plain_twin_to_the_last_bit():
     assert np.array_equal(found.reshape(3, 20), units_reference(rng.keys, name_key, 20))
 
 
-def test_skin_equals_its_plain_twin(rng):
+def _surface_points(n, rng):
+    """Positions, normals of any length, and albedo."""
+    position = 80.0 * torch.randn(n, 3, generator=rng) - torch.tensor([0.0, 0.0, 500.0])
+    return position, torch.randn(n, 3, generator=rng), torch.rand(n, 3, generator=rng)
+
+
+def test_skin_equals_its_reference(rng):
     n = 400
-    packed = torch.randn(n, 13, generator=rng)
-    packed[:, :3] -= torch.tensor([0.0, 0.0, 500.0])
-    packed[:, 6:10] = torch.rand(n, 4, generator=rng)
-    packed[:, 10:] *= 60.0
-    segment = torch.randint(1, 11, (n,), generator=rng)
-    picture = torch.arange(n) * 3 // n
+    picture, segment = torch.arange(n) * 3 // n, torch.randint(1, 11, (n,), generator=rng)
+    surface = SkinSurface(
+        picture,
+        segment,
+        *_surface_points(n, rng),
+        ambient_visibility=torch.rand(n, generator=rng),
+        rest_mm=60.0 * torch.randn(n, 3, generator=rng),
+    )
     complexion = Complexion(
-        32.0 * torch.rand(3, 3, generator=rng), torch.tensor([0.9, 0.4, 0.0]), torch.tensor([0.5, 0.1, 0.0]),
-        torch.tensor([0.05, 0.02, 0.0]), torch.tensor([0.5, 1.0, 1.5]),
-    )  # fmt: skip
-    found = skin_points(packed, segment, picture, complexion)
-    _same(found, skin_points_reference(packed, segment, picture, complexion), 1e-4)
+        noise_offset=32.0 * torch.rand(3, 3, generator=rng),
+        roughness=torch.tensor([0.9, 0.4, 0.0]),
+        spots=torch.tensor([0.5, 0.1, 0.0]),
+        bump=torch.tensor([0.05, 0.02, 0.0]),
+        oiliness=torch.tensor([0.5, 1.0, 1.5]),
+    )
+    found = skin_points(surface, complexion)
+    _same(found, skin_points_reference(surface, complexion), 1e-4)
     assert (found.relief - found.normals)[picture == 0].abs().max() > 0.01
     assert torch.equal(found.relief[picture == 2], found.normals[picture == 2])
 
 
-def test_the_cover_equals_its_plain_twin(rng):
+def test_occluders_equal_their_reference(rng):
     n = 600
-    packed = torch.randn(n, 12, generator=rng)
-    packed[:, :3] = 80.0 * packed[:, :3] - torch.tensor([0.0, 0.0, 500.0])
-    packed[:, 6:9] = torch.rand(n, 3, generator=rng)
     kinds = torch.tensor([SEGMENT_NAMES.index(name) for name in ("hair", "clothes", "glasses", "occluder")])
     segment = kinds[torch.randint(0, 4, (n,), generator=rng)]
-    place = torch.rand(n, 3, generator=rng)
-    place[segment == kinds[0]] *= torch.tensor([400.0, 60.0, 1.0])
-    place[segment == kinds[1]] *= torch.tensor([3.0, 120.0, 60.0])
-    packed[:, 9:] = place
-    picture = torch.arange(n) * 2 // n
+    attributes = SurfaceAttributes(
+        HairAttributes(*(torch.rand(3, n, generator=rng) * torch.tensor([[400.0], [60.0], [1.0]]))),
+        ClothAttributes(*(torch.rand(3, n, generator=rng) * torch.tensor([[3.0], [120.0], [60.0]]))),
+        GlassesAttributes(torch.rand(n, generator=rng)),
+    )
+    surface = OccluderSurface(torch.arange(n) * 2 // n, segment, *_surface_points(n, rng), attributes)
     cloth = Cloth.draw(CounterRng.of(0, range(2)))
-    found = occluder_appearance(packed, segment, picture, cloth)
-    _same(found, occluder_appearance_reference(packed, segment, picture, cloth), 2e-4)
+    found = occluder_appearance(surface, cloth)
+    _same(found, occluder_appearance_reference(surface, cloth), 2e-4)
     hair = found.opacity[segment == kinds[0]]
     assert 0.05 < (hair == 0.0).float().mean() < 0.95
+    assert torch.equal(found.opacity[segment == kinds[2]], attributes.glasses.opacity[segment == kinds[2]])
     assert {SEGMENT_NAMES[k] for k in found.segment.unique().tolist()} == {
         "hair", "clothes", "body", "glasses", "occluder",
     }  # fmt: skip

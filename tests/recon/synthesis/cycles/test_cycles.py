@@ -128,7 +128,7 @@ def haired(head_model):
 
 
 def test_hairs_grow_on_the_scalp(haired):
-    sheet = haired.assets.occluder_grids.sheet
+    sheet = haired.assets.occluder_grids.hair
     styles = set()
     for index in range(12):
         scene = haired.scene([index])
