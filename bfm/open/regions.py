@@ -17,13 +17,14 @@ from bfm.data import BoolArray, FloatArray
 from bfm.open.eyeball import IRIS_ANGLE_DEG, PUPIL_ANGLE_DEG
 from bfm.open.head_mesh import PARTS, HeadMesh
 from bfm.open.makehuman import EXPRESSION_FOLDER, BaseMesh, read_target
+from bfm.open.teeth import gums, lingual_shade
 
 _MASKS = {"lips": "mpfb_lips.jpg", "lids": "mpfb_eyelids.jpg", "ears": "mpfb_ears.jpg", "front": "mpfb_face.jpg"}
 _BROW_SHAPES = ("browInnerUp", "browOuterUpLeft", "browOuterUpRight")
 EVALUATION_RADIUS_MM = 95.0
+"""The crop around the nose tip that the MICC protocol measures in."""
 _SHADE_MM, _MOST_SHADE = 40.0, 0.85
 """Behind the front teeth, how far until the mouth is dark, and how dark it gets."""
-"""The crop around the nose tip that the MICC protocol measures in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,8 @@ def head_maps(
         "limbus": eye * np.exp(-0.5 * ((angle_deg - IRIS_ANGLE_DEG + 1.0) / 1.1) ** 2),
         "tongue": part[:, 3].astype(float),
         "teeth": teeth,
-        "in_shade": inside * np.clip(behind_mm / _SHADE_MM, 0.0, _MOST_SHADE),
+        "gums": gums(vertices, part),
+        "in_shade": inside * np.clip(behind_mm / _SHADE_MM, lingual_shade(vertices, part), _MOST_SHADE),
     }
     return HeadMaps({name: np.asarray(values, dtype=np.float64) for name, values in maps.items()}, nose_tip)
 
