@@ -113,7 +113,7 @@ def aligned_cameras(
 
     Args:
         config: for the jitter and whether faces are turned upright.
-        draws: random numbers.
+        rng: random numbers.
         poses: of the heads.
         marks_cam: ``(B, 68, 3)`` landmarks in mm, camera frame; the five points follow from them as from a detector's.
         size: (H, W) of the crop; the framing grows with the shorter side.
