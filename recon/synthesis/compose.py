@@ -1,4 +1,4 @@
-"""Background, cover behind the head, head, cover before the head: laid over each other, for the picture and for the labels."""
+"""Composites background, occluders behind the head, head, and occluders before the head, for the picture and the labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONTACT = 0.55
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layers:
-    """The cover sorted against the head.
+    """The occluders sorted by depth against the head.
 
     Attributes:
         front: ``(B, H, W, 4)`` premultiplied colour and opacity of what lies before the head.
@@ -45,12 +45,12 @@ def sorted_layers(
     segmentation: Int[Tensor, "b h w"],
     depth_mm: Float[Tensor, "b h w"],
 ) -> Layers:
-    """Which points of the cover lie before the head, which behind. Compiled on the CPU.
+    """Which points of the occluders lie before the head, which behind. Compiled on the CPU.
 
-    Beside the head the cover goes with what its neighbours do, so that the head's soft edge meets the right layer.
+    Beside the head an occluder goes where its neighbours go, so that the head's soft edge meets the right layer.
 
     Args:
-        cover: its visible points.
+        occluders: their visible points.
         colour: of each, as lit, 0 or more.
         background: linear light.
         segmentation, depth_mm: of the head alone, 0 off it.
@@ -58,7 +58,9 @@ def sorted_layers(
     if colour.device.type != "cpu":
         return sorted_layers_reference(occluders, colour, background, segmentation, depth_mm)
     appearance = occluders.appearance
-    points = (occluders.raster.pixel_index, colour, appearance.opacity, appearance.position, appearance.segment)
+    points = compose_kernels.OccluderPixels(
+        occluders.raster.pixel_index, colour, appearance.opacity, appearance.position, appearance.segment
+    )
     return Layers(
         *compose_kernels.sorted_layers(occluders.raster.starts, points, background, segmentation, depth_mm, OPAQUE)
     )
@@ -71,7 +73,7 @@ def sorted_layers_reference(
     segmentation: Int[Tensor, "b h w"],
     depth_mm: Float[Tensor, "b h w"],
 ) -> Layers:
-    """The plain twin of :func:`sorted_layers`."""
+    """Reference implementation of :func:`sorted_layers` in torch."""
     appearance = occluders.appearance
     opacity = appearance.opacity[:, None]
     packed = (colour * opacity, opacity, -appearance.position[:, 2:], appearance.segment[:, None].to(colour.dtype))
@@ -124,7 +126,7 @@ def with_head_reference(
     front: Tensor,
     ambient_occlusion: float,
 ) -> Float[Tensor, "b h w 3"]:
-    """The plain twin of :func:`with_head`."""
+    """Reference implementation of :func:`with_head` in torch."""
     means, cell = _cell_means(front, raster.size)
     size = (means.shape[1] * cell, means.shape[2] * cell)
     grown = torch.nn.functional.interpolate(means[:, None], size=size, mode="bilinear", align_corners=False)
@@ -143,7 +145,7 @@ def with_front(picture: Float[Tensor, "b h w 3"], front: Float[Tensor, "b h w 4"
 def with_front_reference(
     picture: Float[Tensor, "b h w 3"], front: Float[Tensor, "b h w 4"]
 ) -> Float[Tensor, "b 3 h w"]:
-    """The plain twin of :func:`with_front`."""
+    """Reference implementation of :func:`with_front` in torch."""
     return (picture * (1.0 - front[..., 3:]) + front[..., :3]).permute(0, 3, 1, 2)
 
 

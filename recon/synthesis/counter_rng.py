@@ -98,7 +98,7 @@ def _name_key(name: str) -> np.uint64:
 
 
 def units_reference(keys: np.ndarray, name_key: np.uint64, count: int) -> np.ndarray:
-    """The plain twin of what fills ``Draws``: ``(B, count)``, equal to the last bit."""
+    """Reference implementation of what :class:`CounterRng` computes: ``(B, count)``, equal to the last bit."""
     with np.errstate(over="ignore"):
         stream = _mix(keys ^ name_key)
         bits = _mix(stream[:, None] + (np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)[None])
@@ -109,10 +109,10 @@ def units_reference(keys: np.ndarray, name_key: np.uint64, count: int) -> np.nda
 @no_type_check
 def _fill_units(keys, name_key, units):
     for k in range(units.shape[0]):
-        place = _mixed(keys[k] ^ name_key)
+        state = _mixed(keys[k] ^ name_key)
         for j in range(units.shape[1]):
-            place += _GOLDEN
-            units[k, j] = np.float64(_mixed(place) >> np.uint64(11)) * 2.0**-53
+            state += _GOLDEN
+            units[k, j] = np.float64(_mixed(state) >> np.uint64(11)) * 2.0**-53
 
 
 @compiled()

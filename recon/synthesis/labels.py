@@ -1,4 +1,4 @@
-"""Landmarks and maps of a drawn batch."""
+"""Landmarks of a rendered batch."""
 
 from __future__ import annotations
 

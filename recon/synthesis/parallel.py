@@ -1,4 +1,4 @@
-"""Batches cut in pieces that are drawn side by side, one thread a piece.
+"""Batches cut in pieces that are rendered side by side, one thread a piece.
 
 Most steps of a sample are too small for torch to share among threads; whole pieces share well, because compiled kernels
 and torch both release the interpreter lock.

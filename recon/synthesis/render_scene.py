@@ -1,4 +1,4 @@
-"""From a scene to its picture and maps: the head and its cover are drawn apart and laid over each other."""
+"""From a scene to its picture and maps: head and occluders are rasterised apart and composited."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _LIFT_MM = 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scene:
-    """B samples before they are drawn.
+    """B samples before they are rendered.
 
     Attributes:
-        draws: random numbers of each sample.
-        person_draws: random numbers of each person.
+        rng: random numbers of each sample.
+        person_rng: random numbers of each person.
         numbers: ``(B,)`` of the persons.
         people: the persons.
         expression: ``(B, n_expression)``.
         v_obj: ``(B, V, 3)`` the head in mm, object frame.
         albedo: ``(B, V, 3)`` in the model's space, with make-up and beard.
-        hairdos: hair; ``None`` if the config has none.
-        cover: geometry around the head, camera frame; ``None`` if the config has none.
+        hairstyles: hair; ``None`` if the config has none.
+        occluders: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
         capture: cameras and heads in the world of the published depth set, where the config takes them from there.
@@ -87,8 +87,8 @@ def render_scene(
 
     Args:
         scene: what to draw.
-        stage, cover_stage: prepared for the model and the cover's faces.
-        config: for the strengths of the looks.
+        assets, occluder_assets: prepared for the model and the occluders' faces.
+        config: for the strengths.
         size: (H, W) px.
         background: linear light.
     """
@@ -222,7 +222,7 @@ def _head_points(
 
 
 def _ambient_visibility(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor, "b v"]:
-    """Openness of each vertex: an open jaw lets light into the mouth."""
+    """Ambient visibility of each vertex: an open jaw lets light into the mouth."""
     if "jawOpen" not in model.expression_names:
         return anatomy.ambient_visibility.expand(len(scene.v_obj), -1)
     jaw = (scene.expression[:, model.expression_names.index("jawOpen")] / 0.7).clamp(0.0, 1.0)[:, None]
@@ -232,7 +232,7 @@ def _ambient_visibility(scene: Scene, model: MorphableModel, anatomy: Anatomy) -
 def _shaded_occluders(
     seen: OccluderPoints, scene: Scene, config: SynthesisConfig, shadows: _Shadows
 ) -> Float[Tensor, "p 3"]:
-    """Colours of the cover's points."""
+    """Shaded colours of the occluders' points."""
     appearance = seen.appearance
     surfaces = Surfaces.on(appearance.position.device)
     points = shading.Points(

@@ -1,4 +1,4 @@
-"""Draws synthetic faces: index in, picture and labels out."""
+"""Renders synthetic faces: index in, picture and labels out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from recon.synthesis.scene.people import People, draw_people
 from recon.synthesis.scene.poses import HeadPoses, aligned_cameras, draw_poses, free_cameras
 
 _AT_ONCE = 8
-"""Samples drawn together by one thread of a CPU: more does not get faster, and less stays in the caches."""
+"""Samples rendered together by one thread of a CPU: more does not get faster, and less stays in the caches."""
 _PEOPLE_SEED = 0x9E3779B9
 _GAZE_REACH = 0.55
 """Share of a turn of the head, in radians, that the eyes' range can make up for."""
@@ -45,7 +45,7 @@ class FaceSampler:
     depends on the batch size by a few millionths), and whichever worker draws it.
 
     Args:
-        model: with the landmark sets ``"68"`` and ``"478"``; the open model has all that the looks need.
+        model: with the landmark sets ``"68"`` and ``"478"``; the open model has all that every setting needs.
         config: what varies.
         seed: of all random numbers, 0 or more.
         size: (H, W) of the pictures in px.
@@ -100,21 +100,21 @@ class FaceSampler:
         if not wanted:
             raise ValueError("at least one index is needed to draw a batch")
         step = _AT_ONCE if self.device.type == "cpu" else len(wanted)
-        parts = in_parallel(self._draw, [wanted[k : k + step] for k in range(0, len(wanted), step)])
+        parts = in_parallel(self._render, [wanted[k : k + step] for k in range(0, len(wanted), step)])
         return parts[0] if len(parts) == 1 else FaceBatch.cat(parts)
 
     def scene(self, indices: Sequence[int]) -> Scene:
-        """Everything about the samples before they are drawn: for other renderers and for checks."""
+        """Everything about the samples before they are rendered: for other renderers and for checks."""
         return self._scene([int(index) for index in indices])
 
     @torch.no_grad()  # here, because it holds for one thread only
-    def _draw(self, indices: list[int]) -> FaceBatch:
+    def _render(self, indices: list[int]) -> FaceBatch:
         scene = self._scene(indices)
         background = self.background(scene.rng)
-        drawn = render_scene(scene, self.assets, self._occluder_assets, self.config, self.size, background)
+        rendered = render_scene(scene, self.assets, self._occluder_assets, self.config, self.size, background)
         camera = scene.camera
         return FaceBatch(
-            **drawn,
+            **rendered,
             rotation=camera.rotation,
             translation_mm=camera.translation_mm,
             intrinsics=intrinsic_matrix(camera.focal_px, camera.principal_px),
@@ -180,8 +180,8 @@ class FaceSampler:
         towards = -torch.nn.functional.normalize(poses.translation_mm, dim=1)[:, None] @ poses.rotation
         at_camera = (towards[:, 0, :2] / _GAZE_REACH).clamp(-1.0, 1.0)
         anywhere = 0.45 * rng.normal("gaze", 2)
-        looks = rng.chance("looks at camera", 0.6)[:, None]
-        gaze = config.gaze * torch.where(looks, at_camera + 0.08 * anywhere, anywhere)
+        at_camera_now = rng.chance("looks at camera", 0.6)[:, None]
+        gaze = config.gaze * torch.where(at_camera_now, at_camera + 0.08 * anywhere, anywhere)
         weights = draw_expressions(names, rng, config.expression, gaze, config.eyelids, config.expressions == "basic")
         return weights.reshape(batch, len(names))
 

@@ -1,1 +1,1 @@
-"""How visible points look: skin, hair, cloth, shading and shadows."""
+"""Appearance of visible points: skin, hair, cloth, shading and shadows."""

@@ -29,11 +29,11 @@ class Points:
         position: ``(P, 3)`` mm, camera frame.
         normals: ``(P, 3)`` unit, camera frame.
         albedo: ``(P, 3)`` linear.
-        sky: ``(P,)`` share of the surroundings that lights the point.
-        gloss: ``(P,)`` strength of the highlight, 1 is bare skin.
-        sharpness: ``(P,)`` exponent of the highlight.
-        scatter: ``(P,)`` [0, 1], 1 is skin.
-        lit: ``(P, 2)`` share of each lamp that is not shadowed.
+        ambient_visibility: ``(P,)`` [0, 1], share of the surroundings that lights the point.
+        specular_strength: ``(P,)`` 1 is bare skin.
+        specular_exponent: ``(P,)`` of the highlight.
+        subsurface_weight: ``(P,)`` [0, 1], 1 is skin.
+        lamp_visibility: ``(P, 2)`` [0, 1], share of each lamp that is not shadowed.
     """
 
     picture: Int[Tensor, " p"]
@@ -54,25 +54,23 @@ def lambertian(points: Points, lights: Lights) -> Float[Tensor, "p 3"]:
 
 
 def shade(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tensor, "p 3"]:
-    """Surroundings dimmed in hollows, lamps with shadows and soft edges in skin, highlights.
+    """Surroundings with ambient occlusion, lamps with shadows and subsurface scattering, specular highlights.
 
-    Hollows brighten again by light from their own walls, more so in light skin (Jimenez et al. 2016, "Practical real-time
+    Concave places brighten again by light from their own walls, more so in light skin (Jimenez et al. 2016, "Practical real-time
     strategies for accurate indirect occlusion", whose cubic fit is replaced by the geometric series it approximates).
     Compiled on the CPU.
     """
     if points.albedo.device.type != "cpu":
         return shade_reference(points, lights, config)
-    columns = (
-        points.position, points.normals, points.albedo, points.lamp_visibility,
-        points.specular_strength, points.specular_exponent, points.subsurface_weight, points.ambient_visibility,
-    )  # fmt: skip
-    lamps = torch.cat((lights.directions, lights.irradiances), dim=-1)
-    settings = (config.ambient_occlusion, config.subsurface, config.specular, *_SSS_WIDTH)
-    return kernels.shade(columns, points.picture, lights.surroundings, lamps, settings)
+    columns = (getattr(points, name) for name in kernels.ShadedPoints._fields)
+    strengths = (config.ambient_occlusion, config.subsurface, config.specular, _SSS_WIDTH)
+    return kernels.shade(
+        kernels.ShadedPoints(*columns), lights.surroundings, lights.directions, lights.irradiances, strengths
+    )
 
 
 def shade_reference(points: Points, lights: Lights, config: SynthesisConfig) -> Float[Tensor, "p 3"]:
-    """The plain twin of :func:`shade`."""
+    """Reference implementation of :func:`shade` in torch."""
     ambient_visibility, reach, colour, view = _surroundings(points, lights, config)
     n_dot_v = (points.normals * view).sum(dim=-1).clamp(0.0, 1.0)
     wrap = config.subsurface * points.subsurface_weight[:, None] * points.albedo.new_tensor(_SSS_WIDTH)
@@ -97,7 +95,7 @@ def shade_reference(points: Points, lights: Lights, config: SynthesisConfig) -> 
 def _surroundings(
     points: Points, lights: Lights, config: SynthesisConfig
 ) -> tuple[Tensor, Tensor, Float[Tensor, "p 3"], Float[Tensor, "p 3"]]:
-    """Openness, how much of the surroundings' light each colour gets, that light, and the way to the camera."""
+    """Ambient visibility, how much of the surroundings' light each colour gets, that light, and the way to the camera."""
     ambient_visibility = (1.0 - config.ambient_occlusion * (1.0 - points.ambient_visibility))[:, None]
     reach = ambient_visibility / (1.0 - points.albedo * (1.0 - ambient_visibility)).clamp_min(1e-3)
     colour = shade_packed(points.albedo * reach, points.normals, lights.surroundings, points.starts).clamp_min(0.0)

@@ -41,7 +41,7 @@ def lamp_visibility(
     directions: Float[Tensor, "b 3"],
     light_radius: Float[Tensor, " b"],
 ) -> Float[Tensor, " p"]:
-    """Share of the lamp that each point sees, from several looks at the map around the point.
+    """Fraction of the lamp that each point sees, from several look-ups in the map around the point.
 
     Args:
         maps: of :func:`shadow_maps`.
@@ -53,7 +53,9 @@ def lamp_visibility(
     """
     if position.device.type != "cpu":
         return lamp_visibility_reference(maps, position, picture, centre, directions, light_radius)
-    return kernels.lamp_visibility(maps, position, picture, *_to_map(centre, directions, light_radius), _taps())
+    to_map, radius_px = _to_map(centre, directions, light_radius)
+    looked_up = kernels.ShadowMaps(maps, to_map, radius_px, maps.new_tensor(_taps()))
+    return kernels.lamp_visibility(looked_up, position, picture)
 
 
 def lamp_visibility_reference(
@@ -64,7 +66,7 @@ def lamp_visibility_reference(
     directions: Float[Tensor, "b 3"],
     light_radius: Float[Tensor, " b"],
 ) -> Float[Tensor, " p"]:
-    """The plain twin of :func:`lit_share`."""
+    """Reference implementation of :func:`lamp_visibility` in torch."""
     to_map, radius_px = _to_map(centre, directions, light_radius)
     rows, radius = to_map[picture], radius_px[picture]
     column, row, along = ((rows[..., :3] * position[:, None]).sum(dim=-1) + rows[..., 3]).unbind(1)

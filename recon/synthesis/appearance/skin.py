@@ -49,9 +49,9 @@ def skin_albedo(
         albedo: ``(B, V, 3)`` linear, of the model.
         anatomy: of the model.
         config: for the strengths.
-        draws: of the persons, so that a person keeps a beard.
+        rng: of the persons, so that a person keeps a beard.
         people: for sex.
-        hairdos: for the colour of hair, and whether the scalp is bare.
+        hairstyles: for the colour of hair, and whether the scalp is bare.
     """
     hair = hairstyles.colour
     bald = (hairstyles.style == STYLES.index("bald")).to(albedo.dtype)

@@ -1,4 +1,4 @@
-"""Visible points of the head: where they are, which way they look, and the pores, spots and patches of the skin there."""
+"""Visible points of the head: positions, normals, and the pores, spots and patches of the skin."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Complexion:
 
         Args:
             people: for age and sex.
-            person_draws: of the persons.
-            draws: of the samples.
+            person_rng: of the persons.
+            rng: of the samples.
             strength: [0, 1]; 0 is smooth.
         """
         sex = 0.65 + 0.35 * people.column("male")

@@ -20,7 +20,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IspSettings:
-    """How B pictures are developed.
+    """What a camera's image signal processor does to B pictures.
 
     Attributes:
         gains: ``(B, 3)`` of the colours, in linear light.
@@ -80,7 +80,7 @@ def tone_map(linear: Float[Tensor, "b 3 h w"], how: IspSettings) -> Float[Tensor
 
 
 def tone_map_reference(linear: Float[Tensor, "b 3 h w"], how: IspSettings) -> Float[Tensor, "b 3 h w"]:
-    """The plain twin of :func:`develop`."""
+    """Reference implementation of :func:`tone_map` in torch."""
 
     def each(values: Tensor) -> Tensor:
         return values.view(-1, 1, 1, 1)

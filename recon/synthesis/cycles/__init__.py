@@ -1,4 +1,4 @@
-"""Path-traced twins of synthetic faces: the same samples through Blender's Cycles (extra ``blender``)."""
+"""Path-traced synthetic faces: the same samples rendered by Blender's Cycles (extra ``blender``)."""
 
 from recon.synthesis.cycles.blender import BlenderError, load_bpy
 from recon.synthesis.cycles.engine import CyclesSampler, CyclesSettings

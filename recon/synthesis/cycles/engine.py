@@ -1,4 +1,4 @@
-"""Draws samples with Cycles: path-traced pictures, and labels of exactly what these show."""
+"""Renders samples with Cycles: path-traced pictures, and labels of exactly what these show."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _CENTRE_FILTER = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class CyclesSettings:
-    """How Cycles draws.
+    """How Cycles renders.
 
     Attributes:
         samples: paths a pixel; the papers take 256.
         denoise: smooth what noise is left with Open Image Denoise.
         bounces: of diffuse and glossy light; the papers take 0.
-        strands: hairs on a head; 0 draws no hair.
+        strands: hairs on a head; 0 renders no hair.
         lamps: kinds of the two lamps, of AREA, SUN, POINT, SPOT; empty draws them at random.
         threads: 0 takes all cores.
 
@@ -73,7 +73,7 @@ class CyclesSampler:
 
     Args:
         sampler: of the samples, on the CPU.
-        settings: how Cycles draws.
+        settings: how Cycles renders.
         bpy: Blender's module; ``None`` looks for it.
 
     Raises:
@@ -122,9 +122,9 @@ class CyclesSampler:
             BlenderError: Cycles could not draw.
         """
         fast = self.sampler.batch(indices)
-        return FaceBatch.cat([self._drawn(fast.select(row), int(index)) for row, index in enumerate(indices)])
+        return FaceBatch.cat([self._render(fast.select(row), int(index)) for row, index in enumerate(indices)])
 
-    def _drawn(self, fast: FaceBatch, index: int) -> FaceBatch:
+    def _render(self, fast: FaceBatch, index: int) -> FaceBatch:
         """A sample of the fast renderer with picture and maps of this one."""
         scene = self.sampler.scene([index])
         seen = self._traced(scene, fast.intrinsics[0].double().numpy(), index)
@@ -164,7 +164,7 @@ class CyclesSampler:
         add_lights(bpy, scene.lights, scene.rng, centre, shadows=config.shadows > 0.0, kinds=self.settings.lamps)
         with tempfile.TemporaryDirectory(prefix="facerecon-cycles-") as folder:
             appearance = _rendered(
-                bpy, Path(folder) / "look.exr", lambda: _set_up_appearance_pass(bpy, self.settings, index)
+                bpy, Path(folder) / "appearance.exr", lambda: _set_up_appearance_pass(bpy, self.settings, index)
             )
             marks = _rendered(bpy, Path(folder) / "labels.exr", lambda: _set_up_label_pass(bpy))
         colour = np.stack([_channel(appearance, f"Combined.{c}") for c in "RGBA"])[None]

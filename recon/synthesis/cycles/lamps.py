@@ -29,7 +29,7 @@ def add_lights(
     Args:
         bpy: Blender's module.
         lights: of a batch of one.
-        draws: of the sample: which kind each lamp is.
+        rng: of the sample: which kind each lamp is.
         centre_mm: ``(3,)`` middle of the head, camera frame.
         shadows: whether lamps cast them.
         kinds: of the lamps, instead of random ones.

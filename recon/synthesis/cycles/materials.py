@@ -144,7 +144,7 @@ def clothes(bpy: Any, config: SynthesisConfig) -> Any:
 
 
 def plain(bpy: Any, name: str, roughness: float) -> Any:
-    """Frames of glasses and things: the albedo with a gloss."""
+    """Frames of glasses and objects: the albedo with a specular reflection."""
     tree = _Tree(bpy, name)
     colour = tree.attribute("albedo").outputs["Color"]
     return tree.finish(tree.add("BsdfPrincipled", Base_Color=colour, Roughness=roughness).outputs[0])

@@ -1,4 +1,4 @@
-"""The head of a sample and what covers it, in Blender."""
+"""The head of a sample and its occluders, in Blender."""
 
 from __future__ import annotations
 

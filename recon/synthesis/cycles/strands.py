@@ -44,8 +44,8 @@ def grow(
 
     Args:
         sheet: of the model.
-        hairdos: of a batch of one.
-        draws: of the person.
+        hairstyles: of a batch of one.
+        rng: of the person.
         model: of the head.
         v_obj: ``(1, V, 3)`` mm.
         count: how many hairs.

@@ -1,1 +1,1 @@
-"""The shape of what covers the head: hair, clothes, glasses, hands."""
+"""Geometry around the head: hair, clothes, glasses, hands; and what is known of a model's head."""

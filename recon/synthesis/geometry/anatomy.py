@@ -1,4 +1,4 @@
-"""What a sampler knows of a model before it draws: soft maps of regions, face labels, hollows."""
+"""What a sampler knows of a model: soft maps of regions, labels of faces, ambient visibility."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Anatomy:
         labels: ``(F,)`` int64, id in SEGMENT_NAMES of each face.
         soft: ``(V,)`` maps in [0, 1] by region name, with soft edges.
         beard: ``(V,)`` the beard's map, fading out over more than a centimetre.
-        open_sky: ``(V,)`` share of the light from all sides that reaches a vertex of the mean face, [0, 1].
-        open_sky_jaw: ``(V,)`` the same with the mouth open.
+        ambient_visibility: ``(V,)`` [0, 1], share of uniform light that reaches a vertex of the mean face.
+        ambient_visibility_jaw_open: ``(V,)`` the same with the mouth open.
     """
 
     labels: Int[Tensor, " f"]
@@ -52,7 +52,7 @@ class Anatomy:
 
     @classmethod
     def of(cls, model: MorphableModel, with_ambient_occlusion: bool) -> Anatomy:
-        """Look at the model; hollows take a second on a CPU."""
+        """Of a model; ambient occlusion takes a second on a CPU."""
         labels = _labels(model)
         soft = {
             name: _softened(model.region(name).float(), model.faces) for name in _PAINTED if name in model.region_names
@@ -100,8 +100,8 @@ def _softened(mask: Float[Tensor, " v"], faces: Int[Tensor, "f 3"], rounds: int 
 def ambient_visibility(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, " v"]:
     """Share of uniform light that reaches each vertex: ambient occlusion (Langer and Zucker 1994).
 
-    Looks at the mesh from many directions, as a distant light does, and counts, weighted with the cosine, from how many
-    each vertex is seen.
+    Rasterises the mesh from many directions, as distant lights see it, and counts, weighted with the cosine, from how
+    many each vertex is seen.
     """
     normals = vertex_normals(vertices[None], faces)[0]
     centre = 0.5 * (vertices.amin(dim=0) + vertices.amax(dim=0))

@@ -24,6 +24,15 @@ from recon.synthesis.scene.people import People
 STYLES = ("bald", "buzz", "short", "fringe", "swept", "medium", "long", "curly")
 _SHARES_MALE = (0.0, 0.18, 0.42, 0.12, 0.16, 0.04, 0.02, 0.06)
 _SHARES_FEMALE = (0.0, 0.005, 0.04, 0.06, 0.055, 0.30, 0.46, 0.08)
+# Low and high of thick_mm, sides_mm, fringe, fall_mm.
+_STYLE_RANGES = {
+    "short": (5, 13, 2, 6, 0.0, 0.15, 0, 6),
+    "fringe": (9, 20, 4, 10, 0.35, 0.95, 8, 30),
+    "swept": (14, 30, 3, 8, 0.0, 0.0, 2, 14),
+    "medium": (8, 20, 6, 14, -0.8, 0.9, 80, 150),
+    "long": (7, 18, 5, 14, -1.2, 0.9, 160, 310),
+    "curly": (16, 52, 10, 40, 0.0, 0.12, 5, 60),
+}
 
 _COLUMNS, _SCALP_ROWS, _HANGING_ROWS = 65, 13, 11
 _CENTRE_MM = np.array([0.0, 35.0, -80.0])
@@ -114,16 +123,8 @@ def draw_hairstyles(rng: CounterRng, people: People, share: float, colour: Float
     style = torch.where(rng.uniform("bald") < torch.where(male, 0.35 * older, 0.0), 0, style)
     style = torch.where(rng.chance("hair", share), style, 0)
     u = {name: rng.uniform(f"hair {name}") for name in ("thick", "sides", "fringe", "fall")}
-    kinds = {  # low and high of thick, sides, fringe, fall
-        "short": (5, 13, 2, 6, 0.0, 0.15, 0, 6),
-        "fringe": (9, 20, 4, 10, 0.35, 0.95, 8, 30),
-        "swept": (14, 30, 3, 8, 0.0, 0.0, 2, 14),
-        "medium": (8, 20, 6, 14, -0.8, 0.9, 80, 150),
-        "long": (7, 18, 5, 14, -1.2, 0.9, 160, 310),
-        "curly": (16, 52, 10, 40, 0.0, 0.12, 5, 60),
-    }
     table = style.new_zeros(len(STYLES), 8, dtype=torch.float32)
-    for name, row in kinds.items():
+    for name, row in _STYLE_RANGES.items():
         table[STYLES.index(name)] = torch.tensor(row, dtype=torch.float32)
     rows = table[style]
     mixed = [rows[:, 2 * k] + u[name] * (rows[:, 2 * k + 1] - rows[:, 2 * k]) for k, name in enumerate(u)]
@@ -135,60 +136,97 @@ def hair_sheet(
     sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, v_obj: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]
 ) -> tuple[Float[Tensor, "b g 3"], HairAttributes]:
     """Vertices of the sheet in mm, object frame, and their attributes ``(B, G)``."""
-    batch = len(v_obj)
     normals = vertex_normals(v_obj, faces)
     scalp, scalp_normals = (sheet.scalp.at(x).unflatten(1, (_SCALP_ROWS, _COLUMNS)) for x in (v_obj, normals))
     brow, brow_normals = (sheet.forehead.at(x).unflatten(1, (_HANGING_ROWS, _COLUMNS)) for x in (v_obj, normals))
-    side = sheet.azimuth.abs()
-    front = torch.sigmoid((np.radians(_TEMPLE_DEG) - side) / 0.10)  # (C,) 1 over the forehead
-    thick, sides = hairstyles.thick_mm[:, None, None], hairstyles.sides_mm[:, None, None]
-    down = torch.linspace(0.0, 1.0, _SCALP_ROWS, device=v_obj.device)[None, :, None]
-    # Thickest on top and, swept up, at the front; thin towards the hairline.
-    lift = thick + (sides - thick) * (down**3) * (0.6 + 0.4 * side / torch.pi)
-    swept = (hairstyles.style == STYLES.index("swept")).float()[:, None, None]
-    lift = lift + swept * 0.7 * thick * front * torch.exp(-(((down - 0.85) / 0.22) ** 2))
-    lift = lift * (1.0 + 0.30 * _locks(rng, "locks", _SCALP_ROWS, batch)) + 0.6
-    # At the hairline itself the sheet starts from the skin unless it hangs on.
-    grid_scalp = scalp + lift[..., None] * torch.nn.functional.normalize(scalp_normals, dim=-1)
-
-    hang = torch.linspace(0.0, 1.0, _HANGING_ROWS + 1, device=v_obj.device)[1:][None, :, None]
-    root = grid_scalp[:, -1:]
-    fringe = hairstyles.fringe[:, None, None] * (1.0 + 0.12 * _locks(rng, "fringe", 1, batch))
-    wanted = hang * fringe.clamp(_LEAST_FRINGE, 1.0) * _HANGING_ROWS
-    lower = wanted.floor().clamp(0, _HANGING_ROWS - 1).long()
-    share = (wanted - lower)[..., None]
-    on_brow = torch.cat((scalp[:, -1:], brow), dim=1)
-    gap = (0.75 * sides + 2.5)[..., None] * torch.nn.functional.normalize(
-        torch.cat((scalp_normals[:, -1:], brow_normals), dim=1), dim=-1
+    on_scalp = scalp + _lift_mm(sheet, hairstyles, rng)[..., None] * torch.nn.functional.normalize(
+        scalp_normals, dim=-1
     )
-    path = on_brow + gap
-    index = lower[..., None].expand(-1, -1, -1, 3)
-    forehead = path.gather(1, index) * (1.0 - share) + path.gather(1, index + 1) * share
+    fringe = _fringe_rows(
+        hairstyles,
+        rng,
+        torch.cat((scalp[:, -1:], brow), dim=1),
+        torch.cat((scalp_normals[:, -1:], brow_normals), dim=1),
+    )
+    falling = _falling_rows(sheet, hairstyles, rng, on_scalp[:, -1:])
+    front = _frontness(sheet)
+    hanging = front[:, None] * fringe + (1.0 - front[:, None]) * falling
+    grid = torch.cat((on_scalp, hanging), dim=1)
+    return grid.flatten(1, 2), _attributes(sheet, hairstyles, rng, grid)
 
-    fall = hairstyles.fall_mm[:, None, None] * (1.0 + 0.10 * _locks(rng, "fall", 1, batch))
+
+def _frontness(sheet: HairSheet) -> Float[Tensor, " c"]:
+    """1 over the forehead, 0 beyond the temples."""
+    return torch.sigmoid((np.radians(_TEMPLE_DEG) - sheet.azimuth.abs()) / 0.10)
+
+
+def _lift_mm(sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng) -> Float[Tensor, "b r c"]:
+    """Height of the sheet over the scalp: most on top and, swept up, at the front; little towards the hairline."""
+    top, sides = hairstyles.thick_mm[:, None, None], hairstyles.sides_mm[:, None, None]
+    down = torch.linspace(0.0, 1.0, _SCALP_ROWS, device=rng.device)[None, :, None]
+    lift = top + (sides - top) * (down**3) * (0.6 + 0.4 * sheet.azimuth.abs() / torch.pi)
+    swept = (hairstyles.style == STYLES.index("swept")).float()[:, None, None]
+    lift = lift + swept * 0.7 * top * _frontness(sheet) * torch.exp(-(((down - 0.85) / 0.22) ** 2))
+    return lift * (1.0 + 0.30 * _locks(rng, "locks", _SCALP_ROWS, len(top))) + 0.6
+
+
+def _hanging_fractions(device: torch.device) -> Float[Tensor, "1 r 1"]:
+    """Of the way from the hairline to the tips, row by row."""
+    return torch.linspace(0.0, 1.0, _HANGING_ROWS + 1, device=device)[1:][None, :, None]
+
+
+def _fringe_rows(
+    hairstyles: Hairstyles,
+    rng: CounterRng,
+    forehead: Float[Tensor, "b q c 3"],
+    normals: Float[Tensor, "b q c 3"],
+) -> Float[Tensor, "b r c 3"]:
+    """Hair that lies on the forehead and ends where the fringe does.
+
+    Args:
+        hairstyles, rng: of the persons.
+        forehead: ``(B, R + 1, C, 3)`` rows of the skin from the hairline down, object frame.
+        normals: of these points, of any length.
+    """
+    fringe = hairstyles.fringe[:, None, None] * (1.0 + 0.12 * _locks(rng, "fringe", 1, len(forehead)))
+    row = _hanging_fractions(rng.device) * fringe.clamp(_LEAST_FRINGE, 1.0) * _HANGING_ROWS
+    above = row.floor().clamp(0, _HANGING_ROWS - 1).long()
+    fraction = (row - above)[..., None]
+    height = (0.75 * hairstyles.sides_mm[:, None, None] + 2.5)[..., None]
+    path = forehead + height * torch.nn.functional.normalize(normals, dim=-1)
+    index = above[..., None].expand(-1, -1, -1, 3)
+    return path.gather(1, index) * (1.0 - fraction) + path.gather(1, index + 1) * fraction
+
+
+def _falling_rows(
+    sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, root: Float[Tensor, "b 1 c 3"]
+) -> Float[Tensor, "b r c 3"]:
+    """Hair that falls from the hairline at sides and back: clear of the ears, with waves, wider or narrower downwards."""
+    hang, side = _hanging_fractions(rng.device), sheet.azimuth.abs()
+    fall = hairstyles.fall_mm[:, None, None] * (1.0 + 0.10 * _locks(rng, "fall", 1, len(root)))
     length = hang * fall
     out = torch.stack((torch.sin(sheet.azimuth), torch.zeros_like(side), torch.cos(sheet.azimuth)), dim=-1)
-    width = root[..., 0].abs()
     beside = torch.exp(-(((side - 1.75) / 0.75) ** 2))
-    clear = (_EAR_MM + 0.5 * sides - width).clamp_min(0.0) * beside * (length / 45.0).clamp(0.0, 1.0)
-    wave = 0.06 * fall * _locks(rng, "wave", _HANGING_ROWS, batch) * hang
+    to_ear = (_EAR_MM + 0.5 * hairstyles.sides_mm[:, None, None] - root[..., 0].abs()).clamp_min(0.0)
+    clear = to_ear * beside * (length / 45.0).clamp(0.0, 1.0)
+    wave = 0.06 * fall * _locks(rng, "wave", _HANGING_ROWS, len(root)) * hang
     taper = rng.uniform("taper", low=-0.18, high=0.12)[:, None, None] * length * (length / 160.0).clamp(0.0, 1.0)
-    sideways = torch.sign(sheet.azimuth) * clear
     falling = root + (wave + taper)[..., None] * out
-    falling = falling + torch.stack((sideways, -length, torch.zeros_like(length)), dim=-1)
-    hanging = front[:, None] * forehead + (1.0 - front[:, None]) * falling
-    v_hair = torch.cat((grid_scalp, hanging), dim=1)
+    return falling + torch.stack((torch.sign(sheet.azimuth) * clear, -length, torch.zeros_like(length)), dim=-1)
 
-    # mm to the tip along each column, from the lengths of its segments
-    steps = torch.linalg.vector_norm(v_hair[:, 1:] - v_hair[:, :-1], dim=-1)
-    to_tip = steps.flip(1).cumsum(1).flip(1)
+
+def _attributes(
+    sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, grid: Float[Tensor, "b r c 3"]
+) -> HairAttributes:
+    steps_mm = torch.linalg.vector_norm(grid[:, 1:] - grid[:, :-1], dim=-1)
+    to_tip = steps_mm.flip(1).cumsum(1).flip(1)
     to_tip = torch.cat((to_tip, torch.zeros_like(to_tip[:, :1])), dim=1)
     swirl = rng.uniform("swirl", low=-0.10, high=0.10)[:, None, None]
-    rows = torch.linspace(0.0, 1.0, v_hair.shape[1], device=v_obj.device)[None, :, None]
-    across = (sheet.azimuth / (2.0 * torch.pi) + 0.5 + swirl * rows) * STRAND_CELLS
-    across = across + 1000.0 * rng.uniform("strands")[:, None, None]
+    rows = torch.linspace(0.0, 1.0, grid.shape[1], device=grid.device)[None, :, None]
+    strand = (sheet.azimuth / (2.0 * torch.pi) + 0.5 + swirl * rows) * STRAND_CELLS
+    strand = strand + 1000.0 * rng.uniform("strands")[:, None, None]
     curl = hairstyles.curl[:, None, None].expand_as(to_tip)
-    return v_hair.flatten(1, 2), HairAttributes(across.flatten(1), to_tip.flatten(1), curl.flatten(1))
+    return HairAttributes(strand.flatten(1), to_tip.flatten(1), curl.flatten(1))
 
 
 def hair_part(sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, head: Head) -> Part:

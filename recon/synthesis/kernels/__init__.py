@@ -1,1 +1,1 @@
-"""Compiled twins, for the CPU, of the slowest steps of synthesis."""
+"""Compiled CPU kernels of the slowest steps of synthesis."""

@@ -1,4 +1,4 @@
-"""Compiled twin, for the CPU, of the last step of invented backgrounds: ``backgrounds.enlarged_reference``."""
+"""Compiled CPU kernel of ``backgrounds.enlarged_reference``, the last step of procedural backgrounds."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Compiled twins, for the CPU, of the steps in ``compose``; one picture a task."""
+"""Compiled CPU kernels of the steps in ``compose``; one picture a task."""
 
 from __future__ import annotations
 
 import math
-from typing import no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
 import torch
@@ -11,27 +11,48 @@ from torch import Tensor
 
 from bfm.compiled import compiled
 from recon.render.threads import for_each_task
+from recon.synthesis.kernels.arrays import as_arrays
 
 _COVERED, _OVER_HEAD = 1, 2
 
 
+class OccluderPixels(NamedTuple):
+    """P visible points of occluders: where ``occluder_points.OccluderPoints`` has them, and their colour as lit."""
+
+    pixel_index: Any
+    colour: Any
+    opacity: Any
+    position: Any
+    segment: Any
+
+
+class LayerImages(NamedTuple):
+    """Fields of ``compose.Layers``."""
+
+    front: Any
+    back: Any
+    segmentation: Any
+    depth_mm: Any
+    visible: Any
+
+
 def sorted_layers(
     starts: tuple[int, ...],
-    points: tuple[Tensor, ...],
+    points: OccluderPixels,
     background: Tensor,
     segmentation: Tensor,
     depth_mm: Tensor,
     opaque: float,
-) -> tuple[Tensor, ...]:
-    """Fields of ``compose.Layers``; ``points`` are pixel index, colour, opacity, position, segment."""
+) -> LayerImages:
+    """Kernel of ``compose.sorted_layers``; ``starts`` are B + 1 offsets of the pictures' points."""
     batch, _, height, width = background.shape
     front = background.new_zeros(batch, height, width, 4)
     back = background.permute(0, 2, 3, 1).contiguous()
     if back.data_ptr() == background.data_ptr():
         back = back.clone()
-    out = (front, back, segmentation.clone(), depth_mm.clone(), depth_mm > 0.0)
-    arrays = (np.asarray(starts, np.int64), *(column.numpy() for column in points), depth_mm.numpy())
-    for_each_task(_sorted_layers, batch, *arrays, np.float32(opaque), *(column.numpy() for column in out))
+    out = LayerImages(front, back, segmentation.clone(), depth_mm.clone(), depth_mm > 0.0)
+    arrays = (np.asarray(starts, np.int64), as_arrays(points), depth_mm.numpy())
+    for_each_task(_sorted_layers, batch, *arrays, np.float32(opaque), as_arrays(out))
     return out
 
 
@@ -61,26 +82,23 @@ def with_front(picture: Tensor, front: Tensor) -> Tensor:
 
 @compiled()
 @no_type_check
-def _sorted_layers(
-    k, starts, pixel_index, colour, opacity, position, segment_of, head_depth, opaque,
-    front, back, segmentation, depth, visible,
-):  # fmt: skip
-    _, height, width = head_depth.shape
+def _sorted_layers(k, starts, points, head_depth_mm, opaque, out):
+    _, height, width = head_depth_mm.shape
     zero, one = np.float32(0.0), np.float32(1.0)
     state = np.zeros((height, width), np.uint8)
     first = k * height * width
     for p in range(starts[k], starts[k + 1]):
-        if opacity[p] > zero:
-            row, col = divmod(pixel_index[p] - first, width)
-            behind_it = head_depth[k, row, col]
-            over = behind_it > zero and -position[p, 2] < behind_it
+        if points.opacity[p] > zero:
+            row, col = divmod(points.pixel_index[p] - first, width)
+            behind_it = head_depth_mm[k, row, col]
+            over = behind_it > zero and -points.position[p, 2] < behind_it
             state[row, col] = _OVER_HEAD if over else _COVERED
     for p in range(starts[k], starts[k + 1]):
-        a = opacity[p]
+        a = points.opacity[p]
         if not a > zero:
             continue
-        row, col = divmod(pixel_index[p] - first, width)
-        beside = not head_depth[k, row, col] > zero
+        row, col = divmod(points.pixel_index[p] - first, width)
+        beside = not head_depth_mm[k, row, col] > zero
         in_front = state[row, col] == _OVER_HEAD
         if beside:
             for i in range(max(row - 1, 0), min(row + 2, height)):
@@ -88,15 +106,15 @@ def _sorted_layers(
                     in_front |= state[i, j] == _OVER_HEAD
         if in_front:
             for c in range(3):
-                front[k, row, col, c] = colour[p, c] * a
-            front[k, row, col, 3] = a
+                out.front[k, row, col, c] = points.colour[p, c] * a
+            out.front[k, row, col, 3] = a
         else:
             for c in range(3):
-                back[k, row, col, c] = back[k, row, col, c] * (one - a) + colour[p, c] * a
+                out.back[k, row, col, c] = out.back[k, row, col, c] * (one - a) + points.colour[p, c] * a
         if a > opaque and (in_front or beside):
-            segmentation[k, row, col] = segment_of[p]
-            depth[k, row, col] = -position[p, 2]
-            visible[k, row, col] = False
+            out.segmentation[k, row, col] = points.segment[p]
+            out.depth_mm[k, row, col] = -points.position[p, 2]
+            out.visible[k, row, col] = False
 
 
 @compiled()

@@ -1,4 +1,4 @@
-"""Compiled twins, for the CPU, of what a camera does to every pixel: ``development.develop_reference``."""
+"""Compiled CPU kernel of ``isp.tone_map_reference``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recon.synthesis.kernels.fast_math import power
 def tone_map(
     linear: Tensor, settings: Tensor, grain_at: Tensor, raw: Tensor, smooth: Tensor, luma: tuple[float, float, float]
 ) -> Tensor:
-    """``(B, 3, H, W)``; ``settings`` ``(B, 10)`` are the columns of ``development.Development`` in order."""
+    """``(B, 3, H, W)``; ``settings`` ``(B, 10)`` are the columns of ``isp.IspSettings`` in order."""
     out = torch.zeros(linear.shape, dtype=linear.dtype)
     arrays = (linear.numpy(), settings.numpy(), grain_at.numpy(), raw.numpy(), smooth.numpy())
     for_each_task(_tone_map, len(linear), *arrays, np.asarray(luma, np.float32), out.numpy())

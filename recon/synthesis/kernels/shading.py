@@ -1,9 +1,9 @@
-"""Compiled twins, for the CPU, of the slowest per-pixel steps: ``shading.shade_reference`` and ``shadows.lit_share_reference``."""
+"""Compiled CPU kernels of ``shading.shade_reference`` and ``shadows.lamp_visibility_reference``."""
 
 from __future__ import annotations
 
 import math
-from typing import no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from bfm.compiled import compiled
 from recon.lighting import CLAMPED_COSINE
 from recon.render.threads import for_each_task, thread_count
+from recon.synthesis.kernels.arrays import contiguous_arrays
 from recon.synthesis.kernels.fast_math import power
 from recon.synthesis.scene.lights import N_LAMPS
 
@@ -22,40 +23,86 @@ _BASIS = tuple(math.sqrt(k / math.pi) for k in (1 / 4, *(3 / 4,) * 3, 15 / 4, 15
 """Factors of the real spherical harmonics to order 2 before 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2."""
 
 
-def lamp_visibility(
-    maps: Tensor,
-    position: Tensor,
-    picture: Tensor,
-    to_map: Tensor,
-    radius_px: Tensor,
-    taps: tuple[tuple[float, float, float], ...],
-) -> Tensor:
-    """Lit shares ``(P,)``; ``to_map`` ``(B, 3, 4)`` and ``radius_px`` ``(B,)`` as in ``shadows``."""
+class ShadowMaps(NamedTuple):
+    """One lamp's view of each of B pictures, and how points are looked up in it.
+
+    ``depth`` ``(B, S, S)``; ``to_map`` ``(B, 3, 4)``, affine from the camera frame to column, row and depth; ``radius_px``
+    ``(B,)`` of the filter; ``taps`` ``(T, 3)``, row, column and slack of each look-up in units of the radius.
+    """
+
+    depth: Any
+    to_map: Any
+    radius_px: Any
+    taps: Any
+
+
+class ShadedPoints(NamedTuple):
+    """Fields of ``shading.Points`` but ``starts``, P rows each."""
+
+    picture: Any
+    position: Any
+    normals: Any
+    albedo: Any
+    ambient_visibility: Any
+    specular_strength: Any
+    specular_exponent: Any
+    subsurface_weight: Any
+    lamp_visibility: Any
+
+
+class LightOfPictures(NamedTuple):
+    """Light of B pictures.
+
+    ``reflected`` and ``mirrored`` ``(B, 9, 3)`` are coefficients of the surroundings' irradiance by pi and radiance, with
+    the factors of the basis; ``directions`` and ``irradiances`` ``(B, 2, 3)`` are of the lamps.
+    """
+
+    reflected: Any
+    mirrored: Any
+    directions: Any
+    irradiances: Any
+
+
+class ShadingStrengths(NamedTuple):
+    """Strengths of the config in [0, 1], and the widths of subsurface scattering by colour."""
+
+    ambient_occlusion: Any
+    subsurface: Any
+    specular: Any
+    sss_width: Any
+
+
+def lamp_visibility(maps: ShadowMaps, position: Tensor, picture: Tensor) -> Tensor:
+    """Kernel of ``shadows.lamp_visibility``: ``(P,)``."""
     parts, out = thread_count(), position.new_zeros(len(position))
-    where = np.asarray(taps, np.float32)
-    arrays = (_array(maps), _array(position), picture.numpy(), _array(to_map), _array(radius_px), where, out.numpy())
+    arrays = (contiguous_arrays(maps), _array(position), picture.numpy(), out.numpy())
     for_each_task(_lamp_visibility, parts, parts, *arrays)
     return out
 
 
 def shade(
-    columns: tuple[Tensor, ...], picture: Tensor, radiance: Tensor, lamps: Tensor, settings: tuple[float, ...]
+    points: ShadedPoints,
+    radiance: Tensor,
+    directions: Tensor,
+    irradiances: Tensor,
+    strengths: tuple[float, float, float, tuple[float, float, float]],
 ) -> Tensor:
-    """Colours ``(P, 3)``.
+    """Kernel of ``shading.shade``: colours ``(P, 3)``.
 
     Args:
-        columns: position, normals, albedo ``(P, 3)``; lit ``(P, 2)``; gloss, sharpness, scatter, sky ``(P,)``.
-        picture: ``(P,)``.
+        points: to be shaded.
         radiance: ``(B, 9, 3)`` of the surroundings.
-        lamps: ``(B, 2, 6)`` direction and irradiance.
-        settings: ambient occlusion, subsurface, specular, and the three widths of subsurface scattering.
+        directions, irradiances: ``(B, 2, 3)`` of the lamps.
+        strengths: fields of :class:`ShadingStrengths`.
     """
-    parts, out = thread_count(), columns[0].new_zeros(len(picture), 3)
+    parts, out = thread_count(), points.position.new_zeros(len(points.picture), 3)
     # Factors of the basis and of the clamped cosine go into the coefficients.
     mirrored = radiance * radiance.new_tensor(_BASIS)[:, None]
     reflected = mirrored * radiance.new_tensor(CLAMPED_COSINE)[:, None] / math.pi
-    arrays = (*(_array(column) for column in columns), picture.numpy(), *map(_array, (reflected, mirrored, lamps)))
-    for_each_task(_shade, parts, parts, *arrays, np.asarray(settings, np.float32), out.numpy())
+    light = contiguous_arrays(LightOfPictures(reflected, mirrored, directions, irradiances))
+    ambient_occlusion, subsurface, specular = (np.float32(value) for value in strengths[:3])
+    scales = ShadingStrengths(ambient_occlusion, subsurface, specular, np.asarray(strengths[3], np.float32))
+    for_each_task(_shade, parts, parts, contiguous_arrays(points), light, scales, out.numpy())
     return out
 
 
@@ -66,21 +113,22 @@ def _array(values: Tensor) -> np.ndarray:
 
 @compiled(fastmath={"contract", "reassoc"})
 @no_type_check
-def _lamp_visibility(part, parts, maps, position, picture, to_map, radius, taps, out):
-    n, side, count = len(out), maps.shape[1], len(taps)
+def _lamp_visibility(part, parts, maps, position, picture, out):
+    n, side, count = len(out), maps.depth.shape[1], len(maps.taps)
+    taps = maps.taps
     for p in range(part * n // parts, (part + 1) * n // parts):
         x, y, z = position[p, 0], position[p, 1], position[p, 2]
-        m = to_map[picture[p]]
+        m = maps.to_map[picture[p]]
         column = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
         row = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
         along = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
-        mine, r = maps[picture[p]], radius[picture[p]]
-        lamp_visibility = 0
+        depth, r = maps.depth[picture[p]], maps.radius_px[picture[p]]
+        n_visible = 0
         for k in range(count):
             i = min(max(int(row + taps[k, 1] * r), 0), side - 1)
             j = min(max(int(column + taps[k, 0] * r), 0), side - 1)
-            lamp_visibility += along - taps[k, 2] * r <= mine[i, j]
-        out[p] = np.float32(lamp_visibility) / np.float32(count)
+            n_visible += along - taps[k, 2] * r <= depth[i, j]
+        out[p] = np.float32(n_visible) / np.float32(count)
 
 
 @compiled(fastmath={"contract", "reassoc"}, inline="always")
@@ -100,7 +148,7 @@ def _radiance(light, c, x, y, z, m, out):
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy", inline="always")
 @no_type_check
 def _add_surroundings(light, c, x, y, z, albedo, shut, m, reach, work, colour):
-    """What reaches points in hollows, with the light from their own walls, and what they scatter of it."""
+    """What reaches points in concave places, with the light from their own walls, and what they scatter of it."""
     zero, one = np.float32(0.0), np.float32(1.0)
     _radiance(light, c, x, y, z, m, work)
     for i in range(m):
@@ -131,13 +179,16 @@ def _add_mirrored(light, c, x, y, z, amount, m, work, colour):
 
 @compiled(fastmath={"contract", "reassoc"}, error_model="numpy")
 @no_type_check
-def _shade(
-    part, parts, position, normals, albedo, lamp_visibility_of, specular_strength_of, specular_exponent_of, subsurface_weight_of, ambient_visibility_of,
-    picture, reflected, mirrored, lamps, settings, colour,
-):  # fmt: skip
+def _shade(part, parts, points, lights, strengths, colour):
     # In blocks of one picture, quantity by quantity in short loops without branches: these become vector instructions.
     zero, one = np.float32(0.0), np.float32(1.0)
-    ambient_occlusion, subsurface, specular = settings[0], settings[1], settings[2]
+    ambient_occlusion, subsurface, specular = strengths.ambient_occlusion, strengths.subsurface, strengths.specular
+    wrap_r, wrap_g, wrap_b = (
+        subsurface * strengths.sss_width[0],
+        subsurface * strengths.sss_width[1],
+        subsurface * strengths.sss_width[2],
+    )
+    picture = points.picture
     by_pi, masking, tiny = np.float32(1.0 / math.pi), np.float32(MASKING), np.float32(1e-6)
     block = np.zeros((29, _BLOCK), np.float32)
     nx, ny, nz, vx, vy, vz, n_dot_v = block[0], block[1], block[2], block[3], block[4], block[5], block[6]
@@ -168,30 +219,31 @@ def _shade(
             m -= 1
         for i in range(m):
             p = first + i
-            nx[i], ny[i], nz[i] = normals[p, 0], normals[p, 1], normals[p, 2]
-            vx[i], vy[i], vz[i] = position[p, 0], position[p, 1], position[p, 2]
-            r[i], g[i], b[i] = albedo[p, 0], albedo[p, 1], albedo[p, 2]
+            nx[i], ny[i], nz[i] = points.normals[p, 0], points.normals[p, 1], points.normals[p, 2]
+            vx[i], vy[i], vz[i] = points.position[p, 0], points.position[p, 1], points.position[p, 2]
+            r[i], g[i], b[i] = points.albedo[p, 0], points.albedo[p, 1], points.albedo[p, 2]
             specular_strength[i], specular_exponent[i], subsurface_weight[i], ambient_visibility[i] = (
-                specular_strength_of[p],
-                specular_exponent_of[p],
-                subsurface_weight_of[p],
-                ambient_visibility_of[p],
+                points.specular_strength[p],
+                points.specular_exponent[p],
+                points.subsurface_weight[p],
+                points.ambient_visibility[p],
             )
         for i in range(m):
             back = -one / max(math.sqrt(vx[i] * vx[i] + vy[i] * vy[i] + vz[i] * vz[i]), tiny)
             vx[i], vy[i], vz[i] = vx[i] * back, vy[i] * back, vz[i] * back
             n_dot_v[i] = min(max(nx[i] * vx[i] + ny[i] * vy[i] + nz[i] * vz[i], zero), one)
             shut[i] = ambient_occlusion * (one - ambient_visibility[i])
-        light = reflected[who]
+        light = lights.reflected[who]
         _add_surroundings(light, 0, nx, ny, nz, r, shut, m, reach_r, work, red)
         _add_surroundings(light, 1, nx, ny, nz, g, shut, m, reach_g, work, green)
         _add_surroundings(light, 2, nx, ny, nz, b, shut, m, reach_b, work, blue)
         for k in range(N_LAMPS):
-            lx, ly, lz, lamp_r, lamp_g, lamp_b = lamps[who, k]
+            lx, ly, lz = lights.directions[who, k]
+            lamp_r, lamp_g, lamp_b = lights.irradiances[who, k]
             if max(lamp_r, lamp_g, lamp_b) <= zero:
                 continue
             for i in range(m):
-                lamp_visibility[i] = lamp_visibility_of[first + i, k] * by_pi
+                lamp_visibility[i] = points.lamp_visibility[first + i, k] * by_pi
             for i in range(m):
                 n_dot_l[i] = nx[i] * lx + ny[i] * ly + nz[i] * lz
                 hx, hy, hz = lx + vx[i], ly + vy[i], lz + vz[i]
@@ -203,12 +255,10 @@ def _shade(
                 peak[i] = (
                     specular * specular_strength[i] * lobe * math.sqrt(min(max(n_dot_l[i], zero), one) * n_dot_v[i])
                 )
-            _add_lamp(
-                lamp_r, subsurface * settings[3], r, reach_r, subsurface_weight, lamp_visibility, n_dot_l, peak, m, red
-            )
+            _add_lamp(lamp_r, wrap_r, r, reach_r, subsurface_weight, lamp_visibility, n_dot_l, peak, m, red)
             _add_lamp(
                 lamp_g,
-                subsurface * settings[4],
+                wrap_g,
                 g,
                 reach_g,
                 subsurface_weight,
@@ -218,9 +268,7 @@ def _shade(
                 m,
                 green,
             )
-            _add_lamp(
-                lamp_b, subsurface * settings[5], b, reach_b, subsurface_weight, lamp_visibility, n_dot_l, peak, m, blue
-            )
+            _add_lamp(lamp_b, wrap_b, b, reach_b, subsurface_weight, lamp_visibility, n_dot_l, peak, m, blue)
         if specular > zero:
             for i in range(m):
                 back = one - n_dot_v[i]
@@ -234,7 +282,7 @@ def _shade(
                 amount[i] = specular * np.float32(0.8) * fresnel * min(specular_strength[i], np.float32(1.5)) * free
                 twice = np.float32(2.0) * n_dot_v[i]
                 mx[i], my[i], mz[i] = twice * nx[i] - vx[i], twice * ny[i] - vy[i], twice * nz[i] - vz[i]
-            light = mirrored[who]
+            light = lights.mirrored[who]
             _add_mirrored(light, 0, mx, my, mz, amount, m, work, red)
             _add_mirrored(light, 1, mx, my, mz, amount, m, work, green)
             _add_mirrored(light, 2, mx, my, mz, amount, m, work, blue)

@@ -27,7 +27,7 @@ class SceneAssets:
         model: the head.
         topology: of the head.
         anatomy: of the head.
-        wardrobe: grids of hair and clothes.
+        occluder_grids: of hair and clothes.
     """
 
     model: MorphableModel
@@ -37,7 +37,7 @@ class SceneAssets:
 
     @classmethod
     def of(cls, model: MorphableModel, config: SynthesisConfig) -> SceneAssets:
-        """Prepare a model; about a second on a CPU when hollows are asked for."""
+        """Prepare a model; about a second on a CPU when ambient occlusion is asked for."""
         return cls(
             model,
             Topology.of(model.faces, model.n_vertices),
@@ -48,11 +48,11 @@ class SceneAssets:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OccluderAssets:
-    """What follows from the cover's faces, which are the same in all batches.
+    """What follows from the faces of the occluders, which are the same in all batches.
 
     Attributes:
-        topology: of the cover.
-        casters: ``(F, 3)`` faces that cast shadows, vertices of the head first, then the cover's.
+        topology: of the occluders.
+        shadow_casters: ``(F, 3)`` faces that cast shadows; vertices of the head count first, then the occluders'.
     """
 
     topology: Topology
@@ -60,7 +60,7 @@ class OccluderAssets:
 
     @classmethod
     def of(cls, assets: SceneAssets, occluders: Occluders | None) -> OccluderAssets | None:
-        """The faces of a cover; ``None`` without one."""
+        """Of the occluders of any batch; ``None`` without occluders."""
         if occluders is None:
             return None
         solid = occluders.segments != SEGMENT_NAMES.index("glasses")

@@ -78,7 +78,7 @@ def enlarged_reference(
     amount: Float[Tensor, " b"],
     size: tuple[int, int],
 ) -> Float[Tensor, "b 3 h w"]:
-    """The plain twin of :func:`enlarged`."""
+    """Reference implementation of :func:`enlarged` in torch."""
     half = size[0] // 2 + 1, size[1] // 2 + 1
     fine = grain(grain_tile(sharp.device).mean(dim=0, keepdim=True), fine_at[:, 0], fine_at[:, 1], half)
     sharp, soft, fine = (

@@ -71,7 +71,7 @@ def draw_expressions(
 
     Args:
         names: the model's expression names, ARKit's.
-        draws: random numbers.
+        rng: random numbers.
         strength: of the expression, [0, 1].
         gaze: ``(B, 2)`` where the eyes look in units of their range: to the viewer's right, and up.
         eyelids: share of normal blinking; 1 closes the eyes in about every twelfth picture.

@@ -53,7 +53,7 @@ def draw_lights(
     """Lights of all kinds of rooms and weathers.
 
     Args:
-        draws: random numbers.
+        rng: random numbers.
         strength: 0 is even white light, 1 the full variety of colours and directions.
         exposure: spread of the brightness, [0, 1].
         facing: ``(B, 3)`` where the face looks, camera frame: exposure is for the face.

@@ -162,7 +162,7 @@ def test_everything_on_is_in_range(many):
     assert (many.image.std(dim=(1, 2, 3)) > 0.03).all()
 
 
-def test_each_look_changes_the_picture(head_model):
+def test_each_effect_changes_the_picture(head_model):
     plain = SynthesisConfig.clean(yaw_deg=30.0)
     base = FaceSampler(head_model, plain, size=(64, 64)).batch(range(3))
     for name in ("shadows", "ambient_occlusion", "specular", "subsurface", "skin_detail", "hair", "glasses", "jpeg"):

@@ -42,7 +42,7 @@ def _points(n=60, pictures=2):
     return points, lights
 
 
-def test_compiled_shading_equals_its_plain_twin():
+def test_compiled_shading_matches_its_reference():
     points, lights = _points()
     config = SynthesisConfig()
     compiled = shading.shade(points, lights, config)
@@ -81,7 +81,7 @@ def test_surfaces_that_face_the_lamp_do_not_shadow_themselves(head_model):
     assert 0.001 < dark[shadowed.face_mask & facing].float().mean() < 0.03
 
 
-def test_compiled_shadow_lookup_equals_its_plain_twin():
+def test_compiled_shadow_lookup_matches_its_reference():
     maps, centre, towards = _cast()
     spots = 100.0 * torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
     args = (maps, spots, torch.zeros(500, dtype=torch.int64), centre, towards, torch.full((1,), 0.7))

@@ -1,4 +1,4 @@
-"""Compiled steps of drawing, held against their plain twins."""
+"""Compiled steps of drawing, held against their reference implementations."""
 
 import dataclasses
 import hashlib
@@ -66,7 +66,7 @@ def test_fast_powers_are_those_of_the_c_library(exponent):
     assert powers[-3] == 1.0
 
 
-def test_random_numbers_equal_their_plain_twin_to_the_last_bit():
+def test_random_numbers_matches_its_reference_to_the_last_bit():
     rng = CounterRng.of(7, [0, 5, 2**62])
     found = rng._unit("some name", (4, 5))
     name_key = np.uint64(int.from_bytes(hashlib.blake2b(b"some name", digest_size=8).digest(), "little"))
@@ -157,7 +157,7 @@ def laid(rng):
     )
 
 
-def test_layers_equal_their_plain_twin(laid):
+def test_layers_matches_its_reference(laid):
     _, *args = laid
     before = [x.clone() for x in args[1:]]
     found = compose.sorted_layers(*args)
@@ -172,7 +172,7 @@ def test_layers_equal_their_plain_twin(laid):
 
 
 @pytest.mark.parametrize("ambient_occlusion", [0.0, 0.8])
-def test_the_head_between_its_layers_equals_its_plain_twin(laid, ambient_occlusion, rng, monkeypatch):
+def test_the_head_between_its_layers_matches_its_reference(laid, ambient_occlusion, rng, monkeypatch):
     monkeypatch.setattr(compose, "_CONTACT_SHARE", 0.2)  # cells of several pixels in a picture this small
     head, *args = laid
     layers = compose.sorted_layers(*args)
@@ -185,7 +185,7 @@ def test_the_head_between_its_layers_equals_its_plain_twin(laid, ambient_occlusi
     torch.testing.assert_close(over, compose.with_front_reference(found, layers.front), rtol=0, atol=1e-6)
 
 
-def test_developing_equals_its_plain_twin(rng):
+def test_developing_matches_its_reference(rng):
     linear = 1.4 * torch.rand(5, 3, *SIZE, generator=rng) - 0.1
     config = SynthesisConfig(noise=0.7, gray=0.5, colour_cast=1.0, contrast=1.0)
     how = IspSettings.draw(config, CounterRng.of(1, range(5)))
@@ -197,7 +197,7 @@ def test_developing_equals_its_plain_twin(rng):
     torch.testing.assert_close(tone_map(turned, how), found, rtol=0, atol=0)
 
 
-def test_enlarging_backgrounds_equals_its_plain_twin(rng):
+def test_enlarging_backgrounds_matches_its_reference(rng):
     sharp, soft = torch.rand(3, 3, 12, 12, generator=rng), torch.rand(3, 3, 3, 3, generator=rng)
     args = (sharp, soft, torch.tensor([0.0, 0.4, 1.0]), torch.tensor([[0, 0], [509, 511], [7, 100]]))
     amount = torch.tensor([0.0, 0.05, 0.1])
@@ -221,7 +221,7 @@ def test_threads_do_not_change_a_bit(head_model):
     assert not batches[0].image.requires_grad and not batches[1].image.requires_grad
 
 
-def test_plain_twins_draw_the_same_pictures(head_model, monkeypatch):
+def test_reference_implementations_render_the_same_pictures(head_model, monkeypatch):
     """What a GPU runs, on the CPU."""
     sampler = FaceSampler(head_model, SynthesisConfig(glasses=0.5, jpeg=0.0), seed=2, size=(72, 88))
     compiled = sampler.batch(range(6))

@@ -218,10 +218,10 @@ def _away_from_edges(depth_mm):
 
 @needs_bpy
 @pytest.mark.slow
-@pytest.mark.parametrize("looks", ["clean", "everything"])
-def test_depth_is_that_of_the_fast_renderer(head_model, bpy, looks):
+@pytest.mark.parametrize("effects", ["clean", "everything"])
+def test_depth_is_that_of_the_fast_renderer(head_model, bpy, effects):
     limits = {"yaw_deg": 45.0, "pitch_deg": 20.0}
-    config = SynthesisConfig.clean(**limits) if looks == "clean" else SynthesisConfig(**limits, occluders=0.0)
+    config = SynthesisConfig.clean(**limits) if effects == "clean" else SynthesisConfig(**limits, occluders=0.0)
     fast = FaceSampler(head_model, config, seed=3, size=_SIZE)
     traced = CyclesSampler(fast, CyclesSettings(samples=4, strands=6000), bpy)
     checked = bodies = 0
@@ -238,11 +238,11 @@ def test_depth_is_that_of_the_fast_renderer(head_model, bpy, looks):
             bodies += 1
             hair = theirs.segmentation == SEGMENT_NAMES.index("hair")
             assert (theirs.segmentation[bare & ~hair] == SEGMENT_NAMES.index("body")).float().mean() > 0.8
-        if looks == "clean":
+        if effects == "clean":
             assert (ours.segmentation == theirs.segmentation).float().mean() > 0.998
             assert (ours.image - theirs.image).abs().mean() < 0.06
     assert checked > 5000
-    assert bodies > 0 or looks == "clean"
+    assert bodies > 0 or effects == "clean"
 
 
 @needs_bpy
