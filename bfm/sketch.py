@@ -24,12 +24,13 @@ _DIGITS = 4
 _CHANGED = 0.25
 """A component that has moved by more than this share of itself is another one."""
 # For each part: its name in ModelData, its unit, and the difference (root mean square over the vertices) that a network
-# does not notice: for a mean, far below its own error; for a component, at one standard deviation or full weight.
+# does not notice: for a mean, far below its own error; for a component, at one standard deviation or full weight. Teeth and
+# gums coloured anew (mean albedo by 0.056) left the shipped network's landmark error at 3.80 % and its pose at 3.45 degrees.
 _PARTS = {
     "mean shape": ("mean_shape", " mm", 0.5),
     "identity": ("identity_basis", " mm", 0.05),
     "expressions": ("expression_basis", " mm", 0.05),
-    "mean albedo": ("mean_albedo", "", 0.02),
+    "mean albedo": ("mean_albedo", "", 0.08),
     "albedo": ("albedo_basis", "", 0.01),
 }
 
