@@ -46,8 +46,17 @@ class ShapeDiscriminator(nn.Module):
 
 
 def discriminator_vertices(model: MorphableModel, n_points: int = 1024, region: str = "face") -> Int[Tensor, " n"]:
-    """Evenly spaced vertices of a region (of the whole model if it has no such region) for the discriminator to look at."""
+    """Vertices of a region (of the whole model if it has no such region), spread evenly over its surface.
+
+    Farthest point sampling on the mean face: each next vertex is the one farthest from those taken (Gonzalez 1985). The
+    paper's discriminator sees all vertices, which ``n_points`` large enough gives.
+    """
     inside = model.region(region) if region in model.region_names else torch.ones(model.n_vertices, dtype=torch.bool)
     vertices = torch.nonzero(inside.cpu()).squeeze(1)
-    steps = torch.linspace(0, len(vertices) - 1, min(n_points, len(vertices))).round().long()
-    return vertices[steps].to(model.mean_shape.device)
+    points = model.mean_shape.detach().cpu()[vertices]
+    taken = [int((points - points.mean(dim=0)).norm(dim=1).argmin())]
+    distance = torch.full((len(points),), torch.inf)
+    for _ in range(min(n_points, len(points)) - 1):
+        distance = torch.minimum(distance, (points - points[taken[-1]]).norm(dim=1))
+        taken.append(int(distance.argmax()))
+    return vertices[torch.tensor(taken).sort().values].to(model.mean_shape.device)

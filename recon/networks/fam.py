@@ -23,15 +23,17 @@ class FeatureAggregation(nn.Module):
         fine: channels C2 of f2; D in Swin.
         hidden: channels in which the two meet; ``None`` is C1 as in the paper. Fewer first reduce ``a`` by a linear layer,
             for networks whose last stage is very wide.
+        norm: normalise f_mid, which Eqs. 7 and 8 do not: a * b is of fourth order in the weights, and half precision
+            overflows without.
     """
 
-    def __init__(self, coarse: int, fine: int, hidden: int | None = None) -> None:
+    def __init__(self, coarse: int, fine: int, hidden: int | None = None, norm: bool = True) -> None:
         super().__init__()
         width = coarse if hidden is None else hidden
         self.reduce = nn.Identity() if width == coarse else nn.Conv2d(coarse, width, 1)
         self.fine_conv = nn.Conv2d(fine, fine, 3, padding=1, groups=fine)
         self.fine_linear = nn.Conv2d(fine, width, 1)
-        self.norm = nn.GroupNorm(1, 3 * width)
+        self.norm = nn.GroupNorm(1, 3 * width) if norm else nn.Identity()
         self.mid_conv = nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width)
         self.mid_linear = nn.Conv2d(3 * width, fine, 1)
 
@@ -39,7 +41,6 @@ class FeatureAggregation(nn.Module):
         """Refined fine features ``(B, C2, H2, W2)``."""
         a = nn.functional.interpolate(self.reduce(coarse), size=fine.shape[-2:], mode="bilinear", align_corners=False)
         b = self.fine_linear(self.fine_conv(fine))
-        # a * b is of fourth order in the weights below; without a norm, half precision overflows.
         mid = self.norm(torch.cat((a, b, a * b), dim=1))
         out: Tensor = self.mid_linear(self.mid_conv(mid))
         return out
@@ -50,13 +51,14 @@ class AggregationPyramid(nn.Module):
 
     Args:
         channels: of the maps, the coarsest first.
-        hidden: see :class:`FeatureAggregation`.
+        hidden, norm: see :class:`FeatureAggregation`.
     """
 
-    def __init__(self, channels: Sequence[int], hidden: int | None = None) -> None:
+    def __init__(self, channels: Sequence[int], hidden: int | None = None, norm: bool = True) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            FeatureAggregation(coarse, fine, hidden) for coarse, fine in zip(channels[:-1], channels[1:], strict=True)
+            FeatureAggregation(coarse, fine, hidden, norm)
+            for coarse, fine in zip(channels[:-1], channels[1:], strict=True)
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:

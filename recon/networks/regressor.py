@@ -24,6 +24,7 @@ class RegressorConfig:
         size: side of the picture in px.
         fam: refine features coarse to fine, and pool the finest (the paper's FAM).
         fam_width: channels inside the FAM; ``None`` as in the paper. Only used with ``fam``.
+        fam_norm: a normalisation inside the FAM, which the paper's equations lack and half precision needs.
         pool: ``mean`` over the picture, or ``grid``: a 1 x 1 layer to a few channels, kept where they are, so that the
             place of things survives. Landmarks of small networks need it; the paper pools.
         pool_channels: channels of the grid.
@@ -35,6 +36,7 @@ class RegressorConfig:
     size: int = 224
     fam: bool = True
     fam_width: int | None = None
+    fam_norm: bool = True
     pool: Literal["mean", "grid"] = "mean"
     pool_channels: int = 64
     pretrained: bool = False
@@ -57,8 +59,10 @@ def config_of_dict(values: object) -> RegressorConfig:
         value = found[name]
         if not (type(value) is int and 1 <= value <= most) and not (name == "fam_width" and value is None):
             raise ValueError(f"{name} must be a whole number from 1 to {most}, found {str(value)[:40]!r}")
-    if found["pool"] not in ("mean", "grid") or not all(type(found[name]) is bool for name in ("fam", "checkpointing")):
-        raise ValueError("pool must be 'mean' or 'grid', fam and checkpointing true or false")
+    if found["pool"] not in ("mean", "grid") or not all(
+        type(found[name]) is bool for name in ("fam", "fam_norm", "checkpointing")
+    ):
+        raise ValueError("pool must be 'mean' or 'grid', fam, fam_norm and checkpointing true or false")
     return RegressorConfig(**found)
 
 
@@ -85,7 +89,7 @@ class Regressor(nn.Module):
             **options,
         )
         channels = self.backbone.channels
-        self.pyramid = AggregationPyramid(channels, config.fam_width) if config.fam else None
+        self.pyramid = AggregationPyramid(channels, config.fam_width, config.fam_norm) if config.fam else None
         last = channels[-1] if config.fam else channels[0]
         self.pool = _MeanPool(last) if config.pool == "mean" else _GridPool(last, config.pool_channels)
         self.head = CoefficientHead(self.pool.width, blocks, config.size)

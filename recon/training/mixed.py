@@ -12,6 +12,7 @@ from losses.adversarial import discriminator_loss
 from losses.shape import MM_PER_DM
 from losses.total import LossWeights
 from recon.networks.discriminator import ShapeDiscriminator, discriminator_vertices
+from recon.parameters import FaceParameters
 from recon.segmentation.segmenter import Segmenter
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig
@@ -128,9 +129,9 @@ class MixedModule(RegressorModule):
         regressor_optimiser, discriminator_optimiser = self.optimizers()  # type: ignore[attr-defined]
         weights = self._weights_now()
         self.critic.requires_grad_(False)
-        total = self._loss(batch.labelled, weights, self.loss_networks(), "labelled")
+        total, found = self._loss(batch.labelled, weights, self.loss_networks(), "labelled")
         if batch.photos is not None:
-            total = total + self._loss(batch.photos, weights.for_photos(), self.loss_networks(), "photos")
+            total = total + self._loss(batch.photos, weights.for_photos(), self.loss_networks(), "photos")[0]
         regressor_optimiser.zero_grad()
         self.manual_backward(total)
         if self.clip:
@@ -141,22 +142,21 @@ class MixedModule(RegressorModule):
         self.update_average()
         self.critic.requires_grad_(True)
         if self.weights.adversarial and self.batches_seen % self.critic_config.every == 0:
-            loss = self.discriminator_step_loss(batch.labelled)
+            loss = self.discriminator_step_loss(batch.labelled, found.detach())
             discriminator_optimiser.zero_grad()
             self.manual_backward(loss)
             discriminator_optimiser.step()
             self.log("loss/critic", loss.detach(), batch_size=len(batch.labelled))
         self.batches_seen += 1
 
-    def discriminator_step_loss(self, batch: TrainingBatch) -> Tensor:
-        """Loss of the discriminator on real shapes and those that the regressor makes of the batch.
+    def discriminator_step_loss(self, batch: TrainingBatch, found: FaceParameters) -> Tensor:
+        """Loss of the discriminator on real shapes and those that the regressor made of the batch.
 
         Raises:
             ValueError: real shapes should come from labels, and the batch has none.
         """
         model = self.decoder.model
         with torch.no_grad():
-            found = self.regressor(batch.image, batch.intrinsics)
             identity, expression = batch.identity, batch.expression
             if self.critic_config.real == "prior":
                 identity, expression = torch.randn_like(found.identity), found.expression

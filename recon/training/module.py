@@ -18,6 +18,7 @@ from recon.networks.checkpoint import save_checkpoint
 from recon.networks.compiling import compile_network
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor, RegressorConfig
+from recon.parameters import FaceParameters
 from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import Segmenter
 from recon.training.batch import TrainingBatch
@@ -148,7 +149,7 @@ class RegressorModule(lightning.LightningModule):
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """One step: the weighted sum of all terms, each logged under its own name."""
         self.restore_random_state()
-        total = self._loss(batch, self._weights_now(), self.loss_networks())
+        total, _ = self._loss(batch, self._weights_now(), self.loss_networks())
         self.batches_seen += 1
         return total
 
@@ -159,7 +160,10 @@ class RegressorModule(lightning.LightningModule):
         now = float(self.picture_every) if self.batches_seen % self.picture_every == 0 else 0.0
         return self.weights.scaled(self.weights.RENDERED_TERMS, now)
 
-    def _loss(self, batch: TrainingBatch, weights: LossWeights, networks: LossNetworks, prefix: str = "loss") -> Tensor:
+    def _loss(
+        self, batch: TrainingBatch, weights: LossWeights, networks: LossNetworks, prefix: str = "loss"
+    ) -> tuple[Tensor, FaceParameters]:
+        """The weighted sum of a batch's loss terms, and the parameters that it was taken of."""
         coefficients = self.regressor(batch.image.contiguous(memory_format=torch.channels_last), batch.intrinsics)
         if self.device.type == "cpu" and not all(bool(t.isfinite().all()) for t in coefficients.tensors().values()):
             # On a CPU the face model would refuse them; on a GPU they show in the loss, and nobody waits for a check.
@@ -173,7 +177,7 @@ class RegressorModule(lightning.LightningModule):
             self._stop(total, terms, batch)
         self.log_dict({f"{prefix}/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         self.log(f"{prefix}/total", total.detach(), prog_bar=True, batch_size=len(batch))
-        return total
+        return total, coefficients
 
     def _stop(self, total: Tensor, terms: dict[str, Tensor], batch: TrainingBatch) -> NoReturn:
         from safetensors.torch import save

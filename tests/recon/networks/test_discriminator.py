@@ -22,3 +22,11 @@ def test_its_vertices_lie_in_the_region(open_model):
     rows = discriminator_vertices(open_model, 200)
     assert len(rows) == 200 and len(set(rows.tolist())) == 200
     assert bool(open_model.region("face")[rows].all())
+
+
+def test_its_vertices_cover_the_face_evenly(open_model):
+    """No place of the face is much farther from them than they are from each other."""
+    rows = discriminator_vertices(open_model, 200)
+    points, face = open_model.mean_shape[rows], open_model.mean_shape[open_model.region("face")]
+    apart = torch.cdist(points, points).fill_diagonal_(torch.inf).amin(dim=1)
+    assert float(torch.cdist(face, points).amin(dim=1).max()) <= float(apart.min()) + 1e-3

@@ -107,14 +107,24 @@ def test_blocks_of_a_model(open_model):
 
 def test_aggregation_has_the_equations_of_the_paper():
     torch.manual_seed(0)
-    block = FeatureAggregation(8, 4)
+    block = FeatureAggregation(8, 4, norm=False)
     coarse, fine = torch.randn(2, 8, 3, 2), torch.randn(2, 4, 6, 4)
     a = torch.nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
     b = block.fine_linear(block.fine_conv(fine))
     mid = torch.cat((a, b, a * b), dim=1)  # 6D = 3 x 2D
-    wanted = block.mid_linear(block.mid_conv(block.norm(mid)))
+    wanted = block.mid_linear(block.mid_conv(mid))
     torch.testing.assert_close(block(coarse, fine), wanted)
     assert block(coarse, fine).shape == fine.shape
+
+
+def test_the_norm_of_the_aggregation_takes_out_the_size_of_its_input():
+    torch.manual_seed(0)
+    coarse, fine = torch.randn(2, 8, 3, 2), torch.randn(2, 4, 6, 4)
+    with_norm, plain = (FeatureAggregation(8, 4, norm=norm).requires_grad_(False) for norm in (True, False))
+    grown = [
+        float(block(100.0 * coarse, 100.0 * fine).std() / block(coarse, fine).std()) for block in (with_norm, plain)
+    ]
+    assert grown[0] < 5.0 and grown[1] > 1000.0
 
 
 def test_every_stage_reaches_the_last_map():

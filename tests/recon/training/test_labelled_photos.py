@@ -150,7 +150,8 @@ def test_the_mixed_step_learns_pose_from_labelled_photos(tmp_path, open_model):
     assert moved == {"regressor", "averaged", "critic"}
     from_labels = tiny_module(MixedModule, weights=DIRECT, critic=SMALL)
     with pytest.raises(ValueError, match="not known; set critic.real to prior"):
-        from_labels.discriminator_step_loss(pair.labelled)
+        batch = pair.labelled
+        from_labels.discriminator_step_loss(batch, from_labels.regressor(batch.image, batch.intrinsics))
 
 
 def test_faulty_sets_are_named(tmp_path, open_model):

@@ -78,7 +78,7 @@ def test_the_critics_penalty_is_that_of_the_paper_in_decimetres(open_model):
     gap_dm = float((v_fake - v_real).detach()[:, rows].flatten(1).sum(dim=1).mean()) / 100.0
     n = 3 * len(rows)
 
-    loss = module.discriminator_step_loss(batch)
+    loss = module.discriminator_step_loss(batch, found.detach())
     assert float(loss.detach()) == pytest.approx(0.1 * gap_dm + 2.0 * (0.1 * n**0.5) ** 6, rel=1e-4)
     loss.backward()
     assert float(module.critic.slope.grad) == pytest.approx(gap_dm + 2.0 * 6.0 * 0.1**5 * n**3, rel=1e-4)
@@ -96,13 +96,25 @@ def test_the_critics_penalty_is_that_of_the_paper_in_decimetres(open_model):
     )
 
 
+def answer(module, batch):
+    with torch.no_grad():
+        return module.regressor(batch.image, batch.intrinsics)
+
+
+def test_the_critic_judges_the_answer_of_the_step(open_model):
+    module, calls = tiny_module(MixedModule, weights=WEIGHTS, critic=SMALL), []
+    module.regressor.register_forward_hook(lambda part, given, found: calls.append(found))
+    one_step(module, MixedBatch(sampled(open_model)))
+    assert len(calls) == 1, "the regressor runs once a step"
+
+
 def test_the_critic_learns_to_tell_real_from_fake(open_model):
     module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, strength=0.01))
     batch = sampled(open_model, 4)
     optimiser = torch.optim.Adam(module.critic.parameters(), lr=1e-2)
-    values = []
+    values, found = [], answer(module, batch)
     for _ in range(20):
-        loss = module.discriminator_step_loss(batch)
+        loss = module.discriminator_step_loss(batch, found)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -114,7 +126,8 @@ def test_the_critic_learns_to_tell_real_from_fake(open_model):
 def test_unlabelled_faces_cannot_teach_the_critic(open_model):
     module = tiny_module(MixedModule, weights=WEIGHTS, critic=SMALL)
     with pytest.raises(ValueError, match="discriminator needs labelled faces"):
-        module.discriminator_step_loss(photos_only(sampled(open_model)))
+        batch = photos_only(sampled(open_model))
+        module.discriminator_step_loss(batch, answer(module, batch))
 
 
 def test_mixed_data_without_photos_and_with_wrong_sizes(tmp_path):
@@ -149,5 +162,6 @@ def test_old_gradients_are_dropped_clipped_and_the_schedule_moves(open_model):
 def test_shapes_of_the_prior_are_not_the_regressors(open_model):
     torch.manual_seed(4)
     module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, real="prior", strength=0.0))
-    loss = module.discriminator_step_loss(photos_only(sampled(open_model)))
+    batch = photos_only(sampled(open_model))
+    loss = module.discriminator_step_loss(batch, answer(module, batch))
     assert abs(float(loss.detach())) > 1e-4
