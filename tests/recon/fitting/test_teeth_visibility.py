@@ -35,7 +35,7 @@ def face(parted_px, fill, gain=1.0, grey=False, landmark_set="478"):
 def test_teeth_all_the_way_down_shut_the_jaw(landmark_set):
     teeth = jaw_prior_scale(*face(24.0, [(1.0, TOOTH)], landmark_set=landmark_set), SIZE_PX, landmark_set)
     dark = jaw_prior_scale(*face(24.0, [(1.0, DARK)], landmark_set=landmark_set), SIZE_PX, landmark_set)
-    assert teeth == pytest.approx(0.08, abs=0.01) and dark == pytest.approx(1.6, abs=0.01)
+    assert teeth < 0.25 and dark > 1.25
 
 
 def test_upper_teeth_over_a_dark_mouth_lie_between():
@@ -43,7 +43,8 @@ def test_upper_teeth_over_a_dark_mouth_lie_between():
         jaw_prior_scale(*face(30.0, [(share, TOOTH), (1.0 - share, DARK)]), SIZE_PX, "478")
         for share in (0.3, 0.5, 0.75)
     ]
-    assert 1.6 >= factors[0] > factors[1] > factors[2] > 0.08
+    shut, dark = (jaw_prior_scale(*face(30.0, [(1.0, colour)]), SIZE_PX, "478") for colour in (TOOTH, DARK))
+    assert dark >= factors[0] > factors[1] > factors[2] > shut
 
 
 def test_a_tongue_or_lip_is_no_tooth():
