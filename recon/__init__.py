@@ -1,4 +1,7 @@
-"""From picture to head and back: cameras, light, the differentiable renderer and what is built on them.
+"""Monocular 3D face reconstruction.
+
+A photo goes through ``detection`` (boxes, landmarks; ``detection.align``: the crop), ``inference`` (a network's answer, an
+initial estimate), ``fitting`` (Gauss-Newton analysis by synthesis), ``texturing``, :class:`Reconstruction` and ``export``.
 
 ``from recon import Reconstructor`` is the usual door. Names are imported when they are first asked for, so that
 ``import recon`` takes no time.

@@ -151,6 +151,11 @@ class Reconstruction:
     def texture(self, size: int = 1024, light: str = "removed") -> UInt8[np.ndarray, "t t 3"]:
         """UV texture, sRGB: the photo where it shows the face, the fitted albedo elsewhere.
 
+        Args:
+            size: side in texels.
+            light: ``removed`` divides out the fitted shading and compresses what shading is left; ``baked`` keeps the
+                photo's light.
+
         Raises:
             ValueError: the model has no UV coordinates.
         """

@@ -18,7 +18,7 @@ from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
-from recon.inference.estimator import MOST_UNSTEADY_DEG, RegressedHead, RegressionEstimator
+from recon.inference.estimator import MAX_INCONSISTENCY_DEG, RegressedHead, RegressionEstimator
 from recon.io.image import Photo, read_image
 from recon.lighting import ambient
 from recon.networks.checkpoint import CheckpointError
@@ -78,11 +78,13 @@ class Reconstructor:
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
         if checkpoint is not None and method == "fit":
-            raise ValueError("method 'fit' uses no network: leave out the checkpoint, or choose regress or hybrid")
+            raise ValueError(
+                "method 'fit' takes no checkpoint (where it needs a network it takes the one of the package): leave it out, or choose regress or hybrid"
+            )
         self.method = method
         self.checkpoint = checkpoint
         self.settings = FitSettings.of(quality)
-        self._few_steps = FitSettings.of_initial(quality)
+        self._initialised_settings = FitSettings.of_initial(quality)
         self.device = _device(device)
         self._detector = detector
         if face_parser is not None and segmenter is not None:
@@ -190,7 +192,7 @@ class Reconstructor:
                 f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and "
                 f"without them fitting must start from a network: {error}"
             ) from error
-        sure = [face for face in found if face.landmarks478 is not None or _is_steady(network, photo, face)]
+        sure = [face for face in found if face.landmarks478 is not None or _is_consistent(network, photo, face)]
         if not sure:
             raise NoFaceError(
                 f"what may be a face was found in {photo.source}, but no landmarks on it, and the network that a fit would "
@@ -208,7 +210,7 @@ class Reconstructor:
             return self._fitted([photo], [face])[0]
         assert self._network is not None, "made with the method"
         try:
-            return self._network_result(photo, face, self._network(photo, face))
+            return self._from_regression(photo, face, self._network(photo, face))
         except AlignmentError as error:
             raise NoFaceError(f"what was found in {photo.source} seems to be no face: {error}") from error
 
@@ -224,7 +226,7 @@ class Reconstructor:
         result = self._fitter(
             [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],
             # Without landmarks the head has farther to go.
-            self._few_steps if self.method == "hybrid" and marked else self.settings,
+            self._initialised_settings if self.method == "hybrid" and marked else self.settings,
             initial,
         )
         return [self._result(p, f, result, k) for k, (p, f) in enumerate(zip(photos, faces, strict=True))]
@@ -243,7 +245,7 @@ class Reconstructor:
             self._network = RegressionEstimator(self.model, None, self.device, self._quality_segmenter)
         return self._network
 
-    def _network_result(self, photo: Photo, face: Face, found: RegressedHead) -> Reconstruction:
+    def _from_regression(self, photo: Photo, face: Face, found: RegressedHead) -> Reconstruction:
         nme_percent = found.landmark_nme_percent
         return Reconstruction(
             model=self.model,
@@ -284,12 +286,12 @@ class Reconstructor:
         )
 
 
-def _is_steady(network: RegressionEstimator, photo: Photo, face: Face) -> bool:
+def _is_consistent(network: RegressionEstimator, photo: Photo, face: Face) -> bool:
     """Whether a face without a mesh is one: detectors that mark no mesh also find ears and hands."""
     if face.detector not in (BOX_ONLY, BOX_ON_A_BODY):
         return True
     try:
-        return network.unsteady_deg(photo, face) < MOST_UNSTEADY_DEG
+        return network.rotation_inconsistency_deg(photo, face) < MAX_INCONSISTENCY_DEG
     except AlignmentError:
         return False
 

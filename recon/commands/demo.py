@@ -1,4 +1,4 @@
-"""``recon demo``: a reconstruction of a photo that comes with scikit-image, without any network."""
+"""``recon demo``: a reconstruction of a photo that comes with scikit-image, offline."""
 
 from __future__ import annotations
 

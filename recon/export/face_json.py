@@ -23,8 +23,10 @@ _HEAD: dict[str, Any] = {
         "length": "millimetre",
         "angle": "degree",
         "image": "pixel",
-        "albedo": "0 to 1",
-        "expression_weight": "0 to 1",
+        "identity": "standard deviation",
+        "albedo": "standard deviation",
+        "expression_weight": "0 to 1, or standard deviation where the model's weights are not bounded",
+        "lighting": "radiance coefficient of real spherical harmonics of order 2",
     },
     "conventions": {
         "frame": "right-handed; x to the viewer's right, y up, z to the viewer; the face looks along +z",

@@ -13,7 +13,7 @@ from torch import Tensor
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
-from recon.fitting.landmark_model import LandmarkModel, pose_from_points, visibility_of
+from recon.fitting.landmark_model import LandmarkModel, pose_from_points, visibility_weight
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FitView
 from recon.io.resample import resample
@@ -108,4 +108,4 @@ def landmark_visibility(model: FitModel, face: FaceInView) -> Float[Tensor, " n"
     normals = vertex_normals(face.v_cam[None], model.front.faces)
     at = F.normalize(model.front.landmarks(normals, model.landmark_set)[0], dim=-1)
     towards = -F.normalize(model.front.landmarks(face.v_cam[None], model.landmark_set)[0], dim=-1)
-    return visibility_of((at * towards).sum(dim=-1))
+    return visibility_weight((at * towards).sum(dim=-1))

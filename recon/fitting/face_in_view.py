@@ -80,7 +80,7 @@ class FaceInView(ViewState):
 
     @functools.cached_property
     def lighting(self) -> Float[Tensor, "9 3"]:
-        """Camera frame; black while no light is known."""
+        """Camera frame; zeros while no light is known, for renders of the geometry alone."""
         lighting = self.state.face.lighting
         like = self.model.mean_shape
         return torch.zeros(9, 3).to(like) if lighting is None else lighting[self.index].to(like)

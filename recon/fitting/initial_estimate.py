@@ -81,7 +81,7 @@ class InitialEstimate:
         """Rows that draw the unknowns back to the estimate."""
         sigma, now = self.sigma, state.face
         wanted = self.face.to(now.identity)
-        weights = now.identity.new_zeros(layout.n_all)
+        weights = now.identity.new_zeros(layout.n_total)
         residual = torch.zeros_like(weights)
         weights[layout.identity] = 1.0 / sigma.identity
         residual[layout.identity] = now.identity[0] - wanted.identity[0]

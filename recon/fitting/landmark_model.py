@@ -77,7 +77,7 @@ def size_slope(mean: Float[Tensor, "n 3"], identity: Float[Tensor, "n 3 ki"]) ->
     return torch.einsum("nc,nck->k", centred, identity) / centred.square().sum()
 
 
-def visibility_of(facing: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+def visibility_weight(facing: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Confidence of landmarks by the cosine between their normal and the ray to the camera.
 
     A detector marks hidden points, too, about where they are: they keep a little weight.

@@ -32,16 +32,16 @@ class ParameterLayout:
         return self.n_identity + self.n_albedo
 
     @property
-    def n_own(self) -> int:
+    def n_per_view(self) -> int:
         return 6 + self.n_expression + self.n_lighting + self.n_focal
 
     @property
-    def n_all(self) -> int:
-        return self.n_shared + self.n_views * self.n_own
+    def n_total(self) -> int:
+        return self.n_shared + self.n_views * self.n_per_view
 
     @property
-    def one_view(self) -> ParameterLayout:
-        """The layout of what one view depends on, in the order of :meth:`of_view`."""
+    def single_view(self) -> ParameterLayout:
+        """The layout of what one view depends on, in the order of :meth:`view_columns`."""
         return dataclasses.replace(self, n_views=1)
 
     @property
@@ -54,7 +54,7 @@ class ParameterLayout:
 
     def rotation(self, view: int) -> slice:
         """Rotation vector, rad, in the camera frame."""
-        start = self.n_shared + view * self.n_own
+        start = self.n_shared + view * self.n_per_view
         return slice(start, start + 3)
 
     def translation(self, view: int) -> slice:
@@ -76,7 +76,7 @@ class ParameterLayout:
         start = self.lighting(view).stop
         return slice(start, start + self.n_focal)
 
-    def of_view(self, view: int) -> Int[Tensor, " d"]:
+    def view_columns(self, view: int) -> Int[Tensor, " d"]:
         """Positions of what one view depends on: the shared unknowns, then its own."""
         start = self.rotation(view).start
-        return torch.cat([torch.arange(self.n_shared), torch.arange(start, start + self.n_own)])
+        return torch.cat([torch.arange(self.n_shared), torch.arange(start, start + self.n_per_view)])

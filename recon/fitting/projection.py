@@ -52,7 +52,7 @@ def point_jacobian(
     """
     by_position = projection_gradient(v_cam, focal_px)
     by_shape = torch.bmm(by_position @ rotation, basis)
-    jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_all)
+    jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_total)
     jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
     jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
     jacobian[..., layout.rotation(0)] = torch.bmm(by_position, rotation_gradient(v_rot))

@@ -58,14 +58,14 @@ def solve_bounded(
 ) -> Float[Tensor, " d"]:
     """The step ``x`` of ``normal @ x = right`` within ``low <= x <= high``.
 
-    An unknown whose step would leave its bounds is held at the bound and the rest is solved again (projected Newton).
+    An unknown whose step would leave its bounds is held at the bound and the rest is solved again: an active set that only grows.
     """
     step = torch.zeros_like(right)
     free = torch.ones_like(right, dtype=torch.bool)
     for _ in range(_MAX_ROUNDS):
         at = torch.nonzero(free)[:, 0]
-        held = right[at] - normal[at] @ torch.where(free, 0.0, step)
-        step[at] = torch.linalg.solve(normal[at[:, None], at], held)
+        free_right = right[at] - normal[at] @ torch.where(free, 0.0, step)
+        step[at] = torch.linalg.solve(normal[at[:, None], at], free_right)
         outside = ((step < low - _BOUND_SLACK) | (step > high + _BOUND_SLACK)) & free
         if not bool(outside.any()):
             break

@@ -19,13 +19,13 @@ from recon.fitting.solver import Rows, normal_equations, solve_bounded
 from recon.fitting.state import FitState, FitView, StepLimits, ViewState
 from recon.fitting.terms import Prior, ViewTerm
 from recon.fitting.terms.contour import ContourTerm
-from recon.fitting.terms.expression_prior import ExpressionPrior
+from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
 from recon.fitting.terms.landmark import DISTANCES, LandmarkTerm
 from recon.fitting.terms.lighting_prior import LightingPrior
 from recon.fitting.terms.photometric import PhotometricTerm, gaussian_blur
-from recon.fitting.terms.shape_prior import AlbedoPrior, FocalPrior, ShapePrior
+from recon.fitting.terms.shape_prior import AlbedoPrior, CoefficientPrior, FocalPrior
 
-_STIFFNESS, _SOFTENING = 30.0, 0.6
+_ANNEALING_START, _ANNEALING_RATE = 30.0, 0.6
 _DAMPING = 1e-3
 _NORMALS_EVERY = 4
 """Steps between two computations of the normals' derivatives, which take as long as a step."""
@@ -41,7 +41,7 @@ class GaussNewton:
         layout: which unknowns there are.
         limits: how far they and a step may go.
         unit_expression: whether expression weights are confined to [0, 1].
-        damping: added to the diagonal of the normal equations, as a fraction of it.
+        damping: relative Levenberg-Marquardt damping: added to the diagonal of the normal equations, as a fraction of it.
     """
 
     layout: ParameterLayout
@@ -54,16 +54,16 @@ class GaussNewton:
 
         Bounds are part of the solution: cutting albedo off afterwards would leave the light that was solved with it.
         """
-        normal, right = normal_equations(terms, self.layout.n_all)
+        normal, right = normal_equations(terms, self.layout.n_total)
         normal.diagonal().mul_(1.0 + self.damping)
         low, high = state.bounds(self.layout, self.limits, self.unit_expression)
         step = solve_bounded(normal, right, low, high)
         return state.moved(self.layout, step, self.limits, self.unit_expression)
 
 
-def stiffness(step: int) -> float:
-    """Factor of a prior that starts stiff and is itself from the seventh step on."""
-    return max(1.0, _STIFFNESS * _SOFTENING**step)
+def prior_annealing(step: int) -> float:
+    """Factor on a prior's weight (annealing): max(1, 30 0.6^step), which is 1 from step 7 on."""
+    return max(1.0, _ANNEALING_START * _ANNEALING_RATE**step)
 
 
 @torch.no_grad()
@@ -88,11 +88,11 @@ def landmark_stage(
     layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views))
     solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
     landmarks = LandmarkTerm(model)
-    priors: list[Prior] = [ShapePrior(settings.identity_weight, expression_sigma, model.size_slope)]
+    priors: list[Prior] = [CoefficientPrior(settings.identity_weight, expression_sigma, model.size_slope)]
     priors += [initial] if initial is not None else []
     for step in range(settings.landmark_steps):
         # The priors start stiff: pose first, then identity, then what is left is expression.
-        rows = [prior.linearize(state, layout).scaled(stiffness(step)) for prior in priors]
+        rows = [prior.linearize(state, layout).scaled(prior_annealing(step)) for prior in priors]
         rows += [landmarks.linearize(ViewState(state, view, k), layout) for k, view in enumerate(views)]
         state = solver.step(state, rows)
     return state
@@ -107,7 +107,7 @@ def photometric_stage(
     level: Level,
     expression_sigma: Float[Tensor, "v ke"],
     initial: InitialEstimate | None = None,
-    first: bool = False,
+    anneal_albedo: bool = False,
 ) -> FitState:
     """All unknowns, from the photos and the landmarks, at one resolution.
 
@@ -119,8 +119,8 @@ def photometric_stage(
         level: resolution and number of steps.
         expression_sigma: widths of the expression prior.
         initial: what to stay near.
-        first: albedo was not solved for before, and follows last: a fringe of hair must look wrong before albedo may
-            explain it.
+        anneal_albedo: start with a strong albedo prior, so that occluders get robust weights before albedo can explain
+            them; for the first time that albedo is solved for.
     """
     whole = model.whole
     layout = ParameterLayout(whole.n_identity, whole.n_albedo, whole.n_expression, len(views), 27, 1)
@@ -132,8 +132,8 @@ def photometric_stage(
         photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.contour_weight
     )
     priors: list[Prior] = [
-        ShapePrior(settings.identity_weight, expression_sigma, model.landmarks.size_slope),
-        ExpressionPrior.of(whole.expression_names),
+        CoefficientPrior(settings.identity_weight, expression_sigma, model.landmarks.size_slope),
+        ExpressionCouplingPrior.of(whole.expression_names),
         LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
         FocalPrior(tuple(view.focal_sigma for view in views)),
         *([initial] if initial is not None else []),
@@ -145,7 +145,7 @@ def photometric_stage(
             normal_bases = tuple(surface.normal_basis(face.vertices) for face in faces)
         photometric = PhotometricTerm(photos, level.blur_px, surface, normal_bases, settings.photometric_weight)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
-        albedo = AlbedoPrior(settings.albedo_weight * (stiffness(step) if first else 1.0))
+        albedo = AlbedoPrior(settings.albedo_weight * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
         state = solver.step(state, rows)

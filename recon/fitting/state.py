@@ -114,8 +114,8 @@ class FitState:
     def bounds(self, layout: ParameterLayout, limits: StepLimits, unit_expression: bool) -> Float[Tensor, "2 d"]:
         """Least and largest step of each unknown that keeps it within its bounds."""
         low, high = (
-            self.log_focal.new_full((layout.n_all,), -torch.inf),
-            self.log_focal.new_full((layout.n_all,), torch.inf),
+            self.log_focal.new_full((layout.n_total,), -torch.inf),
+            self.log_focal.new_full((layout.n_total,), torch.inf),
         )
         for where, values, most in (
             (layout.identity, self.face.identity[0], limits.identity),

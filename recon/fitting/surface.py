@@ -1,4 +1,4 @@
-"""A face model seen through a image: how each visible vertex's colour and pixel follow the unknowns, in closed form.
+"""The analytic Jacobian of the photometric residual: derivative of each visible vertex's colour and pixel by the unknowns.
 
 The residual is measured in images, rendered minus photo, both blurred alike; the derivatives are known at vertices. A
 vertex at x in the image has the derivative
@@ -31,7 +31,7 @@ from recon.lighting import CLAMPED_COSINE, irradiance_basis, sh_basis_gradient
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SurfaceModel:
-    """A model at the vertices that a image is compared at.
+    """A model at the vertices that an image is compared at.
 
     Attributes:
         model: the face.
@@ -221,7 +221,7 @@ def photometric_jacobian(
     # Both frames' bases are rotated by R; folding R into the small matrices saves turning the large ones.
     by_shape = torch.bmm(by_normal @ rotation, normal_basis)
     by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
-    jacobian = by_shape.new_zeros(len(samples.v_cam), 3, layout.n_all)
+    jacobian = by_shape.new_zeros(len(samples.v_cam), 3, layout.n_total)
     jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
     jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
     jacobian[..., layout.albedo] = (slope * shading)[..., None] * surface.albedo_basis

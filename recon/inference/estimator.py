@@ -25,16 +25,16 @@ from recon.rotation import rotation_angle
 from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import FacePrior, FaceSegmenter, segment
 
-SIGMA_BESIDE_POINTS = InitialSigma(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
+SIGMA_WITH_LANDMARKS = InitialSigma(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
 """How wrong a network is for a fit that also has landmarks. Narrower than the network's own errors (about 1.1, 0.16 and 4
 degrees on rendered photos): 478 landmarks err together, so the fit overrates them by as much. Set on rendered photos."""
-SIGMA_ALONE = InitialSigma(
+SIGMA_WITHOUT_LANDMARKS = InitialSigma(
     identity=1.0, expression=0.2, rotation_rad=math.radians(3.0), translation_mm=6.0, depth_fraction=0.08
 )
 """The same where there are no landmarks. The turn is held, too: on rendered profiles hair and shadows pull it astray, and with 6 or
 10 degrees the fit's poses were worse than the network's."""
 
-MOST_UNSTEADY_DEG = 9.0
+MAX_INCONSISTENCY_DEG = 9.0
 """Turn between answers for shifted crops above which the network has not seen a face. On 29 rendered profiles without a mesh,
 those above were off by 48 degrees on average, those below by 14."""
 _SHIFTS = (
@@ -118,10 +118,10 @@ class RegressionEstimator:
         )
         everywhere = all(face.landmarks478 is not None for face in faces)
         focal_px = tuple(float(answer.photo_camera.focal_px[0, 0]) for answer in answers)
-        return InitialEstimate(estimate, focal_px, SIGMA_BESIDE_POINTS if everywhere else SIGMA_ALONE)
+        return InitialEstimate(estimate, focal_px, SIGMA_WITH_LANDMARKS if everywhere else SIGMA_WITHOUT_LANDMARKS)
 
-    def unsteady_deg(self, photo: Photo, face: Face) -> float:
-        """How far the answers for slightly shifted crops are turned from their medoid, on average, degrees.
+    def rotation_inconsistency_deg(self, photo: Photo, face: Face) -> float:
+        """Mean geodesic distance of the rotations for jittered crops from their medoid, degrees.
 
         Raises:
             AlignmentError: five points that no face can have.
@@ -139,7 +139,8 @@ class RegressionEstimator:
         return math.degrees(float(between.mean(dim=1).min()))
 
     def _pose(self, face: Face, answer: RegressedFace) -> tuple[Tensor, Tensor]:
-        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo; a face without a mesh is taken for a profile."""
+        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo. The yaw of a face with MediaPipe's box and
+        no mesh is corrected; others keep the network's pose."""
         camera = answer.photo_camera
         if face.detector != BOX_ONLY:
             return camera.rotation, camera.translation_mm

@@ -146,6 +146,7 @@ def _step(
 
     def energy(light: Tensor, albedo: Tensor) -> float:
         residual2 = (pixels.target - _albedo(pixels, albedo) * (pixels.basis @ light.view(9, 3))).square().mean(dim=1)
+        # Three channels.
         data = 3.0 * _per_pixel(residual, settings) * (residual2 / (1.0 + residual2 / sigma**2)).sum()
         return float(data + light @ precision @ light - 2.0 * precision_mean @ light + albedo.square().sum())
 

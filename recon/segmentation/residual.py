@@ -1,4 +1,5 @@
-"""Segmentation by comparison with a rendered face: a default for training that needs no download."""
+"""A soft occlusion mask from the photometric residual against a rendered face: the default in training, and for the
+photometric error of a regression."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ class ResidualSegmenter(Segmenter):
     """The covered pixels, weighted by a robust residual: what looks much less like the rendered face than most of it is hidden.
 
     Needs ``covered`` and ``rendered`` of the prior. The residual is measured in median residuals of the same picture, so a
-    poor fit early in training hides nothing more than a good one; weights follow Geman and McClure (1987).
+    poor fit early in training hides nothing more than a good one; weights are those of Geman and McClure (1985).
 
     Args:
         scale: residuals of this many medians get a quarter of the weight.
-        floor: a residual of this many code values is never called an occlusion.
+        floor: least median residual, sRGB in [0, 1]; keeps noise in good fits from being taken for occlusion.
 
     Raises:
         ValueError: a scale or floor that is not positive.
@@ -27,7 +28,7 @@ class ResidualSegmenter(Segmenter):
 
     def __init__(self, scale: float = 3.0, floor: float = 0.04) -> None:
         if not (scale > 0.0 and floor > 0.0):
-            raise ValueError(f"the occlusion mask needs a positive scale and floor, got {scale} and {floor}")
+            raise ValueError(f"ResidualSegmenter needs a positive scale and floor, got {scale} and {floor}")
         self.scale, self.floor = scale, floor
 
     @torch.no_grad()

@@ -14,7 +14,8 @@ _FEWEST_PX = 60
 def skin_color_confidence(
     image: Float[Tensor, "1 3 h w"], skin_core: Float[Tensor, "1 1 h w"]
 ) -> Float[Tensor, "1 1 h w"]:
-    """How much each pixel's colour is like that of cheeks and nose: a robust Gaussian in two chroma ratios and lightness.
+    """How much each pixel's colour is like that of cheeks and nose: exp(-(d / 3)^4 / 2), where d is the Mahalanobis distance in
+    two chroma ratios and lightness, under 2.5 times a trimmed covariance.
 
     A stand-in for a face-parsing network: it takes out hair, hats and sunglasses, and leaves shaded skin in.
 

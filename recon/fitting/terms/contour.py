@@ -1,9 +1,9 @@
 """The occluding contour of cheek, jaw, brow and nose: where it is rendered, and where the photo has an edge.
 
 A rendered face and a photo agree in colour on both sides of a contour only if the contours agree, but colour is compared
-on the face alone. So each visible vertex of the occluding contour looks along its normal for the nearest strong edge, and
-wants to move there along the normal (iterated closest point on edges, as Keller et al. 2007 and Bas et al. 2016 fit
-contours).
+on the face alone. So each visible contour vertex is matched to the strongest image edge along its normal in the picture; its
+residual is the signed distance along the normal (iterated closest points on edges, as in Keller et al. 2007 and Bas et al.
+2016).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from recon.render.sampling import sample_pixels
 _RADIUS = 0.04
 """How far an edge is sought, as a fraction of the crop's side."""
 _STEP_PX = 0.5
-_LEAST_SLOPE = 0.05
+_MIN_GRADIENT = 0.05
 """Code values a px below which nothing is called an edge."""
-_STANDING_OUT = 1.5
+_MIN_PROMINENCE = 1.5
 """How many times the median slope along the line an edge must have."""
 _JUMP_MM, _SLACK_MM = 8.0, 20.0
 """How much farther what lies beside a contour must be; and how far the contour may lie behind the nearest surface within two
@@ -100,7 +100,7 @@ def find_contour(
     inside = pixels + (shift_px - _INSIDE_PX)[:, None] * normals_px
     on_face = sample_pixels(mask[0], inside)[:, 0] > _LEAST_CONFIDENCE
     within = (best > 0) & (best < slopes.shape[1] - 1)
-    clear = within & (strongest > _LEAST_SLOPE) & (strongest > _STANDING_OUT * slopes.median(dim=1).values) & on_face
+    clear = within & (strongest > _MIN_GRADIENT) & (strongest > _MIN_PROMINENCE * slopes.median(dim=1).values) & on_face
     return Contour(vertices[clear], normals_px[clear], shift_px[clear])
 
 
@@ -156,8 +156,8 @@ class ContourTerm:
         )
         at = contour.vertices
         jacobian = point_jacobian(
-            face.v_rot[at], face.v_cam[at], self.shape_basis[at], face.rotation, face.focal_px, layout.one_view
+            face.v_rot[at], face.v_cam[at], self.shape_basis[at], face.rotation, face.focal_px, layout.single_view
         )
         sigma_px = self.sigma * photo.shape[-1]
         rows, residual = contour_rows(contour, jacobian, sigma_px, self.n_independent)
-        return Rows(rows, residual, layout.of_view(face.index).to(rows.device))
+        return Rows(rows, residual, layout.view_columns(face.index).to(rows.device))

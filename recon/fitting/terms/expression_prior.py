@@ -1,5 +1,4 @@
-"""What is known of ARKit weights before looking: eyes look at one thing, halves of a face act alike, smiles part lips, not
-jaws."""
+"""Relative widths of the prior of ARKit weights, and a Gaussian prior of their left-right and gaze differences."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ _ASYMMETRY_SIGMA = 0.2
 """How far the two halves of a face act apart, in ARKit weights of a prior of usual width. Without it hair, shade or a
 turned head bend a mouth. Posed and natural smiles differ little by side; a smirk overcomes it."""
 _SIDES = ("Left", "Right")
-_APART = ("jaw", "mouth", "eyeBlink")
+_UNPAIRED_STEMS = ("jaw", "mouth", "eyeBlink")
 """What has no other half: jawLeft and jawRight move the whole jaw. Lids wink, and their opening is measured well."""
 
 
@@ -61,7 +60,7 @@ def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
     for index, (name, width) in enumerate(zip(names, expression_widths(names), strict=True)):
         start = name.removesuffix(_SIDES[0])
         partner = start + _SIDES[1]
-        if start == name or start in _APART or name in _YAW or name in _PITCH or partner not in names:
+        if start == name or start in _UNPAIRED_STEMS or name in _YAW or name in _PITCH or partner not in names:
             continue
         row = np.zeros(len(names))
         row[[index, names.index(partner)]] = np.array([1.0, -1.0]) / (_ASYMMETRY_SIGMA * width)
@@ -82,8 +81,8 @@ def gaze_rows(names: tuple[str, ...]) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExpressionPrior:
-    """How expression weights go together.
+class ExpressionCouplingPrior:
+    """A Gaussian prior of left-right and gaze differences of expression weights.
 
     Attributes:
         names: of the weights.
@@ -95,14 +94,14 @@ class ExpressionPrior:
     rows: Float[Tensor, "r ke"]
 
     @classmethod
-    def of(cls, names: tuple[str, ...]) -> ExpressionPrior:
+    def of(cls, names: tuple[str, ...]) -> ExpressionCouplingPrior:
         """For expressions of these names."""
         return cls(names, torch.from_numpy(np.concatenate([gaze_rows(names), symmetry_rows(names)])))
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
         """The rows of every view."""
         rows = self.rows.to(state.face.expression)
-        jacobian = rows.new_zeros(layout.n_views, len(rows), layout.n_all)
+        jacobian = rows.new_zeros(layout.n_views, len(rows), layout.n_total)
         for view in range(layout.n_views):
             jacobian[view, :, layout.expression(view)] = rows
         return Rows(jacobian.flatten(0, 1), (state.face.expression @ rows.T).flatten())

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.landmarks import OPENINGS_68
-from recon.fitting.landmark_model import LandmarkModel, visibility_of
+from recon.fitting.landmark_model import LandmarkModel, visibility_weight
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
@@ -72,19 +72,19 @@ class LandmarkTerm:
         focal_px = view.focal_px[0, 0].to(like) * torch.exp(state.log_focal[index])
         offset_px = focal_px * v_cam[:, :2] * like.new_tensor([1.0, -1.0]) / -v_cam[:, 2:]
         residual_px = view.principal_px.to(like) + offset_px - view.points_pix.to(like)
-        jacobian = point_jacobian(v_rot, v_cam, self.model.basis, rotation, focal_px, layout.one_view)
+        jacobian = point_jacobian(v_rot, v_cam, self.model.basis, rotation, focal_px, layout.single_view)
         confidence, precision = view.point_confidence.to(like), like.new_tensor(view.point_sigma_px**-2.0)
         if view.visibility is None:
             # A first guess: it weighs points, but says nothing of how far off they may be.
             towards = torch.nn.functional.normalize(-(v_rot + state.face.translation_mm[index]), dim=1)
-            confidence = confidence * visibility_of(((self.model.normals @ rotation.T) * towards).sum(dim=1))
+            confidence = confidence * visibility_weight(((self.model.normals @ rotation.T) * towards).sum(dim=1))
             precision = precision.expand(len(like))
         else:
             precision = precision * view.visibility.to(like)
         rows, residual = landmark_rows(
             jacobian, residual_px, precision, self.distances, self.distance_sharpness, confidence
         )
-        return Rows(rows, residual, layout.of_view(index).to(rows.device))
+        return Rows(rows, residual, layout.view_columns(index).to(rows.device))
 
 
 def landmark_rows(

@@ -1,4 +1,5 @@
-"""What is known of light before looking: nearly white, smooth, exposed for the face, and nowhere darker than black."""
+"""A Gaussian prior of SH lighting: neutral tint, small quadratic band, unit irradiance over pi on a surface that faces the
+camera; and a hinge on the ratio of the first band to the mean."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from recon.fitting.solver import Rows
 from recon.fitting.state import FitState
 from recon.lighting import irradiance_basis
 
-UPWARDS = (0.0, 0.25, 1.0)
-"""Direction in which a face shows most of its skin to a camera before it: towards it, and a little upwards."""
-_MOST_DIRECTED = 1.3
-"""Largest length of a light's first band over its mean. One lamp in the dark has sqrt(3); more would be negative light."""
+EXPOSURE_NORMAL = (0.0, 0.25, 1.0)
+"""Normal of the surface whose exposure is known: towards the camera and a little upwards, as most of a face's skin."""
+_MAX_BAND1_RATIO = 1.3
+"""Bound of |L1| / L0. One lamp in the dark has sqrt(3), beyond which radiance is negative behind it; 1.3 keeps order-2 fits,
+which ring, from going negative. Set by looking at photos."""
 _DIRECTED_SIGMA = 0.03
 """How far beyond that a light may be, as a fraction of its mean."""
 _LEAST_LEVEL = 0.1
@@ -47,7 +49,7 @@ class LightingPrior:
         jacobians, residuals = [], []
         for view, lighting in enumerate(state.face.known_lighting):
             rows, residual = self.rows(lighting)
-            jacobian = rows.new_zeros(len(rows), layout.n_all)
+            jacobian = rows.new_zeros(len(rows), layout.n_total)
             jacobian[:, layout.lighting(view)] = rows
             jacobians.append(jacobian)
             residuals.append(residual)
@@ -62,7 +64,7 @@ class LightingPrior:
         origin = torch.zeros_like(lighting)
         origin[0] = 0.0 if self.band0_mean is None else self.band0_mean
         tint = torch.kron(eye9, eye3 - 1.0 / 3.0) / (self.tint_sigma * level)
-        exposure = exposure_row().to(lighting)
+        exposure = exposure_irradiance_row().to(lighting)
         exposure_rows = exposure.repeat_interleave(3)[None] / (3.0 * self.exposure_sigma)
         flat = lighting.flatten()
         rows = [tint, smooth, exposure_rows]
@@ -78,9 +80,9 @@ class LightingPrior:
         return torch.cat(rows), torch.cat(residuals)
 
 
-def exposure_row() -> Float[Tensor, " 9"]:
+def exposure_irradiance_row() -> Float[Tensor, " 9"]:
     """What takes light to the irradiance over pi of a surface that faces the camera a little upwards, float64."""
-    towards = torch.nn.functional.normalize(torch.tensor([UPWARDS], dtype=torch.float64), dim=1)
+    towards = torch.nn.functional.normalize(torch.tensor([EXPOSURE_NORMAL], dtype=torch.float64), dim=1)
     return irradiance_basis(towards)[0]
 
 
@@ -88,9 +90,9 @@ def negative_light(lighting: Float[Tensor, "9 3"]) -> tuple[Float[Tensor, " 27"]
     """Row and residual that push a light whose rear side would be darker than black back to a possible one."""
     grey = lighting.mean(dim=1)
     length = grey[1:4].norm()
-    excess = length - _MOST_DIRECTED * grey[0]
+    excess = length - _MAX_BAND1_RATIO * grey[0]
     if float(excess) <= 0.0:
         return lighting.new_zeros(27), lighting.new_zeros(())
-    by_band = torch.cat([lighting.new_tensor([-_MOST_DIRECTED]), grey[1:4] / length, lighting.new_zeros(5)])
+    by_band = torch.cat([lighting.new_tensor([-_MAX_BAND1_RATIO]), grey[1:4] / length, lighting.new_zeros(5)])
     sigma = _DIRECTED_SIGMA * grey[0].clamp_min(_LEAST_LEVEL)
     return by_band.repeat_interleave(3) / (3.0 * sigma), excess / sigma

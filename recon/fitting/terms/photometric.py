@@ -49,7 +49,7 @@ class PhotometricTerm:
     def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
         """Three rows a visible sample; residuals are rendered minus photo."""
         view, photo, surface = face.view, self.photos[face.index], self.surface
-        columns = layout.of_view(face.index).to(photo.device)
+        columns = layout.view_columns(face.index).to(photo.device)
         samples = _samples(face, surface)
         over_photo = (
             encode_srgb_unclamped(face.rendered.image, face.model.albedo_space)
@@ -73,7 +73,7 @@ class PhotometricTerm:
             self.normal_bases[face.index],
             torch.stack(slopes, dim=-1),
             face.focal_px,
-            layout.one_view,
+            layout.single_view,
         )
         roots = weights[keep].sqrt()[:, None]
         return Rows((jacobian[keep] * roots[..., None]).flatten(0, 1), (residual[keep] * roots).flatten(), columns)

@@ -1,4 +1,5 @@
-"""A prior of shape that does not favour small heads.
+"""Gaussian priors of coefficients. That of the shape does not favour small heads: its residual is c_i / (sigma_i s(c)) with
+the relative size s(c) = 1 + size_slope c, so that it does not depend on the overall scale.
 
 Coefficients are millimetres over standard deviations, while a photo shows shape up to size. With the sum of squares for a
 prior, any shape gets cheaper when the whole head shrinks and every deviation with it: the most probable head then comes
@@ -19,11 +20,11 @@ from recon.fitting.layout import ParameterLayout
 from recon.fitting.solver import Rows
 from recon.fitting.state import FitState
 
-_LEAST_SIZE = 0.5
+_MIN_RELATIVE_SIZE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ShapePrior:
+class CoefficientPrior:
     """N(0, 1) of identity and N(0, sigma) of expressions, in shares of the head's size.
 
     Attributes:
@@ -39,15 +40,15 @@ class ShapePrior:
     def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
         """A row a coefficient. The residual is value / (sigma size), and size depends on the identity."""
         identity = state.face.identity[0]
-        size = (1.0 + self.size_slope @ identity).clamp_min(_LEAST_SIZE)
+        size = (1.0 + self.size_slope @ identity).clamp_min(_MIN_RELATIVE_SIZE)
         values = torch.cat([identity, state.face.expression.flatten()])
         expression_sigma = self.expression_sigma.expand_as(state.face.expression).flatten()
         sigma = torch.cat([torch.full_like(identity, self.identity_weight**-0.5), expression_sigma])
         columns = torch.cat(
             [torch.arange(layout.n_identity)]
-            + [torch.arange(layout.n_all)[layout.expression(view)] for view in range(layout.n_views)]
+            + [torch.arange(layout.n_total)[layout.expression(view)] for view in range(layout.n_views)]
         )
-        jacobian = values.new_zeros(len(values), layout.n_all)
+        jacobian = values.new_zeros(len(values), layout.n_total)
         jacobian[torch.arange(len(values)), columns] = 1.0 / (sigma * size)
         jacobian[:, layout.identity] -= torch.outer(values / (sigma * size**2), self.size_slope)
         return Rows(jacobian, values / (sigma * size))
@@ -66,7 +67,7 @@ class AlbedoPrior:
     def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
         """A row a coefficient."""
         albedo = state.face.albedo[0]
-        jacobian = albedo.new_zeros(len(albedo), layout.n_all)
+        jacobian = albedo.new_zeros(len(albedo), layout.n_total)
         jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(albedo)).to(albedo)
         return Rows(jacobian, self.weight**0.5 * albedo)
 
@@ -83,7 +84,7 @@ class FocalPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
         """A row a view."""
-        jacobian = state.log_focal.new_zeros(layout.n_views, layout.n_all)
+        jacobian = state.log_focal.new_zeros(layout.n_views, layout.n_total)
         weights = 1.0 / state.log_focal.new_tensor(self.sigma).clamp_min(1e-6)
         for view in range(layout.n_views):
             jacobian[view, layout.focal(view).start] = weights[view]

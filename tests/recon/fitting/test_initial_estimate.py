@@ -37,7 +37,7 @@ def make_face(seed: int = 0) -> FaceParameters:
 def test_one_step_leads_back_to_the_estimate():
     estimate = InitialEstimate(make_face(0), (1000.0, 1500.0), InitialSigma(0.5, 0.1, 0.2, 5.0, 0.05))
     now = FitState.of(make_face(1))
-    normal, right = normal_equations([estimate.linearize(now, LAYOUT)], LAYOUT.n_all)
+    normal, right = normal_equations([estimate.linearize(now, LAYOUT)], LAYOUT.n_total)
     held = normal.diagonal() > 0.0
     step = torch.where(held, right / normal.diagonal(), 0.0)
     found = now.moved(LAYOUT, step, StepLimits(rotation_rad=3.0), unit_expression=False).face
@@ -114,7 +114,7 @@ def test_landmarks_move_an_estimate_as_far_as_its_sigma_allows(landmarks):  # no
 
 def test_a_rotation_step_is_cut_to_its_limit():
     now = FitState.of(make_face(1))
-    step = torch.zeros(LAYOUT.n_all).double()
+    step = torch.zeros(LAYOUT.n_total).double()
     step[LAYOUT.rotation(0)] = torch.tensor([0.0, 2.0, 0.0]).double()
     found = now.moved(LAYOUT, step, StepLimits(rotation_rad=0.2), unit_expression=True).face
     turn = found.rotation[0] @ now.face.rotation[0].T

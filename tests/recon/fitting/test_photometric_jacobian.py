@@ -35,7 +35,7 @@ def point(model):
     """Every unknown of one view, off the origin, in the order of the layout."""
     generator = torch.Generator().manual_seed(2)
     layout = ParameterLayout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
-    x = 0.1 * torch.randn(layout.n_all, generator=generator, dtype=torch.float64)
+    x = 0.1 * torch.randn(layout.n_total, generator=generator, dtype=torch.float64)
     x[layout.expression(0)] = x[layout.expression(0)].abs()
     x[layout.rotation(0)] = x[layout.translation(0)] = 0.0
     light = ambient(torch.full((1, 3), 0.4)) + lamps_to_sh(torch.tensor([[[0.5, 0.6, 1.0]]]), torch.ones(1, 1, 3))

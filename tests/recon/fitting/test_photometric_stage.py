@@ -73,7 +73,7 @@ def fitted(model, state, views, n_steps, settings=None, blur_px=1.0, first=False
     settings = settings or FitSettings()
     widths = torch.from_numpy(settings.expression_sigma * expression_widths(model.whole.expression_names))
     widths = widths.expand(len(views), -1)
-    return photometric_stage(model, state, views, settings, Level(_SIZE, blur_px, n_steps), widths, first=first)
+    return photometric_stage(model, state, views, settings, Level(_SIZE, blur_px, n_steps), widths, anneal_albedo=first)
 
 
 def rmse(model, state, view):

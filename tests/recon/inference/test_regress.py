@@ -161,7 +161,7 @@ def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, mon
     method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
     said = method.initial_estimate([photo], [face]).face
     believed = InitialSigma(1e-4, 1e-4, 1e-4)
-    monkeypatch.setattr(estimator, "SIGMA_BESIDE_POINTS", believed)
+    monkeypatch.setattr(estimator, "SIGMA_WITH_LANDMARKS", believed)
     made = Reconstructor(open_model, method="hybrid", checkpoint=checkpoint, device="cpu", quality="fast")
     head = made.fit_face(photo, face)
     torch.testing.assert_close(head.expression, said.expression, atol=1e-3, rtol=0)
@@ -180,12 +180,12 @@ def test_starts_of_faces_without_a_mesh_are_turned_and_have_their_own_sigma(
 
     monkeypatch.setattr(estimator, "turn_to_profile", turn)
     plain = method.initial_estimate([photo], [face])
-    assert not turned and plain.sigma == estimator.SIGMA_BESIDE_POINTS
+    assert not turned and plain.sigma == estimator.SIGMA_WITH_LANDMARKS
     bare = method.initial_estimate([photo], [Face(face.box, face.points5, 0.9, BOX_ONLY)])
-    assert len(turned) == 1 and bare.sigma == estimator.SIGMA_ALONE
+    assert len(turned) == 1 and bare.sigma == estimator.SIGMA_WITHOUT_LANDMARKS
     torch.testing.assert_close(bare.face.rotation, -plain.face.rotation)
     both = method.initial_estimate([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
-    assert len(turned) == 1 and both.sigma == estimator.SIGMA_ALONE and len(both.face) == 2
+    assert len(turned) == 1 and both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.face) == 2
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):
@@ -197,7 +197,7 @@ def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):
 
 
 def test_wrong_choices_are_refused_before_work(open_model, checkpoint, tmp_path):
-    with pytest.raises(ValueError, match="method 'fit' uses no network"):
+    with pytest.raises(ValueError, match="method 'fit' takes no checkpoint"):
         Reconstructor(open_model, checkpoint=checkpoint)
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         Reconstructor(open_model, method="regress", checkpoint=tmp_path / "none.safetensors")

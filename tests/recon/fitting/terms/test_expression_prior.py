@@ -9,7 +9,7 @@ import bfm
 from recon.fitting import FaceFitter, FitSettings
 from recon.fitting.settings import Level
 from recon.fitting.terms import expression_prior
-from recon.fitting.terms.expression_prior import ExpressionPrior, expression_widths, gaze_rows, symmetry_rows
+from recon.fitting.terms.expression_prior import ExpressionCouplingPrior, expression_widths, gaze_rows, symmetry_rows
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_jaws_that_slide_and_eyes_that_turn_or_wink_have_no_other_half():
 
 
 def test_the_prior_knows_gaze_and_symmetry(model):
-    prior = ExpressionPrior.of(model.expression_names)
+    prior = ExpressionCouplingPrior.of(model.expression_names)
     parts = (gaze_rows(prior.names), symmetry_rows(prior.names))
     assert np.array_equal(prior.rows.numpy(), np.concatenate(parts)) and all(len(part) for part in parts)
 

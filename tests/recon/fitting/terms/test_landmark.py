@@ -26,7 +26,7 @@ def test_the_jacobian_of_points_equals_autograd():
         focal_px = 420.0 * torch.exp(x[layout.focal(0)][0])
         return focal_px * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:], turned, v_cam
 
-    x = 0.3 * torch.randn(layout.n_all, generator=generator, dtype=torch.float64)
+    x = 0.3 * torch.randn(layout.n_total, generator=generator, dtype=torch.float64)
     x[layout.rotation(0)] = x[layout.translation(0)] = 0.0
     _, turned, v_cam = pixels(x)
     focal_px = 420.0 * torch.exp(x[layout.focal(0)][0])

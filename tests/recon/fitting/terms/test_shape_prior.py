@@ -10,7 +10,7 @@ from recon.fitting.landmark_model import LandmarkModel, pose_from_points, size_s
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.stages import landmark_stage
 from recon.fitting.state import FitState, FitView
-from recon.fitting.terms.shape_prior import ShapePrior
+from recon.fitting.terms.shape_prior import CoefficientPrior
 from recon.parameters import FaceParameters
 
 N_POINTS, N_IDENTITY, N_EXPRESSION = 90, 30, 2
@@ -65,15 +65,15 @@ def test_rows_are_derivatives_of_the_residuals():
         faces = [(expression[k] + step[layout.expression(k)]) / sigma[k] for k in range(2)]
         return torch.cat([weight**0.5 * moved, *faces]) / size
 
-    rows = ShapePrior(weight, sigma, slope).linearize(state_of(identity, expression), layout)
-    zero = torch.zeros(layout.n_all, dtype=torch.float64)
+    rows = CoefficientPrior(weight, sigma, slope).linearize(state_of(identity, expression), layout)
+    zero = torch.zeros(layout.n_total, dtype=torch.float64)
     torch.testing.assert_close(rows.residual, residuals(zero))
     torch.testing.assert_close(rows.jacobian, torch.autograd.functional.jacobian(residuals, zero))
 
 
 def test_a_head_far_from_any_plausible_size_does_not_divide_by_zero():
     state = state_of(torch.tensor([[1.0]]).double(), torch.zeros(1, 0).double())
-    prior = ShapePrior(1.0, torch.zeros(1, 0).double(), torch.tensor([-1.0]).double())
+    prior = CoefficientPrior(1.0, torch.zeros(1, 0).double(), torch.tensor([-1.0]).double())
     rows = prior.linearize(state, ParameterLayout(1, 3, 0, 1))
     assert bool(torch.isfinite(rows.jacobian).all()) and bool(torch.isfinite(rows.residual).all())
 
