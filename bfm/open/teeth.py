@@ -11,8 +11,9 @@ from bfm.data import BoolArray, FloatArray
 from bfm.open.head_mesh import PARTS
 
 ROWS = ("upper_teeth", "lower_teeth")
-_CROWN_MM = 8.5
-"""Height of a visible crown (incisors 9 to 10.5 mm, molars 6 to 7.5: Nelson, Wheeler's Dental Anatomy, 2014)."""
+_CROWN_MM = 12.0
+"""Distance of the gum from the biting edge towards the lips. Crowns of incisors are 9 to 10.5 mm high (Nelson, Wheeler's
+Dental Anatomy, 2014); the mesh has vertices at 10 and at 14.6 mm, and the gum fades in between these."""
 _LINGUAL_CROWN_MM = 5.0
 """The same towards the tongue, from the middle of the biting edge."""
 _GUM_EDGE_MM = 0.7

@@ -11,7 +11,7 @@ from bfm.open.teeth import gums, lingual_shade, rigid_rows
 def arch(n_sections=41):
     """A lower row: in each section an outer root, an outer crown, the biting edge, and an inner root."""
     angle = np.linspace(-1.4, 1.4, n_sections)
-    profile = [(-14.0, 25.0), (-4.0, 25.0), (0.0, 24.5), (-9.0, 17.0)]
+    profile = [(-15.0, 25.0), (-4.0, 25.0), (0.0, 24.5), (-9.0, 17.0)]
     rings = [np.stack([r * np.sin(angle), np.full(n_sections, y), r * np.cos(angle)], axis=1) for y, r in profile]
     part = np.zeros((4 * n_sections, len(PARTS)))
     part[:, PARTS.index("lower_teeth")] = 1.0
@@ -69,7 +69,7 @@ def test_the_upper_row_of_the_open_model_rests_and_its_roots_are_red(open_head):
     upper = np.linalg.norm(opened, axis=1) < 1.0
     assert upper.sum() == len(upper) // 2
     assert np.abs(open_head.expression_basis[teeth][upper]).max() < 1e-5
-    front = upper & (np.abs(points[:, 0]) < 10.0) & (points[:, 2] > 10.0)
+    front = upper & (np.abs(points[:, 0]) < 10.0) & (points[:, 2] > points[upper, 2].max() - 4.0)
     redness = albedo[front, 0] / albedo[front].sum(axis=1)
     height = points[front, 1]
-    assert redness[height > height.min() + 12.0].min() > 0.5 > 0.42 > redness[height < height.min() + 4.0].max()
+    assert redness[height > height.min() + 13.0].min() > 0.5 > 0.42 > redness[height < height.min() + 8.0].max()
