@@ -31,7 +31,7 @@ from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_pn
 from recon.evaluation.reports.report import csv_bytes
 from recon.evaluation.reports.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
 from recon.evaluation.run import Run, run_facts
-from recon.io.image import read_image
+from recon.io.image import ImageError, read_image
 from recon.io.names import printable
 from recon.reconstruction import Reconstruction
 
@@ -158,7 +158,7 @@ def _tile(path: Path, outcome: Outcome) -> UInt8[np.ndarray, "a b 3"]:
     try:
         pixels = read_image(path).pixels
     # The picture was measured; that it is gone by now must not cost the report.
-    except Exception:
+    except (ImageError, OSError):
         pixels = np.full((64, 64, 3), 128, np.uint8)
     found, true = unpack(outcome.kept["found"]), unpack(outcome.kept["true"])
     return landmark_tile(pixels, found, true, f"{path.stem}  {outcome.sample.values['nme2d']:.2f} %")

@@ -16,9 +16,6 @@ from skimage.data import astronaut
 import recon.evaluation.predict
 import recon.evaluation.reports.report
 from recon.cli import main, parser
-from recon.datasets import C3iReader
-from recon.evaluation.metrics.pose import geodesic_deg
-from recon.evaluation.pose_labels import find_poses
 
 
 @pytest.fixture
@@ -235,16 +232,3 @@ def test_checkpoint_and_fit_do_not_go_together(tmp_path, capsys):
         main(["evaluate", "synthetic", "--checkpoint", str(tmp_path / "w.safetensors"), "-o", str(tmp_path / "o")]) == 2
     )
     assert "--checkpoint is for --method regress and hybrid" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_poses_agree_with_the_reader_on_a_written_set(tmp_path):
-    """Two readers of the same files, written apart from each other."""
-    assert (
-        main(["synthesize", "-o", str(tmp_path), "--count", "3", "--layout", "c3i", "--clean", "--size", "96x128"]) == 0
-    )
-    records = list(C3iReader(tmp_path))
-    labels = {label.name: label for label in find_poses(tmp_path, "c3i")[0]}
-    assert len(records) == len(labels) == 3
-    for record in records:
-        assert geodesic_deg(labels[record.name].rotation, record.rotation.astype(np.float64)) < 0.02
