@@ -19,8 +19,15 @@ except ImportError as error:
     sys.exit(f"train.py: {pip_hint(error) or error}")
 
 from recon.training.ending import run_training
-from recon.training.module import RegressorModule
+from recon.training.averaged import AveragedModule
 from recon.training.saving import WholeCheckpoints
+
+
+def _crop_size(model: Any) -> int:
+    """Side of the crops that the module's network takes."""
+    arguments = model.init_args
+    network = arguments.network if "network" in arguments else arguments.regressor
+    return int(network.size)
 
 
 class TrainingCli(LightningCLI):
@@ -28,7 +35,8 @@ class TrainingCli(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data follow the module's picture size and face model."""
-        parser.link_arguments("model.init_args.regressor.size", "data.init_args.size")
+        parser.link_arguments("model", "data.init_args.size", compute_fn=_crop_size)
+        parser.link_arguments("model.init_args.network.point_sets", "data.init_args.point_sets")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
@@ -41,7 +49,7 @@ class TrainingCli(LightningCLI):
 def main(arguments: list[str] | None = None) -> TrainingCli:
     """Run the command line."""
     return TrainingCli(
-        RegressorModule,
+        AveragedModule,
         LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,

@@ -65,10 +65,10 @@ def save_checkpoint(
         "metrics": json.dumps(metrics),
         **(extra or {}),
     }
-    return write_file(path, _ordered(save(tensors, metadata=header)), overwrite=True)
+    return write_file(path, ordered(save(tensors, metadata=header)), overwrite=True)
 
 
-def _ordered(content: bytes) -> bytes:
+def ordered(content: bytes) -> bytes:
     """A safetensors file with its description in the order of names: the library's order differs from run to run."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])

@@ -40,6 +40,8 @@ class SynthesisConfig:
         field_of_view_deg: horizontal; ``None`` follows from the head's share of the picture.
         scale_jitter, shift_jitter, turn_jitter_deg: spread of aligned framing: relative size, shift in shares of the
             side, turn.
+        crop_margin: what aligned framing shows beyond the crop on every side, in shares of the crop's side: room for
+            training to frame faces anew.
         upright: aligned framing turns faces upright.
         capture: ``"c3i"`` takes pose and camera from the three capture modes of the published depth set, at
             0.3 m; ``None`` from the settings above.
@@ -74,6 +76,7 @@ class SynthesisConfig:
     scale_jitter: float = 0.06
     shift_jitter: float = 0.03
     turn_jitter_deg: float = 0.0
+    crop_margin: float = 0.0
     upright: bool = False
     capture: Capture | None = None
     expressions: Expressions = "all"
@@ -125,6 +128,7 @@ class SynthesisConfig:
         self._within("scale_jitter", 0.0, 0.5)
         self._within("shift_jitter", 0.0, 0.5)
         self._within("turn_jitter_deg", 0.0, 180.0)
+        self._within("crop_margin", 0.0, 2.0)
         for name, least, most in (("distance_mm", 250.0, 10_000.0), ("head_share", 0.05, 2.0)):
             low, high = getattr(self, name)
             if not least <= low <= high <= most:

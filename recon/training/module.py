@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import lightning
 import torch
 from torch import Tensor
 
@@ -21,18 +20,13 @@ from recon.networks.regressor import Regressor, RegressorConfig
 from recon.parameters import FaceParameters
 from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import Segmenter
+from recon.training.averaged import AveragedModule
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig, open_embedding
 from recon.training.initial_weights import load_initial_weights
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.terms import LossNetworks, loss_terms
 from recon.training.validation import Summary, validate_batch
-
-_RANDOM_STATES = ("random_state", "random_state_cuda")
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss became nan or inf; the batch was saved."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +44,7 @@ class FaceModelConfig:
     render_region: str | None = None
 
 
-class RegressorModule(lightning.LightningModule):
+class RegressorModule(AveragedModule):
     """Trains a regressor on whatever its batches know: synthetic faces, labelled or unlabelled photos.
 
     Args:
@@ -88,14 +82,12 @@ class RegressorModule(lightning.LightningModule):
         initial_weights: str | None = None,
         segmenter: Segmenter | None = None,
     ) -> None:
-        super().__init__()
-        if not 0.0 <= average < 1.0:
-            raise ValueError(f"the decay of averaged weights must lie in [0, 1), got {average}")
+        super().__init__(average)
         if picture_every < 1:
             raise ValueError(f"picture_every must be at least 1, got {picture_every}")
         self.weights = weights or LossWeights()
         self.optimiser = optimiser or OptimiserConfig()
-        self.average, self.picture_every, self.compiled = average, picture_every, compile
+        self.picture_every, self.compiled = picture_every, compile
         chosen = face_model or FaceModelConfig()
         model = bfm.load(chosen.name, chosen.path)
         if initial_weights is not None:
@@ -113,8 +105,6 @@ class RegressorModule(lightning.LightningModule):
             open_embedding(embedding, self.weights.perceptual > 0.0),
             segmenter or ResidualSegmenter(),
         )
-        self.batches_seen = 0
-        self._random_states: dict[str, Tensor] = {}
         self._summary: Summary | None = None
 
     def on_fit_start(self) -> None:
@@ -167,62 +157,31 @@ class RegressorModule(lightning.LightningModule):
         coefficients = self.regressor(batch.image.contiguous(memory_format=torch.channels_last), batch.intrinsics)
         if self.device.type == "cpu" and not all(bool(t.isfinite().all()) for t in coefficients.tensors().values()):
             # On a CPU the face model would refuse them; on a GPU they show in the loss, and nobody waits for a check.
-            self._stop(torch.tensor(torch.nan), {}, batch)
+            self.stop_diverged(torch.tensor(torch.nan), {}, batch.tensors())
         # Geometry in full precision: half precision is blind to a millimetre at one metre.
         with torch.autocast(self.device.type, enabled=False):
             faces = self.decoder.decode(coefficients, batch.intrinsics)
             terms = loss_terms(faces, batch, weights, networks)
             total = weighted_sum(terms, weights)
         if not bool(torch.isfinite(total)):
-            self._stop(total, terms, batch)
+            self.stop_diverged(total, terms, batch.tensors())
         self.log_dict({f"{prefix}/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         self.log(f"{prefix}/total", total.detach(), prog_bar=True, batch_size=len(batch))
         return total, coefficients
 
-    def _stop(self, total: Tensor, terms: dict[str, Tensor], batch: TrainingBatch) -> NoReturn:
-        from safetensors.torch import save
+    @property
+    def trained(self) -> Regressor:
+        """The network that learns."""
+        return self.regressor
 
-        from recon.io.files import write_file
-
-        folder = self.run_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"diverged_step{self.batches_seen}_rank{self.global_rank}.safetensors"
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in batch.tensors().items()}
-        write_file(path, save(tensors), overwrite=True)
-        values = (
-            ", ".join(f"{name} {float(term.detach()):.4g}" for name, term in terms.items())
-            or "the network's answer is not finite"
-        )
-        raise TrainingDiverged(
-            f"the loss is {float(total.detach())} in step {self.batches_seen} ({values}); the batch was saved to {path}. Lower the "
-            "learning rate, clip gradients (trainer.gradient_clip_val) or look at the batch"
-        )
-
-    def run_folder(self) -> Path:
-        """Where this run writes."""
-        trainer = self._trainer
-        return Path((trainer.log_dir or trainer.default_root_dir) if trainer is not None else ".")
-
-    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
-        """Move the weights, then their average: not in a hook after the batch, which runs after checkpoints are written."""
-        super().optimizer_step(*arguments, **options)
-        self.update_average()
-
-    def update_average(self) -> None:
-        """Move the averaged weights towards the latest; a young average follows quickly."""
-        decay = min(self.average, (1.0 + self.batches_seen) / (10.0 + self.batches_seen))
-        with torch.no_grad():
-            for kept, now in zip(self.averaged.parameters(), self.regressor.parameters(), strict=True):
-                kept.lerp_(now, 1.0 - decay)
-            for fixed, latest in zip(self.averaged.buffers(), self.regressor.buffers(), strict=True):
-                fixed.copy_(latest)
+    @property
+    def followed(self) -> Regressor:
+        """Its average."""
+        return self.averaged
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beside weights and optimiser."""
-        checkpoint["batches_seen"] = self.batches_seen
-        checkpoint["random_state"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
+        super().on_save_checkpoint(checkpoint)
         checkpoint["face_blocks"] = self.regressor.blocks.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -238,16 +197,7 @@ class RegressorModule(lightning.LightningModule):
                 f"this checkpoint was trained for another version of the face model {found.model!r}, which differs in "
                 f"{difference}: a run cannot go on with the version in use; start a new one"
             )
-        self.batches_seen = int(checkpoint["batches_seen"])
-        self._random_states = {name: checkpoint[name] for name in _RANDOM_STATES if name in checkpoint}
-
-    def restore_random_state(self) -> None:
-        """Once, in the first step after a resume: making the loaders has drawn random numbers before it."""
-        if "random_state" in self._random_states:
-            torch.set_rng_state(self._random_states["random_state"].cpu())
-        if "random_state_cuda" in self._random_states and torch.cuda.is_available():
-            torch.cuda.set_rng_state(self._random_states["random_state_cuda"].cpu())
-        self._random_states = {}
+        super().on_load_checkpoint(checkpoint)
 
     def on_validation_epoch_start(self) -> None:
         """Start a new summary."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from recon.color import encode_srgb
 from recon.io.git import commit_of
 from recon.io.parts import remove_leftovers
+from recon.training.averaged import AveragedModule
 from recon.training.batch import TrainingBatch
 from recon.training.module import RegressorModule
 
@@ -83,7 +84,7 @@ class BestWeights(Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Remove what a run left that was killed while it wrote."""
-        if trainer.is_global_zero and isinstance(pl_module, RegressorModule) and pl_module.run_folder().is_dir():
+        if trainer.is_global_zero and isinstance(pl_module, AveragedModule) and pl_module.run_folder().is_dir():
             remove_leftovers(pl_module.run_folder())
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -93,7 +94,7 @@ class BestWeights(Callback):
             found is None
             or trainer.sanity_checking
             or not trainer.is_global_zero
-            or not isinstance(pl_module, RegressorModule)
+            or not isinstance(pl_module, AveragedModule)
         ):
             return
         if float(found) < self.best:

@@ -117,7 +117,7 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
 
     def _mixed(self, window: list[dict[str, Tensor]], step: int) -> TrainingBatch:
         """All of the newest pictures, the rest at random from the window."""
-        generator = torch.Generator().manual_seed(_mix(self.plan.seed, step, self.plan.rank))
+        generator = torch.Generator().manual_seed(step_seed(self.plan.seed, step, self.plan.rank))
         n_old = self.plan.batch_size - self.plan.fresh
         slots = torch.randint(len(window) * self.plan.fresh, (n_old,), generator=generator).tolist()
         picked = [{n: t[s % self.plan.fresh, None] for n, t in window[s // self.plan.fresh].items()} for s in slots]
@@ -128,7 +128,7 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
     def _augmented(self, batch: TrainingBatch, step: int) -> TrainingBatch:
         if self.augmentation is None:
             return batch
-        generator = torch.Generator().manual_seed(_mix(self.plan.seed + 1, step, self.plan.rank))
+        generator = torch.Generator().manual_seed(step_seed(self.plan.seed + 1, step, self.plan.rank))
         return augment(batch, self.augmentation, generator)
 
 
@@ -137,7 +137,7 @@ def _packed(batch: TrainingBatch) -> dict[str, Tensor]:
     return {**batch.tensors(), "image": (255.0 * batch.image).round().to(torch.uint8)}
 
 
-def _mix(seed: int, step: int, rank: int) -> int:
+def step_seed(seed: int, step: int, rank: int) -> int:
     """One number for a generator; far apart for neighbouring steps."""
     return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % (1 << 62)
 
@@ -172,7 +172,7 @@ class EndlessOrder:
         while True:
             turn, place = divmod(step, steps_a_pass)
             if not order or place == 0:
-                generator = torch.Generator().manual_seed(_mix(self.plan.seed, turn, 0))
+                generator = torch.Generator().manual_seed(step_seed(self.plan.seed, turn, 0))
                 order = torch.randperm(self.length, generator=generator).tolist()
             first = place * together + self.plan.rank * self.plan.batch_size
             yield order[first : first + self.plan.batch_size]

@@ -17,7 +17,7 @@ from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig
 from recon.training.stream import StreamPlan, SyntheticStream
 
-_VALIDATION_SEED = 7_919_000
+VALIDATION_SEED = 7_919_000
 """Far from every training seed, so that no validation face is ever trained on."""
 
 
@@ -96,7 +96,7 @@ class SyntheticData(lightning.LightningDataModule):
         if not self._held_out:
             trainer = self.trainer
             rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-            make = _make_sampler(self.face_model, self.validation, _VALIDATION_SEED, self.size, "cpu")
+            make = _make_sampler(self.face_model, self.validation, VALIDATION_SEED, self.size, "cpu")
             mine = list(range(rank, self.n_validation, world))
             step = self.plan.batch_size
             self._held_out = [TrainingBatch.of(make.batch(mine[k : k + step])) for k in range(0, len(mine), step)]

@@ -118,7 +118,7 @@ def aligned_cameras(
         rng: random numbers.
         poses: of the heads.
         marks_cam: ``(B, 68, 3)`` landmarks in mm, camera frame; the five points follow from them as from a detector's.
-        size: (H, W) of the crop; the framing grows with the shorter side.
+        size: (H, W) of the picture; the framing grows with the shorter side.
     """
     seen = marks_cam[..., :2] / -marks_cam[..., 2:]  # picture of unit focal length, y up
     # Eyes as detectors of five points mark them: between their corners, wherever the lids are.
@@ -136,7 +136,7 @@ def aligned_cameras(
         flat = flat @ about_z[:, :2, :2].transpose(1, 2)
     rows, origin = scaled_orthography(flat.new_tensor(STANDARD_POINTS_MM.tolist()), flat)
     per_mm = torch.linalg.vector_norm(rows, dim=2).mean(dim=1)
-    side = min(size)
+    side = min(size) / (1.0 + 2.0 * config.crop_margin)
     scale = PX_PER_MM_AT_224 * side / 224.0 / per_mm
     scale = scale * torch.exp(config.scale_jitter * rng.normal("scale jitter").clamp(-2.5, 2.5))
     shift = config.shift_jitter * side * rng.normal("shift jitter", 2).clamp(-2.5, 2.5)

@@ -5,7 +5,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recon.io.files import OutputError
 from recon.training.ending import run_training
-from recon.training.module import TrainingDiverged
+from recon.training.averaged import TrainingDiverged
 
 
 def _raises(error):

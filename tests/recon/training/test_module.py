@@ -14,7 +14,8 @@ from recon.networks.arcface import WeightsMissing
 from recon.networks.checkpoint import load_regressor
 from recon.training import module as module_file
 from recon.training.augment import Augmentation
-from recon.training.module import RegressorModule, TrainingDiverged
+from recon.training.averaged import TrainingDiverged
+from recon.training.module import RegressorModule
 from recon.training.progress import BestWeights, face_panel
 from recon.training.schedule import OptimiserConfig, make_optimiser
 from recon.training.synthetic_data import SyntheticData

@@ -1,0 +1,204 @@
+"""Drawn faces on disk, for training that looks at each of them many times: drawing a face costs more than a step.
+
+A cache is a folder of blocks. Block k holds the faces of the indices ``[k B, (k + 1) B)`` of a sampler's seed, so that it
+is the same whoever draws it, and a run that was cut short goes on with the blocks that are missing.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import io
+import json
+import logging
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import bfm
+from recon.io.files import write_file, write_files
+from recon.synthesis import FaceSampler, SynthesisConfig
+from recon.synthesis.sample import FaceBatch
+from recon.training.module import FaceModelConfig
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 256
+"""Faces in a block."""
+FORMAT = "facerecon-faces-1"
+LABELS = (
+    *("landmarks520_px", "landmarks520_cam", "landmarks520_visible"),
+    *("landmarks478_px", "landmarks478_cam", "landmarks478_visible"),
+    *("rotation", "translation_mm", "intrinsics", "identity", "expression"),
+)
+"""What is kept beside the picture, by the names of :class:`recon.synthesis.sample.FaceBatch`."""
+
+
+class FaceCacheError(ValueError):
+    """A folder that is no cache of faces, or holds others than those asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceCacheConfig:
+    """Which faces a cache holds.
+
+    Attributes:
+        synthesis: what varies.
+        face_model: whose faces.
+        seed: of the sampler.
+        size: side of the pictures, px.
+        count: faces; a multiple of :data:`BLOCK` is drawn.
+    """
+
+    synthesis: SynthesisConfig
+    face_model: FaceModelConfig = dataclasses.field(default_factory=FaceModelConfig)
+    seed: int = 0
+    size: int = 256
+    count: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise FaceCacheError(f"a cache holds at least one face, got {self.count}")
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks that hold the faces."""
+        return -(-self.count // BLOCK)
+
+    def described(self) -> dict[str, object]:
+        """All that decides on how a face of the cache looks: everything but their number."""
+        return {
+            "format": FORMAT,
+            "block": BLOCK,
+            "seed": self.seed,
+            "size": self.size,
+            "model": self.face_model.name,
+            "synthesis": dataclasses.asdict(self.synthesis),
+        }
+
+
+def draw_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) -> None:
+    """Draw the blocks that a cache lacks, each whole or not at all.
+
+    Args:
+        folder: of the cache; made if it is not there.
+        config: which faces.
+        workers: processes that draw.
+
+    Raises:
+        FaceCacheError: the folder holds other faces.
+        OutputError: it cannot be written to.
+    """
+    _begin(folder, config)
+    missing = [k for k in range(config.n_blocks) if not _label_file(folder, k).exists()]
+    if not missing:
+        return
+    logger.info("drawing %d faces into %s, with %d processes", len(missing) * BLOCK, folder, workers)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _open_sampler, (config,)) as pool:
+        for k in pool.map(_draw_block, [folder] * len(missing), missing):
+            logger.info("block %d of %d", k + 1, config.n_blocks)
+
+
+def _begin(folder: Path, config: FaceCacheConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    description = folder / "faces.json"
+    wanted = json.loads(json.dumps(config.described()))
+    if not description.exists():
+        write_file(description, json.dumps(wanted, indent=1).encode(), overwrite=True)
+        return
+    try:
+        found = json.loads(description.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FaceCacheError(f"{description} is no JSON: {error}; remove the folder to draw its faces anew") from error
+    if found != wanted:
+        keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k)) if isinstance(found, dict) else []
+        raise FaceCacheError(
+            f"{folder} holds other faces than those asked for (they differ in: {', '.join(keys)}); give another folder, or "
+            "remove this one to draw its faces anew"
+        )
+
+
+_sampler: FaceSampler | None = None
+
+
+def _open_sampler(config: FaceCacheConfig) -> None:
+    global _sampler  # one a process, opened when the process starts
+    torch.set_num_threads(1)
+    model = bfm.load(config.face_model.name, config.face_model.path)
+    _sampler = FaceSampler(model, config.synthesis, config.seed, (config.size, config.size))
+
+
+def _draw_block(folder: Path, block: int) -> int:
+    assert _sampler is not None
+    faces = _sampler.batch(range(block * BLOCK, (block + 1) * BLOCK))
+    pictures = (255.0 * faces.image).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    # The labels come last: a block is there when its labels are.
+    write_file(_picture_file(folder, block), _npy(pictures), overwrite=True)
+    write_files({_label_file(folder, block): _labels(faces)}, overwrite=True)
+    return block
+
+
+def _labels(faces: FaceBatch) -> bytes:
+    content = io.BytesIO()
+    tensors = faces.tensors()
+    np.savez(content, **{name: tensors[name].numpy() for name in LABELS})
+    return content.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def _picture_file(folder: Path, block: int) -> Path:
+    return folder / f"pictures-{block:05d}.npy"
+
+
+def _label_file(folder: Path, block: int) -> Path:
+    return folder / f"labels-{block:05d}.npz"
+
+
+class FaceCache:
+    """The faces of a cache by number; pictures stay on disk until they are asked for.
+
+    Args:
+        folder: that :func:`draw_faces` wrote.
+        count: faces to use, from the first on; ``None`` takes all.
+
+    Attributes:
+        labels: all faces' labels by name, ``(N, ...)``.
+
+    Raises:
+        FaceCacheError: no cache there, or fewer faces than asked for.
+    """
+
+    def __init__(self, folder: Path, count: int | None = None) -> None:
+        files = sorted(folder.glob("labels-*.npz"))
+        if not files:
+            raise FaceCacheError(f"{folder} holds no drawn faces")
+        held = len(files) * BLOCK
+        if count is not None and count > held:
+            raise FaceCacheError(f"{folder} holds {held} faces, {count} asked for")
+        n_blocks = len(files) if count is None else -(-count // BLOCK)
+        files = files[:n_blocks]
+        self._count = held if count is None else count
+        self._pictures = [np.load(_picture_file(folder, k), mmap_mode="r", allow_pickle=False) for k in range(n_blocks)]
+        blocks = []
+        for file in files:
+            with np.load(file, allow_pickle=False) as arrays:
+                blocks.append({name: arrays[name] for name in LABELS})
+        self.labels: dict[str, np.ndarray] = {
+            name: np.concatenate([block[name] for block in blocks])[: self._count] for name in LABELS
+        }
+
+    def __len__(self) -> int:
+        return self._count
+
+    def picture(self, index: int) -> np.ndarray:
+        """``(S, S, 3)`` uint8."""
+        block, place = divmod(index, BLOCK)
+        return np.asarray(self._pictures[block][place])

@@ -1,0 +1,112 @@
+"""Crops of drawn pictures as a detector would frame them: turned, scaled and shifted at random; points follow exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class CropJitter:
+    """How far crops lie beside the standard framing (:func:`recon.detection.align.align`).
+
+    Most crops come from points of a face that was looked at before, and lie nearly right (``tight``); the first look at a
+    face has only what a detector says (``wide``).
+
+    Attributes:
+        wide_share: of crops that are framed like a first look.
+        tight_turn_deg, wide_turn_deg: standard deviation of the turn.
+        tight_scale, wide_scale: of the logarithm of the scale.
+        tight_shift, wide_shift: of the shift in x and y, in shares of the side.
+    """
+
+    wide_share: float = 0.4
+    tight_turn_deg: float = 3.0
+    wide_turn_deg: float = 15.0
+    tight_scale: float = 0.04
+    wide_scale: float = 0.15
+    tight_shift: float = 0.015
+    wide_shift: float = 0.06
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.wide_share <= 1.0:
+            raise ValueError(f"wide_share must lie in [0, 1], got {self.wide_share}")
+        for field in dataclasses.fields(self):
+            if not (math.isfinite(getattr(self, field.name)) and getattr(self, field.name) >= 0.0):
+                raise ValueError(f"{field.name} must be 0 or more, got {getattr(self, field.name)}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Similarity:
+    """B similarities of the plane: x' = scale R(turn) x + shift, in shares of the picture's and the crop's side, from the
+    middle.
+
+    Attributes:
+        scale: ``(B,)`` sides of the crop a side of the picture.
+        turn_rad: ``(B,)`` clockwise as seen, for y points down.
+        shift: ``(B, 2)``.
+    """
+
+    scale: Float[Tensor, " b"]
+    turn_rad: Float[Tensor, " b"]
+    shift: Float[Tensor, "b 2"]
+
+    @property
+    def linear(self) -> Float[Tensor, "b 2 2"]:
+        """Scale and turn as matrices."""
+        cos, sin = torch.cos(self.turn_rad), torch.sin(self.turn_rad)
+        rows = torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=1)
+        return self.scale[:, None, None] * rows
+
+    def points(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        """Points from the picture to the crop; their depth is scaled with them."""
+        plane = points[..., :2] @ self.linear.transpose(1, 2) + self.shift[:, None]
+        return torch.cat((plane, self.scale[:, None, None] * points[..., 2:]), dim=-1)
+
+    def crops(self, pictures: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 s s"]:
+        """The crops, bilinear; beyond the picture its border goes on."""
+        back = torch.linalg.inv(self.linear)
+        offset = -(back @ self.shift[..., None])
+        # affine_grid counts in half sides.
+        theta = torch.cat((back, 2.0 * offset), dim=-1)
+        grid = torch.nn.functional.affine_grid(theta, [len(pictures), 3, size, size], align_corners=False)
+        return torch.nn.functional.grid_sample(
+            pictures, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+
+    def rotations(self, rotation: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3 3"]:
+        """Heads' rotations in the camera frame of the crop, whose y points up."""
+        cos, sin = torch.cos(self.turn_rad), torch.sin(self.turn_rad)
+        zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+        turn = torch.stack((cos, sin, zero, -sin, cos, zero, zero, zero, one), dim=-1).reshape(-1, 3, 3)
+        return turn @ rotation
+
+
+def draw_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> Similarity:
+    """Random framings.
+
+    Args:
+        count: how many, B.
+        jitter: how far they stray.
+        zoom: sides of the picture a side of the standard crop, 1 or more.
+        generator: of the random numbers, on the CPU.
+    """
+    wide = torch.rand(count, generator=generator) < jitter.wide_share
+    normal = torch.randn(count, 4, generator=generator).clamp(-2.5, 2.5)
+
+    def of(tight: float, broad: float) -> Tensor:
+        return torch.where(wide, broad, tight)
+
+    turn = torch.deg2rad(of(jitter.tight_turn_deg, jitter.wide_turn_deg) * normal[:, 0])
+    scale = zoom * torch.exp(of(jitter.tight_scale, jitter.wide_scale) * normal[:, 1])
+    shift = of(jitter.tight_shift, jitter.wide_shift)[:, None] * normal[:, 2:]
+    return Similarity(scale, turn, shift)
+
+
+def inside(points: Float[Tensor, "b n 3"]) -> Bool[Tensor, "b n"]:
+    """Which points lie in the crop."""
+    return (points[..., :2].abs() < 0.5).all(dim=-1)

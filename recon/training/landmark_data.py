@@ -1,0 +1,226 @@
+"""Drawn faces for the landmark network: cached on disk, framed and degraded anew each time they are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from recon.io.files import OutputError
+from recon.synthesis import SynthesisConfig
+from recon.training.degrade import Degradation, degrade
+from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_faces
+from recon.training.framing import CropJitter, draw_framing, inside
+from recon.training.landmark_batch import LandmarkBatch
+from recon.training.module import FaceModelConfig
+from recon.training.stream import EndlessOrder, StreamPlan, step_seed
+from recon.training.synthetic_data import VALIDATION_SEED
+
+
+class CachedFaces:
+    """The labels of a cache as the network needs them.
+
+    Args:
+        cache: of drawn faces.
+        point_sets: of the points, one after the other.
+        margin: of the pictures beyond the standard crop, as they were drawn with.
+    """
+
+    def __init__(self, cache: FaceCache, point_sets: tuple[str, ...], margin: float) -> None:
+        self.cache, self.zoom = cache, 1.0 + 2.0 * margin
+        labels = cache.labels
+        px = np.concatenate([labels[f"landmarks{name}_px"] for name in point_sets], axis=1)
+        depth_mm = -np.concatenate([labels[f"landmarks{name}_cam"] for name in point_sets], axis=1)[..., 2]
+        visible = np.concatenate([labels[f"landmarks{name}_visible"] for name in point_sets], axis=1)
+        side = float(cache.picture(0).shape[0])
+        origin_mm = -labels["translation_mm"][:, 2]
+        per_mm = labels["intrinsics"][:, 0, 0] / origin_mm / side  # weak perspective at the head's origin
+        depth = per_mm[:, None] * (depth_mm - origin_mm[:, None])
+        self.points = np.concatenate((px / side - 0.5, depth[..., None]), axis=-1).astype(np.float32)
+        self.visible = visible
+        self.rotation = labels["rotation"].astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.cache)
+
+    def mean_points(self) -> Float[Tensor, "n 3"]:
+        """Where points lie on average in the standard crop."""
+        return self.zoom * torch.from_numpy(self.points.mean(axis=0))
+
+    def batch(
+        self, indices: list[int], size: int, jitter: CropJitter, degradation: Degradation | None, seed: int
+    ) -> LandmarkBatch:
+        """Crops of some faces. Equal arguments give equal crops."""
+        generator = torch.Generator().manual_seed(seed)
+        pictures = (
+            torch.from_numpy(np.stack([self.cache.picture(k) for k in indices])).permute(0, 3, 1, 2).float() / 255.0
+        )
+        framing = draw_framing(len(indices), jitter, self.zoom, generator)
+        crops = framing.crops(pictures, size)
+        points = framing.points(torch.from_numpy(self.points[indices]))
+        visible = torch.from_numpy(self.visible[indices]) & inside(points)
+        if degradation is not None:
+            crops, hidden = degrade(crops, degradation, generator)
+            at = torch.nn.functional.grid_sample(
+                hidden.float(), 2.0 * points[:, None, :, :2], mode="nearest", align_corners=False
+            )
+            visible = visible & (at[:, 0, 0] < 0.5)
+        rotation = framing.rotations(torch.from_numpy(self.rotation[indices]))
+        return LandmarkBatch(crops, points, visible, rotation)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+    """What the loader's workers iterate over; see :class:`LandmarkStream`."""
+
+    folder: Path
+    count: int
+    point_sets: tuple[str, ...]
+    margin: float
+    size: int
+    jitter: CropJitter
+    degradation: Degradation | None
+
+
+class LandmarkStream(IterableDataset[LandmarkBatch]):
+    """Batches from a step on, for ever: passes over the cache, each in a new order.
+
+    With several workers, worker k makes steps k, k + n, ...; torch's loader takes turns, so the order is that of steps.
+    """
+
+    def __init__(self, settings: _Stream, plan: StreamPlan, start: int) -> None:
+        super().__init__()
+        self.settings, self.plan, self.start = settings, plan, start
+
+    def __iter__(self) -> Iterator[LandmarkBatch]:
+        worker = get_worker_info()
+        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        settings, plan = self.settings, self.plan
+        faces = CachedFaces(FaceCache(settings.folder, settings.count), settings.point_sets, settings.margin)
+        for step, indices in enumerate(EndlessOrder(len(faces), plan, self.start), self.start):
+            if (step - self.start) % stride == first:
+                seed = step_seed(plan.seed + 1, step, plan.rank)
+                yield faces.batch(indices, settings.size, settings.jitter, settings.degradation, seed)
+
+
+class LandmarkData(lightning.LightningDataModule):
+    """Faces drawn once, before training starts, and kept in a folder.
+
+    Args:
+        folder: of the drawn faces; 200 kB a face at 256 px.
+        synthesis: what varies in them; ``crop_margin`` gives framing its room.
+        face_model, size, point_sets: as in the module; ``train.py`` copies them from there.
+        count: faces to train with.
+        n_validation: held-out faces, of another seed.
+        picture_size: at which faces are drawn, px.
+        jitter, degradation: of training crops; validation has tight framing and pictures as they were drawn.
+        batch_size: crops a step and process.
+        workers: processes that frame and degrade; 0 does it in the training process.
+        drawing_workers: processes that draw.
+        seed: of the training faces.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        synthesis: SynthesisConfig,
+        face_model: FaceModelConfig | None = None,
+        size: int = 160,
+        point_sets: tuple[str, ...] = ("520", "478"),
+        count: int = 32768,
+        n_validation: int = 1024,
+        picture_size: int = 256,
+        jitter: CropJitter | None = None,
+        degradation: Degradation | None = None,
+        batch_size: int = 48,
+        workers: int = 1,
+        drawing_workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if n_validation < 1 or workers < 0 or drawing_workers < 1:
+            raise ValueError(
+                f"n_validation and drawing_workers must be at least 1 and workers at least 0, got {n_validation}, "
+                f"{drawing_workers}, {workers}"
+            )
+        self.folder = Path(folder).expanduser()
+        model = face_model or FaceModelConfig()
+        train = FaceCacheConfig(synthesis, model, seed, picture_size, count)
+        held_out = dataclasses.replace(train, seed=VALIDATION_SEED, count=n_validation)
+        self.caches = {"train": train, "held_out": held_out}
+        self.size, self.point_sets = size, tuple(point_sets)
+        self.jitter, self.degradation = jitter or CropJitter(), degradation or Degradation()
+        self.plan, self.workers, self.drawing_workers = StreamPlan(batch_size, seed=seed), workers, drawing_workers
+        self._held_out: list[LandmarkBatch] = []
+
+    def prepare_data(self) -> None:
+        """Draw the faces that are not there yet.
+
+        Raises:
+            FaceCacheError: the folder holds other faces.
+            OutputError: it cannot be written to.
+        """
+        try:
+            for name, config in self.caches.items():
+                draw_faces(self.folder / name, config, self.drawing_workers)
+        except FileExistsError as error:
+            raise OutputError(f"{error.filename} is a file, expected a folder for drawn faces") from error
+
+    def train_dataloader(self) -> Any:
+        """Batches from the module's next step on: exactly those an uninterrupted run would see."""
+        trainer, plan = self.trainer, self.plan
+        start = getattr(trainer.lightning_module, "batches_seen", 0) if trainer is not None else 0
+        if trainer is not None:
+            plan = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)
+        settings = self._settings("train")
+        return DataLoader(
+            LandmarkStream(settings, plan, start),
+            batch_size=None,
+            num_workers=self.workers,
+            multiprocessing_context="spawn" if self.workers else None,
+            prefetch_factor=4 if self.workers else None,
+            persistent_workers=bool(self.workers),
+            worker_init_fn=_one_thread if self.workers else None,
+        )
+
+    def val_dataloader(self) -> Any:
+        """Held-out faces in tight framing; each process has its share."""
+        if not self._held_out:
+            trainer = self.trainer
+            rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+            faces = self.held_out()
+            mine, step = list(range(rank, len(faces), world)), self.plan.batch_size
+            tight = dataclasses.replace(self.jitter, wide_share=0.0)
+            self._held_out = [
+                faces.batch(mine[k : k + step], self.size, tight, None, VALIDATION_SEED + k)
+                for k in range(0, len(mine), step)
+            ]
+        return DataLoader(self._held_out, batch_size=None, shuffle=False)  # type: ignore[arg-type]
+
+    def held_out(self) -> CachedFaces:
+        """Faces that are never trained on."""
+        settings = self._settings("held_out")
+        return CachedFaces(FaceCache(settings.folder, settings.count), settings.point_sets, settings.margin)
+
+    def mean_points(self) -> Float[Tensor, "n 3"]:
+        """Where points lie on average, for the network to start from."""
+        return self.held_out().mean_points()
+
+    def _settings(self, name: str) -> _Stream:
+        config = self.caches[name]
+        margin = config.synthesis.crop_margin
+        return _Stream(
+            self.folder / name, config.count, self.point_sets, margin, self.size, self.jitter, self.degradation
+        )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
