@@ -18,8 +18,8 @@ try:
 except ImportError as error:
     sys.exit(f"train.py: {pip_hint(error) or error}")
 
-from recon.training.ending import run_training
 from recon.training.averaged import AveragedModule
+from recon.training.ending import run_training
 from recon.training.saving import WholeCheckpoints
 
 

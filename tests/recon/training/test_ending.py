@@ -4,8 +4,8 @@ import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from recon.io.files import OutputError
-from recon.training.ending import run_training
 from recon.training.averaged import TrainingDiverged
+from recon.training.ending import run_training
 
 
 def _raises(error):
