@@ -40,7 +40,17 @@ def _open_insightface() -> Detector:
     return InsightfaceDetector()
 
 
-_DETECTORS: dict[str, Callable[[], Detector]] = {"mediapipe": _open_mediapipe, "insightface": _open_insightface}
+def _open_open() -> Detector:
+    from recon.inference.open_detector import OpenDetector
+
+    return OpenDetector()
+
+
+_DETECTORS: dict[str, Callable[[], Detector]] = {
+    "open": _open_open,
+    "mediapipe": _open_mediapipe,
+    "insightface": _open_insightface,
+}
 DETECTORS = tuple(_DETECTORS)
 
 

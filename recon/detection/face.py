@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from recon.detection.dense_landmarks import DenseLandmarks
+
 FloatArray = npt.NDArray[np.floating]
 
 POINT_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
@@ -39,6 +41,7 @@ class Face:
         landmarks478: ``(478, 3)`` MediaPipe's mesh points, or None: x, y, and z in pixels at the scale of the face;
             z grows away from the viewer and its zero is near the middle of the head.
         landmarks68: ``(68, 2)`` the usual 68 points, or None.
+        dense: all points of a detector that knows their uncertainty, or None.
     """
 
     box: FloatArray
@@ -48,6 +51,7 @@ class Face:
     rotation_deg: int = 0
     landmarks478: FloatArray | None = None
     landmarks68: FloatArray | None = None
+    dense: DenseLandmarks | None = None
 
     def __post_init__(self) -> None:
         for name, shape in (("box", (4,)), ("points5", (5, 2)), ("landmarks478", (478, 3)), ("landmarks68", (68, 2))):
@@ -76,6 +80,7 @@ class Face:
             points5=self.points5 * factor,
             landmarks478=None if self.landmarks478 is None else self.landmarks478 * factor,
             landmarks68=None if self.landmarks68 is None else self.landmarks68 * factor,
+            dense=None if self.dense is None else self.dense.scaled(factor),
         )
 
 

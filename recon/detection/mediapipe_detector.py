@@ -56,15 +56,15 @@ _MOUTH_PER_EYES = 0.81
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Box:
+class FaceBox:
     """What a box network says: the region, turned as the eyes are, and the eyes, nose tip and middle of the mouth."""
 
     roi: Roi
     points: Float[np.ndarray, "4 2"]
     score: float
 
-    def moved(self, matrix: Float[np.ndarray, "3 3"]) -> _Box:
-        return _Box(self.roi.moved(matrix), self.points @ matrix[:2, :2].T + matrix[:2, 2], self.score)
+    def moved(self, matrix: Float[np.ndarray, "3 3"]) -> FaceBox:
+        return FaceBox(self.roi.moved(matrix), self.points @ matrix[:2, :2].T + matrix[:2, 2], self.score)
 
 
 class MediapipeDetector:
@@ -85,8 +85,12 @@ class MediapipeDetector:
 
     def __enter__(self) -> MediapipeDetector:
         self._boxes = {kind: detection_graph(kind, _MIN_BOX_SCORE) for kind in ("full", "short")}
-        self._mesh = mesh_graph()
+        self._open_points()
         return self
+
+    def _open_points(self) -> None:
+        """Open what finds the points in a box."""
+        self._mesh = mesh_graph()
 
     def __exit__(self, *_: object) -> None:
         for graph in (*self._boxes.values(), self._mesh, self._body, *self._weak_boxes.values()):
@@ -96,8 +100,9 @@ class MediapipeDetector:
 
     def detect(self, image: Image, min_face_px: float) -> list[Face]:
         """Faces whose box is at least about ``min_face_px`` high, the largest first; see :func:`recon.detection.detect`."""
-        if self._mesh is None:
-            raise RuntimeError("MediapipeDetector is used in a with statement: with MediapipeDetector() as detector")
+        if not self._boxes:
+            name = type(self).__name__
+            raise RuntimeError(f"{name} is used in a with statement: with {name}() as detector")
         for turn_deg in (0, 90, 270, 180):
             faces = self._detect_turned(image, turn_deg, min_face_px)
             if faces:
@@ -107,7 +112,7 @@ class MediapipeDetector:
     def _detect_turned(self, image: Image, turn_deg: int, min_face_px: float) -> list[Face]:
         """Faces found when the boxes are looked for in the photo turned clockwise."""
         faces: list[Face] = []
-        left_over: list[_Box] = []
+        left_over: list[FaceBox] = []
         for box in self._all_boxes(image, turn_deg, min_face_px):
             if any(_same_place(face, box) for face in faces):
                 continue
@@ -147,7 +152,7 @@ class MediapipeDetector:
         ]
         return [max(found, key=lambda face: face.score)] if found else []
 
-    def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[_Box]:
+    def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[FaceBox]:
         """Boxes in all tiles of the turned photo, in pixels of the photo as given; a face may come several times."""
         turned = np.ascontiguousarray(np.rot90(image, -turn_deg // 90))
         to_photo = turn_to_photo(picture_size(image), turn_deg)
@@ -160,7 +165,7 @@ class MediapipeDetector:
                     for box in self._boxes_in(level, tile, kind, self._boxes[kind]):
                         yield box.moved(to_photo @ to_turned)
 
-    def _boxes_in(self, image: Image, tile: Roi, kind: str, graph: Graph) -> list[_Box]:
+    def _boxes_in(self, image: Image, tile: Roi, kind: str, graph: Graph) -> list[FaceBox]:
         """Boxes in one square of the picture."""
         from mediapipe.python import packet_getter
 
@@ -177,10 +182,10 @@ class MediapipeDetector:
                 side_px=side * max(box.width, box.height),
                 angle_rad=float(np.arctan2(*(points[1] - points[0])[::-1])),
             )
-            found.append(_Box(roi, points, float(detection.score[0])).moved(to_image))
+            found.append(FaceBox(roi, points, float(detection.score[0])).moved(to_image))
         return found
 
-    def _face(self, image: Image, box: _Box) -> Face | None:
+    def _face(self, image: Image, box: FaceBox) -> Face | None:
         """The face in a box with its points, or None if the mesh network sees none or the second look denies it."""
         for roi in _crops_to_try(box):
             points = self._settled_points(image, roi)
@@ -201,15 +206,14 @@ class MediapipeDetector:
             )
         return None
 
-    def _face_without_mesh(self, image: Image, box: _Box, graphs: Mapping[str, Graph]) -> Face:
+    def _face_without_mesh(self, image: Image, box: FaceBox, graphs: Mapping[str, Graph]) -> Face:
         """The face of a box alone; the corners of its mouth are placed about the middle as the eyes lie.
 
         Its score is the second look's through these box networks.
         """
         upright = dataclasses.replace(box.roi, angle_rad=roll_rad(box.points[:2], box.points[3:]))
         score = self._second_look(image, upright, box.points[2], graphs)
-        half_mouth = 0.5 * _MOUTH_PER_EYES * (box.points[1] - box.points[0])
-        points5 = np.stack([*box.points[:3], box.points[3] - half_mouth, box.points[3] + half_mouth])
+        points5 = np.stack([*box.points[:3], *mouth_corners(box)])
         middle, half = np.array([box.roi.x, box.roi.y]), 0.5 * box.roi.side_px
         return Face(
             box=np.concatenate([middle - half, middle + half]),
@@ -262,6 +266,12 @@ class MediapipeDetector:
         return points, float(packet_getter.get_float(packets["score"]))
 
 
+def mouth_corners(box: FaceBox) -> Float[np.ndarray, "2 2"]:
+    """The corners of the mouth, placed about its middle as the eyes lie."""
+    half_mouth = 0.5 * _MOUTH_PER_EYES * (box.points[1] - box.points[0])
+    return np.stack([box.points[3] - half_mouth, box.points[3] + half_mouth])
+
+
 def five_points(landmarks478: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "5 2"]:
     """The five points of :class:`Face` from MediaPipe's 478; an eye is the middle between its corners."""
     xy = landmarks478[:, :2]
@@ -280,7 +290,7 @@ def _roi_of(points: Float[np.ndarray, "478 3"]) -> Roi:
     return Roi(float(x), float(y), _ROI_SCALE * float((highest - lowest).max()), angle)
 
 
-def _crops_to_try(box: _Box) -> list[Roi]:
+def _crops_to_try(box: FaceBox) -> list[Roi]:
     """Upright by the line of the eyes, then, for profiles, in which they nearly coincide, by all points of the box."""
     roi = box.roi.scaled(_ROI_SCALE)
     if box.score < _MIN_PROFILE_BOX_SCORE:
@@ -289,13 +299,13 @@ def _crops_to_try(box: _Box) -> list[Roi]:
     return [roi, *(upright.shifted(shift) for shift in _PROFILE_SHIFTS)]
 
 
-def _agrees(box: _Box, face: Roi, nose: Float[np.ndarray, " 2"]) -> bool:
+def _agrees(box: FaceBox, face: Roi, nose: Float[np.ndarray, " 2"]) -> bool:
     """Whether a box of the second look shows the same face: its middle and its nose tip lie where they should."""
     nose_off_px = float(np.linalg.norm(box.points[2] - nose))
     return box.roi.distance_px(face) < 0.375 * face.side_px and nose_off_px < 0.4 * face.side_px
 
 
-def _same_place(face: Face, box: _Box) -> bool:
+def _same_place(face: Face, box: FaceBox) -> bool:
     """Whether a box is a face already found, seen in another tile."""
     x0, y0, x1, y1 = face.box.tolist()
     known = Roi((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0), 0.0)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from recon.networks.backbones import BACKBONES, Backbone
 
+POINT_SETS = ("520", "478", "68")
 _GRID = 4
 _LOG_SIGMA = (-7.0, 0.0)
 """Bounds of a sigma's logarithm: 0.1 % of the crop's side, and all of it."""
@@ -34,8 +35,7 @@ class LandmarkNetworkConfig:
     Attributes:
         backbone: a key of :data:`recon.networks.backbones.BACKBONES`.
         size: side of the crop that it is used at, px.
-        point_sets: the sets whose points it gives, one after the other.
-        n_points: how many these are.
+        point_sets: the sets whose points it gives, one after the other; each is named by the number of its points.
         head: ``local`` or ``direct``, see the module.
         width: channels of the features that points read.
         bottleneck: numbers through which the first places of all points go.
@@ -46,7 +46,6 @@ class LandmarkNetworkConfig:
     backbone: str = "mobilenetv4_small"
     size: int = 160
     point_sets: tuple[str, ...] = ("520", "478")
-    n_points: int = 998
     head: Literal["local", "direct"] = "local"
     width: int = 64
     bottleneck: int = 160
@@ -58,11 +57,18 @@ class LandmarkNetworkConfig:
             raise ValueError(f"unknown backbone {str(self.backbone)[:40]!r}; known: {', '.join(BACKBONES)}")
         if self.head not in ("local", "direct"):
             raise ValueError(f"the head of a landmark network is 'local' or 'direct', got {str(self.head)[:40]!r}")
-        limits = {"size": 2048, "n_points": 8192, "width": 1024, "bottleneck": 4096, "corrections": 8}
+        if not self.point_sets or not set(self.point_sets) <= set(POINT_SETS):
+            raise ValueError(f"point_sets must be some of {', '.join(POINT_SETS)}, got {str(self.point_sets)[:80]}")
+        limits = {"size": 2048, "width": 1024, "bottleneck": 4096, "corrections": 8}
         for name, most in limits.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:
                 raise ValueError(f"{name} must be a whole number from 1 to {most}, got {str(value)[:40]!r}")
+
+    @property
+    def n_points(self) -> int:
+        """Of all sets."""
+        return sum(int(name) for name in self.point_sets)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

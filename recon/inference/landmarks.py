@@ -1,0 +1,109 @@
+"""The dense landmark network applied to photos: frame the face, ask the network, bring its answer back to the photo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from bfm.landmarks import five_points_of_68
+from bfm.model import MorphableModel
+from recon.detection.align import Alignment, AlignmentError, align
+from recon.detection.dense_landmarks import DenseLandmarks
+from recon.networks.checkpoint import CheckpointError
+from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network
+from recon.networks.landmark_network import LandmarkNetworkConfig, LandmarkPrediction
+
+DEFAULT_LANDMARK_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "landmarks_open.safetensors"
+"""What comes with the package."""
+_LOOKS = 2
+
+
+@runtime_checkable
+class LandmarkFunction(Protocol):
+    """A landmark network, in torch or in onnxruntime."""
+
+    config: LandmarkNetworkConfig
+
+    def __call__(self, crops: Float[Tensor, "b 3 h w"]) -> LandmarkPrediction:
+        """Points of crops."""
+        ...
+
+
+class LandmarkRegressor:
+    """Dense landmarks of faces whose five points are known.
+
+    The first look frames the face by the five points, each further one by the points of the look before, as faces were
+    framed in training.
+
+    Args:
+        checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote; ``None`` takes the
+            one that comes with the package.
+        model: the face model whose landmarks they must be; ``None`` takes any.
+        looks: how often the face is framed anew.
+
+    Raises:
+        CheckpointError, OnnxError: no checkpoint, a damaged one, or one for other landmarks.
+        ValueError: fewer than one look.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike[str] | None = None,
+        model: MorphableModel | None = None,
+        looks: int = _LOOKS,
+    ) -> None:
+        if looks < 1:
+            raise ValueError(f"a face must be looked at at least once, got {looks} looks")
+        path = Path(checkpoint) if checkpoint is not None else DEFAULT_LANDMARK_NETWORK
+        self.looks = looks
+        self._network: LandmarkFunction = load_landmark_network(path)[0]
+        config = self._network.config
+        if "520" not in config.point_sets:
+            raise CheckpointError(
+                f"{path} gives the points {', '.join(config.point_sets)}; framing needs the 520, which hold the 68"
+            )
+        if model is not None:
+            load_landmark_network(path, landmark_fingerprint(model, config.point_sets))
+
+    def __call__(self, image: UInt8[np.ndarray, "h w 3"], points5: Float[np.ndarray, "5 2"]) -> DenseLandmarks:
+        """The points of one face.
+
+        Args:
+            image: ``(H, W, 3)`` sRGB.
+            points5: ``(5, 2)`` px of the photo, ordered as in :class:`recon.detection.Face`.
+
+        Raises:
+            AlignmentError: the five points cannot be a face's.
+        """
+        found = self._look(image, align(points5, self._network.config.size, remove_roll=True))
+        for _ in range(self.looks - 1):
+            try:
+                crop = align(
+                    five_points_of_68(found.subset("68").points_px[:, :2]), self._network.config.size, remove_roll=True
+                )
+            except AlignmentError:
+                break  # the points make no face: a further look would not mend that, and their sigmas say so
+            found = self._look(image, crop)
+        return found
+
+    @torch.no_grad()
+    def _look(self, image: UInt8[np.ndarray, "h w 3"], alignment: Alignment) -> DenseLandmarks:
+        size, config = alignment.size, self._network.config
+        crop = torch.from_numpy(alignment.crop(image).copy()).permute(2, 0, 1)[None].float() / 255.0
+        found = self._network(crop)
+        points = found.points[0].double().numpy()
+        px_per_side = size / alignment.scale
+        plane = alignment.photo_points(size * (points[:, :2] + 0.5))
+        return DenseLandmarks(
+            points_px=np.column_stack([plane, px_per_side * points[:, 2]]),
+            sigma_px=px_per_side * found.log_sigma[0].double().exp().numpy(),
+            sigma_depth_px=px_per_side * found.log_sigma_depth[0].double().exp().numpy(),
+            visible=found.visible[0].double().sigmoid().numpy(),
+            sets=tuple((name, int(name)) for name in config.point_sets),
+        )
