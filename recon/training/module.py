@@ -224,6 +224,7 @@ class RegressorModule(lightning.LightningModule):
         if torch.cuda.is_available():
             checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
         checkpoint["face_blocks"] = self.regressor.blocks.to_dict()
+        checkpoint["camera"] = self.regressor.config.camera
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another face model, then restore."""
@@ -237,6 +238,12 @@ class RegressorModule(lightning.LightningModule):
             raise ValueError(
                 f"this checkpoint was trained for another version of the face model {found.model!r}, which differs in "
                 f"{difference}: a run cannot go on with the version in use; start a new one"
+            )
+        # The weights have the same shapes for both cameras.
+        camera = checkpoint.get("camera", "perspective")
+        if camera != self.regressor.config.camera:
+            raise ValueError(
+                f"this checkpoint was trained for the camera {camera!r}, the config asks for {self.regressor.config.camera!r}"
             )
         self.batches_seen = int(checkpoint["batches_seen"])
         self._random_states = {name: checkpoint[name] for name in _RANDOM_STATES if name in checkpoint}
