@@ -11,17 +11,28 @@ picture, centres at +0.5.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+CameraModel = Literal["perspective", "weak_perspective"]
+"""How points are projected: each divided by its own depth, or all by the depth of the object's origin (Eq. 4)."""
+
+_Camera = TypeVar("_Camera", bound="PosedCamera")
+
 DEFAULT_FOCAL = 1015.0 / 224.0
 """Default focal length as a multiple of the longer picture side (1015 px at 224 px, Deng et al. 2019)."""
 
 DEFAULT_DISTANCE_MM = 1000.0
+"""Distance of the default camera (10 model units, Deng et al. 2019). Crops for a network whose focal length is unknown are
+taken to be seen from there, too: a network answers in pixels, so the distance only sets the scale of depth."""
+PORTRAIT_DISTANCE_MM = 1500.0
+"""Where a fit assumes a head whose photo tells no focal length. It goes into the perspective of the fitted face, so it is that
+of people's photos: the geometric mean of a selfie at half a metre and a portrait through a long lens at four."""
 NEAR_MM = 50.0
 FAR_MM = 20_000.0
 
@@ -69,8 +80,10 @@ class Camera(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PerspectiveCamera:
-    """A pinhole camera with any intrinsics. :meth:`at` fills in the defaults.
+class PosedCamera(abc.ABC):
+    """What both camera models have in common: a pose and intrinsics. :meth:`at` fills in the defaults.
+
+    A point (x, y) of the camera frame lies at principal + focal (x, -y) / d in the picture. The models differ in the depth d.
 
     Attributes:
         rotation: ``(B, 3, 3)``, object to camera: v_cam = R v_obj + t.
@@ -79,6 +92,8 @@ class PerspectiveCamera:
         principal_px: ``(B, 2)`` x and y of the principal point, from the top-left corner.
         near_mm, far_mm: what is nearer or farther is not drawn.
     """
+
+    model: ClassVar[CameraModel]
 
     rotation: Float[Tensor, "_b 3 3"]
     translation_mm: Float[Tensor, "_c 3"]
@@ -94,14 +109,14 @@ class PerspectiveCamera:
 
     @classmethod
     def at(
-        cls,
+        cls: type[_Camera],
         rotation: Float[Tensor, "_b 3 3"] | None = None,
         translation_mm: Float[Tensor, "_c 3"] | None = None,
         *,
         size: tuple[int, int] = (224, 224),
         focal_px: Float[Tensor, "_d 2"] | None = None,
         principal_px: Float[Tensor, "_e 2"] | None = None,
-    ) -> PerspectiveCamera:
+    ) -> _Camera:
         """A camera for pictures of ``size`` (H, W) px.
 
         Defaults: no rotation, object 1 m in front, focal length 1015 px at 224 px in proportion to the longer side,
@@ -121,11 +136,11 @@ class PerspectiveCamera:
 
     @classmethod
     def of_intrinsics(
-        cls,
+        cls: type[_Camera],
         intrinsics: Float[Tensor, "_d 3 3"],
         rotation: Float[Tensor, "_b 3 3"],
         translation_mm: Float[Tensor, "_c 3"],
-    ) -> PerspectiveCamera:
+    ) -> _Camera:
         """The camera of an intrinsic matrix in pixels, without skew, and a pose."""
         focal_px = torch.stack((intrinsics[:, 0, 0], intrinsics[:, 1, 1]), dim=-1)
         return cls(rotation, translation_mm, focal_px, intrinsics[:, :2, 2])
@@ -141,7 +156,12 @@ class PerspectiveCamera:
     def batch(self) -> int:
         return max(x.shape[0] for x in (self.rotation, self.translation_mm, self.focal_px, self.principal_px))
 
-    def with_pose(self, rotation: Float[Tensor, "_b 3 3"], translation_mm: Float[Tensor, "_c 3"]) -> PerspectiveCamera:
+    def to(self: _Camera, target: torch.device | torch.dtype | Tensor) -> _Camera:
+        """The same camera on another device or of another type; given a tensor, as it."""
+        names = ("rotation", "translation_mm", "focal_px", "principal_px")
+        return dataclasses.replace(self, **{name: getattr(self, name).to(target) for name in names})
+
+    def with_pose(self: _Camera, rotation: Float[Tensor, "_b 3 3"], translation_mm: Float[Tensor, "_c 3"]) -> _Camera:
         """The same intrinsics with another pose."""
         return dataclasses.replace(self, rotation=rotation, translation_mm=translation_mm)
 
@@ -150,6 +170,53 @@ class PerspectiveCamera:
 
     def to_object(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
         return _rotate(v_cam - self.translation_mm.to(v_cam.dtype)[:, None], self.rotation.transpose(-1, -2))
+
+    @abc.abstractmethod
+    def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
+        """See :meth:`Camera.to_clip`."""
+
+    @abc.abstractmethod
+    def projection_depth_mm(self, depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n"]:
+        """The depth d that the focal length is divided by, for points of these planar depths."""
+
+    @abc.abstractmethod
+    def view_rays(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
+        """Unit directions, camera frame, in which points of the camera frame are seen."""
+
+    def to_pixels(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 2"]:
+        focal, principal = _columns(self.focal_px, v_cam), _columns(self.principal_px, v_cam)
+        depth = self.projection_depth_mm(-v_cam[..., 2])
+        x = principal[0] + focal[0] * v_cam[..., 0] / depth
+        y = principal[1] - focal[1] * v_cam[..., 1] / depth
+        return torch.stack((x, y), dim=-1)
+
+    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
+        focal, principal = _columns(self.focal_px, v_pix), _columns(self.principal_px, v_pix)
+        depth = self.projection_depth_mm(depth_mm)
+        x = (v_pix[..., 0] - principal[0]) * depth / focal[0]
+        y = (principal[1] - v_pix[..., 1]) * depth / focal[1]
+        return torch.stack((x, y, -depth_mm.expand_as(x)), dim=-1)
+
+    def px_per_mm(self, depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n"]:
+        """Size in the picture of a millimetre across the line of sight at planar depths; the mean of x and y."""
+        return self.focal_px.to(depth_mm.dtype).mean(dim=1, keepdim=True) / self.projection_depth_mm(depth_mm)
+
+    def cropped(self: _Camera, left_px: float, top_px: float) -> _Camera:
+        shift = self.principal_px.new_tensor([left_px, top_px])
+        return dataclasses.replace(self, principal_px=self.principal_px - shift)
+
+    def resized(self: _Camera, scale_x: float, scale_y: float) -> _Camera:
+        if not (scale_x > 0 and scale_y > 0):
+            raise CameraError(f"resize factors must be positive, got {scale_x} and {scale_y}")
+        scale = self.focal_px.new_tensor([scale_x, scale_y])
+        return dataclasses.replace(self, focal_px=self.focal_px * scale, principal_px=self.principal_px * scale)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PerspectiveCamera(PosedCamera):
+    """A pinhole camera with any intrinsics: each point is divided by its own depth."""
+
+    model: ClassVar[CameraModel] = "perspective"
 
     def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
         height, width = size
@@ -161,63 +228,62 @@ class PerspectiveCamera:
         z_clip = ((far + near) / (far - near)) * w - 2.0 * far * near / (far - near)
         return torch.stack((x_clip, y_clip, z_clip, w.expand_as(x_clip)), dim=-1)
 
-    def to_pixels(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 2"]:
-        focal, principal = _columns(self.focal_px, v_cam), _columns(self.principal_px, v_cam)
-        depth = -v_cam[..., 2]
-        x = principal[0] + focal[0] * v_cam[..., 0] / depth
-        y = principal[1] - focal[1] * v_cam[..., 1] / depth
-        return torch.stack((x, y), dim=-1)
+    def projection_depth_mm(self, depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        return depth_mm
 
-    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
-        focal, principal = _columns(self.focal_px, v_pix), _columns(self.principal_px, v_pix)
-        x = (v_pix[..., 0] - principal[0]) * depth_mm / focal[0]
-        y = (principal[1] - v_pix[..., 1]) * depth_mm / focal[1]
-        return torch.stack((x, y, -depth_mm.expand_as(x)), dim=-1)
-
-    def cropped(self, left_px: float, top_px: float) -> PerspectiveCamera:
-        return dataclasses.replace(self, principal_px=_shift(self.principal_px, left_px, top_px))
-
-    def resized(self, scale_x: float, scale_y: float) -> PerspectiveCamera:
-        scale = _scale(self.focal_px, scale_x, scale_y)
-        return dataclasses.replace(self, focal_px=self.focal_px * scale, principal_px=self.principal_px * scale)
+    def view_rays(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        return torch.nn.functional.normalize(v_cam, dim=-1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WeakPerspectiveCamera:
+class WeakPerspectiveCamera(PosedCamera):
     """Scaled orthography: S2d = rho P R S + t2d (Eq. 4 of the reconstruction paper), with y down in the picture.
 
-    Every point has the same scale, so depth does not change the picture. The object's origin is placed at
-    ``distance_mm``, which only gives depths a meaning: depth = distance - z of the rotated point.
+    Every point is divided by the depth of the object's origin, so rho = focal / -t_z, t2d = principal + rho (t_x, -t_y),
+    and depth does not change the picture. All points are seen along -z. A picture that was resized unequally has one rho
+    in x and one in y.
 
-    Attributes:
-        rotation: ``(B, 3, 3)``, object to camera.
-        scale_px_per_mm: ``(B,)``, rho.
-        offset_px: ``(B, 2)``, t2d: pixel x and y of the object's origin, from the top-left corner.
-        distance_mm: depth of the object's origin.
-        near_mm, far_mm: what is nearer or farther is not drawn.
+    Raises:
+        CameraError: beside what every camera refuses, an object's origin that is not in front (t_z >= 0).
     """
 
-    rotation: Float[Tensor, "_b 3 3"]
-    scale_px_per_mm: Float[Tensor, " _c"]
-    offset_px: Float[Tensor, "_d 2"]
-    distance_mm: float = DEFAULT_DISTANCE_MM
-    near_mm: float = NEAR_MM
-    far_mm: float = FAR_MM
+    model: ClassVar[CameraModel] = "weak_perspective"
 
     def __post_init__(self) -> None:
-        _check_depth_range(self.near_mm, self.far_mm)
-        _check_shapes(self, rotation=(3, 3), scale_px_per_mm=(), offset_px=(2,))
-        _check_positive("scale_px_per_mm", self.scale_px_per_mm)
+        super().__post_init__()
+        _check_positive("the depth -translation_mm[:, 2] of a weak-perspective camera", -self.translation_mm[:, 2])
+
+    @classmethod
+    def of_scale(
+        cls,
+        rotation: Float[Tensor, "_b 3 3"],
+        scale_px_per_mm: Float[Tensor, " _c"],
+        offset_px: Float[Tensor, "_d 2"],
+        distance_mm: float = DEFAULT_DISTANCE_MM,
+    ) -> WeakPerspectiveCamera:
+        """The camera by the terms of Eq. 4.
+
+        Args:
+            rotation: ``(B, 3, 3)``, object to camera.
+            scale_px_per_mm: ``(B,)``, rho.
+            offset_px: ``(B, 2)``, t2d: pixel x and y of the object's origin, from the top-left corner.
+            distance_mm: depth of the object's origin, which only gives depths a meaning.
+        """
+        _check_positive("scale_px_per_mm", scale_px_per_mm)
+        translation_mm = rotation.new_tensor([[0.0, 0.0, -distance_mm]])
+        focal_px = (distance_mm * scale_px_per_mm)[:, None].expand(-1, 2)
+        return cls(rotation, translation_mm, focal_px, offset_px)
 
     @property
-    def batch(self) -> int:
-        return max(x.shape[0] for x in (self.rotation, self.scale_px_per_mm, self.offset_px))
+    def scale_px_per_mm(self) -> Float[Tensor, "_b 2"]:
+        """``(B, 2)`` rho in x and y."""
+        return self.focal_px / -self.translation_mm[:, 2:]
 
-    def to_camera(self, v_obj: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
-        return _rotate(v_obj, self.rotation) - v_obj.new_tensor([0.0, 0.0, self.distance_mm])
-
-    def to_object(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 3"]:
-        return _rotate(v_cam + v_cam.new_tensor([0.0, 0.0, self.distance_mm]), self.rotation.transpose(-1, -2))
+    @property
+    def offset_px(self) -> Float[Tensor, "_b 2"]:
+        """``(B, 2)`` t2d: pixel x and y of the object's origin."""
+        flip = self.translation_mm.new_tensor([1.0, -1.0])
+        return self.principal_px + self.scale_px_per_mm * self.translation_mm[:, :2] * flip
 
     def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
         height, width = size
@@ -227,33 +293,31 @@ class WeakPerspectiveCamera:
         z_clip = (-2.0 * v_cam[..., 2] - (self.far_mm + self.near_mm)) / span
         return torch.stack((x_clip, y_clip, z_clip.expand_as(x_clip), torch.ones_like(x_clip)), dim=-1)
 
-    def to_pixels(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "c n 2"]:
-        scale, offset = self.scale_px_per_mm.to(v_cam.dtype)[:, None], _columns(self.offset_px, v_cam)
-        return torch.stack((offset[0] + scale * v_cam[..., 0], offset[1] - scale * v_cam[..., 1]), dim=-1)
+    def projection_depth_mm(self, depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n"]:
+        origin_mm = -self.translation_mm.to(depth_mm.dtype)[:, 2:]
+        return origin_mm.expand(max(len(origin_mm), len(depth_mm)), depth_mm.shape[1])
 
-    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
-        scale, offset = self.scale_px_per_mm.to(v_pix.dtype)[:, None], _columns(self.offset_px, v_pix)
-        x = (v_pix[..., 0] - offset[0]) / scale
-        return torch.stack((x, (offset[1] - v_pix[..., 1]) / scale, -depth_mm.expand_as(x)), dim=-1)
+    def view_rays(self, v_cam: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+        return v_cam.new_tensor([0.0, 0.0, -1.0]).expand_as(v_cam)
 
-    def cropped(self, left_px: float, top_px: float) -> WeakPerspectiveCamera:
-        return dataclasses.replace(self, offset_px=_shift(self.offset_px, left_px, top_px))
 
-    def resized(self, scale_x: float, scale_y: float) -> WeakPerspectiveCamera:
-        """As in the protocol, for equal factors only: the model has one scale.
+CAMERAS: dict[CameraModel, type[PosedCamera]] = {
+    "perspective": PerspectiveCamera,
+    "weak_perspective": WeakPerspectiveCamera,
+}
+"""Camera models by the names that settings, checkpoints and face.json give them."""
 
-        Raises:
-            CameraError: the factors differ by more than 1e-6.
-        """
-        if abs(scale_x - scale_y) > 1e-6 * abs(scale_x):
-            raise CameraError(
-                f"a weak-perspective camera has one scale, so a picture cannot be resized by {scale_x} in x and "
-                f"{scale_y} in y: resize by equal factors and crop, or use PerspectiveCamera"
-            )
-        scale = _scale(self.offset_px, scale_x, scale_y)
-        return dataclasses.replace(
-            self, scale_px_per_mm=self.scale_px_per_mm * scale_x, offset_px=self.offset_px * scale
-        )
+
+def check_camera_model(name: object) -> CameraModel:
+    """The name, if it is one of :data:`CAMERAS`.
+
+    Raises:
+        CameraError: it is not.
+    """
+    for known in CAMERAS:
+        if name == known:
+            return known
+    raise CameraError(f"camera must be {' or '.join(CAMERAS)}, got {str(name)[:40]!r}")
 
 
 def depth_to_ray_length(v_cam: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b"]:
@@ -268,16 +332,6 @@ def _rotate(points: Tensor, rotation: Tensor) -> Tensor:
 def _columns(values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """x and y of ``(B, 2)`` as ``(B, 1)``, ready to meet ``(B, N)``."""
     return values.to(like.dtype)[:, 0:1], values.to(like.dtype)[:, 1:2]
-
-
-def _shift(principal_px: Tensor, left_px: float, top_px: float) -> Tensor:
-    return principal_px - principal_px.new_tensor([left_px, top_px])
-
-
-def _scale(like: Tensor, scale_x: float, scale_y: float) -> Tensor:
-    if not (scale_x > 0 and scale_y > 0):
-        raise CameraError(f"resize factors must be positive, got {scale_x} and {scale_y}")
-    return like.new_tensor([scale_x, scale_y])
 
 
 def _check_depth_range(near_mm: float, far_mm: float) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.color import encode_srgb_unclamped
 from recon.parameters import FaceParameters
 from recon.render import Mesh, Render, Topology, render
@@ -83,7 +83,7 @@ class FaceDecoder(nn.Module):
 class DecodedFaces:
     """Faces of a batch; every attribute is computed once, when it is asked for, with gradient."""
 
-    def __init__(self, decoder: FaceDecoder, coefficients: FaceParameters, camera: PerspectiveCamera) -> None:
+    def __init__(self, decoder: FaceDecoder, coefficients: FaceParameters, camera: PosedCamera) -> None:
         self.decoder, self.coefficients, self.camera = decoder, coefficients, camera
 
     @functools.cached_property

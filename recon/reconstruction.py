@@ -16,9 +16,10 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon import export
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.color import encode_srgb
 from recon.detection.face import Face
+from recon.export.camera_json import camera_numbers
 from recon.io.image import Photo
 from recon.io.names import printable
 from recon.render import Mesh, Render, Topology, render
@@ -84,7 +85,7 @@ class Reconstruction:
     expression: Float[Tensor, "1 ke"]
     albedo_coefficients: Float[Tensor, "1 ka"]
     lighting: Float[Tensor, "1 9 3"]
-    camera: PerspectiveCamera
+    camera: PosedCamera
     quality: FitQuality
     segmenter: FaceSegmenter = dataclasses.field(default_factory=GrabCutSegmenter)
 
@@ -216,12 +217,7 @@ class Reconstruction:
                 "albedo_space": self.model.albedo_space,
             },
             "pose": dataclasses.asdict(self.pose),
-            "camera": {
-                "rotation": self.camera.rotation[0].numpy(),
-                "translation_mm": self.camera.translation_mm[0].numpy(),
-                "focal_px": self.camera.focal_px[0].numpy(),
-                "principal_px": self.camera.principal_px[0].numpy(),
-            },
+            "camera": camera_numbers(self.camera),
             "identity": self.identity[0].numpy(),
             "expression": dict(self.expression_weights),
             "albedo": self.albedo_coefficients[0].numpy(),

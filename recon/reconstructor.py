@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from PIL import Image
 
 import bfm
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
+from recon.camera import CAMERAS, CameraModel, PosedCamera
 from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
@@ -57,10 +58,12 @@ class Reconstructor:
         segmenter: tells visible skin from hair, hands and glasses; a face-parsing network fits in here. ``None`` takes a
             :class:`recon.segmentation.grabcut.GrabCutSegmenter` for fit and texture, and a
             :class:`recon.segmentation.residual.ResidualSegmenter` for the quality of a network's answer.
+        camera, white_light: of fits, see :class:`recon.fitting.settings.FitSettings`. A network has its own.
 
     Raises:
-        ValueError: an unknown method, quality or device, a model without the 478 landmarks, a checkpoint that is missing,
-            damaged or made for another face model, or one that the method does not use; a segmenter and a face parser.
+        ValueError: an unknown method, quality, camera or device, a model without the 478 landmarks, a checkpoint that is missing,
+            damaged or made for another face model, or one that the method does not use; a camera or white light for
+            ``"regress"``; a segmenter and a face parser.
     """
 
     def __init__(
@@ -74,6 +77,8 @@ class Reconstructor:
         face_parser: FaceParser | None = None,
         *,
         segmenter: FaceSegmenter | None = None,
+        camera: CameraModel = "perspective",
+        white_light: bool = False,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -81,10 +86,17 @@ class Reconstructor:
             raise ValueError(
                 "method 'fit' takes no checkpoint (where it needs a network it takes the one of the package): leave it out, or choose regress or hybrid"
             )
+        if method == "regress" and (camera != "perspective" or white_light):
+            raise ValueError(
+                "method 'regress' has the camera and the light that its network was trained with: leave out camera and "
+                "white_light, or choose fit or hybrid"
+            )
         self.method = method
         self.checkpoint = checkpoint
-        self.settings = FitSettings.of(quality)
-        self._initialised_settings = FitSettings.of_initial(quality)
+        self.settings, self._initialised_settings = (
+            dataclasses.replace(make(quality), camera=camera, white_light=white_light)
+            for make in (FitSettings.of, FitSettings.of_initial)
+        )
         self.device = _device(device)
         self._detector = detector
         if face_parser is not None and segmenter is not None:
@@ -262,7 +274,7 @@ class Reconstructor:
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
         own = result.face.to("cpu").select(slice(index, index + 1))
-        camera = PerspectiveCamera(
+        camera = CAMERAS[own.camera_model](
             own.rotation,
             own.translation_mm,
             torch.full((1, 2), result.focal_px[index]),
@@ -301,7 +313,7 @@ def _view(photo: Photo, face: Face) -> View:
     return View(photo.pixels, points, photo.focal_px)
 
 
-def _warnings(photo: Photo, face: Face, camera: PerspectiveCamera, gap_percent: float) -> tuple[str, ...]:
+def _warnings(photo: Photo, face: Face, camera: PosedCamera, gap_percent: float) -> tuple[str, ...]:
     from recon.rotation import matrix_to_euler
 
     found: list[str] = []

@@ -13,7 +13,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "complexity",
         help="parameters and GFLOPs of the networks",
         description="Parameters and GFLOPs (10^9 multiply-adds) of the rows of Tables 4 and 5 and of the small networks, "
-        "beside the paper's figures. Heads are those of the paper's face model (80 + 64 + 80 coefficients).",
+        "beside the paper's figures. Heads are those of the paper's face model (80 + 64 + 80 coefficients); in the rows of the "
+        "tables they predict white light, as in the paper.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bfm.registry import MODEL_NAMES
 from recon.commands.head_batch import BatchStopped, HeadBatch, PhotoJob, Row, SaveHead, rows_text
@@ -31,6 +31,7 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # Written out, because importing them takes a second that no other command should wait for.
 _FORMATS = ("glb", "obj", "ply", "stl")
 _DETECTORS = ("mediapipe", "insightface")
+_CAMERAS = ("perspective", "weak_perspective")
 
 
 def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,6 +72,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help="network for regress and hybrid [the package's]"
     )
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
+    parser.add_argument(
+        "--camera",
+        choices=_CAMERAS,
+        default="perspective",
+        help="how fit and hybrid project the head [perspective]",
+    )
+    parser.add_argument(
+        "--white-light", action="store_true", help="fit and hybrid with one light for all colour channels"
+    )
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")
     parser.add_argument("--detector", choices=_DETECTORS, default="mediapipe", help="[mediapipe]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
@@ -83,7 +93,7 @@ class HeadOptions:
 
     Attributes:
         out: folder of the results.
-        model, method, quality, device, checkpoint: see :class:`recon.reconstructor.Reconstructor`.
+        model, method, quality, device, checkpoint, camera, white_light: see :class:`recon.reconstructor.Reconstructor`.
         detector: name of a face detector.
         formats: of meshes.
         texture_size: side in px, 0 for none.
@@ -100,6 +110,8 @@ class HeadOptions:
     device: str = "auto"
     checkpoint: Path | None = None
     detector: str = "mediapipe"
+    camera: Literal["perspective", "weak_perspective"] = "perspective"
+    white_light: bool = False
     formats: tuple[str, ...] = ("glb",)
     texture_size: int = 1024
     faces: str = "largest"
@@ -119,6 +131,8 @@ class HeadOptions:
             raise UsageError("--same-person needs --method fit or hybrid, not regress")
         if self.checkpoint is not None and self.method == "fit":
             raise UsageError("--checkpoint is for --method regress and hybrid")
+        if self.method == "regress" and (self.camera != "perspective" or self.white_light):
+            raise UsageError("--camera and --white-light are for --method fit and hybrid: a network has its own")
         if self.checkpoint is not None and not self.checkpoint.is_file():
             raise UsageError(f"no such checkpoint: {printable(self.checkpoint)}")
 
@@ -200,6 +214,8 @@ def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any
                 quality=options.quality,
                 detector=detector,
                 checkpoint=options.checkpoint,
+                camera=options.camera,
+                white_light=options.white_light,
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -213,6 +229,8 @@ def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any
             {
                 "method": options.method,
                 "quality": options.quality,
+                "camera": options.camera,
+                "white_light": options.white_light,
                 "model": model_hash(reconstructor.model),
                 "network": network,
                 "detector": options.detector,

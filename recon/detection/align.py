@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
 from recon.alignment import planar_angle, scaled_orthography
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.io.resample import resample
+
+_Camera = TypeVar("_Camera", bound=PosedCamera)
 
 PX_PER_MM_AT_224 = 1.02
 """Scale of Deng et al.'s crops: 102 px a decimetre ("rescale factor 102")."""
@@ -74,7 +77,7 @@ class Alignment:
         """Points from pixels of the crop to pixels of the photo."""
         return _apply(self.photo_from_crop, points)
 
-    def crop_camera(self, camera: PerspectiveCamera) -> PerspectiveCamera:
+    def crop_camera(self, camera: _Camera) -> _Camera:
         """The camera that sees the crop as ``camera`` sees the photo.
 
         Intrinsics K' = A K with A = ``crop_from_photo``: focal length times ``scale``, principal point mapped. If the crop
@@ -86,12 +89,12 @@ class Alignment:
         """
         return self._mapped(camera, self.crop_from_photo, self.scale, self.roll_rad)
 
-    def photo_camera(self, camera: PerspectiveCamera) -> PerspectiveCamera:
+    def photo_camera(self, camera: _Camera) -> _Camera:
         """The camera that sees the full photo as ``camera`` sees the crop: the inverse of :meth:`crop_camera`."""
         return self._mapped(camera, self.photo_from_crop, 1.0 / self.scale, -self.roll_rad)
 
     @staticmethod
-    def _mapped(camera: PerspectiveCamera, matrix: np.ndarray, scale: float, turn_rad: float) -> PerspectiveCamera:
+    def _mapped(camera: _Camera, matrix: np.ndarray, scale: float, turn_rad: float) -> _Camera:
         if turn_rad and not torch.allclose(camera.focal_px[:, 0], camera.focal_px[:, 1], rtol=1e-6, atol=0.0):
             raise AlignmentError(
                 f"a turned crop needs one focal length for x and y, got {camera.focal_px.tolist()}: align with "

@@ -1,5 +1,6 @@
 """Write meshes, maps and numbers to files: millimetres, except GLB, which is in metres."""
 
+from recon.export.camera_json import read_camera as read_camera
 from recon.export.face_json import encode_face_json as encode_face_json
 from recon.export.face_json import write_face_json as write_face_json
 from recon.export.glb import write_glb as write_glb

@@ -31,6 +31,8 @@ _HEAD: dict[str, Any] = {
     "conventions": {
         "frame": "right-handed; x to the viewer's right, y up, z to the viewer; the face looks along +z",
         "camera": "at the origin, looking along -z; v_camera = rotation v_object + translation",
+        "camera_model": "pixel = principal + focal (x, -y) / d of v_camera; d is -z for perspective, -z of the translation for "
+        "weak_perspective",
         "pixels": "x right, y down, origin at the top-left corner of the picture, pixel centres at +0.5",
         "rotation": "Rz(roll) Ry(yaw) Rx(pitch)",
         "depth": "planar distance along the optical axis, positive in front of the camera",

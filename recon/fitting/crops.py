@@ -107,5 +107,5 @@ def landmark_visibility(model: FitModel, face: FaceInView) -> Float[Tensor, " n"
     """How visible each landmark is by the normals of the fitted face."""
     normals = vertex_normals(face.v_cam[None], model.front.faces)
     at = F.normalize(model.front.landmarks(normals, model.landmark_set)[0], dim=-1)
-    towards = -F.normalize(model.front.landmarks(face.v_cam[None], model.landmark_set)[0], dim=-1)
+    towards = -face.camera.view_rays(model.front.landmarks(face.v_cam[None], model.landmark_set))[0]
     return visibility_weight((at * towards).sum(dim=-1))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.fitting.state import ViewState
 from recon.render import Mesh, Render, Topology, render, vertex_normals
 from recon.render.sampling import sample_pixels
@@ -48,6 +48,11 @@ class FaceInView(ViewState):
         return self.v_rot + self.camera.translation_mm[0]
 
     @functools.cached_property
+    def rays(self) -> Float[Tensor, "v 3"]:
+        """Unit directions in which vertices are seen, camera frame."""
+        return self.camera.view_rays(self.v_cam[None])[0]
+
+    @functools.cached_property
     def normals(self) -> Float[Tensor, "v 3"]:
         """Unit normals, camera frame."""
         return vertex_normals(self.v_cam[None], self.topology.faces)[0]
@@ -59,24 +64,14 @@ class FaceInView(ViewState):
         return self.model.albedo_unclamped(albedo)[0].clamp_min(0.0)
 
     @functools.cached_property
-    def camera(self) -> PerspectiveCamera:
+    def camera(self) -> PosedCamera:
         """Of the view, with the head's pose."""
-        camera, like = self.state.camera(self.view, self.index), self.model.mean_shape
-        return PerspectiveCamera(
-            camera.rotation.to(like),
-            camera.translation_mm.to(like),
-            camera.focal_px.to(like),
-            camera.principal_px.to(like),
-        )
+        return self.state.camera(self.view, self.index).to(self.model.mean_shape)
 
     @property
     def rotation(self) -> Float[Tensor, "3 3"]:
         """Object to camera."""
         return self.camera.rotation[0]
-
-    @property
-    def focal_px(self) -> Float[Tensor, ""]:
-        return self.camera.focal_px[0, 0]
 
     @functools.cached_property
     def lighting(self) -> Float[Tensor, "9 3"]:

@@ -79,6 +79,8 @@ class FaceFitter:
             SegmentationError: see :func:`recon.segmentation.segmenter.segment`.
         """
         _check(views, len(self.model.landmarks.mean), initial)
+        if initial is not None:
+            initial = initial.for_camera(settings.camera)
         seen = [landmark_view(self.model.landmarks, view, settings, initial, index) for index, view in enumerate(views)]
         if initial is not None:
             initial = initial.with_focal(tuple(float(view.focal_px[0, 0]) for view in seen))
@@ -91,7 +93,8 @@ class FaceFitter:
                 faces = self._crops(state, views, seen, masks, level.size_px)
                 first = state.face.lighting is None
                 if first:
-                    lights = [estimate_lighting(face, self.model.vertex_confidence) for face in faces]
+                    confidence = self.model.vertex_confidence
+                    lights = [estimate_lighting(face, confidence, settings.white_light) for face in faces]
                     state = state.with_lighting(torch.stack(lights))
                 crops = [face.view for face in faces]
                 state = photometric_stage(self.model, state, crops, settings, level, expression_sigma, initial, first)
@@ -134,7 +137,11 @@ class FaceFitter:
         """What the landmarks say, near the initial estimate if there is one; the estimate itself where a view has no
         landmarks."""
         if initial is not None and any(view.points_pix is None for view in views):
-            return FitState.of(initial.face.to(self.model.landmarks.mean))
+            state = FitState.of(initial.face.to(self.model.landmarks.mean))
+            lighting = state.face.lighting
+            if settings.white_light and lighting is not None:
+                state = state.with_lighting(lighting.mean(dim=2, keepdim=True).expand(-1, -1, 3))
+            return state
         poses = [pose_from_points(self.model.landmarks, view) for view in seen]
         like = self.model.landmarks.mean
         start = FaceParameters(
@@ -146,6 +153,7 @@ class FaceFitter:
             torch.stack([rotation for rotation, _ in poses]),
             torch.stack([translation_mm for _, translation_mm in poses]),
             None,
+            settings.camera,
         )
         return landmark_stage(self.model.landmarks, FitState.of(start), seen, settings, expression_sigma, initial)
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.camera import PerspectiveCamera
+from recon.camera import CAMERAS, CameraModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.solver import Rows
 from recon.fitting.state import FitState
@@ -70,12 +70,17 @@ class InitialEstimate:
     def with_focal(self, focal_px: tuple[float, ...]) -> InitialEstimate:
         """The same pictures through other lenses: distances grow with the focal lengths, and a head beside the axis keeps
         its rotation against the ray on which it is seen."""
-        before = self.face.translation_mm
+        before, rotation = self.face.translation_mm, self.face.rotation
         ratio = torch.tensor(focal_px, dtype=torch.float64) / torch.tensor(self.focal_px, dtype=torch.float64)
         moved = torch.cat([before[:, :2], before[:, 2:] * ratio[:, None].to(before)], dim=1)
-        rays = turn_to_ray(moved) @ turn_to_ray(before).transpose(1, 2)
-        face = dataclasses.replace(self.face, translation_mm=moved, rotation=rays @ self.face.rotation)
+        if self.face.camera_model == "perspective":
+            rotation = turn_to_ray(moved) @ turn_to_ray(before).transpose(1, 2) @ rotation
+        face = dataclasses.replace(self.face, translation_mm=moved, rotation=rotation)
         return dataclasses.replace(self, face=face, focal_px=focal_px)
+
+    def for_camera(self, model: CameraModel) -> InitialEstimate:
+        """The same pictures by another camera model, see :meth:`recon.parameters.FaceParameters.for_camera`."""
+        return dataclasses.replace(self, face=self.face.for_camera(model))
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
         """Rows that draw the unknowns back to the estimate."""
@@ -101,7 +106,7 @@ class InitialEstimate:
         self, points_obj: Float[Tensor, "n 3"], view: int, principal_px: Float[Tensor, "1 2"]
     ) -> Float[Tensor, "n 2"]:
         """Where points of the head lie in one photo."""
-        camera = PerspectiveCamera(
+        camera = CAMERAS[self.face.camera_model](
             self.face.rotation[view : view + 1],
             self.face.translation_mm[view : view + 1],
             torch.full_like(principal_px, self.focal_px[view]),

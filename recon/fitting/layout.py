@@ -16,7 +16,7 @@ class ParameterLayout:
 
     Attributes:
         n_identity, n_albedo, n_expression, n_views: sizes; an ``n_albedo`` of 0 leaves albedo out.
-        n_lighting: numbers of a view's lighting, 0 to leave it out.
+        n_lighting: numbers of a view's lighting: 27, 9 for white light, 0 to leave it out.
         n_focal: 1 if the focal length is an unknown.
     """
 
@@ -67,7 +67,7 @@ class ParameterLayout:
         return slice(start, start + self.n_expression)
 
     def lighting(self, view: int) -> slice:
-        """Coefficients by band, then by channel."""
+        """Coefficients by band, then by channel unless light is white."""
         start = self.expression(view).stop
         return slice(start, start + self.n_lighting)
 

@@ -18,8 +18,16 @@ _LEAST_PIXELS = 50
 
 
 @torch.no_grad()
-def estimate_lighting(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -> Float[Tensor, "9 3"]:
-    """The light of one view by least squares, given shape and albedo: shading is linear in it. Float64."""
+def estimate_lighting(
+    face: FaceInView, vertex_confidence: Float[Tensor, " v"], white_light: bool = False
+) -> Float[Tensor, "9 3"]:
+    """The light of one view by least squares, given shape and albedo: shading is linear in it. Float64.
+
+    Args:
+        face: in the view.
+        vertex_confidence: how well each vertex explains photos.
+        white_light: one light for all channels, solved with all of them together.
+    """
     rendered, photo = face.rendered, face.view.pixels[0]
     keep = (pixel_confidence(face, vertex_confidence)[0, 0] > 0.3) & (photo.amax(dim=0) < _SATURATED)
     if int(keep.sum()) < _LEAST_PIXELS:
@@ -27,7 +35,10 @@ def estimate_lighting(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) 
     target = decode_srgb(photo, face.model.albedo_space)[:, keep].double()
     basis = irradiance_basis(rendered.normals[0][:, keep].T.double())
     albedo = rendered.albedo[0][:, keep].double()
-    return torch.stack([_ridge_solution(basis * albedo[c, :, None], target[c]) for c in range(3)], dim=-1)
+    designs = basis * albedo[..., None]
+    if white_light:
+        return _ridge_solution(designs.flatten(0, 1), target.flatten())[:, None].repeat(1, 3)
+    return torch.stack([_ridge_solution(design, own) for design, own in zip(designs, target, strict=True)], dim=-1)
 
 
 def _ridge_solution(design: Float[Tensor, "p 9"], target: Float[Tensor, " p"]) -> Float[Tensor, " 9"]:

@@ -6,18 +6,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.camera import NEAR_MM, PosedCamera
 from recon.fitting.layout import ParameterLayout
 
-_NEAR_MM = 50.0
 
+def projection_gradients(
+    v_cam: Float[Tensor, "n 3"], camera: PosedCamera
+) -> tuple[Float[Tensor, "n 2 3"], Float[Tensor, "n 2 3"]]:
+    """Derivatives of pixels, px / mm: by a point's own position in the camera frame, and by the translation of the object.
 
-def projection_gradient(v_cam: Float[Tensor, "n 3"], focal_px: Float[Tensor, ""]) -> Float[Tensor, "n 2 3"]:
-    """Derivative of a point's pixel by its position in the camera frame, px / mm."""
-    x, y, z = v_cam.unbind(-1)
-    zero, scale = torch.zeros_like(x), -focal_px / z
-    return torch.stack(
-        [torch.stack([scale, zero, -scale * x / z], -1), torch.stack([zero, -scale, scale * y / z], -1)], -2
+    The pixel is principal + focal (x, -y) / d. Under perspective d is the point's depth, and both are the same; under weak
+    perspective it is the depth of the object's origin, which only the translation changes.
+
+    Args:
+        v_cam: camera frame.
+        camera: one, with one focal length for x and y.
+    """
+    x, y, _ = v_cam.unbind(-1)
+    depth_mm = camera.projection_depth_mm(-v_cam[None, :, 2])[0]
+    zero, scale = torch.zeros_like(x), camera.focal_px[0, 0] / depth_mm
+    by_translation = torch.stack(
+        [torch.stack([scale, zero, scale * x / depth_mm], -1), torch.stack([zero, -scale, -scale * y / depth_mm], -1)],
+        -2,
     )
+    if camera.model == "perspective":
+        return by_translation, by_translation
+    return by_translation * by_translation.new_tensor([1.0, 1.0, 0.0]), by_translation
 
 
 def rotation_gradient(vectors: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
@@ -29,15 +43,14 @@ def rotation_gradient(vectors: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
 
 def in_front(v_cam: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
     """Points with those nearer than 50 mm, or behind the camera, moved there along its axis."""
-    return torch.cat([v_cam[:, :2], v_cam[:, 2:].clamp_max(-_NEAR_MM)], dim=1)
+    return torch.cat([v_cam[:, :2], v_cam[:, 2:].clamp_max(-NEAR_MM)], dim=1)
 
 
 def point_jacobian(
     v_rot: Float[Tensor, "n 3"],
     v_cam: Float[Tensor, "n 3"],
     basis: Float[Tensor, "n 3 k"],
-    rotation: Float[Tensor, "3 3"],
-    focal_px: Float[Tensor, ""],
+    camera: PosedCamera,
     layout: ParameterLayout,
 ) -> Float[Tensor, "n 2 d"]:
     """Derivative of the pixels of points that move with the shape, by the unknowns of one view.
@@ -46,18 +59,16 @@ def point_jacobian(
         v_rot: object-frame positions rotated into the camera's axes, before the translation.
         v_cam: camera frame.
         basis: mm a unit of identity, then expression, object frame.
-        rotation: object to camera.
-        focal_px: of the picture.
+        camera: of the view, with the head's pose.
         layout: of one view.
     """
-    by_position = projection_gradient(v_cam, focal_px)
-    by_shape = torch.bmm(by_position @ rotation, basis)
+    by_position, by_translation = projection_gradients(v_cam, camera)
+    by_shape = torch.bmm(by_position @ camera.rotation[0], basis)
     jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_total)
     jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
     jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
     jacobian[..., layout.rotation(0)] = torch.bmm(by_position, rotation_gradient(v_rot))
-    jacobian[..., layout.translation(0)] = by_position
+    jacobian[..., layout.translation(0)] = by_translation
     if layout.n_focal:
-        offset_px = focal_px * v_cam[:, :2] * v_cam.new_tensor([1.0, -1.0]) / -v_cam[:, 2:]
-        jacobian[..., layout.focal(0).start] = offset_px
+        jacobian[..., layout.focal(0).start] = camera.to_pixels(v_cam[None])[0] - camera.principal_px
     return jacobian

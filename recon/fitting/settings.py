@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from recon.camera import PORTRAIT_DISTANCE_MM, CameraModel, check_camera_model
+
 
 @dataclasses.dataclass(frozen=True)
 class Level:
@@ -35,13 +37,19 @@ class FitSettings:
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
         exposure_sigma, tint_sigma, band2_sigma: widths of the lighting prior, see
             :class:`recon.fitting.terms.lighting_prior.LightingPrior`.
-        distance_mm: assumed distance of the head when the focal length is unknown: the geometric mean of a selfie at half a
-            metre and a portrait through a long lens at four.
+        distance_mm: assumed distance of the head when the focal length is unknown, see
+            :data:`recon.camera.PORTRAIT_DISTANCE_MM`.
         landmark_steps: Gauss-Newton steps on landmarks.
         focal_sigma: how far an unknown focal length may be off, as a standard deviation of its logarithm.
         levels: resolutions of the photometric stage, coarse to fine; none leaves the photo out.
         photometric_weight: how many independent pixels the photo counts for. A face covers 10 000, but what the model
             cannot explain (beards, shadows, make-up) is alike over wide areas.
+        camera: how the head is projected, ``perspective`` or ``weak_perspective`` (Eq. 4 of the reconstruction paper).
+        white_light: nine lighting coefficients for all colour channels (delta in R^9 of Eq. 3), not nine a channel; colour is
+            then the albedo's alone.
+
+    Raises:
+        CameraError: an unknown camera.
     """
 
     landmark_sigma: float = 0.06
@@ -54,11 +62,16 @@ class FitSettings:
     exposure_sigma: float = 0.15
     tint_sigma: float = 0.30
     band2_sigma: float = 0.25
-    distance_mm: float = 1500.0
+    distance_mm: float = PORTRAIT_DISTANCE_MM
     landmark_steps: int = 30
     focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
     photometric_weight: float = 300.0
+    camera: CameraModel = "perspective"
+    white_light: bool = False
+
+    def __post_init__(self) -> None:
+        check_camera_model(self.camera)
 
     @classmethod
     def of(cls, quality: str) -> FitSettings:

@@ -123,7 +123,9 @@ def photometric_stage(
             them; for the first time that albedo is solved for.
     """
     whole = model.whole
-    layout = ParameterLayout(whole.n_identity, whole.n_albedo, whole.n_expression, len(views), 27, 1)
+    layout = ParameterLayout(
+        whole.n_identity, whole.n_albedo, whole.n_expression, len(views), 9 if settings.white_light else 27, 1
+    )
     solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
     surface = model.surface(level.size_px)
     photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)

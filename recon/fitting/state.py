@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.camera import PerspectiveCamera
+from recon.camera import CAMERAS, NEAR_MM, PosedCamera
 from recon.fitting.layout import ParameterLayout
 from recon.parameters import FaceParameters
 
@@ -99,13 +99,12 @@ class FitState:
     def n_views(self) -> int:
         return len(self.face)
 
-    def camera(self, view: FitView, index: int) -> PerspectiveCamera:
+    def camera(self, view: FitView, index: int) -> PosedCamera:
         """The camera of one view, float64."""
         at, like = slice(index, index + 1), self.log_focal
         focal_px = view.focal_px.to(like) * torch.exp(self.log_focal[index])
-        return PerspectiveCamera(
-            self.face.rotation[at], self.face.translation_mm[at], focal_px, view.principal_px.to(like)
-        )
+        kind = CAMERAS[self.face.camera_model]
+        return kind(self.face.rotation[at], self.face.translation_mm[at], focal_px, view.principal_px.to(like))
 
     def with_lighting(self, lighting: Float[Tensor, "v 9 3"]) -> FitState:
         """The same with another light."""
@@ -144,17 +143,24 @@ class FitState:
         if layout.n_albedo:
             albedo = (albedo + step[layout.albedo]).clamp(-limits.albedo, limits.albedo)
         if layout.n_lighting:
-            lighting = face.known_lighting + own("lighting").unflatten(1, (9, 3))
+            # White light has one step for all channels.
+            lighting = face.known_lighting + own("lighting").unflatten(1, (9, layout.n_lighting // 9))
         if layout.n_focal:
             log_focal = (log_focal + own("focal")[:, 0]).clamp(-limits.log_focal, limits.log_focal)
+        translation_mm = face.translation_mm + own("translation")
+        if face.camera_model == "weak_perspective":
+            # Its scale is one over this depth; perspective bounds the depths of points.
+            depth = translation_mm[:, 2:].clamp_max(-NEAR_MM)
+            translation_mm = torch.cat([translation_mm[:, :2], depth], dim=1)
         return FitState(
             FaceParameters(
                 (face.identity + step[layout.identity]).clamp(-limits.identity, limits.identity),
                 expression.clamp(0.0, 1.0) if unit_expression else expression,
                 albedo,
                 rotvec_to_matrix(own("rotation"), limits.rotation_rad) @ face.rotation,
-                face.translation_mm + own("translation"),
+                translation_mm,
                 lighting,
+                face.camera_model,
             ),
             log_focal,
         )

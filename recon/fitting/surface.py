@@ -23,9 +23,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bfm.model import MorphableModel
+from recon.camera import PosedCamera
 from recon.color import encode_srgb_unclamped_slope
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.projection import projection_gradient, rotation_gradient
+from recon.fitting.projection import projection_gradients, rotation_gradient
 from recon.lighting import CLAMPED_COSINE, irradiance_basis, sh_basis_gradient
 
 
@@ -194,10 +195,9 @@ def photometric_jacobian(
     surface: SurfaceModel,
     samples: SurfaceSamples,
     lighting: Float[Tensor, "9 3"],
-    rotation: Float[Tensor, "3 3"],
+    camera: PosedCamera,
     normal_basis: Float[Tensor, "s 3 k"],
     slopes: Float[Tensor, "s 3 2"],
-    focal_px: Float[Tensor, ""],
     layout: ParameterLayout,
 ) -> Float[Tensor, "s 3 d"]:
     """Derivative of the residual's code values at each sample and channel, by the unknowns of one view.
@@ -206,18 +206,18 @@ def photometric_jacobian(
         surface: the bases.
         samples: where they are.
         lighting: radiance coefficients, camera frame.
-        rotation: object to camera.
+        camera: of the crop, with the head's pose.
         normal_basis: of :meth:`SurfaceModel.normal_basis`.
         slopes: image gradient by x and y at the samples, per px.
-        focal_px: of the crop.
-        layout: of one view.
+        layout: of one view; with 9 numbers of lighting, light is white.
     """
     colour, shading, by_lighting = shade_samples(samples, lighting)
     slope = encode_srgb_unclamped_slope(colour, surface.model.albedo_space)
     lit = (slope * samples.albedo)[..., None]
     factors = lighting * (lighting.new_tensor(CLAMPED_COSINE) / math.pi)[:, None]
     by_normal = lit * torch.einsum("sjx,jc->scx", sh_basis_gradient(samples.normals), factors)
-    by_position = -torch.bmm(slopes, projection_gradient(samples.v_cam, focal_px))
+    rotation = camera.rotation[0]
+    by_position, by_translation = (-torch.bmm(slopes, by) for by in projection_gradients(samples.v_cam, camera))
     # Both frames' bases are rotated by R; folding R into the small matrices saves turning the large ones.
     by_shape = torch.bmm(by_normal @ rotation, normal_basis)
     by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
@@ -228,10 +228,11 @@ def photometric_jacobian(
     jacobian[..., layout.rotation(0)] = torch.bmm(by_normal, rotation_gradient(samples.normals)) + torch.bmm(
         by_position, rotation_gradient(samples.v_rot)
     )
-    jacobian[..., layout.translation(0)] = by_position
-    light = layout.lighting(0)
+    jacobian[..., layout.translation(0)] = by_translation
+    light, n_channels = layout.lighting(0), layout.n_lighting // 9
     for channel in range(3):
-        jacobian[:, channel, light.start + channel : light.stop : 3] = lit[:, channel] * by_lighting
+        own = light.start + channel % n_channels
+        jacobian[:, channel, own : light.stop : n_channels] = lit[:, channel] * by_lighting
     jacobian[..., layout.focal(0).start] = -(slopes * samples.offset_px[:, None, :]).sum(-1)
     return jacobian
 

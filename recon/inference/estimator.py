@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
 from recon.detection.face import BOX_ONLY, Face
 from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
-from recon.inference.light_albedo import solve_light_and_albedo
+from recon.inference.light_albedo import LightAlbedoSettings, solve_light_and_albedo
 from recon.inference.profile_yaw import turn_to_profile
 from recon.inference.regress import FaceRegressor, RegressedFace
 from recon.io.image import Photo
@@ -56,7 +56,7 @@ class RegressedHead:
     """
 
     coefficients: FaceParameters
-    camera: PerspectiveCamera
+    camera: PosedCamera
     landmark_nme_percent: float
     photometric_rmse: float
 
@@ -88,7 +88,8 @@ class RegressionEstimator:
 
     def __call__(self, photo: Photo, face: Face) -> RegressedHead:
         """The head of one detected face, light and albedo as its crop shows them."""
-        found = solve_light_and_albedo(self.regressor(photo, face), self._decoder)
+        settings = LightAlbedoSettings(white_light=self.regressor.white_light)
+        found = solve_light_and_albedo(self.regressor(photo, face), self._decoder, settings)
         camera = found.photo_camera
         coefficients = dataclasses.replace(
             found.coefficients,
@@ -103,7 +104,8 @@ class RegressionEstimator:
     def initial_estimate(self, photos: Sequence[Photo], faces: Sequence[Face]) -> InitialEstimate:
         """Where a fit of one person begins: one face in each of the photos.
 
-        Shape is the mean of all answers. Albedo and light are left to the fit: the network is careful about both.
+        Shape is the mean of all answers. Albedo and light are left to the fit: the network is careful about both. Poses are
+        those of a perspective camera, whatever the network's.
         """
         answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
         poses = [self._pose(face, answer) for face, answer in zip(faces, answers, strict=True)]
@@ -139,13 +141,16 @@ class RegressionEstimator:
         return math.degrees(float(between.mean(dim=1).min()))
 
     def _pose(self, face: Face, answer: RegressedFace) -> tuple[Tensor, Tensor]:
-        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo. The yaw of a face with MediaPipe's box and
+        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo, under perspective. The yaw of a face with MediaPipe's box and
         no mesh is corrected; others keep the network's pose."""
         camera = answer.photo_camera
+        found = dataclasses.replace(
+            answer.coefficients, rotation=camera.rotation, translation_mm=camera.translation_mm, lighting=None
+        ).for_camera("perspective")
         if face.detector != BOX_ONLY:
-            return camera.rotation, camera.translation_mm
-        pivot_mm = camera.rotation.new_tensor(self.regressor.blocks.pivot_mm)
-        return turn_to_profile(camera.rotation, camera.translation_mm, pivot_mm)
+            return found.rotation, found.translation_mm
+        pivot_mm = found.rotation.new_tensor(self.regressor.blocks.pivot_mm)
+        return turn_to_profile(found.rotation, found.translation_mm, pivot_mm)
 
     @torch.no_grad()
     def _landmark_nme_percent(self, face: Face, found: RegressedFace) -> float:

@@ -24,6 +24,8 @@ from recon.parameters import FaceParameters
 _NOT_SKIN = ("brows", "eyes", "eye_sockets", "lips", "mouth_interior", "teeth", "tongue")
 _LEAST_FACING, _SATURATED, _LEAST_ALBEDO = 0.25, 0.985, 1e-3
 _LEAST_PIXELS, _MOST_PIXELS = 60, 1500
+_WHITE = torch.kron(torch.eye(9), torch.ones(3, 1))
+"""``(27, 9)`` from coefficients of white light to those of the three channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class LightAlbedoSettings:
             quadratic parts.
         most_albedo: bound of albedo coefficients, standard deviations.
         steps: Gauss-Newton steps.
+        white_light: one light for all colour channels; colour is then the albedo's alone.
     """
 
     noise: float = 0.06
@@ -51,6 +54,7 @@ class LightAlbedoSettings:
     band2_sigma: float = 0.1
     most_albedo: float = 3.0
     steps: int = 8
+    white_light: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,6 +93,8 @@ def solve_light_and_albedo(
         return face
     albedo = face.coefficients.albedo[0].double()
     light = face.coefficients.known_lighting[0].double().flatten()
+    if chosen.white_light:
+        light = _WHITE.to(light) @ light.view(9, 3).mean(dim=1)
     for _ in range(chosen.steps):
         light, albedo = _step(pixels, light, albedo, chosen)
     like = face.coefficients.known_lighting
@@ -105,7 +111,8 @@ def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
     skin = skin & ~model.any_region(*_NOT_SKIN)
     corners, barycentrics = rendered.raster.corner_index, rendered.raster.barycentrics_packed
     photo = face.crop[0].flatten(1).T[rendered.raster.pixel_index.long()]
-    facing = -(rendered.surface.normals * torch.nn.functional.normalize(rendered.surface.position, dim=1)).sum(dim=1)
+    rays = face.crop_camera.view_rays(rendered.surface.position[None])[0]
+    facing = -(rendered.surface.normals * rays).sum(dim=1)
     keep = skin[corners].all(dim=1) & (facing > _LEAST_FACING) & (photo.amax(dim=1) < _SATURATED)
     keep &= photo.amax(dim=1) > 0.0  # black is what lies beyond the photo
     chosen = torch.nonzero(keep).squeeze(1)
@@ -142,7 +149,11 @@ def _step(
     right[:n_light] += precision_mean - precision @ light
     normal[n_light:, n_light:] += torch.eye(len(albedo)).to(normal)
     right[n_light:] -= albedo
-    change = torch.linalg.solve(normal, right)
+    if settings.white_light:
+        allowed = torch.block_diag(_WHITE.to(normal), torch.eye(len(albedo)).to(normal))
+        change = allowed @ torch.linalg.solve(allowed.T @ normal @ allowed, allowed.T @ right)
+    else:
+        change = torch.linalg.solve(normal, right)
 
     def energy(light: Tensor, albedo: Tensor) -> float:
         residual2 = (pixels.target - _albedo(pixels, albedo) * (pixels.basis @ light.view(9, 3))).square().mean(dim=1)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera
+from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera, PosedCamera
 from recon.detection.align import PX_PER_MM_AT_224, Alignment, align
 from recon.detection.face import Face
 from recon.io.image import Photo
@@ -51,11 +51,11 @@ class RegressedFace:
 
     coefficients: FaceParameters
     crop: Float[Tensor, "1 3 s s"]
-    crop_camera: PerspectiveCamera
+    crop_camera: PosedCamera
     alignment: Alignment
 
     @property
-    def photo_camera(self) -> PerspectiveCamera:
+    def photo_camera(self) -> PosedCamera:
         """The camera of the full photo, with the head's pose."""
         return self.alignment.photo_camera(self.crop_camera)
 
@@ -74,6 +74,9 @@ class FaceRegressor:
         checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote; ``None`` takes
             the one that comes with the package.
         device: where the network runs; ONNX files run on the CPU.
+
+    Attributes:
+        white_light: whether its network predicts white light.
 
     Raises:
         CheckpointError, OnnxError: no checkpoint, a damaged one, or one for another face model.
@@ -95,10 +98,12 @@ class FaceRegressor:
             network = OnnxRegressor(path)
             check_serves(path, network.blocks, blocks)
             self.network, self.size, self.device = network, network.size, torch.device("cpu")
+            self.white_light = network.white_light
         else:
             regressor, _ = load_regressor(path, blocks)
             self.network, self.size = regressor.to(device), regressor.config.size
             self.device = torch.device(device)
+            self.white_light = regressor.config.white_light
 
     @torch.no_grad()
     def __call__(self, photo: Photo, face: Face) -> RegressedFace:
@@ -109,10 +114,9 @@ class FaceRegressor:
         """
         alignment = align(face.points5, self.size, remove_roll=True)
         pixels = torch.from_numpy(alignment.crop(photo.pixels).copy()).permute(2, 0, 1)[None].float() / 255.0
-        camera = alignment.crop_camera(_unposed_camera(photo, alignment, self.size))
-        intrinsics = camera.intrinsics
+        intrinsics = alignment.crop_camera(_unposed_camera(photo, alignment, self.size)).intrinsics
         found = self.network(pixels.to(self.device), intrinsics.to(self.device)).to("cpu")
-        return RegressedFace(found, pixels, camera.with_pose(found.rotation, found.translation_mm), alignment)
+        return RegressedFace(found, pixels, found.camera(intrinsics), alignment)
 
 
 def default_checkpoint(model: str) -> Path:
@@ -132,7 +136,7 @@ def default_checkpoint(model: str) -> Path:
 
 
 def _unposed_camera(photo: Photo, alignment: Alignment, size: int) -> PerspectiveCamera:
-    """The photo's camera. An unknown focal length follows from a head of usual size at 1 m."""
+    """The photo's camera. An unknown focal length follows from a head of usual size at the default camera's distance."""
     height, width = photo.pixels.shape[:2]
     focal_px = photo.focal_px
     if focal_px is None:

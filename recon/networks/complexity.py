@@ -44,7 +44,9 @@ def _row(
     likely_px: int | None = None,
 ) -> PaperRow:
     millions, gflops = paper if paper is not None else (None, None)
-    return PaperRow(table, label, RegressorConfig(backbone, size, fam), millions, gflops, likely_px)
+    # The networks of the tables predict white light, as the paper does; those that are ours alone have the default.
+    config = RegressorConfig(backbone, size, fam, white_light=paper is not None)
+    return PaperRow(table, label, config, millions, gflops, likely_px)
 
 
 FOOTNOTE = (

@@ -15,6 +15,7 @@ from bfm.data import Prior
 from bfm.landmarks import five_points_of_68
 from bfm.model import MorphableModel
 from bfm.sketch import ModelSketch
+from recon.camera import CameraModel
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM
 from recon.lighting import ambient, lamps_to_sh
 from recon.parameters import FaceParameters
@@ -121,24 +122,36 @@ class CoefficientHead(nn.Module):
     - rotation: the 6D form of Zhou et al. 2019, against the ray on which the head lies, starting at frontal. A crop does not
       show how far off the photo's axis the head was; the intrinsics do, and turn the rotation into the camera's frame;
     - place: where the pivot lies in the picture, in halves of its side, and the logarithm of px per mm there. Intrinsics
-      turn them into millimetres, so one network serves every focal length and crop;
-    - lighting: a plain soft front light plus what the network adds.
+      turn them into millimetres, so one network serves every focal length and crop. Under weak perspective px per mm is rho
+      of Eq. 4, whatever the rotation, which is then against the axis;
+    - lighting: a plain soft front light plus what the network adds, a colour channel or to all three alike.
 
     Args:
         width: of the features.
         blocks: of the face model.
         size: side of the picture in px.
+        camera_model: how the pose is seen.
+        white_light: predict nine lighting coefficients for all colour channels (delta in R^9 of Eq. 3), not nine a channel.
     """
 
     start_lighting: Float[Tensor, "9 3"]
     pivot_mm: Float[Tensor, " 3"]
     sixd_start: Float[Tensor, " 6"]
 
-    def __init__(self, width: int, blocks: FaceBlocks, size: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        blocks: FaceBlocks,
+        size: int,
+        camera_model: CameraModel = "perspective",
+        white_light: bool = False,
+    ) -> None:
         super().__init__()
         self.blocks = blocks
         self.size = size
-        self._widths = [blocks.n_identity, blocks.n_expression, blocks.n_albedo, 6, 3, 27]
+        self.camera_model = camera_model
+        n_lighting = 9 if white_light else 27
+        self._widths = [blocks.n_identity, blocks.n_expression, blocks.n_albedo, 6, 3, n_lighting]
         self.linear = nn.Linear(width, sum(self._widths))
         # Not exactly zero: the layers below would get no gradient in the first step.
         nn.init.trunc_normal_(self.linear.weight, std=_INITIAL_STD)
@@ -156,11 +169,17 @@ class CoefficientHead(nn.Module):
         if self.blocks.expression_prior == "unit":
             expression = torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * expression)
         pivot_cam = self._pivot_cam(place, intrinsics)
-        rotation = turn_to_ray(pivot_cam) @ sixd_to_matrix(self.sixd_start + sixd)
+        rotation = sixd_to_matrix(self.sixd_start + sixd)
+        if self.camera_model == "perspective":
+            rotation = turn_to_ray(pivot_cam) @ rotation
         # A matrix-vector product would fix the batch size of an ONNX export.
-        translation_mm = pivot_cam - (rotation * self.pivot_mm).sum(dim=-1)
-        lighting = self.start_lighting + light.unflatten(-1, (9, 3))
-        return FaceParameters(identity, expression, albedo, rotation, translation_mm, lighting)
+        offset_mm = (rotation * self.pivot_mm).sum(dim=-1)
+        if self.camera_model == "weak_perspective":
+            # The scale is that at the origin's depth, for every point: rotation must not change it.
+            offset_mm = torch.cat((offset_mm[:, :2], torch.zeros_like(offset_mm[:, 2:])), dim=-1)
+        translation_mm = pivot_cam - offset_mm
+        lighting = self.start_lighting + light.unflatten(-1, (9, self._widths[-1] // 9))
+        return FaceParameters(identity, expression, albedo, rotation, translation_mm, lighting, self.camera_model)
 
     def _pivot_cam(self, place: Float[Tensor, "b 3"], intrinsics: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
         half = 0.5 * self.size

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bfm.reading import read_bytes
 from bfm.text import printable
+from recon.camera import check_camera_model
 from recon.io.files import write_file
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor
@@ -79,6 +80,8 @@ def export_onnx(regressor: Regressor, path: str | os.PathLike[str], *, overwrite
         "size": str(side),
         "backbone": regressor.config.backbone,
         "blocks": json.dumps(regressor.blocks.to_dict()),
+        "camera": regressor.config.camera,
+        "white_light": json.dumps(regressor.config.white_light),
     }
     onnx.helper.set_model_props(model, facts)
     return write_file(path, model.SerializeToString(), overwrite=overwrite)
@@ -99,6 +102,7 @@ class OnnxRegressor:
     Attributes:
         size: side of the pictures.
         blocks: of the face model.
+        camera, white_light: see :class:`recon.networks.regressor.RegressorConfig`; files that do not say have the defaults.
 
     Raises:
         OnnxError: no such file, or another format.
@@ -127,6 +131,10 @@ class OnnxRegressor:
             self.blocks = FaceBlocks.of_dict(json.loads(facts["blocks"]))
             if not 1 <= self.size <= 2048:
                 raise ValueError(f"a picture side of {self.size} px")
+            self.camera = check_camera_model(facts.get("camera", "perspective"))
+            self.white_light = json.loads(facts.get("white_light", "false"))
+            if type(self.white_light) is not bool:
+                raise ValueError(f"white_light {str(self.white_light)[:40]!r}")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise OnnxError(f"the description in {place} makes no sense ({error}); write it anew") from error
         names = [[value.name for value in end] for end in (self._session.get_inputs(), self._session.get_outputs())]
@@ -158,7 +166,8 @@ class OnnxRegressor:
         for name, value, shape in zip(OUTPUTS, found, shapes, strict=True):
             if getattr(value, "shape", None) != shape or value.dtype != np.float32:
                 raise OnnxError(f"the network in {self._place} gives {name} that is not {shape} float32")
-        return FaceParameters(**{name: torch.from_numpy(value) for name, value in zip(OUTPUTS, found, strict=True)})
+        tensors = {name: torch.from_numpy(value) for name, value in zip(OUTPUTS, found, strict=True)}
+        return FaceParameters(**tensors, camera_model=self.camera)
 
 
 def compare_with_torch(regressor: Regressor, path: str | os.PathLike[str], repeats: int = 20) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from recon.camera import CameraModel, check_camera_model
 from recon.networks.backbones import BACKBONES, Backbone
 from recon.networks.fam import AggregationPyramid
 from recon.networks.head import CoefficientHead, FaceBlocks
@@ -28,6 +29,8 @@ class RegressorConfig:
         pool: ``mean`` over the picture, or ``grid``: a 1 x 1 layer to a few channels, kept where they are, so that the
             place of things survives. Landmarks of small networks need it; the paper pools.
         pool_channels: channels of the grid.
+        camera: how the head is projected, ``perspective`` or ``weak_perspective`` (Eq. 4 of the paper).
+        white_light: nine lighting coefficients for all colour channels, as in the paper, instead of nine a channel.
         pretrained: start from ImageNet.
         checkpointing: trade time for memory in training.
     """
@@ -39,6 +42,8 @@ class RegressorConfig:
     fam_norm: bool = True
     pool: Literal["mean", "grid"] = "mean"
     pool_channels: int = 64
+    camera: CameraModel = "perspective"
+    white_light: bool = False
     pretrained: bool = False
     checkpointing: bool = False
 
@@ -60,9 +65,10 @@ def config_of_dict(values: object) -> RegressorConfig:
         if not (type(value) is int and 1 <= value <= most) and not (name == "fam_width" and value is None):
             raise ValueError(f"{name} must be a whole number from 1 to {most}, found {str(value)[:40]!r}")
     if found["pool"] not in ("mean", "grid") or not all(
-        type(found[name]) is bool for name in ("fam", "fam_norm", "checkpointing")
+        type(found[name]) is bool for name in ("fam", "fam_norm", "white_light", "checkpointing")
     ):
-        raise ValueError("pool must be 'mean' or 'grid', fam, fam_norm and checkpointing true or false")
+        raise ValueError("pool must be 'mean' or 'grid', fam, fam_norm, white_light and checkpointing true or false")
+    check_camera_model(found["camera"])
     return RegressorConfig(**found)
 
 
@@ -92,7 +98,7 @@ class Regressor(nn.Module):
         self.pyramid = AggregationPyramid(channels, config.fam_width, config.fam_norm) if config.fam else None
         last = channels[-1] if config.fam else channels[0]
         self.pool = _MeanPool(last) if config.pool == "mean" else _GridPool(last, config.pool_channels)
-        self.head = CoefficientHead(self.pool.width, blocks, config.size)
+        self.head = CoefficientHead(self.pool.width, blocks, config.size, config.camera, config.white_light)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of faces in crops framed as :func:`recon.detection.align.align` does.

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.color import decode_srgb
 from recon.lighting import shade
 from recon.render import rasterize, vertex_normals
@@ -48,7 +48,7 @@ class PhotographedHead:
     vertices: Float[Tensor, "1 v 3"]
     albedo: Float[Tensor, "1 v 3"]
     lighting: Float[Tensor, "1 9 3"]
-    camera: PerspectiveCamera
+    camera: PosedCamera
     photo: UInt8[np.ndarray, "h w 3"]
 
 
@@ -90,7 +90,7 @@ class _DepthMap:
 
     @classmethod
     def of(
-        cls, v_cam: Float[Tensor, "1 v 3"], faces: Int[Tensor, "f 3"], camera: PerspectiveCamera, photo_size: list[int]
+        cls, v_cam: Float[Tensor, "1 v 3"], faces: Int[Tensor, "f 3"], camera: PosedCamera, photo_size: list[int]
     ) -> _DepthMap:
         """Of the part that the head takes up; 1 empty pixel if it lies beside the photo."""
         v_pix = camera.to_pixels(v_cam)[0]
@@ -129,7 +129,7 @@ class TextureUnprojection:
 
     model: MorphableModel
     points: SurfacePoints
-    camera: PerspectiveCamera
+    camera: PosedCamera
     photo: UInt8[np.ndarray, "h w 3"]
     depth: _DepthMap
 
@@ -141,8 +141,7 @@ class TextureUnprojection:
         normals = vertex_normals(v_cam, faces)[0]
         smooth = _smoothed(normals, faces)
         shading = shade(torch.ones_like(smooth)[None], smooth[None], head.lighting.cpu())[0].clamp_min(_LEAST_SHADING)
-        ray = -torch.nn.functional.normalize(v_cam[0], dim=-1)
-        facing_cosine = (normals * ray).sum(dim=-1, keepdim=True)
+        facing_cosine = -(normals * head.camera.view_rays(v_cam)[0]).sum(dim=-1, keepdim=True)
         points = SurfacePoints(v_cam[0], head.albedo[0].cpu().clamp(0.0, 1.0), shading, facing_cosine)
         depth = _DepthMap.of(v_cam, faces, head.camera, list(head.photo.shape[:2]))
         return cls(head.model, points, head.camera, head.photo, depth)

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.parameters import FaceParameters
+from recon.lighting import rotate_lighting
+from recon.parameters import TENSORS, FaceParameters
+from recon.rotation import turn_to_ray
 from recon.synthesis.sample import FaceBatch
 
 
@@ -100,8 +102,22 @@ class TrainingBatch:
         names = [name for name in batches[0].tensors() if all(name in batch.tensors() for batch in batches)]
         return TrainingBatch(**{name: torch.cat([batch.tensors()[name] for batch in batches]) for name in names})
 
+    def for_weak_perspective(self) -> TrainingBatch:
+        """Labels as a weak-perspective camera has them: rotation, light and normals against the ray on which the head is seen,
+        see :meth:`recon.parameters.FaceParameters.for_camera`. Labels without a place are seen along the axis already."""
+        if self.translation_mm is None:
+            return self
+        turn = turn_to_ray(self.translation_mm).transpose(1, 2)
+        changes: dict[str, Tensor] = {}
+        if self.rotation is not None:
+            changes["rotation"] = turn @ self.rotation
+        if self.lighting is not None:
+            changes["lighting"] = rotate_lighting(self.lighting, turn)
+        if self.normals is not None:
+            changes["normals"] = torch.einsum("bij,bjhw->bihw", turn.to(self.normals), self.normals)
+        return dataclasses.replace(self, **changes)
+
     def truth(self) -> FaceParameters | None:
         """The labels as coefficients, or ``None`` if some are not known."""
-        names = [field.name for field in dataclasses.fields(FaceParameters)]
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in TENSORS}
         return None if any(value is None for value in values.values()) else FaceParameters(**values)

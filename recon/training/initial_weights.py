@@ -28,24 +28,30 @@ def load_initial_weights(regressor: Regressor, path: Path) -> None:
     if not path.is_file():
         raise CheckpointError(f"no initial weights at {path}; pass a .safetensors or .ckpt file that train.py wrote")
     if path.suffix == ".safetensors":
-        state: dict[str, Tensor] = load_regressor(path, regressor.blocks)[0].state_dict()
+        found = load_regressor(path, regressor.blocks)[0]
+        state: dict[str, Tensor] = found.state_dict()
+        camera: str = found.config.camera
     elif path.suffix == ".ckpt":
-        state = _of_training(path, regressor.blocks)
+        state, camera = _of_training(path, regressor.blocks)
     else:
         raise CheckpointError(f"initial weights come from a .safetensors or .ckpt file, got {path}")
+    if camera != regressor.config.camera:
+        raise CheckpointError(
+            f"the network in {path} was trained for the camera {camera!r}, the config asks for {regressor.config.camera!r}"
+        )
     own = regressor.state_dict()
     differing = sorted(name for name in {*own, *state} if name not in own or name not in state)
     differing += sorted(name for name in own if name in state and own[name].shape != state[name].shape)
     if differing:
         raise CheckpointError(
             f"the network in {path} is built otherwise than the config's ({len(differing)} differences, the first: "
-            f"{differing[0]}); take over its backbone, size, fam and pool"
+            f"{differing[0]}); take over its backbone, size, fam, pool and white_light"
         )
     regressor.load_state_dict(state, strict=True)
 
 
-def _of_training(path: Path, blocks: FaceBlocks) -> dict[str, Tensor]:
-    """The averaged weights in a checkpoint of a training."""
+def _of_training(path: Path, blocks: FaceBlocks) -> tuple[dict[str, Tensor], str]:
+    """The averaged weights in a checkpoint of a training, and the camera that it was for."""
     content = WholeCheckpoints().load_checkpoint(path)
     if not isinstance(content, dict) or not {"state_dict", "face_blocks"} <= set(content):
         raise CheckpointError(f"{path} is no checkpoint of a training of train.py")
@@ -53,4 +59,5 @@ def _of_training(path: Path, blocks: FaceBlocks) -> dict[str, Tensor]:
     if not found.serves(blocks):
         raise CheckpointError(f"{path} was trained for the face model {found}, the config asks for {blocks}")
     weights: dict[str, Tensor] = content["state_dict"]
-    return {name.removeprefix(_AVERAGED): w for name, w in weights.items() if name.startswith(_AVERAGED)}
+    averaged = {name.removeprefix(_AVERAGED): w for name, w in weights.items() if name.startswith(_AVERAGED)}
+    return averaged, str(content.get("camera", "perspective"))

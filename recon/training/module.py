@@ -183,6 +183,7 @@ class RegressorModule(AveragedModule):
         """Add what an exact resume needs beside weights and optimiser."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["face_blocks"] = self.regressor.blocks.to_dict()
+        checkpoint["camera"] = self.regressor.config.camera
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another face model, then restore."""
@@ -196,6 +197,12 @@ class RegressorModule(AveragedModule):
             raise ValueError(
                 f"this checkpoint was trained for another version of the face model {found.model!r}, which differs in "
                 f"{difference}: a run cannot go on with the version in use; start a new one"
+            )
+        # The weights have the same shapes for both cameras.
+        camera = checkpoint.get("camera", "perspective")
+        if camera != self.regressor.config.camera:
+            raise ValueError(
+                f"this checkpoint was trained for the camera {camera!r}, the config asks for {self.regressor.config.camera!r}"
             )
         super().on_load_checkpoint(checkpoint)
 

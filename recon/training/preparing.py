@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, UInt8
 from safetensors.torch import save
 
-from recon.camera import PerspectiveCamera
+from recon.camera import PosedCamera
 from recon.detection import align
 from recon.detection.align import Alignment, AlignmentError
 from recon.evaluation.reports.provenance import model_hash
@@ -157,9 +157,7 @@ def _in_crop(alignment: Alignment, points: Float[np.ndarray, "68 2"]) -> list[li
     return np.asarray(alignment.crop_points(np.asarray(points, np.float64)), np.float32).tolist()
 
 
-def _mask(
-    head: Reconstruction, camera: PerspectiveCamera, pixels: UInt8[np.ndarray, "s s 3"]
-) -> UInt8[np.ndarray, "s s"]:
+def _mask(head: Reconstruction, camera: PosedCamera, pixels: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "s s"]:
     """Visible skin in the crop of a fitted head, 255 for certainty."""
     model = head.model
     mesh = Mesh.of(

@@ -65,6 +65,8 @@ def loss_terms(
 
     Only what has a weight is computed; terms whose labels the batch lacks are left out.
     """
+    if faces.coefficients.camera_model == "weak_perspective":
+        batch = batch.for_weak_perspective()
     return {
         **_point_terms(faces, batch, weights),
         **_label_terms(faces, batch, weights),

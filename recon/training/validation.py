@@ -36,9 +36,10 @@ def validate_batch(decoder: FaceDecoder, found: FaceParameters, batch: TrainingB
     """
     faces = decoder.decode(found, batch.intrinsics)
     errors = {"nme": landmark_error_percent(faces.landmarks68_px, batch.landmarks68_px)}
-    if batch.rotation is not None:
-        errors["pose_deg"] = pose_error_deg(found.rotation, batch.rotation)
-        errors["geodesic_deg"] = geodesic_error_deg(found.rotation, batch.rotation)
+    seen = batch.for_weak_perspective() if found.camera_model == "weak_perspective" else batch
+    if seen.rotation is not None:
+        errors["pose_deg"] = pose_error_deg(found.rotation, seen.rotation)
+        errors["geodesic_deg"] = geodesic_error_deg(found.rotation, seen.rotation)
     truth = batch.truth()
     if truth is None or batch.depth_mm is None or batch.face_mask is None:
         return errors

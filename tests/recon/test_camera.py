@@ -1,7 +1,17 @@
+import dataclasses
+
 import pytest
 import torch
 
-from recon.camera import Camera, CameraError, PerspectiveCamera, WeakPerspectiveCamera, depth_to_ray_length
+from recon.camera import (
+    CAMERAS,
+    Camera,
+    CameraError,
+    PerspectiveCamera,
+    WeakPerspectiveCamera,
+    check_camera_model,
+    depth_to_ray_length,
+)
 from recon.rotation import euler_to_matrix
 
 SIZE = (45, 60)
@@ -23,7 +33,8 @@ def weak(dtype=torch.float64, **changes):
         "scale_px_per_mm": torch.tensor([0.15, 0.2], dtype=dtype),
         "offset_px": torch.tensor([[35.3, 18.8], [28.0, 25.0]], dtype=dtype),
     }
-    return WeakPerspectiveCamera(**{**fields, **changes})
+    planes = {name: changes.pop(name) for name in ("near_mm", "far_mm") if name in changes}
+    return dataclasses.replace(WeakPerspectiveCamera.of_scale(**{**fields, **changes}), **planes)
 
 
 @pytest.fixture(params=[perspective, weak])
@@ -56,12 +67,65 @@ def test_default_focal_length_grows_with_the_picture():
 
 
 def test_weak_perspective_is_the_formula_of_the_paper(v_obj):
-    camera = weak()
-    rotated = torch.einsum("bij,bnj->bni", camera.rotation, v_obj)
-    want_x = camera.scale_px_per_mm[:, None] * rotated[..., 0] + camera.offset_px[:, None, 0]
-    want_y = -camera.scale_px_per_mm[:, None] * rotated[..., 1] + camera.offset_px[:, None, 1]
-    got = camera.to_pixels(camera.to_camera(v_obj))
-    torch.testing.assert_close(got, torch.stack((want_x, want_y), dim=-1))
+    """Eq. 4 written out, S2d = rho P R S + t2d with y down, and its derivatives."""
+    angles, scale = torch.tensor([[0.1, -0.4, 0.2]]).double(), torch.tensor([0.15]).double()
+    offset, v_obj = torch.tensor([[35.3, 18.8]]).double(), v_obj[:1]
+    flip = torch.diag(torch.tensor([1.0, -1.0]).double())
+
+    def by_hand(v, a, s, t):
+        upper = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).double()
+        return s * v @ (flip @ upper @ euler_to_matrix(a)[0]).T + t[:, None]
+
+    def by_camera(v, a, s, t):
+        camera = WeakPerspectiveCamera.of_scale(euler_to_matrix(a), s, t)
+        return camera.to_pixels(camera.to_camera(v))
+
+    given = (v_obj, angles, scale, offset)
+    torch.testing.assert_close(by_camera(*given), by_hand(*given))
+    found, wanted = (torch.autograd.functional.jacobian(function, given) for function in (by_camera, by_hand))
+    for gradient, right in zip(found, wanted, strict=True):
+        torch.testing.assert_close(gradient, right)
+
+
+def test_weak_perspective_of_a_pose_has_the_scale_of_its_origin(v_obj):
+    """rho = focal / depth of the origin, t2d its pixel: what a perspective camera shows of the origin itself."""
+    far = perspective()
+    camera = WeakPerspectiveCamera(far.rotation, far.translation_mm, far.focal_px, far.principal_px)
+    origin = torch.zeros(2, 1, 3).double()
+    torch.testing.assert_close(camera.offset_px[:, None], far.to_pixels(far.to_camera(origin)))
+    torch.testing.assert_close(camera.scale_px_per_mm, far.focal_px / -far.translation_mm[:, 2:])
+    step = torch.tensor([2.0, 3.0, 50.0]).double() @ far.rotation  # 2 mm right, 3 up, 50 nearer in the camera frame
+    moved = camera.to_pixels(camera.to_camera(step[:, None])) - camera.offset_px[:, None]
+    torch.testing.assert_close(moved[:, 0], camera.scale_px_per_mm * torch.tensor([2.0, -3.0]).double())
+
+
+def test_weak_perspective_is_perspective_from_very_far(v_obj):
+    scale, distance_mm = 0.15, 1e6
+    place = torch.tensor([[12.0, -7.0, -distance_mm]]).double()
+    focal = torch.full((1, 2), scale * distance_mm).double()
+    principal = torch.tensor([[35.3, 18.8]]).double()
+    shown = [
+        camera.to_pixels(camera.to_camera(v_obj))
+        for camera in (
+            make(weak().rotation, place, focal, principal) for make in (PerspectiveCamera, WeakPerspectiveCamera)
+        )
+    ]
+    # The difference is at most scale x^2 / distance.
+    torch.testing.assert_close(shown[0], shown[1], rtol=0.0, atol=0.01)
+
+
+def test_rays_of_a_pinhole_meet_in_it_and_those_of_weak_perspective_are_parallel(v_obj):
+    v_cam = perspective().to_camera(v_obj)
+    rays = perspective().view_rays(v_cam)
+    torch.testing.assert_close(rays * torch.linalg.vector_norm(v_cam, dim=-1, keepdim=True), v_cam)
+    assert bool((weak().view_rays(v_cam) == torch.tensor([0.0, 0.0, -1.0])).all())
+
+
+def test_px_per_mm_is_the_length_of_a_millimetre_in_the_picture(camera, v_obj):
+    v_cam = camera.to_camera(v_obj)
+    across, up = (v_cam + torch.tensor(step).double() for step in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
+    lengths = [(camera.to_pixels(moved) - camera.to_pixels(v_cam)).norm(dim=-1) for moved in (across, up)]
+    torch.testing.assert_close(camera.px_per_mm(-v_cam[..., 2]), 0.5 * (lengths[0] + lengths[1]))
 
 
 def test_weak_perspective_depth_is_measured_from_its_distance():
@@ -109,13 +173,10 @@ def test_crop_moves_pixels_and_resize_scales_them(camera, v_obj):
     torch.testing.assert_close(camera.resized(1.5, 1.5).to_pixels(v_cam), v_pix * 1.5)
 
 
-def test_perspective_resizes_unequally_and_weak_perspective_refuses(v_obj):
-    camera = perspective()
+def test_pictures_may_be_resized_unequally(camera, v_obj):
     v_cam = camera.to_camera(v_obj)
     scale = torch.tensor([1.5, 0.5], dtype=torch.float64)
     torch.testing.assert_close(camera.resized(1.5, 0.5).to_pixels(v_cam), camera.to_pixels(v_cam) * scale)
-    with pytest.raises(CameraError, match=r"one scale.*1.5 in x and 0.5 in y"):
-        weak().resized(1.5, 0.5)
 
 
 def test_batch_equals_singles(v_obj):
@@ -131,26 +192,20 @@ def test_ray_length_is_the_distance_from_the_camera():
     assert got.item() == 13.0
 
 
-def test_gradients(v_obj):
+@pytest.mark.parametrize("kind", CAMERAS.values())
+def test_gradients(v_obj, kind):
     v_obj = v_obj[:, :3].requires_grad_()
     rotation = perspective().rotation.requires_grad_()
     translation = perspective().translation_mm.requires_grad_()
     focal, principal = perspective().focal_px.requires_grad_(), perspective().principal_px.requires_grad_()
 
     def project(v, r, t, f, c):
-        camera = PerspectiveCamera(r, t, f, c)
+        camera = kind(r, t, f, c)
         v_cam = camera.to_camera(v)
         v_pix = camera.to_pixels(v_cam)
         return camera.to_clip(v_cam, SIZE), v_pix, camera.unproject(v_pix, -v_cam[..., 2])
 
     assert torch.autograd.gradcheck(project, (v_obj, rotation, translation, focal, principal))
-
-    def project_weakly(v, r, s, t):
-        camera = WeakPerspectiveCamera(r, s, t)
-        return camera.to_clip(camera.to_camera(v), SIZE)
-
-    scale, offset = weak().scale_px_per_mm.requires_grad_(), weak().offset_px.requires_grad_()
-    assert torch.autograd.gradcheck(project_weakly, (v_obj, rotation, scale, offset))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +223,17 @@ def test_impossible_cameras_are_refused(changes, text):
         perspective(**changes)
 
 
+def test_camera_models_have_names():
+    assert {name: kind.model for name, kind in CAMERAS.items()} == {name: name for name in CAMERAS}
+    assert check_camera_model("weak_perspective") == "weak_perspective"
+    with pytest.raises(CameraError, match="perspective or weak_perspective, got 'fisheye'"):
+        check_camera_model("fisheye")
+
+
 def test_scale_must_be_positive():
     with pytest.raises(CameraError, match="scale_px_per_mm must be positive"):
         weak(scale_px_per_mm=torch.tensor([0.1, 0.0]))
+    with pytest.raises(CameraError, match="depth .* weak-perspective camera must be positive"):
+        dataclasses.replace(weak(), translation_mm=torch.zeros(1, 3))
     with pytest.raises(CameraError, match="resize factors must be positive"):
         perspective().resized(0.0, 1.0)

@@ -126,7 +126,7 @@ def points_px(head: Reconstruction) -> Float[np.ndarray, "68 3"]:
     points_cam = head.camera.to_camera(torch.as_tensor(head.landmarks_mm("68"))[None])
     pixels = head.camera.to_pixels(points_cam)[0].double().numpy()
     depth_mm = -points_cam[0, :, 2].double().numpy()
-    px_per_mm = float(head.camera.focal_px.mean()) / float(depth_mm.mean())
+    px_per_mm = float(head.camera.px_per_mm(torch.full((1, 1), depth_mm.mean(), dtype=torch.float64)))
     return np.concatenate([pixels, -px_per_mm * depth_mm[:, None]], axis=1)
 
 

@@ -52,10 +52,16 @@ class Contour:
     shift_px: Float[Tensor, " k"]
 
 
-def contour_vertices(v_cam: Float[Tensor, "v 3"], topology: Topology) -> Int[Tensor, " k"]:
-    """Vertices ``(K,)`` of the edges between a triangle that faces the camera and one that does not."""
+def contour_vertices(v_cam: Float[Tensor, "v 3"], rays: Float[Tensor, "v 3"], topology: Topology) -> Int[Tensor, " k"]:
+    """Vertices ``(K,)`` of the edges between a triangle that faces the camera and one that does not.
+
+    Args:
+        v_cam: camera frame.
+        rays: directions in which the vertices are seen.
+        topology: of the face.
+    """
     a, b, c = v_cam[topology.faces].unbind(1)
-    towards = (torch.linalg.cross(b - a, c - a) * a).sum(-1) < 0.0
+    towards = (torch.linalg.cross(b - a, c - a) * rays[topology.faces[:, 0]]).sum(-1) < 0.0
     across = topology.neighbours
     flips = towards[:, None] & (across >= 0) & ~towards[across.clamp_min(0)]
     face, corner = torch.nonzero(flips).T
@@ -143,7 +149,7 @@ class ContourTerm:
     def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
         """A row a contour vertex with an edge."""
         photo = self.photos[face.index]
-        on_contour = contour_vertices(face.v_cam, face.topology)
+        on_contour = contour_vertices(face.v_cam, face.rays, face.topology)
         on_contour = on_contour[self.usable[on_contour]]
         contour = find_contour(
             on_contour,
@@ -155,9 +161,7 @@ class ContourTerm:
             face.view.face_mask,
         )
         at = contour.vertices
-        jacobian = point_jacobian(
-            face.v_rot[at], face.v_cam[at], self.shape_basis[at], face.rotation, face.focal_px, layout.single_view
-        )
+        jacobian = point_jacobian(face.v_rot[at], face.v_cam[at], self.shape_basis[at], face.camera, layout.single_view)
         sigma_px = self.sigma * photo.shape[-1]
         rows, residual = contour_rows(contour, jacobian, sigma_px, self.n_independent)
         return Rows(rows, residual, layout.view_columns(face.index).to(rows.device))

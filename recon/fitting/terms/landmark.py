@@ -66,17 +66,17 @@ class LandmarkTerm:
         """Rows of one view: two a point, two a distance; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
-        rotation = state.face.rotation[index]
+        camera = state.camera(view, index).to(like)
+        rotation = camera.rotation[0]
         v_rot = self.model.points_obj(state.face.identity[0], state.face.expression[index]) @ rotation.T
-        v_cam = in_front(v_rot + state.face.translation_mm[index])
-        focal_px = view.focal_px[0, 0].to(like) * torch.exp(state.log_focal[index])
-        offset_px = focal_px * v_cam[:, :2] * like.new_tensor([1.0, -1.0]) / -v_cam[:, 2:]
-        residual_px = view.principal_px.to(like) + offset_px - view.points_pix.to(like)
-        jacobian = point_jacobian(v_rot, v_cam, self.model.basis, rotation, focal_px, layout.single_view)
+        v_cam = v_rot + camera.translation_mm[0]
+        v_near = in_front(v_cam)
+        residual_px = camera.to_pixels(v_near[None])[0] - view.points_pix.to(like)
+        jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
         confidence, precision = view.point_confidence.to(like), like.new_tensor(view.point_sigma_px**-2.0)
         if view.visibility is None:
             # A first guess: it weighs points, but says nothing of how far off they may be.
-            towards = torch.nn.functional.normalize(-(v_rot + state.face.translation_mm[index]), dim=1)
+            towards = -camera.view_rays(v_cam[None])[0]
             confidence = confidence * visibility_weight(((self.model.normals @ rotation.T) * towards).sum(dim=1))
             precision = precision.expand(len(like))
         else:

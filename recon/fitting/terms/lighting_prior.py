@@ -50,7 +50,8 @@ class LightingPrior:
         for view, lighting in enumerate(state.face.known_lighting):
             rows, residual = self.rows(lighting)
             jacobian = rows.new_zeros(len(rows), layout.n_total)
-            jacobian[:, layout.lighting(view)] = rows
+            # White light is one number a coefficient: its derivative is the sum over the channels.
+            jacobian[:, layout.lighting(view)] = rows if layout.n_lighting == 27 else rows.unflatten(1, (9, 3)).sum(-1)
             jacobians.append(jacobian)
             residuals.append(residual)
         return Rows(torch.cat(jacobians), torch.cat(residuals))

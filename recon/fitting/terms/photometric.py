@@ -69,10 +69,9 @@ class PhotometricTerm:
             surface,
             samples,
             face.lighting,
-            face.rotation,
+            face.camera,
             self.normal_bases[face.index],
             torch.stack(slopes, dim=-1),
-            face.focal_px,
             layout.single_view,
         )
         roots = weights[keep].sqrt()[:, None]
@@ -116,13 +115,14 @@ def _samples(face: FaceInView, surface: SurfaceModel) -> SurfaceSamples:
 
 def _sample_weights(face: FaceInView, samples: SurfaceSamples, surface: SurfaceModel) -> Float[Tensor, " s"]:
     """Visible area of each sample in px, times the confidence in it and in the photo there."""
-    facing = -(samples.normals * F.normalize(samples.v_cam, dim=-1)).sum(-1)
+    facing = -(samples.normals * face.rays[surface.samples]).sum(-1)
     slack_mm = _HIDDEN_MM + 3.0 * (1.0 - facing.clamp(0.0, 1.0))
     side = face.view.size[0]
     inside = ((samples.pixels > 1.0) & (samples.pixels < side - 1.0)).all(dim=1)
     behind_mm = -samples.v_cam[:, 2] - face.nearest_mm(samples.pixels)
     visible = inside & (facing > 0.05) & (behind_mm < slack_mm)
-    area_px = surface.area_mm2 * facing.clamp(0.0, 1.0) * (face.focal_px / samples.v_cam[:, 2]) ** 2
+    px_per_mm = face.camera.px_per_mm(-samples.v_cam[None, :, 2])[0]
+    area_px = surface.area_mm2 * facing.clamp(0.0, 1.0) * px_per_mm**2
     confidence = (
         sample_pixels(face.view.face_mask[0], samples.pixels)[:, 0] * surface.confidence * _facing_confidence(facing)
     )

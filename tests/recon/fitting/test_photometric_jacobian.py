@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import bfm
+from recon.camera import CAMERAS, PerspectiveCamera
 from recon.color import encode_srgb_unclamped, encode_srgb_unclamped_slope
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.projection import projection_gradient, rotation_gradient
+from recon.fitting.projection import projection_gradients, rotation_gradient
 from recon.fitting.surface import SurfaceModel, SurfaceSamples, photometric_jacobian, shade_samples
 from recon.lighting import ambient, lamps_to_sh, sh_basis, sh_basis_gradient, shade
 from recon.render import vertex_normals
@@ -33,13 +34,17 @@ def surface(model):
 @pytest.fixture(scope="module")
 def point(model):
     """Every unknown of one view, off the origin, in the order of the layout."""
+    return _point(model, 27)
+
+
+def _point(model, n_lighting):
     generator = torch.Generator().manual_seed(2)
-    layout = ParameterLayout(model.n_identity, model.n_albedo, model.n_expression, 1, 27, 1)
+    layout = ParameterLayout(model.n_identity, model.n_albedo, model.n_expression, 1, n_lighting, 1)
     x = 0.1 * torch.randn(layout.n_total, generator=generator, dtype=torch.float64)
     x[layout.expression(0)] = x[layout.expression(0)].abs()
     x[layout.rotation(0)] = x[layout.translation(0)] = 0.0
     light = ambient(torch.full((1, 3), 0.4)) + lamps_to_sh(torch.tensor([[[0.5, 0.6, 1.0]]]), torch.ones(1, 1, 3))
-    x[layout.lighting(0)] = light[0].double().flatten()
+    x[layout.lighting(0)] = light[0, :, : n_lighting // 9].double().flatten()
     x[layout.focal(0)] = 0.1
     return layout, x
 
@@ -48,31 +53,36 @@ _ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64
 _SHIFT = torch.tensor([3.0, 12.0, -800.0], dtype=torch.float64)
 
 
-def _samples(model, surface, layout, x):
+def _lighting(layout, x):
+    return x[layout.lighting(0)].view(9, -1).expand(9, 3)
+
+
+def _samples(model, surface, layout, x, kind=PerspectiveCamera):
     vertices = model.shape(x[layout.identity][None], x[layout.expression(0)][None])
     turn = torch.linalg.matrix_exp(rotation_gradient(x[layout.rotation(0)][None])[0].T) @ _ROTATION
     turned = vertices[0, surface.samples] @ turn.T
-    v_cam = turned + _SHIFT + x[layout.translation(0)]
-    focal = _FOCAL * torch.exp(x[layout.focal(0)][0])
-    offset = focal * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
+    place = _SHIFT + x[layout.translation(0)]
+    v_cam = turned + place
+    focal = _FOCAL * torch.exp(x[layout.focal(0)])
+    camera = kind(_ROTATION[None], place[None], focal.expand(1, 2), _PRINCIPAL[None])
+    offset = camera.to_pixels(v_cam[None])[0] - _PRINCIPAL
     normals = vertex_normals(vertices, model.faces)[0, surface.samples] @ turn.T
     albedo = model.albedo_unclamped(x[layout.albedo][None])[0, surface.samples]
-    return SurfaceSamples(v_cam, normals, turned, offset + _PRINCIPAL, offset, albedo), vertices[0], focal
+    return SurfaceSamples(v_cam, normals, turned, offset + _PRINCIPAL, offset, albedo), vertices[0], camera
 
 
-def test_the_jacobian_equals_autograd(model, surface, point):
-    layout, x = point
+@pytest.mark.parametrize(("kind", "n_lighting"), [(CAMERAS["perspective"], 27), (CAMERAS["weak_perspective"], 9)])
+def test_the_jacobian_equals_autograd(model, surface, kind, n_lighting):
+    layout, x = _point(model, n_lighting)
     generator = torch.Generator().manual_seed(3)
     slopes = 0.02 * torch.randn(len(surface.samples), 3, 2, generator=generator, dtype=torch.float64)
-    samples, vertices, focal = _samples(model, surface, layout, x)
-    lighting = x[layout.lighting(0)].view(9, 3)
-    found = photometric_jacobian(
-        surface, samples, lighting, _ROTATION, surface.normal_basis(vertices), slopes, focal, layout
-    )
+    samples, vertices, camera = _samples(model, surface, layout, x, kind)
+    lighting = _lighting(layout, x)
+    found = photometric_jacobian(surface, samples, lighting, camera, surface.normal_basis(vertices), slopes, layout)
 
     def residual(unknowns):
-        here = _samples(model, surface, layout, unknowns)[0]
-        colours = shade(here.albedo[None], here.normals[None], unknowns[layout.lighting(0)].view(1, 9, 3))[0]
+        here = _samples(model, surface, layout, unknowns, kind)[0]
+        colours = shade(here.albedo[None], here.normals[None], _lighting(layout, unknowns)[None])[0]
         # A picture that is a plane around each spot has these slopes everywhere.
         return encode_srgb_unclamped(colours, model.albedo_space) - (
             slopes * (here.pixels - samples.pixels)[:, None]
@@ -112,7 +122,6 @@ def test_colours_of_samples_are_those_of_the_renderer(model, surface, point):
 def test_small_gradients_equal_autograd():
     generator = torch.Generator().manual_seed(5)
     vectors = torch.randn(4, 3, generator=generator, dtype=torch.float64)
-    v_cam = vectors * 20.0 - torch.tensor([0.0, 0.0, 500.0])
     for row in range(4):
         by_direction = torch.autograd.functional.jacobian(sh_basis, vectors[row])
         torch.testing.assert_close(sh_basis_gradient(vectors)[row], by_direction)
@@ -120,10 +129,21 @@ def test_small_gradients_equal_autograd():
             lambda w, v=vectors[row]: torch.linalg.cross(w, v), torch.zeros(3).double()
         )
         torch.testing.assert_close(rotation_gradient(vectors)[row], by_spin)
-        by_position = torch.autograd.functional.jacobian(
-            lambda p: _FOCAL * torch.stack([p[0], -p[1]]) / -p[2], v_cam[row]
-        )
-        torch.testing.assert_close(projection_gradient(v_cam, _FOCAL)[row], by_position)
+
+
+@pytest.mark.parametrize("kind", CAMERAS.values())
+def test_pixels_follow_points_and_the_translation_as_autograd_says(kind):
+    generator = torch.Generator().manual_seed(5)
+    v_rot = 20.0 * torch.randn(4, 3, generator=generator, dtype=torch.float64)
+
+    def pixels(points, place):
+        camera = kind(_ROTATION[None], place[None], _FOCAL.expand(1, 2), _PRINCIPAL[None])
+        return camera.to_pixels((points + place)[None])[0], camera
+
+    by_position, by_translation = projection_gradients(v_rot + _SHIFT, pixels(v_rot, _SHIFT)[1])
+    wanted = torch.autograd.functional.jacobian(lambda p, t: pixels(p, t)[0], (v_rot, _SHIFT))
+    torch.testing.assert_close(by_position, torch.stack([wanted[0][k, :, k] for k in range(4)]))
+    torch.testing.assert_close(by_translation, wanted[1])
 
 
 @pytest.mark.parametrize("space", ["linear", "srgb"])
@@ -135,17 +155,16 @@ def test_the_slope_of_the_display_curve(space):
 
 def test_inputs_are_left_alone(model, surface, point):
     layout, x = point
-    samples, vertices, focal = _samples(model, surface, layout, x)
+    samples, vertices, camera = _samples(model, surface, layout, x)
     before = {f.name: getattr(samples, f.name).clone() for f in dataclasses.fields(samples)}
     slopes = torch.zeros(len(surface.samples), 3, 2, dtype=torch.float64)
     photometric_jacobian(
         surface,
         samples,
         x[layout.lighting(0)].view(9, 3),
-        _ROTATION,
+        camera,
         surface.normal_basis(vertices),
         slopes,
-        focal,
         layout,
     )
     for name, value in before.items():

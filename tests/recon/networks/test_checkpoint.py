@@ -132,7 +132,7 @@ def config_with(**changes):
         (config_with(size="64"), "size must be a whole number from 1 to 2048"),
         (config_with(size=1 << 40), "size must be a whole number from 1 to 2048"),
         (config_with(size=65), "multiple of 32"),
-        (config_with(fam=1), "fam, fam_norm and checkpointing true or false"),
+        (config_with(fam=1), "fam, fam_norm, white_light and checkpointing true or false"),
         (config_with(pool="sum"), "pool must be 'mean' or 'grid'"),
         (config_with(pool="grid", pool_channels=8000), "do not fit its own config"),
         (blocks_with(n_identity=999_999), "do not fit its own config: head.linear"),

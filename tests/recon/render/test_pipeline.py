@@ -127,7 +127,7 @@ def test_turning_head_and_light_together_turns_the_normals_and_keeps_the_colours
 def test_weak_perspective_draws_through_the_same_door():
     v_obj, faces = two_heads()
     scale = torch.tensor([0.15, 0.18])
-    camera = WeakPerspectiveCamera(camera_of().rotation, scale, torch.tensor([[30.0, 22.0]]))
+    camera = WeakPerspectiveCamera.of_scale(camera_of().rotation, scale, torch.tensor([[30.0, 22.0]]))
     result = render(Mesh.of(v_obj, faces, painted(v_obj)), camera, lights(), SIZE)
     box = camera.to_pixels(camera.to_camera(v_obj))
     for b in range(2):
@@ -135,6 +135,28 @@ def test_weak_perspective_draws_through_the_same_door():
         for pixels, axis in ((columns, 0), (rows, 1)):
             inside = box[b, :, axis].clamp(0, (SIZE[1], SIZE[0])[axis])
             assert abs(pixels.min() - inside.min()) < 1.5 and abs(pixels.max() + 1 - inside.max()) < 1.5
+
+
+def test_weak_perspective_draws_what_perspective_draws_from_very_far():
+    """Colours, depth order and maps: a perspective camera at a kilometre differs by less than rounding."""
+    v_obj, faces = two_heads(torch.float64)
+    pose = camera_of(dtype=torch.float64)
+    place = torch.tensor([[4.0, -3.0, -1e6]], dtype=torch.float64)
+    focal, ends = torch.full((1, 2), 0.15e6, dtype=torch.float64), (1e6 - 500.0, 1e6 + 500.0)
+    near, far = (
+        render(
+            Mesh.of(v_obj, faces, painted(v_obj)),
+            kind(pose.rotation, place, focal, pose.principal_px, *ends),
+            lights(torch.float64),
+            SIZE,
+        )
+        for kind in (PerspectiveCamera, WeakPerspectiveCamera)
+    )
+    assert float((near.triangle_ids == far.triangle_ids).double().mean()) > 0.999
+    both = near.triangle_ids == far.triangle_ids
+    assert int((both & (far.triangle_ids >= 0)).sum()) > 100
+    torch.testing.assert_close(near.image, far.image, rtol=0.0, atol=0.02)
+    assert float((near.depth_mm - far.depth_mm)[both[:, None]].abs().max()) < 0.05
 
 
 def test_gradients_reach_everything():

@@ -7,6 +7,7 @@ import torch
 import trimesh
 
 import bfm
+from recon.camera import CAMERAS
 from recon.color import encode_srgb_unclamped
 from recon.fitting.fit_model import FitModel
 from recon.fitting.settings import FitSettings, Level
@@ -74,13 +75,15 @@ def test_hidden_contour_does_not_count(ring):
     assert len(hidden.vertices) == 0
 
 
-def test_the_contour_of_a_ball_is_where_it_turns_away():
+@pytest.mark.parametrize("kind", CAMERAS.values())
+def test_the_contour_of_a_ball_is_where_it_turns_away(kind):
     ball = trimesh.creation.icosphere(subdivisions=4, radius=50.0)
     centre = torch.tensor([30.0, -20.0, -400.0])
     normals = torch.tensor(ball.vertices, dtype=torch.float32) / 50.0
     v_cam = 50.0 * normals + centre
-    found = contour_vertices(v_cam, Topology.of(torch.tensor(ball.faces), len(v_cam)))
-    facing = -(normals * torch.nn.functional.normalize(v_cam, dim=1)).sum(dim=1)
+    rays = kind.at().view_rays(v_cam[None])[0]
+    found = contour_vertices(v_cam, rays, Topology.of(torch.tensor(ball.faces), len(v_cam)))
+    facing = -(normals * rays).sum(dim=1)
     assert len(found) > 100
     assert float(facing[found].abs().max()) < 0.1
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import bfm
+from recon.camera import CAMERAS
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian, rotation_gradient
 from recon.fitting.terms.landmark import DISTANCES, THICKNESSES, landmark_rows
@@ -13,7 +14,8 @@ _ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64
 _SHIFT = torch.tensor([3.0, 12.0, -800.0], dtype=torch.float64)
 
 
-def test_the_jacobian_of_points_equals_autograd():
+@pytest.mark.parametrize("kind", CAMERAS.values())
+def test_the_jacobian_of_points_equals_autograd(kind):
     generator = torch.Generator().manual_seed(5)
     mean, basis = (torch.randn(7, 3, *k, generator=generator, dtype=torch.float64) for k in ((), (5,)))
     layout = ParameterLayout(3, 0, 2, 1, 27, 1)
@@ -22,15 +24,16 @@ def test_the_jacobian_of_points_equals_autograd():
         coefficients = torch.cat([x[layout.identity], x[layout.expression(0)]])
         turned = (40.0 * mean + basis @ coefficients) @ _ROTATION.T
         turned = turned @ torch.linalg.matrix_exp(rotation_gradient(x[layout.rotation(0)][None])[0].T).T
-        v_cam = turned + _SHIFT + x[layout.translation(0)]
-        focal_px = 420.0 * torch.exp(x[layout.focal(0)][0])
-        return focal_px * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:], turned, v_cam
+        place = _SHIFT + x[layout.translation(0)]
+        focal_px = 420.0 * torch.exp(x[layout.focal(0)])
+        camera = kind(_ROTATION[None], place[None], focal_px.expand(1, 2), torch.zeros(1, 2).double())
+        v_cam = turned + place
+        return camera.to_pixels(v_cam[None])[0], turned, v_cam, camera
 
     x = 0.3 * torch.randn(layout.n_total, generator=generator, dtype=torch.float64)
     x[layout.rotation(0)] = x[layout.translation(0)] = 0.0
-    _, turned, v_cam = pixels(x)
-    focal_px = 420.0 * torch.exp(x[layout.focal(0)][0])
-    found = point_jacobian(turned, v_cam, basis, _ROTATION, focal_px, layout)
+    _, turned, v_cam, camera = pixels(x)
+    found = point_jacobian(turned, v_cam, basis, camera, layout)
     wanted = torch.autograd.functional.jacobian(lambda z: pixels(z)[0], x)
     assert torch.allclose(found, wanted, atol=1e-9)
 
