@@ -34,7 +34,9 @@ from recon.alignment import fit_similarity
 from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb
 from recon.detection.detect import open_detector
+from recon.detection.observation import LandmarkObservation
 from recon.fitting import FaceFitter, FitSettings, View
+from recon.inference.observe import observe
 from recon.io.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import Reconstructor
@@ -99,13 +101,13 @@ def accuracy(n_heads: int) -> None:
     model = bfm.load("open")
     topology = Topology.of(model.faces, model.n_vertices)
     face = model.region("face").numpy()
-    heads: list[tuple[DrawnHead, np.ndarray]] = []
+    heads: list[tuple[DrawnHead, LandmarkObservation | None]] = []
     with open_detector("mediapipe") as detector:
         for number in range(n_heads):
             head = draw_head(model, topology, number)
             found = detector.detect(head.pixels, 60.0)
             if found and found[0].landmarks478 is not None:
-                heads.append((head, found[0].landmarks478[:, :2].astype(np.float64)))
+                heads.append((head, observe(found[0], "478")))
     mean_mm = [vertex_error_mm(model.mean_shape.numpy()[face], head.vertices[face]) for head, _ in heads]
     rows = [("mean head", f"{np.mean(mean_mm):.2f}", f"{np.max(mean_mm):.2f}", "-", "-")]
     for name, settings in (
@@ -121,7 +123,10 @@ def accuracy(n_heads: int) -> None:
 
 
 def fit_all(
-    model: bfm.MorphableModel, heads: list[tuple[DrawnHead, np.ndarray]], settings: FitSettings, face: np.ndarray
+    model: bfm.MorphableModel,
+    heads: list[tuple[DrawnHead, LandmarkObservation | None]],
+    settings: FitSettings,
+    face: np.ndarray,
 ) -> Iterator[tuple[float, float]]:
     """Vertex error (mm) and rotation error (degrees) of each head."""
     fitter = FaceFitter(model)
@@ -145,7 +150,7 @@ def stages(repeats: int) -> None:
             found = reconstruct.detect(read_image(photo))[0]
             detected = time.perf_counter()
             assert found.landmarks478 is not None
-            view = View(photo, found.landmarks478[:, :2].astype(np.float64))
+            view = View(photo, observe(found, "478"))
             fitter([view], FitSettings(levels=()))
             pointed = time.perf_counter()
             head = reconstruct.fit_face(read_image(photo), found)

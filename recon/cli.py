@@ -19,6 +19,7 @@ _COMMANDS = (
     "models",
     "render",
     "synthesize",
+    "calibrate",
     "prepare_photos",
     "evaluate",
     "export_onnx",

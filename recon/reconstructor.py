@@ -20,6 +20,7 @@ from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import MAX_INCONSISTENCY_DEG, RegressedHead, RegressionEstimator
+from recon.inference.observe import observe
 from recon.io.image import Photo, read_image
 from recon.lighting import ambient
 from recon.networks.checkpoint import CheckpointError
@@ -309,8 +310,7 @@ def _is_consistent(network: RegressionEstimator, photo: Photo, face: Face) -> bo
 
 
 def _view(photo: Photo, face: Face) -> View:
-    points = None if face.landmarks478 is None else np.asarray(face.landmarks478[:, :2], dtype=np.float64)
-    return View(photo.pixels, points, photo.focal_px)
+    return View(photo.pixels, observe(face, "478"), photo.focal_px)
 
 
 def _warnings(photo: Photo, face: Face, camera: PosedCamera, gap_percent: float) -> tuple[str, ...]:

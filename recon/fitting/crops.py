@@ -10,14 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from recon.fitting.face_in_view import FaceInView
-from recon.fitting.fit_model import FitModel
+from recon.detection.observation import LandmarkObservation
 from recon.fitting.initial_estimate import InitialEstimate
-from recon.fitting.landmark_model import LandmarkModel, pose_from_points, visibility_weight
+from recon.fitting.landmark_model import LandmarkModel, pose_from_points
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FitView
 from recon.io.resample import resample
-from recon.render import vertex_normals
 
 _CROP_MARGIN = 1.35
 _MIN_FOCAL = 0.8
@@ -30,13 +28,12 @@ class View:
 
     Attributes:
         pixels: ``(H, W, 3)`` uint8 RGB.
-        points_pix: ``(N, 2)`` landmarks in pixels of the photo, in the order of the landmark set; ``None`` if there are
-            none, as on full profiles. The fit then needs an initial estimate.
+        landmarks: in the order of the landmark set; ``None`` if there are none. The fit then needs an initial estimate.
         focal_px: focal length, or ``None`` if unknown.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
-    points_pix: Float[np.ndarray, "n 2"] | None
+    landmarks: LandmarkObservation | None
     focal_px: float | None = None
 
 
@@ -47,21 +44,21 @@ def landmark_view(
     height, width = view.pixels.shape[:2]
     longer_px = max(height, width)
     principal_px = torch.tensor([[width / 2, height / 2]], dtype=torch.float64)
-    if view.points_pix is not None:
-        points, confidence = torch.from_numpy(view.points_pix.astype(np.float64)), torch.ones(len(model.mean))
-    else:
+    seen = view.landmarks
+    if seen is None:
         assert initial is not None, "checked before"
         face = initial.face
         points_obj = model.points_obj(face.identity[0].to(model.mean), face.expression[index].to(model.mean))
-        points, confidence = initial.points_px(points_obj, index, principal_px), torch.zeros(len(model.mean))
-    size_px = float((points.amax(dim=0) - points.amin(dim=0)).prod().sqrt())
-    sigma_px = settings.landmark_sigma * size_px
+        guessed = initial.points_px(points_obj, index, principal_px).double().cpu().numpy()
+        seen = LandmarkObservation.independent(guessed, np.inf)
     focal_px = torch.full((1, 2), float(longer_px), dtype=torch.float64)
-    found = FitView(points, confidence.double(), sigma_px, focal_px, principal_px)
+    arrays = (seen.points_px, seen.sigma_px, seen.modes, seen.mode_sigma)
+    points, sigma_px, modes, mode_sigma = (torch.from_numpy(array.astype(np.float64)) for array in arrays)
+    found = FitView(points, sigma_px, modes, mode_sigma, focal_px, principal_px)
     if view.focal_px is not None:
         return dataclasses.replace(found, focal_px=torch.full_like(focal_px, float(view.focal_px)))
     # The apparent size fixes focal length over distance; assume the distance.
-    if view.points_pix is None:
+    if view.landmarks is None:
         assert initial is not None, "checked before"
         assumed_px = initial.focal_px[index] * settings.distance_mm / -float(initial.face.translation_mm[index, 2])
     else:
@@ -71,41 +68,32 @@ def landmark_view(
     return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=settings.focal_sigma)
 
 
-def cropped(view: View, seen: FitView, size_px: int, visibility: Float[Tensor, " n"]) -> FitView:
-    """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked."""
+def cropped(view: View, seen: FitView, size_px: int, like: Tensor) -> FitView:
+    """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked. On the device and of the type of ``like``."""
     points = seen.points_pix.cpu().numpy()
     low, high = points.min(axis=0), points.max(axis=0)
     side = _CROP_MARGIN * float((high - low).max())
     corner = 0.5 * (low + high) - 0.5 * side
     scale = size_px / side
     photo_from_crop = np.array([[1 / scale, 0.0, corner[0]], [0.0, 1 / scale, corner[1]], [0.0, 0.0, 1.0]])
-    pixels = torch.tensor(resample(view.pixels, photo_from_crop, (size_px, size_px))).to(visibility)
+    pixels = torch.tensor(resample(view.pixels, photo_from_crop, (size_px, size_px))).to(like)
     centres = (np.arange(size_px) + 0.5) / scale
     inside_x = (corner[0] + centres >= 0) & (corner[0] + centres < view.pixels.shape[1])
     inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
     origin = torch.from_numpy(corner)
     return FitView(
-        ((seen.points_pix - origin) * scale).to(visibility),
-        seen.point_confidence.to(visibility),
-        seen.point_sigma_px * scale,
-        (seen.focal_px * scale).to(visibility),
-        ((seen.principal_px - origin) * scale).to(visibility),
+        ((seen.points_pix - origin) * scale).to(like),
+        (seen.point_sigma_px * scale).to(like),
+        seen.point_modes.to(like),
+        seen.mode_sigma.to(like),
+        (seen.focal_px * scale).to(like),
+        ((seen.principal_px - origin) * scale).to(like),
         seen.focal_sigma,
-        visibility,
         pixels.permute(2, 0, 1)[None] / 255.0,
-        torch.from_numpy(np.outer(inside_y, inside_x)).to(visibility)[None, None],
+        torch.from_numpy(np.outer(inside_y, inside_x)).to(like)[None, None],
     )
 
 
 def masked(crop: FitView, mask: Float[Tensor, "1 1 s s"]) -> FitView:
     """A crop with another mask laid over its own. All crops of a view show the same square, so one mask serves them."""
     return dataclasses.replace(crop, mask=crop.face_mask * F.interpolate(mask, crop.size, mode="bilinear"))
-
-
-@torch.no_grad()
-def landmark_visibility(model: FitModel, face: FaceInView) -> Float[Tensor, " n"]:
-    """How visible each landmark is by the normals of the fitted face."""
-    normals = vertex_normals(face.v_cam[None], model.front.faces)
-    at = F.normalize(model.front.landmarks(normals, model.landmark_set)[0], dim=-1)
-    towards = -face.camera.view_rays(model.front.landmarks(face.v_cam[None], model.landmark_set))[0]
-    return visibility_weight((at * towards).sum(dim=-1))

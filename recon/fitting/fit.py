@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.fitting.crops import View, cropped, landmark_view, landmark_visibility, masked
+from recon.fitting.crops import View, cropped, landmark_view, masked
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
@@ -84,7 +84,7 @@ class FaceFitter:
         seen = [landmark_view(self.model.landmarks, view, settings, initial, index) for index, view in enumerate(views)]
         if initial is not None:
             initial = initial.with_focal(tuple(float(view.focal_px[0, 0]) for view in seen))
-        expression_sigma = self._expression_sigma(views, seen, settings)
+        expression_sigma = self._expression_sigma(views, settings)
         state = self._first_state(views, seen, settings, expression_sigma, initial)
         rmse = tuple(float("nan") for _ in views)
         if settings.levels:
@@ -107,22 +107,20 @@ class FaceFitter:
             tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(seen)),
             tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in seen),
             tuple(
-                self._reprojection_error_px(state, points, index) if view.points_pix is not None else float("nan")
+                self._reprojection_error_px(state, points, index) if view.landmarks is not None else float("nan")
                 for index, (view, points) in enumerate(zip(views, seen, strict=True))
             ),
             rmse,
         )
 
-    def _expression_sigma(
-        self, views: Sequence[View], seen: Sequence[FitView], settings: FitSettings
-    ) -> Float[Tensor, "v ke"]:
+    def _expression_sigma(self, views: Sequence[View], settings: FitSettings) -> Float[Tensor, "v ke"]:
         """Widths of the expression prior; what shows between the lips says how far the jaw may be open."""
         widths = []
-        for view, points in zip(views, seen, strict=True):
+        for view in views:
             scale = 1.0
-            if view.points_pix is not None:
-                size_px = points.point_sigma_px / settings.landmark_sigma
-                scale = jaw_prior_scale(view.pixels, view.points_pix, size_px, self.model.landmark_set)
+            seen = view.landmarks
+            if seen is not None:
+                scale = jaw_prior_scale(view.pixels, seen.points_px, seen.size_px, self.model.landmark_set)
             widths.append(settings.expression_sigma * expression_widths(self.model.whole.expression_names, scale))
         return torch.from_numpy(np.stack(widths)).to(self.model.landmarks.mean)
 
@@ -136,7 +134,7 @@ class FaceFitter:
     ) -> FitState:
         """What the landmarks say, near the initial estimate if there is one; the estimate itself where a view has no
         landmarks."""
-        if initial is not None and any(view.points_pix is None for view in views):
+        if initial is not None and any(view.landmarks is None for view in views):
             state = FitState.of(initial.face.to(self.model.landmarks.mean))
             lighting = state.face.lighting
             if settings.white_light and lighting is not None:
@@ -168,7 +166,7 @@ class FaceFitter:
         """The face so far in crops of one size."""
         crops = []
         for face, view, mask in zip(faces_in_views(self.model, state, seen), views, masks, strict=True):
-            crop = cropped(view, face.view, size_px, landmark_visibility(self.model, face))
+            crop = cropped(view, face.view, size_px, face.v_cam)
             crops.append(crop if mask is None else masked(crop, mask))
         return faces_in_views(self.model, state, crops)
 
@@ -191,13 +189,11 @@ def _check(views: Sequence[View], n_points: int, initial: InitialEstimate | None
     if initial is not None and len(initial.face) != len(views):
         raise ValueError(f"the initial estimate is of {len(initial.face)} views, the fit of {len(views)}")
     for number, view in enumerate(views):
-        if view.points_pix is None:
+        if view.landmarks is None:
             if initial is None:
                 raise ValueError(f"view {number} has no landmarks: such a fit needs an initial estimate")
             continue
-        if view.points_pix.shape != (n_points, 2):
+        if len(view.landmarks.points_px) != n_points:
             raise ValueError(
-                f"view {number} has landmarks {view.points_pix.shape}, the model's set has ({n_points}, 2)"
+                f"view {number} has {len(view.landmarks.points_px)} landmarks, the model's set has {n_points}"
             )
-        if not np.isfinite(view.points_pix).all():
-            raise ValueError(f"view {number} has landmarks that are nan or inf")

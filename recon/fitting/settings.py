@@ -27,9 +27,6 @@ class FitSettings:
     """Weights and effort of a fit. Defaults were set on rendered heads whose truth is known and by looking at photos.
 
     Attributes:
-        landmark_sigma: standard deviation of a detected point, as a fraction of the face's size. The 478 points err together,
-            so this is larger than the scatter of one of them.
-        distance_sharpness: how many times better the distances between lids and between lips are known than single points.
         contour_sigma: standard deviation of an edge of the photo from the occluding contour, as a fraction of the crop's
             side.
         contour_weight: how many independent edges the contour counts for; 0 leaves it out.
@@ -52,8 +49,6 @@ class FitSettings:
         CameraError: an unknown camera.
     """
 
-    landmark_sigma: float = 0.06
-    distance_sharpness: float = 5.0
     contour_sigma: float = 0.01
     contour_weight: float = 80.0
     identity_weight: float = 2.0

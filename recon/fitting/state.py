@@ -20,23 +20,23 @@ class FitView:
 
     Attributes:
         points_pix: ``(N, 2)`` landmarks.
-        point_confidence: ``(N,)``, 0 leaves a point out.
-        point_sigma_px: standard deviation of a landmark.
+        point_sigma_px: ``(N,)`` standard deviation of each point's own error; infinity leaves a point out.
+        point_modes, mode_sigma: ``(R, N, 2)``, ``(R,)`` errors that points share, see
+            :class:`recon.detection.observation.LandmarkObservation`.
         focal_px, principal_px: ``(1, 2)`` intrinsics.
         focal_sigma: how far the true focal length may be from ``focal_px``, as a standard deviation of its logarithm;
             0 if it is known.
-        visibility: ``(N,)`` of each point in [0, 1]; ``None`` takes the mean face's at the pose so far.
         photo: ``(1, 3, S, S)`` sRGB code values in [0, 1]; ``None`` in the landmark stage.
         mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
     """
 
     points_pix: Float[Tensor, "n 2"]
-    point_confidence: Float[Tensor, " n"]
-    point_sigma_px: float
+    point_sigma_px: Float[Tensor, " n"]
+    point_modes: Float[Tensor, "r n 2"]
+    mode_sigma: Float[Tensor, " r"]
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0
-    visibility: Float[Tensor, " n"] | None = None
     photo: Float[Tensor, "1 3 s s"] | None = None
     mask: Float[Tensor, "1 1 s s"] | None = None
 

@@ -1,25 +1,19 @@
-"""Landmarks: where each point lies, and how far eyes and mouth are open.
-
-Detected points err together: a whole eye may be a few pixels off. The distance between two lids or lips, the difference of
-two neighbours, is known much better than either point, and it is what tells a smile from a sulk. So is the thickness of
-each lip: stretched over the teeth they are thin.
-"""
+"""What detected landmarks say: where each point lies, with errors that points share."""
 
 from __future__ import annotations
 
 import dataclasses
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from bfm.landmarks import OPENINGS_68
-from recon.fitting.landmark_model import LandmarkModel, visibility_weight
+from recon.fitting.landmark_model import LandmarkModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
 from recon.fitting.solver import Rows
-from recon.fitting.state import ViewState
+from recon.fitting.state import FitView, ViewState
 
 LIPS: dict[str, tuple[tuple[int, int], ...]] = {
     "68": OPENINGS_68[4:7],
@@ -27,92 +21,55 @@ LIPS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 """Upper and lower point of each opening of the inner lips, by landmark set."""
 
-THICKNESSES: dict[str, tuple[tuple[int, int], ...]] = {
-    "68": ((50, 61), (51, 62), (52, 63), (67, 58), (66, 57), (65, 56)),
-    "478": ((37, 82), (0, 13), (267, 312), (87, 84), (14, 17), (317, 314)),
-}
-"""Upper and lower point of the red of each lip, by landmark set."""
-
-DISTANCES: dict[str, tuple[tuple[int, int], ...]] = {
-    "68": (*OPENINGS_68[:4], *LIPS["68"], *THICKNESSES["68"]),
-    # MediaPipe's face mesh: lids of the right and of the left eye.
-    "478": (
-        *((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)),
-        *(*LIPS["478"], *THICKNESSES["478"]),
-    ),
-}
-"""Pairs of neighbours whose distance is known better than they are: openings of lids and lips, and thicknesses of lips."""
-
 _OUTLIER2 = 9.0
-"""Squared residual, in variances, at which a row counts a quarter."""
+"""Squared residual, in variances, at which a point counts a quarter."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LandmarkTerm:
-    """Projected landmarks against detected ones.
+    """Projected landmarks against detected ones, whitened by the covariance of the detector's errors.
 
     Attributes:
         model: the face at its landmarks.
-        distances: pairs of points whose distance is known better than they are.
-        distance_sharpness: how many times smaller the standard deviation of such a distance is than that of a point; 0
-            leaves distances out.
     """
 
     model: LandmarkModel
-    distances: tuple[tuple[int, int], ...] = ()
-    distance_sharpness: float = 0.0
 
     def linearize(self, face: ViewState, layout: ParameterLayout) -> Rows:
-        """Rows of one view: two a point, two a distance; residuals are model minus photo."""
+        """Two rows a point of one view; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
         camera = state.camera(view, index).to(like)
         rotation = camera.rotation[0]
         v_rot = self.model.points_obj(state.face.identity[0], state.face.expression[index]) @ rotation.T
-        v_cam = v_rot + camera.translation_mm[0]
-        v_near = in_front(v_cam)
+        v_near = in_front(v_rot + camera.translation_mm[0])
         residual_px = camera.to_pixels(v_near[None])[0] - view.points_pix.to(like)
         jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
-        confidence, precision = view.point_confidence.to(like), like.new_tensor(view.point_sigma_px**-2.0)
-        if view.visibility is None:
-            # A first guess: it weighs points, but says nothing of how far off they may be.
-            towards = -camera.view_rays(v_cam[None])[0]
-            confidence = confidence * visibility_weight(((self.model.normals @ rotation.T) * towards).sum(dim=1))
-            precision = precision.expand(len(like))
-        else:
-            precision = precision * view.visibility.to(like)
-        rows, residual = landmark_rows(
-            jacobian, residual_px, precision, self.distances, self.distance_sharpness, confidence
-        )
+        rows, residual = whitened_rows(jacobian, residual_px, view)
         return Rows(rows, residual, layout.view_columns(index).to(rows.device))
 
 
-def landmark_rows(
-    jacobian: Float[Tensor, "n 2 d"],
-    residual_px: Float[Tensor, "n 2"],
-    precision: Float[Tensor, " n"],
-    distances: tuple[tuple[int, int], ...],
-    distance_sharpness: float,
-    confidence: Float[Tensor, " n"] | None = None,
+def whitened_rows(
+    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], view: FitView
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
-    """Weighted rows and residuals of points and distances.
+    """Rows and residuals whose errors are independent and of unit variance.
+
+    Over their own sigmas the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is
+    I + Q diag((1 + s^2)^(-1/2) - 1) Q^T. A point that lies far beyond its own and its shared error counts less
+    (Geman-McClure).
 
     Args:
         jacobian: derivative of each point's pixel by the unknowns.
         residual_px: projected minus detected points.
-        precision: one over the variance of each point, 1/px^2.
-        distances, distance_sharpness: see :class:`LandmarkTerm`.
-        confidence: further weight of each point, whatever its residual; ones if ``None``.
+        view: with the points' errors.
     """
-    confidence = torch.ones_like(precision) if confidence is None else confidence
-    rows, residuals, precisions, confidences = [jacobian], [residual_px], [precision], [confidence]
-    if distances and distance_sharpness > 0.0:
-        first, second = torch.tensor(distances, device=residual_px.device).T
-        rows.append(jacobian[first] - jacobian[second])
-        residuals.append(residual_px[first] - residual_px[second])
-        precisions.append(torch.minimum(precision[first], precision[second]) * distance_sharpness**2)
-        confidences.append(torch.minimum(confidence[first], confidence[second]))
-    residual, weight = torch.cat(residuals), torch.cat(precisions)
-    weight_robust = weight * geman_mcclure(residual.square().sum(-1) * weight, _OUTLIER2)
-    roots = (torch.cat(confidences) * weight_robust).sqrt()[:, None]
-    return (torch.cat(rows) * roots[..., None]).flatten(0, 1), (residual * roots).flatten()
+    inverse_sigma = view.point_sigma_px.to(residual_px) ** -1.0
+    modes, mode_sigma = view.point_modes.to(residual_px), view.mode_sigma.to(residual_px)
+    scaled = residual_px * inverse_sigma[:, None]
+    shared_variance = (mode_sigma[:, None, None] * modes).square().sum(dim=(0, 2)) / 2.0
+    weight = geman_mcclure(scaled.square().sum(-1) / (1.0 + shared_variance), _OUTLIER2)
+    factor = (inverse_sigma * weight.sqrt())[:, None]
+    rows, residual = (jacobian * factor[..., None]).flatten(0, 1), (residual_px * factor).flatten()
+    axes = modes.flatten(1)  # (R, 2N)
+    shrink = (1.0 + mode_sigma.square()).rsqrt() - 1.0
+    return rows + axes.T @ (shrink[:, None] * (axes @ rows)), residual + axes.T @ (shrink * (axes @ residual))

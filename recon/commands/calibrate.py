@@ -1,0 +1,93 @@
+"""``recon calibrate``: the error model of a landmark detector, from drawn faces."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recon.io.faults import UsageError
+from recon.io.names import printable
+
+EXAMPLES = """examples:
+  recon calibrate --detector open -o errors_open_478.npz
+  recon calibrate --detector mediapipe --count 500 --seed 7 -o errors_mediapipe_478.npz
+"""
+_DETECTORS = ("open", "mediapipe", "insightface")
+_SETS = ("478", "520", "68")
+_SIZE_PX = 320
+
+
+def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``calibrate`` to the subcommands of the ``recon`` command."""
+    parser = subcommands.add_parser(
+        "calibrate",
+        help="how a landmark detector errs",
+        description="Draw faces whose landmarks are known, let a detector find them, and write its bias by pose and the "
+        "covariance of its errors, by which fits weigh its points.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.npz", help="where to write")
+    parser.add_argument("--detector", choices=_DETECTORS, default="open", help="[open]")
+    parser.add_argument("--set", dest="landmark_set", choices=_SETS, default="478", help="which points [478]")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector")
+    parser.add_argument("--model", default="open", help="whose faces are drawn [open]")
+    parser.add_argument("--count", type=int, default=2000, help="faces to draw [2000]")
+    parser.add_argument("--seed", type=int, default=4_210_000, help="of the faces [4210000]")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out the command. Returns 0.
+
+    Raises:
+        UsageError: options that do not go together, or a folder that is not there; nothing was begun.
+        ValueError: too few faces were found to tell anything.
+        OutputError, DetectorUnavailable, CheckpointError: see there.
+    """
+    if arguments.count < 50:
+        raise UsageError(f"--count must be at least 50, got {arguments.count}")
+    if arguments.checkpoint is not None and arguments.detector != "open":
+        raise UsageError("--checkpoint is of the open detector")
+    if arguments.out.suffix != ".npz" or not arguments.out.absolute().parent.is_dir():
+        raise UsageError(f"--out names a .npz file in a folder that is there, got {printable(arguments.out)}")
+    from tqdm import tqdm
+
+    import bfm
+    from recon.detection.detect import Detector, open_detector
+    from recon.detection.error_model import save_error_model
+    from recon.evaluation.calibration import fit_error_model, measure_errors
+    from recon.inference.landmarks import LandmarkRegressor
+    from recon.inference.open_detector import OpenDetector
+    from recon.io.git import commit_of
+    from recon.synthesis import FaceSampler, SynthesisConfig
+
+    model = bfm.load(arguments.model)
+    config = SynthesisConfig(framing="free", head_share=(0.2, 0.8), yaw_deg=90.0, pitch_deg=50.0, roll_deg=35.0)
+    sampler = FaceSampler(model, config, arguments.seed, (_SIZE_PX, _SIZE_PX))
+    network = LandmarkRegressor(arguments.checkpoint) if arguments.checkpoint is not None else None
+    chosen: Detector = OpenDetector(network) if network is not None else open_detector(arguments.detector)
+    with chosen as detector:
+        errors, missed = measure_errors(
+            lambda pixels: detector.detect(pixels, 24.0),
+            sampler,
+            tqdm(range(arguments.count), unit="face"),
+            arguments.landmark_set,
+        )
+    facts = {
+        "detector": arguments.detector,
+        "model": arguments.model,
+        "seed": arguments.seed,
+        "drawn": arguments.count,
+        "missed": missed,
+        "commit": commit_of(Path(__file__)) or "unknown",
+    }
+    mean_obj = sampler.model.landmarks(sampler.model.shape(), arguments.landmark_set)[0].double().numpy()
+    fitted = fit_error_model(errors, mean_obj, arguments.landmark_set, facts)
+    save_error_model(arguments.out, fitted)
+    sys.stdout.write(
+        f"{fitted.facts['faces']} of {arguments.count} faces were found; {len(fitted.modes)} shared modes; wrote "
+        f"{printable(arguments.out)}\n"
+    )
+    return 0

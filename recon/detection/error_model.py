@@ -1,0 +1,152 @@
+"""The error of a landmark detector as data: its bias by pose, the size of each point's error, and what points share.
+
+A detector's points err together: what moves an eye moves its lids and the brow above it. A fit that takes such errors for
+independent believes many points that repeat one mistake. Here the covariance of all errors is measured on drawn faces by
+``recon calibrate`` and kept as a factor model (a diagonal and a few modes), by which fits whiten their residuals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from bfm.landmarks import five_points_of_68
+from recon.alignment import planar_angle, scaled_orthography
+from recon.detection.align import STANDARD_POINTS_MM
+from recon.detection.dense_landmarks import DenseLandmarks
+from recon.detection.face import Face
+from recon.detection.observation import LandmarkObservation
+from recon.io.files import write_file
+
+FORMAT = "facerecon-landmark-errors-1"
+_UPRIGHT = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
+
+
+UNSTATED_SIGMA = 0.01
+"""Standard deviation of points whose detector states none, as a share of the face's size; only a unit."""
+
+
+class ErrorModelError(ValueError):
+    """A file that is no error model."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LandmarkErrorModel:
+    """Errors of one set of landmarks, in the axes of an upright face and in units of the sigma that the detector states (or,
+    of detectors that state none, of a hundredth of the face's size).
+
+    Attributes:
+        landmark_set: name of the set.
+        mean_obj: ``(N, 3)`` mm, the points of the mean head, from which the pose is found that the bias depends on.
+        bias: ``(P, N, 2)`` by :func:`pose_features`.
+        own_sigma: ``(N,)`` of the part that is a point's own.
+        modes: ``(R, N, 2)`` shared parts, one standard deviation each.
+        facts: how it was measured: detector, seeds, counts, commit.
+    """
+
+    landmark_set: str
+    mean_obj: Float[np.ndarray, "n 3"]
+    bias: Float[np.ndarray, "p n 2"]
+    own_sigma: Float[np.ndarray, " n"]
+    modes: Float[np.ndarray, "r n 2"]
+    facts: dict[str, object]
+
+    def observe(
+        self, points_px: Float[np.ndarray, "n 2"], stated_px: Float[np.ndarray, " n"], roll_rad: float
+    ) -> LandmarkObservation:
+        """What the points say, with the bias taken off.
+
+        Args:
+            points_px: ``(N, 2)`` as detected.
+            stated_px: ``(N,)`` the sigma that the detector states.
+            roll_rad: by how much the face is turned clockwise in the photo.
+        """
+        turn = upright_turn(roll_rad)
+        features = pose_features(points_px @ turn, self.mean_obj)
+        bias_px = stated_px[:, None] * (np.tensordot(features, self.bias, axes=1) @ turn.T)
+        count = len(points_px)
+        # In units of each point's own sigma the modes are no longer orthonormal: their product is what counts.
+        scaled = (self.modes / self.own_sigma[None, :, None]) @ turn.T
+        _, singular, axes = np.linalg.svd(scaled.reshape(len(scaled), 2 * count), full_matrices=False)
+        return LandmarkObservation(
+            points_px - bias_px, stated_px * self.own_sigma, axes.reshape(-1, count, 2), singular
+        )
+
+
+def stated_points(face: Face, landmark_set: str) -> DenseLandmarks | None:
+    """A set of a face's points with the sigmas that its detector states, or :data:`UNSTATED_SIGMA` of the face's size where
+    it states none; ``None`` if it has no such points."""
+    if face.dense is not None and landmark_set in face.dense.names:
+        return face.dense.subset(landmark_set)
+    points = {"478": face.landmarks478, "68": face.landmarks68}.get(landmark_set)
+    if points is None:
+        return None
+    count = len(points)
+    depth = points[:, 2] if points.shape[1] == 3 else np.zeros(count)
+    sigma = np.full(count, UNSTATED_SIGMA * face.size_px)
+    return DenseLandmarks(
+        np.column_stack([points[:, :2], depth]), sigma, sigma, np.ones(count), ((landmark_set, count),)
+    )
+
+
+def upright_turn(roll_rad: float) -> Float[np.ndarray, "2 2"]:
+    """Row vectors of the photo times this are those of the upright face; times its transpose, the way back."""
+    cos, sin = np.cos(roll_rad), np.sin(roll_rad)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+def roll_of(points68_px: Float[np.ndarray, "68 2"]) -> float:
+    """By how much a face is turned clockwise in the photo, radians, as :func:`recon.detection.align.align` finds it."""
+    seen = torch.from_numpy(np.asarray(five_points_of_68(points68_px), dtype=np.float64))[None]
+    return float(planar_angle(_UPRIGHT, seen))
+
+
+def pose_features(upright_px: Float[np.ndarray, "n 2"], mean_obj: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " 6"]:
+    """What a bias may depend on: 1, a, b, a^2, b^2, a b, with the sines a and b of yaw and pitch of the mean head as the points
+    show it (scaled orthography)."""
+    points = torch.from_numpy(upright_px * [1.0, -1.0])[None].double()
+    rows, _ = scaled_orthography(torch.from_numpy(mean_obj).double(), points)
+    across, down = torch.nn.functional.normalize(rows[0], dim=1).numpy()
+    a, b = float(across[2]), float(down[2])
+    return np.array([1.0, a, b, a * a, b * b, a * b])
+
+
+def save_error_model(path: str | os.PathLike[str], model: LandmarkErrorModel) -> Path:
+    """Write a model as ``.npz``, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    content = io.BytesIO()
+    arrays = {name: getattr(model, name).astype(np.float32) for name in ("mean_obj", "bias", "own_sigma", "modes")}
+    text = json.dumps({"format": FORMAT, "landmark_set": model.landmark_set, **model.facts})
+    np.savez_compressed(content, header=np.array(text), **arrays)
+    return write_file(path, content.getvalue(), overwrite=True)
+
+
+def load_error_model(path: str | os.PathLike[str]) -> LandmarkErrorModel:
+    """Read what :func:`save_error_model` wrote.
+
+    Raises:
+        ErrorModelError: no such file, or none of ours.
+    """
+    place = Path(path)
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = {name: file[name].astype(np.float64) for name in ("mean_obj", "bias", "own_sigma", "modes")}
+        found_format = header.pop("format")
+        landmark_set = header.pop("landmark_set")
+    # numpy raises what zip archives and pickles raise.
+    except Exception as error:
+        raise ErrorModelError(f"{place} is no error model of landmarks: {error}") from error
+    if found_format != FORMAT:
+        raise ErrorModelError(f"{place} is no error model of landmarks: format {found_format!r}, expected {FORMAT!r}")
+    return LandmarkErrorModel(landmark_set=landmark_set, facts=header, **arrays)

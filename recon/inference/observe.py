@@ -1,0 +1,43 @@
+"""From a detected face to a measurement that fits believe rightly."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from recon.detection.error_model import LandmarkErrorModel, load_error_model, roll_of, stated_points
+from recon.detection.face import Face
+from recon.detection.observation import LandmarkObservation
+
+_FOLDER = Path(__file__).parents[1] / "networks" / "weights"
+UNKNOWN_SIGMA = 0.06
+"""Standard deviation of points of a detector that was never calibrated, as a share of the face's size. The points of usual
+detectors err together, so this is larger than the scatter of one of them."""
+
+
+def observe(face: Face, landmark_set: str, errors: LandmarkErrorModel | None = None) -> LandmarkObservation | None:
+    """The face's points as a fit takes them, or ``None`` if it has none of this set.
+
+    Args:
+        face: as detected.
+        landmark_set: name of the set.
+        errors: of its detector; ``None`` takes the one that comes with the package, or, for other detectors, independent
+            errors of :data:`UNKNOWN_SIGMA`.
+    """
+    stated = stated_points(face, landmark_set)
+    if stated is None:
+        return None
+    points = stated.points_px[:, :2]
+    errors = errors or packaged_error_model(face.detector, landmark_set)
+    if errors is None:
+        return LandmarkObservation.independent(points, UNKNOWN_SIGMA * face.size_px)
+    marks = face.landmarks68
+    assert marks is not None, "detectors that were calibrated give the 68"
+    return errors.observe(points, stated.sigma_px, roll_of(marks))
+
+
+@functools.lru_cache(maxsize=8)
+def packaged_error_model(detector: str, landmark_set: str) -> LandmarkErrorModel | None:
+    """What comes with the package for a detector, or ``None``."""
+    path = _FOLDER / f"errors_{detector}_{landmark_set}.npz"
+    return load_error_model(path) if path.is_file() else None
