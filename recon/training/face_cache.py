@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import io
 import json
 import logging
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +27,6 @@ from recon.training.module import FaceModelConfig
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 256
-"""Faces in a block."""
 FORMAT = "facerecon-faces-1"
 LABELS = (
     *("landmarks520_px", "landmarks520_cam", "landmarks520_visible"),
@@ -49,7 +49,8 @@ class FaceCacheConfig:
         face_model: whose faces.
         seed: of the sampler.
         size: side of the pictures, px.
-        count: faces; a multiple of :data:`BLOCK` is drawn.
+        count: faces; a multiple of ``block`` is drawn.
+        block: faces in a file.
     """
 
     synthesis: SynthesisConfig
@@ -57,21 +58,24 @@ class FaceCacheConfig:
     seed: int = 0
     size: int = 256
     count: int = 8192
+    block: int = 256
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise FaceCacheError(f"a cache holds at least one face, got {self.count}")
+        if self.count < 1 or self.block < 1:
+            raise FaceCacheError(
+                f"a cache holds at least one face in each file, got {self.count} in files of {self.block}"
+            )
 
     @property
     def n_blocks(self) -> int:
         """Blocks that hold the faces."""
-        return -(-self.count // BLOCK)
+        return -(-self.count // self.block)
 
     def described(self) -> dict[str, object]:
         """All that decides on how a face of the cache looks: everything but their number."""
         return {
             "format": FORMAT,
-            "block": BLOCK,
+            "block": self.block,
             "seed": self.seed,
             "size": self.size,
             "model": self.face_model.name,
@@ -95,10 +99,10 @@ def draw_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) -> None:
     missing = [k for k in range(config.n_blocks) if not _label_file(folder, k).exists()]
     if not missing:
         return
-    logger.info("drawing %d faces into %s, with %d processes", len(missing) * BLOCK, folder, workers)
+    logger.info("drawing %d faces into %s, with %d processes", len(missing) * config.block, folder, workers)
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _open_sampler, (config,)) as pool:
-        for k in pool.map(_draw_block, [folder] * len(missing), missing):
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        for k in pool.map(functools.partial(_draw_block, folder, config), missing):
             logger.info("block %d of %d", k + 1, config.n_blocks)
 
 
@@ -109,31 +113,35 @@ def _begin(folder: Path, config: FaceCacheConfig) -> None:
     if not description.exists():
         write_file(description, json.dumps(wanted, indent=1).encode(), overwrite=True)
         return
-    try:
-        found = json.loads(description.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FaceCacheError(f"{description} is no JSON: {error}; remove the folder to draw its faces anew") from error
+    found = _description(description)
     if found != wanted:
-        keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k)) if isinstance(found, dict) else []
+        keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
         raise FaceCacheError(
             f"{folder} holds other faces than those asked for (they differ in: {', '.join(keys)}); give another folder, or "
             "remove this one to draw its faces anew"
         )
 
 
-_sampler: FaceSampler | None = None
+def _description(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FaceCacheError(f"{file} cannot be read: {error}; remove the folder to draw its faces anew") from error
+    if not isinstance(found, dict) or type(found.get("block")) is not int or found["block"] < 1:
+        raise FaceCacheError(f"{file} does not describe drawn faces; remove the folder to draw its faces anew")
+    return found
 
 
-def _open_sampler(config: FaceCacheConfig) -> None:
-    global _sampler  # one a process, opened when the process starts
+@functools.lru_cache(maxsize=1)
+def _sampler(config: FaceCacheConfig) -> FaceSampler:
+    """One a process."""
     torch.set_num_threads(1)
     model = bfm.load(config.face_model.name, config.face_model.path)
-    _sampler = FaceSampler(model, config.synthesis, config.seed, (config.size, config.size))
+    return FaceSampler(model, config.synthesis, config.seed, (config.size, config.size))
 
 
-def _draw_block(folder: Path, block: int) -> int:
-    assert _sampler is not None
-    faces = _sampler.batch(range(block * BLOCK, (block + 1) * BLOCK))
+def _draw_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
+    faces = _sampler(config).batch(range(block * config.block, (block + 1) * config.block))
     pictures = (255.0 * faces.image).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     # The labels come last: a block is there when its labels are.
     write_file(_picture_file(folder, block), _npy(pictures), overwrite=True)
@@ -180,10 +188,11 @@ class FaceCache:
         files = sorted(folder.glob("labels-*.npz"))
         if not files:
             raise FaceCacheError(f"{folder} holds no drawn faces")
-        held = len(files) * BLOCK
+        self._block = int(_description(folder / "faces.json")["block"])
+        held = len(files) * self._block
         if count is not None and count > held:
             raise FaceCacheError(f"{folder} holds {held} faces, {count} asked for")
-        n_blocks = len(files) if count is None else -(-count // BLOCK)
+        n_blocks = len(files) if count is None else -(-count // self._block)
         files = files[:n_blocks]
         self._count = held if count is None else count
         self._pictures = [np.load(_picture_file(folder, k), mmap_mode="r", allow_pickle=False) for k in range(n_blocks)]
@@ -200,5 +209,5 @@ class FaceCache:
 
     def picture(self, index: int) -> np.ndarray:
         """``(S, S, 3)`` uint8."""
-        block, place = divmod(index, BLOCK)
+        block, place = divmod(index, self._block)
         return np.asarray(self._pictures[block][place])

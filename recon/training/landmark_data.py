@@ -126,6 +126,7 @@ class LandmarkData(lightning.LightningDataModule):
         workers: processes that frame and degrade; 0 does it in the training process.
         drawing_workers: processes that draw.
         seed: of the training faces.
+        block: faces in a file.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class LandmarkData(lightning.LightningDataModule):
         workers: int = 1,
         drawing_workers: int = 2,
         seed: int = 0,
+        block: int = 256,
     ) -> None:
         super().__init__()
         if n_validation < 1 or workers < 0 or drawing_workers < 1:
@@ -153,7 +155,7 @@ class LandmarkData(lightning.LightningDataModule):
             )
         self.folder = Path(folder).expanduser()
         model = face_model or FaceModelConfig()
-        train = FaceCacheConfig(synthesis, model, seed, picture_size, count)
+        train = FaceCacheConfig(synthesis, model, seed, picture_size, count, block)
         held_out = dataclasses.replace(train, seed=VALIDATION_SEED, count=n_validation)
         self.caches = {"train": train, "held_out": held_out}
         self.size, self.point_sets = size, tuple(point_sets)
