@@ -1,23 +1,27 @@
 """Train, validate or test a regressor: ``python train.py fit --config configs/smoke.yaml``.
 
-Every key of a config can be given on the command line too: ``--model.optimiser.rate 1e-4``. ``--print_config`` shows all of
-them; an unknown key is an error. A run that was interrupted or killed goes on with ``--ckpt_path runs/.../last.ckpt``.
+Every key of a config can be given on the command line too: ``--model.init_args.optimiser.rate 1e-4``. ``--print_config``
+shows all of them; an unknown key is an error. A config may build on another one: ``base: OTHER.yaml``. A run that was
+interrupted or killed goes on with ``--ckpt_path runs/.../last.ckpt``.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from recon.io.extras import pip_hint
 
 try:
-    import jsonargparse  # noqa: F401  (lightning does without until the command line is read)
+    import lightning
+    from jsonargparse import ActionConfigFile
     from lightning import LightningDataModule, Trainer
     from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 except ImportError as error:
     sys.exit(f"train.py: {pip_hint(error) or error}")
 
+from recon.training.config_parser import TrainingParser
 from recon.training.ending import run_training
 from recon.training.module import RegressorModule
 from recon.training.saving import WholeCheckpoints
@@ -25,6 +29,19 @@ from recon.training.saving import WholeCheckpoints
 
 class TrainingCli(LightningCLI):
     """Fills in what data and module must agree on."""
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        self._sources: list[Path] = []
+        super().__init__(*positional, **named)
+
+    def init_parser(self, **settings: Any) -> LightningArgumentParser:
+        """As Lightning's, of configs that may have a base."""
+        settings.setdefault("dump_header", [f"lightning.pytorch=={lightning.__version__}"])
+        parser = TrainingParser(sources=self._sources, **settings)
+        parser.add_argument(
+            "-c", "--config", action=ActionConfigFile, help="Path to a configuration file in YAML format."
+        )
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data follow the module's picture size and face model."""
