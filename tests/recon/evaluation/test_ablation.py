@@ -140,7 +140,7 @@ def test_the_base_of_a_config_is_read_and_counts(tmp_path):
         plan = read_plan(tmp_path / "plan.yaml")
         run_ablation(plan, AblationSettings(tmp_path / "out", (0,)), work, told.append)
         assert len(work.trained) == n_trained
-    assert "--trainer.logger.init_args.save_dir" in work.trained[0] and "again: base was" in told[0]
+    assert "--trainer.logger.init_args.save_dir" in work.trained[0] and "again: another base" in told[0]
     (tmp_path / "base.yaml").unlink()
     with pytest.raises(PlanError, match=r"tiny.yaml: its base \S*base.yaml does not exist"):
         read_plan(tmp_path / "plan.yaml")
