@@ -48,6 +48,11 @@ class TrainingCli(LightningCLI):
         parser.link_arguments("model.init_args.regressor.size", "data.init_args.size")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
 
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config as it is: it alone says what is built. Lightning would merge classes and settings into it that a
+        checkpoint names, whatever they are called by now; checkpoints are read by :class:`WholeCheckpoints`.
+        """
+
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """With checkpoints that survive an interrupt and a full disk."""
         given = self._get(self.config_init, "trainer", default={}).get("plugins") or []
