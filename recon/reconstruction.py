@@ -193,7 +193,7 @@ class Reconstruction:
             name="head",
         )
 
-    def numbers(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Everything that ``face.json`` holds."""
         return {
             "photo": {
@@ -271,7 +271,7 @@ class Reconstruction:
         written.append(export.write_depth_npy(place / "depth.npy", depth_mm, overwrite=overwrite))
         written.append(export.write_normals_png(place / "normals.png", self.normal_map(), overwrite=overwrite))
         # Last, so that a folder with this file is a finished one.
-        written.append(export.write_face_json(place / "face.json", self.numbers(), overwrite=overwrite))
+        written.append(export.write_face_json(place / "face.json", self.to_dict(), overwrite=overwrite))
         return written
 
     @functools.cached_property

@@ -30,7 +30,7 @@ import numpy as np
 
 from recon.evaluation.reports import published
 from recon.evaluation.reports.provenance import fingerprint
-from recon.evaluation.reports.result import Cell, Evaluation, Left, Table
+from recon.evaluation.reports.result import Cell, Evaluation, Skipped, Table
 from recon.evaluation.stages import Runner, StageError, Tell, evaluated, n_parameters, trained
 from recon.io.base_configs import config_files, read_config
 from recon.io.faults import UsageError
@@ -108,7 +108,7 @@ class Outcome:
     """What an ablation found: tables, and the runs that failed."""
 
     tables: tuple[Table, ...]
-    failures: tuple[Left, ...]
+    failures: tuple[Skipped, ...]
 
 
 def read_plan(path: Path) -> Plan:
@@ -148,7 +148,7 @@ def run_ablation(
     """
     runner = run or _run
     data = _data_hash(settings)
-    failures: list[Left] = []
+    failures: list[Skipped] = []
     found: dict[str, list[tuple[Evaluation, int]]] = {row.name: [] for row in plan.rows}
     for row in plan.rows:
         for seed in settings.seeds:
@@ -161,7 +161,7 @@ def run_ablation(
                 evaluation = evaluated(place / "evaluation", command, measured, runner, tell)
                 found[row.name].append((evaluation, n_parameters(weights)))
             except StageError as error:
-                failures.append(Left(f"{row.name}, seed {seed}", str(error)))
+                failures.append(Skipped(f"{row.name}, seed {seed}", str(error)))
     return Outcome(_tables(plan, found, settings.protocol), tuple(failures))
 
 

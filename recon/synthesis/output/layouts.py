@@ -43,7 +43,7 @@ def encode(layout: Layout, batch: FaceBatch, scene: Scene | None, indices: list[
         if layout == "c3i":
             yield SampleFiles(_c3i(batch, scene, row, index))
         else:
-            yield SampleFiles(_labelled(batch, row, index))
+            yield SampleFiles(_picture_and_labels(batch, row, index))
 
 
 def tar_bytes(samples: list[SampleFiles]) -> bytes:
@@ -58,7 +58,7 @@ def tar_bytes(samples: list[SampleFiles]) -> bytes:
     return buffer.getvalue()
 
 
-def _labelled(batch: FaceBatch, row: int, index: int) -> dict[str, bytes]:
+def _picture_and_labels(batch: FaceBatch, row: int, index: int) -> dict[str, bytes]:
     """Picture as JPEG, a short JSON for people, and all labels as NumPy arrays."""
     arrays = {}
     for name, tensor in batch.tensors().items():
