@@ -95,7 +95,7 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _c3i(batch: FaceBatch, scene: Scene | None, row: int, index: int) -> dict[str, bytes]:
-    """Picture, depth as ray length in metres, and the text of four lines (SPEC_OTHER_SYSTEMS.md A.6)."""
+    """Picture, depth as ray length in metres, and the text of four lines (Basak et al. 2023, Data in Brief)."""
     capture = None if scene is None else scene.capture
     if scene is None or capture is None:
         raise ValueError("the c3i layout needs scenes of the c3i capture modes: set capture to 'c3i'")
