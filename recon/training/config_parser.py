@@ -12,8 +12,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from recon.io.base_configs import ConfigError, config_files, files_with_key, read_config
 
-_UNKNOWN = re.compile(r"[Oo]ption '([^']+)'")
-"""How jsonargparse names a key that it does not know."""
+_UNKNOWN = re.compile(r"(?:[Oo]ption|[Kk]ey) '([^']+)'")
+"""How versions of jsonargparse name a key that they do not know."""
 
 
 class TrainingParser(LightningArgumentParser):
