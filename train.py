@@ -1,24 +1,28 @@
 """Train, validate or test a regressor: ``python train.py fit --config configs/smoke.yaml``.
 
-Every key of a config can be given on the command line too: ``--model.optimiser.rate 1e-4``. ``--print_config`` shows all of
-them; an unknown key is an error. A run that was interrupted or killed goes on with ``--ckpt_path runs/.../last.ckpt``.
+Every key of a config can be given on the command line too: ``--model.init_args.optimiser.rate 1e-4``. ``--print_config``
+shows all of them; an unknown key is an error. A config may build on another one: ``base: OTHER.yaml``. A run that was
+interrupted or killed goes on with ``--ckpt_path runs/.../last.ckpt``.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from recon.io.extras import pip_hint
 
 try:
-    import jsonargparse  # noqa: F401  (lightning does without until the command line is read)
+    import lightning
+    from jsonargparse import ActionConfigFile
     from lightning import LightningDataModule, Trainer
     from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 except ImportError as error:
     sys.exit(f"train.py: {pip_hint(error) or error}")
 
 from recon.training.averaged import AveragedModule
+from recon.training.config_parser import TrainingParser
 from recon.training.ending import run_training
 from recon.training.saving import WholeCheckpoints
 
@@ -33,11 +37,29 @@ def _crop_size(model: Any) -> int:
 class TrainingCli(LightningCLI):
     """Fills in what data and module must agree on."""
 
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        self._sources: list[Path] = []
+        super().__init__(*positional, **named)
+
+    def init_parser(self, **settings: Any) -> LightningArgumentParser:
+        """As Lightning's, of configs that may have a base."""
+        settings.setdefault("dump_header", [f"lightning.pytorch=={lightning.__version__}"])
+        parser = TrainingParser(sources=self._sources, **settings)
+        parser.add_argument(
+            "-c", "--config", action=ActionConfigFile, help="Path to a configuration file in YAML format."
+        )
+        return parser
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data follow the module's picture size and face model."""
         parser.link_arguments("model", "data.init_args.size", compute_fn=_crop_size)
         parser.link_arguments("model.init_args.network.point_sets", "data.init_args.point_sets")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config as it is: it alone says what is built. Lightning would merge classes and settings into it that a
+        checkpoint names, whatever they are called by now; checkpoints are read by :class:`WholeCheckpoints`.
+        """
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """With checkpoints that survive an interrupt and a full disk."""

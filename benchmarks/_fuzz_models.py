@@ -247,7 +247,7 @@ def _read_plan(path: Path) -> object:
 
 def _make_report(folder: Path) -> list[Path]:
     from recon.evaluation.reports.provenance import provenance
-    from recon.evaluation.reports.result import Evaluation, Left, Metric, Sample, Table
+    from recon.evaluation.reports.result import Evaluation, Metric, Sample, Skipped, Table
 
     evaluation = Evaluation(
         protocol="alignment",
@@ -255,7 +255,7 @@ def _make_report(folder: Path) -> list[Path]:
         provenance=provenance("fit", "w", "d", ("none", 0), 1.0),
         metrics=(Metric("nme", "NME", "%"),),
         samples=(Sample("a", "g", {"nme": 3.0}, {"yaw": "0-30"}), Sample("b", "g", {"nme": float("nan")})),
-        failures=(Left("c", "no face"),),
+        failures=(Skipped("c", "no face"),),
         tables=(Table("t", ("x", "y"), (("a", 1.0),)),),
     )
     return whole_files(folder, "report.json", [evaluation.to_json().encode()])

@@ -9,9 +9,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from recon.io.faults import UsageError, reason, write_log
+from recon.io.faults import UsageError, complain, reason, write_log
 from recon.io.fingerprint import code_hash, package_version
-from recon.io.names import printable
 
 _COMMANDS = (
     "reconstruct",
@@ -70,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"interrupted; {error}\n" if error.args else "interrupted\n")
         return 130
     except UsageError as error:
-        return _complain(reason(error), 2)
+        return complain("recon", reason(error), 2)
     except BrokenPipeError:
         # Whoever read the output has gone (``recon models | head``); a second error at exit would say nothing new.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,18 +86,13 @@ def _fault(error: Exception, command: list[str]) -> int:
 
         hint = pip_hint(error)
     if hint is not None:
-        return _complain(hint, 1)
+        return complain("recon", hint, 1)
     ours = type(error).__module__.partition(".")[0] in ("recon", "bfm", "losses")
     if ours or isinstance(error, OSError):
-        return _complain(reason(error), 1)
+        return complain("recon", reason(error), 1)
     log = write_log(error, shlex.join(command))
     where = f"the details are in {log}" if log is not None else "no log file could be written"
-    return _complain(f"{reason(error)}; this should not happen, {where}", 1)
-
-
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon: {printable(text)}\n")
-    return code
+    return complain("recon", f"{reason(error)}; this should not happen, {where}", 1)
 
 
 if __name__ == "__main__":

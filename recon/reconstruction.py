@@ -175,13 +175,13 @@ class Reconstruction:
 
         Args:
             texture_size: side of the texture in px; 0 leaves it out and writes vertex colours.
-            neutral: leave the expression out of the vertices; the morph targets then start from a neutral face.
+            neutral: leave the expression out of the vertices; the morph targets, which models with weights in [0, 1] have, then
+                start from a neutral face.
             light: see :meth:`texture`.
         """
         data = self.model.data()
         textured = texture_size > 0 and len(data.uv) > 0
         vertices = self.model.shape(self.identity)[0].numpy() if neutral else self.vertices
-        names = data.expression_names if self.model.expression_prior == "unit" else ()
         colours = encode_srgb(torch.as_tensor(self.albedo), self.model.albedo_space).numpy()
         return export.ExportMesh(
             vertices_mm=vertices,
@@ -190,11 +190,11 @@ class Reconstruction:
             uv_faces=data.uv_faces if textured else None,
             texture=self.texture(texture_size, light) if textured else None,
             colors=colours,
-            morph_targets={name: data.expression_basis[..., k] for k, name in enumerate(names)},
+            morph_targets={name: data.expression_basis[..., k] for k, name in enumerate(self._morph_names)},
             name="head",
         )
 
-    def numbers(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Everything that ``face.json`` holds."""
         return {
             "photo": {
@@ -241,6 +241,9 @@ class Reconstruction:
     ) -> list[Path]:
         """Write ``head.*`` in the given formats, ``depth.png``, ``depth.npy``, ``normals.png`` and ``face.json``.
 
+        All show the reconstructed expression: ``head.glb`` by the weights of its morph targets, or, for a model without
+        weights in [0, 1], in its vertices.
+
         Raises:
             ValueError: an unknown format.
             OutputExistsError, OutputError: see :mod:`recon.export`.
@@ -250,7 +253,7 @@ class Reconstruction:
             raise ValueError(f"unknown mesh format {unknown[0]!r}; known: {', '.join(FORMATS)}")
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        mesh = self.mesh(texture_size)
+        mesh = self.mesh(texture_size, neutral=bool(self._morph_names))
         written: list[Path] = []
         if "glb" in formats:
             weights = {name: value for name, value in self.expression_weights.items() if name in mesh.morph_targets}
@@ -267,8 +270,13 @@ class Reconstruction:
         written.append(export.write_depth_npy(place / "depth.npy", depth_mm, overwrite=overwrite))
         written.append(export.write_normals_png(place / "normals.png", self.normal_map(), overwrite=overwrite))
         # Last, so that a folder with this file is a finished one.
-        written.append(export.write_face_json(place / "face.json", self.numbers(), overwrite=overwrite))
+        written.append(export.write_face_json(place / "face.json", self.to_dict(), overwrite=overwrite))
         return written
+
+    @property
+    def _morph_names(self) -> tuple[str, ...]:
+        """Expressions that become morph targets: viewers expect weights in [0, 1]."""
+        return tuple(self.model.expression_names) if self.model.expression_prior == "unit" else ()
 
     @functools.cached_property
     def _vertices(self) -> Float[Tensor, "1 v 3"]:

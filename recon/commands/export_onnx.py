@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from recon.io.faults import complain
+
 
 def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``export-onnx`` to the subcommands of the ``recon`` command."""
@@ -25,7 +27,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage."""
     if arguments.out.suffix.lower() != ".onnx":
-        return _complain(f"{arguments.out} should end in .onnx", 2)
+        return complain("recon export-onnx", f"{arguments.out} should end in .onnx", 2)
     from recon.io.extras import pip_hint
 
     try:
@@ -33,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ImportError as error:
-        return _complain(pip_hint(error) or str(error), 1)
+        return complain("recon export-onnx", pip_hint(error) or str(error), 1)
     from recon.inference.regress import default_checkpoint
     from recon.networks.checkpoint import CheckpointError, load_regressor
     from recon.networks.onnx_export import compare_with_torch, export_onnx
@@ -42,20 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
         path = arguments.checkpoint or default_checkpoint(arguments.model)
         regressor, _ = load_regressor(path)
     except CheckpointError as error:
-        return _complain(str(error), 2)
+        return complain("recon export-onnx", str(error), 2)
     try:
         export_onnx(regressor, arguments.out, overwrite=arguments.overwrite)
         gap, seconds = compare_with_torch(regressor, arguments.out)
     except OSError as error:
-        return _complain(str(error), 1)
+        return complain("recon export-onnx", str(error), 1)
     megabytes = arguments.out.stat().st_size / 1e6
     sys.stdout.write(
         f"wrote {arguments.out}, {megabytes:.1f} MB; largest relative difference from torch {gap:.1e}; "
         f"{1e3 * seconds:.1f} ms a crop on one thread\n"
     )
     return 0
-
-
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon export-onnx: {text}\n")
-    return code

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, ModelStatus, UnknownModelError, available_models, load
 from recon.io.drawing import drawing_problem, write_drawing
+from recon.io.faults import complain
 
 if TYPE_CHECKING:
     import bfm.model
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = arguments.check or (arguments.preview[0] if arguments.preview else None)
     usage = _usage_problem(arguments, name)
     if usage:
-        return _complain(usage, 2)
+        return complain("recon models", usage, 2)
     if name is None:
         _say(_table(available_models()))
         return 0
@@ -48,16 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         model = load(name, arguments.path)
     except UnknownModelError as error:
-        return _complain(str(error), 2)
+        return complain("recon models", str(error), 2)
     except (ModelFileError, OSError) as error:
-        return _complain(str(error), 1)
+        return complain("recon models", str(error), 1)
     if arguments.check:
         _say(_summary(model, time.perf_counter() - started))
     if arguments.preview:
         try:
             _draw(model, Path(arguments.preview[1]))
         except OSError as error:
-            return _complain(str(error), 1)
+            return complain("recon models", str(error), 1)
         _say(f"wrote {arguments.preview[1]}")
     return 0
 
@@ -133,8 +134,3 @@ def _summary(model: bfm.model.MorphableModel, seconds: float) -> str:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
-
-
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon models: {text}\n")
-    return code

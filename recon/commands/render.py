@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, UnknownModelError, load
 from recon.io.drawing import drawing_problem, write_drawing
+from recon.io.faults import complain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,18 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0, 1 for a failure, 2 for wrong usage; problems go to the standard error."""
     problem = _usage_problem(arguments)
     if problem:
-        return _complain(problem, 2)
+        return complain("recon render", problem, 2)
     try:
         model = load(arguments.model, arguments.path)
         picture = draw(model, arguments)
     except UnknownModelError as error:
-        return _complain(str(error), 2)
+        return complain("recon render", str(error), 2)
     except (ModelFileError, ModuleNotFoundError, OSError, ValueError) as error:
-        return _complain(str(error), 1)
+        return complain("recon render", str(error), 1)
     try:
         write_drawing(arguments.out, picture)
     except OSError as error:
-        return _complain(str(error), 1)
+        return complain("recon render", str(error), 1)
     sys.stdout.write(f"wrote {arguments.out}\n")
     return 0
 
@@ -151,8 +152,3 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
     if not 0.0 <= arguments.background <= 1.0:
         return f"--background must lie in [0, 1], got {arguments.background}"
     return drawing_problem(arguments.out)
-
-
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon render: {text}\n")
-    return code

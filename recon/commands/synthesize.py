@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.io.drawing import drawing_problem, write_drawing
+from recon.io.faults import complain
 from recon.io.names import printable
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         size = _size(arguments)
         problem = _usage_problem(arguments)
         if problem:
-            return _complain(problem, 2)
+            return complain("recon synthesize", problem, 2)
         if arguments.engine == "cycles":
             load_bpy()
         if arguments.preview is not None:
@@ -89,9 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.out is not None:
             return _write(_plan(arguments, config, size, arguments.count), arguments.workers)
     except (SynthesisConfigError, BackgroundError, EnvironmentMapError) as error:
-        return _complain(str(error), 2)
+        return complain("recon synthesize", str(error), 2)
     except (OSError, ModuleNotFoundError, ValueError, BlenderError) as error:
-        return _complain(str(error), 1)
+        return complain("recon synthesize", str(error), 1)
     return 0
 
 
@@ -223,8 +224,3 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
     if min(arguments.block, arguments.paths) < 1 or min(arguments.seed, arguments.workers) < 0:
         return "--block and --paths must be at least 1, --seed and --workers at least 0"
     return None
-
-
-def _complain(text: str, code: int) -> int:
-    sys.stderr.write(f"recon synthesize: {printable(text)}\n")
-    return code

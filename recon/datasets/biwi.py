@@ -1,4 +1,4 @@
-"""BIWI Kinect Head Pose (SPEC_OTHER_SYSTEMS.md H): sequences 01 to 24 of pictures, depth and poses."""
+"""BIWI Kinect Head Pose (Fanelli et al. 2013): sequences 01 to 24 of pictures, depth and poses."""
 
 from __future__ import annotations
 

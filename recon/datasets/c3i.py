@@ -1,4 +1,4 @@
-"""C3I-SynFace: pictures, ray depth and poses in a Z-up world (SPEC_OTHER_SYSTEMS.md A.2 and A.6)."""
+"""C3I-SynFace: pictures, ray depth and poses in a Z-up world (Basak et al. 2023, Data in Brief)."""
 
 from __future__ import annotations
 

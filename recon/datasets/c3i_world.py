@@ -1,4 +1,4 @@
-"""The Z-up world of C3I-SynFace and its capture modes (SPEC_OTHER_SYSTEMS.md A.5): constants, and cameras and heads in it.
+"""The Z-up world of C3I-SynFace and its capture modes (Basak et al. 2023, Data in Brief): constants, and cameras and heads in it.
 
 World of the published files: metres, x to the right, y away from the first camera, z up. A camera looks along its own
 -z, y up, so a camera at rest has the rotation (90, 0, 0) degrees. The head at rest looks along -y. Our head turns about
@@ -17,7 +17,7 @@ from recon.rotation import euler_to_matrix, matrix_to_euler
 
 MODES = ("HeadRot", "CameraTran", "HeadCameraRotTran")
 SCENES = ("Barbershop", "Classroom")
-"""Names of the published set's scene folders (001:814, 001:1011). Ours hold other backgrounds under these names."""
+"""Names of the published set's scene folders. Ours hold other backgrounds under these names."""
 FIELD_OF_VIEW_DEG = 60.0
 SIZE = (480, 640)
 DISTANCE_M = 0.3

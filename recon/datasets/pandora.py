@@ -1,4 +1,4 @@
-"""Pandora (Borghi et al., CVPR 2017; SPEC_OTHER_SYSTEMS.md H): sequences of colour and depth pictures of a driver's head.
+"""Pandora (Borghi et al., CVPR 2017): sequences of colour and depth pictures of a driver's head.
 
 Below the root lie ``<subject>/<base|free>_<n>_ID<subject>/`` with ``RGB/<frame>_RGB.png`` (1920 x 1080),
 ``DEPTH/<frame>_DEPTH.png`` (512 x 424, 16 bit, mm) and ``data.json``. Frame numbers have six digits. The JSON file is
@@ -28,9 +28,9 @@ JOINT_NAMES = (
 )
 """Rows of ``labels["joints"]``; their first two columns are pixels of the depth picture."""
 TEST_SUBJECTS = (10, 14, 16, 20)
-"""Subjects that the papers test on (004:184)."""
+"""Subjects that are tested on (Borghi et al. 2017; Pini et al. 2018, Section 4.1.1)."""
 FOCAL_PX = 365.0
-"""Focal length of the depth camera (004:145)."""
+"""Focal length of the depth camera (Pini et al. 2018, Section 3.2)."""
 _SEQUENCE = re.compile(r"(base|free)_(\d+)_ID(\d+)", re.IGNORECASE)
 _PICTURE = re.compile(r"(\d{6})_RGB\.png", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""300W-LP and AFLW2000-3D: a picture and a ``.mat`` of the same name (SPEC_OTHER_SYSTEMS.md H)."""
+"""300W-LP and AFLW2000-3D: a picture and a ``.mat`` of the same name (Zhu et al. 2016)."""
 
 from __future__ import annotations
 

@@ -30,8 +30,9 @@ import numpy as np
 
 from recon.evaluation.reports import published
 from recon.evaluation.reports.provenance import fingerprint
-from recon.evaluation.reports.result import Cell, Evaluation, Left, Table
+from recon.evaluation.reports.result import Cell, Evaluation, Skipped, Table
 from recon.evaluation.stages import Runner, StageError, Tell, evaluated, n_parameters, trained
+from recon.io.base_configs import config_files, read_config
 from recon.io.faults import UsageError
 from recon.io.fingerprint import Fingerprint, code_hash, file_hash
 from recon.io.names import folder_name, same_name
@@ -107,7 +108,7 @@ class Outcome:
     """What an ablation found: tables, and the runs that failed."""
 
     tables: tuple[Table, ...]
-    failures: tuple[Left, ...]
+    failures: tuple[Skipped, ...]
 
 
 def read_plan(path: Path) -> Plan:
@@ -147,7 +148,7 @@ def run_ablation(
     """
     runner = run or _run
     data = _data_hash(settings)
-    failures: list[Left] = []
+    failures: list[Skipped] = []
     found: dict[str, list[tuple[Evaluation, int]]] = {row.name: [] for row in plan.rows}
     for row in plan.rows:
         for seed in settings.seeds:
@@ -160,7 +161,7 @@ def run_ablation(
                 evaluation = evaluated(place / "evaluation", command, measured, runner, tell)
                 found[row.name].append((evaluation, n_parameters(weights)))
             except StageError as error:
-                failures.append(Left(f"{row.name}, seed {seed}", str(error)))
+                failures.append(Skipped(f"{row.name}, seed {seed}", str(error)))
     return Outcome(_tables(plan, found, settings.protocol), tuple(failures))
 
 
@@ -175,13 +176,15 @@ def train_command(plan: Plan, row: Row, seed: int, place: Path) -> list[str]:
 
 
 def train_facts(plan: Plan, row: Row, seed: int) -> Fingerprint:
-    """What the weights of a row and seed are made from; where files lie does not matter."""
+    """What the weights of a row and seed are made from, the config with its bases; where files lie does not matter."""
+    config, *bases = config_files(row.config)
     programs = [Path(part) for part in plan.train if part != sys.executable and Path(part).is_file()]
     return Fingerprint(
         {
             "train": ["python" if part == sys.executable else part for part in plan.train],
             "program": [file_hash(path) for path in programs],
-            "config": row.config.read_text(encoding="utf-8"),
+            "config": config.read_text(encoding="utf-8"),
+            "base": "---\n".join(path.read_text(encoding="utf-8") for path in bases),
             "overrides": dict(row.overrides),
             "seed": seed,
             "code": code_hash(),
@@ -273,18 +276,13 @@ def _mean_std(values: Sequence[float]) -> str:
 
 def _folder_keys(config: Path) -> tuple[str, ...]:
     """Keys of a training config that say where it writes: its logger may have a folder of its own."""
-    import yaml
-
-    content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    logger = (content.get("trainer") or {}).get("logger") if isinstance(content, dict) else None
+    logger = (read_config(config).get("trainer") or {}).get("logger")
     own = isinstance(logger, dict) and "save_dir" in (logger.get("init_args") or {})
     keys = ("trainer.default_root_dir",)
     return (*keys, "trainer.logger.init_args.save_dir") if own else keys
 
 
 def _row(entry: Any, path: Path) -> Row:
-    import yaml
-
     if not isinstance(entry, dict) or not {"name", "config"} <= set(entry) <= {"name", "config", "table", "overrides"}:
         raise PlanError(f"{path}: a row needs 'name' and 'config', and may have 'table' and 'overrides'; got {entry!r}")
     config = path.parent / str(entry["config"])
@@ -294,7 +292,7 @@ def _row(entry: Any, path: Path) -> Row:
         _folder_keys(config)
     except PlanError:
         raise
-    except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise PlanError(f"{config}: cannot be read as a training config ({error})") from None
     table = entry.get("table", 0)
     if table not in (0, *_TABLES):

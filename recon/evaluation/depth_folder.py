@@ -20,7 +20,7 @@ from bfm.files import ModelFileError
 from bfm.npy import read_npy
 from bfm.text import printable
 from recon.datasets import C3iReader, DamagedSample
-from recon.evaluation.reports.result import Left
+from recon.evaluation.reports.result import Skipped
 from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
@@ -69,7 +69,7 @@ class DepthItem:
     load: Callable[[], DepthSample]
 
 
-def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], list[Left]]:
+def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], list[Skipped]]:
     """All photos with a depth map, and the photos without.
 
     Raises:
@@ -83,7 +83,7 @@ def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], li
     return _c3i(folder) if layout == "c3i" else _pairs(folder)
 
 
-def _pairs(folder: Path) -> tuple[list[DepthItem], list[Left]]:
+def _pairs(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
     photos = [
         p
         for p in sorted(folder.iterdir())
@@ -93,7 +93,7 @@ def _pairs(folder: Path) -> tuple[list[DepthItem], list[Left]]:
     for photo in photos:
         depth = depth_file(folder, photo.stem)
         if depth is None:
-            left.append(Left(photo.name, f"no {photo.stem}_depth.npy or {photo.stem}_depth.png"))
+            left.append(Skipped(photo.name, f"no {photo.stem}_depth.npy or {photo.stem}_depth.png"))
             continue
         mask = folder / f"{photo.stem}_mask.png"
         files = (photo, depth, mask) if mask.is_file() else (photo, depth)
@@ -114,7 +114,7 @@ def _load_pair(photo: Path, depth: Path, mask: Path | None = None) -> DepthSampl
     return _checked(DepthSample(picture, read_depth(depth), None if mask is None else read_mask(mask)), photo.name)
 
 
-def _c3i(folder: Path) -> tuple[list[DepthItem], list[Left]]:
+def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
     try:
         reader = C3iReader(folder)
     except FileNotFoundError as error:

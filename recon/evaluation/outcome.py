@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bfm.isolated import ReaderProcessError
-from recon.evaluation.reports.result import Left, Sample
+from recon.evaluation.reports.result import Sample, Skipped
 from recon.io.faults import ends_the_run, reason
 
 
@@ -27,8 +27,8 @@ class Outcome:
     """
 
     sample: Sample | None = None
-    failure: Left | None = None
-    dropped: Left | None = None
+    failure: Skipped | None = None
+    dropped: Skipped | None = None
     kept: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
@@ -56,8 +56,8 @@ class Outcome:
         """
         return cls(
             Sample(**record["sample"]) if "sample" in record else None,
-            Left(**record["failure"]) if "failure" in record else None,
-            Left(**record["dropped"]) if "dropped" in record else None,
+            Skipped(**record["failure"]) if "failure" in record else None,
+            Skipped(**record["dropped"]) if "dropped" in record else None,
             dict(record["kept"]),
         )
 
@@ -69,12 +69,12 @@ def failed(name: str, why: str | Exception, **kept: Any) -> Outcome:
         Exception: ``why`` itself, if it would come again for every other item: a full disk, or a helper process that cannot
             be started, is no failure of a photo.
     """
-    return Outcome(failure=Left(name, _words(why)), kept=kept)
+    return Outcome(failure=Skipped(name, _words(why)), kept=kept)
 
 
 def left_out(name: str, why: str | Exception) -> Outcome:
     """The outcome of an item that cannot be used. Raises as :func:`failed` does."""
-    return Outcome(dropped=Left(name, _words(why)))
+    return Outcome(dropped=Skipped(name, _words(why)))
 
 
 def pack(array: np.ndarray) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from recon.datasets import C3iReader, DamagedSample
 from recon.datasets.biwi import read_pose
 from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.aflw2000 import LabelError, photos_and_labels, read_label
-from recon.evaluation.reports.result import Left
+from recon.evaluation.reports.result import Skipped
 
 LAYOUTS = ("aflw2000", "biwi", "c3i")
 
@@ -45,7 +45,7 @@ class PoseLabel:
     box: Float[np.ndarray, " 4"] | None = None
 
 
-def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Left]]:
+def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Skipped]]:
     """Labels of all pictures, and the pictures that are left out and why.
 
     Left out are pictures without a label, with an unreadable one, and those beyond the range that the papers keep: 99
@@ -61,21 +61,21 @@ def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Left]]:
         raise LabelError(f"no such folder: {folder}")
     find = {"aflw2000": _aflw2000, "biwi": _biwi, "c3i": _c3i}[layout]
     labels: list[PoseLabel] = []
-    left: list[Left] = []
+    left: list[Skipped] = []
     for name, make in find(folder, left):
         try:
             label = make()
         except DamagedSample as fault:
-            left.append(Left(name, fault.reason))
+            left.append(Skipped(name, fault.reason))
             continue
         except LabelError as error:
-            left.append(Left(name, str(error)))
+            left.append(Skipped(name, str(error)))
             continue
         beyond = np.abs(label.angles_deg) > _LARGEST_DEG[layout]
         if beyond.any():
             axis = ("yaw", "pitch", "roll")[int(np.argmax(beyond))]
             angle, most = label.angles_deg[int(np.argmax(beyond))], _LARGEST_DEG[layout][int(np.argmax(beyond))]
-            left.append(Left(name, f"{axis} {angle:.1f} degrees is beyond the protocol's {most:.0f}"))
+            left.append(Skipped(name, f"{axis} {angle:.1f} degrees is beyond the protocol's {most:.0f}"))
             continue
         labels.append(label)
     if not labels:
@@ -92,9 +92,9 @@ _EXPECTED = {
 }
 
 
-def _aflw2000(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
+def _aflw2000(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
     photos, alone = photos_and_labels(folder)
-    left += [Left(text.split()[1], text) for text in alone]
+    left += [Skipped(text.split()[1], text) for text in alone]
 
     def make(photo: Path) -> PoseLabel:
         label = read_label(photo)
@@ -113,7 +113,7 @@ def _aflw2000(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
         yield photo.name, lambda photo=photo: make(photo)  # type: ignore[misc]
 
 
-def _biwi(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
+def _biwi(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
     def make(name: str, photo: Path) -> PoseLabel:
         path = photo.with_name(photo.name.replace("_rgb.png", "_pose.txt"))
         pose = read_pose(path, name)
@@ -124,7 +124,7 @@ def _biwi(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
         yield name, lambda name=name, photo=photo: make(name, photo)  # type: ignore[misc]
 
 
-def _c3i(folder: Path, left: list[Left]) -> Iterator[tuple[str, _Maker]]:
+def _c3i(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
     """The group is the person: the second folder, below ``male`` or ``female``."""
     try:
         reader = C3iReader(folder)

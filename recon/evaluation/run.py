@@ -11,7 +11,7 @@ from typing import Any
 from recon.evaluation.outcome import Outcome, failed, left_out
 from recon.evaluation.partial import Journal
 from recon.evaluation.reports.provenance import Provenance, fingerprint, provenance, software
-from recon.evaluation.reports.result import Left, Sample
+from recon.evaluation.reports.result import Sample, Skipped
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.names import printable
 
@@ -36,7 +36,7 @@ class Run:
     """
 
     def __init__(
-        self, facts: Mapping[str, Any], n_items: int, journal: Journal | None = None, dropped: Sequence[Left] = ()
+        self, facts: Mapping[str, Any], n_items: int, journal: Journal | None = None, dropped: Sequence[Skipped] = ()
     ) -> None:
         self._started = time.perf_counter()
         self._journal = journal
@@ -44,8 +44,8 @@ class Run:
         self._names: set[str] = set()
         self._restored_seconds = 0.0
         self.samples: list[Sample] = []
-        self.failures: list[Left] = []
-        self.dropped: list[Left] = list(dropped)
+        self.failures: list[Skipped] = []
+        self.dropped: list[Skipped] = list(dropped)
         if journal is not None:
             journal.begin(facts, n_items)
 

@@ -46,6 +46,28 @@ def in_front(v_cam: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
     return torch.cat([v_cam[:, :2], v_cam[:, 2:].clamp_max(-NEAR_MM)], dim=1)
 
 
+def jacobian_of(
+    by_shape: Float[Tensor, "n m k"],
+    by_rotation: Float[Tensor, "n m 3"],
+    by_translation: Float[Tensor, "n m 3"],
+    layout: ParameterLayout,
+) -> Float[Tensor, "n m d"]:
+    """Derivatives in their columns of one view's unknowns; all other columns are zero.
+
+    Args:
+        by_shape: by identity, then expression.
+        by_rotation: by a rotation vector.
+        by_translation: by the translation in mm.
+        layout: of one view.
+    """
+    jacobian = by_shape.new_zeros(*by_shape.shape[:2], layout.n_total)
+    jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
+    jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
+    jacobian[..., layout.rotation(0)] = by_rotation
+    jacobian[..., layout.translation(0)] = by_translation
+    return jacobian
+
+
 def point_jacobian(
     v_rot: Float[Tensor, "n 3"],
     v_cam: Float[Tensor, "n 3"],
@@ -64,11 +86,7 @@ def point_jacobian(
     """
     by_position, by_translation = projection_gradients(v_cam, camera)
     by_shape = torch.bmm(by_position @ camera.rotation[0], basis)
-    jacobian = by_shape.new_zeros(len(v_cam), 2, layout.n_total)
-    jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
-    jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
-    jacobian[..., layout.rotation(0)] = torch.bmm(by_position, rotation_gradient(v_rot))
-    jacobian[..., layout.translation(0)] = by_translation
+    jacobian = jacobian_of(by_shape, torch.bmm(by_position, rotation_gradient(v_rot)), by_translation, layout)
     if layout.n_focal:
         jacobian[..., layout.focal(0).start] = camera.to_pixels(v_cam[None])[0] - camera.principal_px
     return jacobian

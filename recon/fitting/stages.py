@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.blur import gaussian_blur
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
@@ -22,7 +23,7 @@ from recon.fitting.terms.contour import ContourTerm
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
 from recon.fitting.terms.landmark import LandmarkTerm
 from recon.fitting.terms.lighting_prior import LightingPrior
-from recon.fitting.terms.photometric import PhotometricTerm, gaussian_blur
+from recon.fitting.terms.photometric import PhotometricTerm
 from recon.fitting.terms.shape_prior import AlbedoPrior, CoefficientPrior, FocalPrior
 
 _ANNEALING_START, _ANNEALING_RATE = 30.0, 0.6

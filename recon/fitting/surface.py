@@ -26,7 +26,7 @@ from bfm.model import MorphableModel
 from recon.camera import PosedCamera
 from recon.color import encode_srgb_unclamped_slope
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.projection import projection_gradients, rotation_gradient
+from recon.fitting.projection import jacobian_of, projection_gradients, rotation_gradient
 from recon.lighting import CLAMPED_COSINE, irradiance_basis, sh_basis_gradient
 
 
@@ -221,14 +221,10 @@ def photometric_jacobian(
     # Both frames' bases are rotated by R; folding R into the small matrices saves turning the large ones.
     by_shape = torch.bmm(by_normal @ rotation, normal_basis)
     by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
-    jacobian = by_shape.new_zeros(len(samples.v_cam), 3, layout.n_total)
-    jacobian[..., layout.identity] = by_shape[..., : layout.n_identity]
-    jacobian[..., layout.expression(0)] = by_shape[..., layout.n_identity :]
+    by_rotation = torch.bmm(by_normal, rotation_gradient(samples.normals))
+    by_rotation = by_rotation + torch.bmm(by_position, rotation_gradient(samples.v_rot))
+    jacobian = jacobian_of(by_shape, by_rotation, by_translation, layout)
     jacobian[..., layout.albedo] = (slope * shading)[..., None] * surface.albedo_basis
-    jacobian[..., layout.rotation(0)] = torch.bmm(by_normal, rotation_gradient(samples.normals)) + torch.bmm(
-        by_position, rotation_gradient(samples.v_rot)
-    )
-    jacobian[..., layout.translation(0)] = by_translation
     light, n_channels = layout.lighting(0), layout.n_lighting // 9
     for channel in range(3):
         own = light.start + channel % n_channels

@@ -6,6 +6,7 @@ import datetime
 import errno
 import os
 import secrets
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -29,6 +30,12 @@ def reason(error: BaseException) -> str:
     if text and (ours or isinstance(error, OSError)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def complain(command: str, text: str, code: int) -> int:
+    """Write a line to the standard error in the name of a command, and return its exit code."""
+    sys.stderr.write(f"{command}: {printable(text)}\n")
+    return code
 
 
 def ends_the_run(error: BaseException) -> bool:

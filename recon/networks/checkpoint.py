@@ -17,6 +17,7 @@ from bfm.reading import file_size
 from bfm.text import printable
 from recon.io.files import write_file
 from recon.networks.backbones import check_options
+from recon.networks.file_kinds import is_torch_archive, weights_beside
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor, RegressorConfig, config_of_dict
 
@@ -88,12 +89,19 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
     if not place.is_file():
         raise CheckpointError(f"no checkpoint at {place}; pass a .safetensors file that train.py wrote")
     try:
-        file_size(place)
-        with safe_open(place, framework="pt") as file:
-            header = dict(file.metadata() or {})
+        training = is_torch_archive(place)
+        if not training:
+            file_size(place)
+            with safe_open(place, framework="pt") as file:
+                header = dict(file.metadata() or {})
     # The library raises types of its own for what it finds in a foreign file.
     except Exception as error:
         raise CheckpointError(f"{place} is damaged or no safetensors file: {error}") from error
+    if training:
+        raise CheckpointError(
+            f"{place} is a file of torch.save, such as the last.ckpt with which a training goes on, and not the weights of a "
+            f"network alone: pass {weights_beside(place) or 'the best.safetensors of that run'}"
+        )
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{place} is no regressor checkpoint: format {header.get('format')!r}, expected {FORMAT!r}"
@@ -157,6 +165,8 @@ def _described(
 ) -> tuple[RegressorConfig, FaceBlocks, dict[str, Any]]:
     """What the header says of the network, every value checked."""
     try:
+        # The first checkpoints have no backbone_options.
+        header = {"backbone_options": "{}", **header}
         parts = {key: json.loads(header[key]) for key in ("config", "blocks", "backbone_options")}
         blocks = FaceBlocks.of_dict(parts["blocks"])
         config = config_of_dict(parts["config"])

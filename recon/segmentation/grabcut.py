@@ -20,6 +20,7 @@ _LIKE_SKIN, _UNLIKE_SKIN = 0.4, 0.3
 _MARGIN_FRACTION = 0.03
 _HAIRLINE_FRACTION = 0.1
 _CHIN_FRACTION = 0.85
+"""Of the height from the face's top to its chin: above this, what lies beside the head is no neck."""
 _FEWEST_PX = 30
 _LEAST_CONFIDENCE = 0.3
 
@@ -82,7 +83,7 @@ def visible_skin_mask(pixels: UInt8[np.ndarray, "h w 3"], regions: FaceRegions) 
     skin_core, face = regions.skin_core & ~hair, regions.face & ~(regions.forehead & hair)
     skin = _skin_color(pixels, skin_core)
     sure = cv2.erode(skin_core.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    beside = _surroundings(regions) & (skin < _UNLIKE_SKIN)
+    beside = surroundings(regions) & (skin < _UNLIKE_SKIN)
     if int(sure.sum()) < _FEWEST_PX or int(beside.sum()) < _FEWEST_PX:
         return np.asarray(face * skin)
     labels = np.full(regions.face.shape, cv2.GC_PR_BGD, dtype=np.uint8)
@@ -129,17 +130,18 @@ def _skin_color(pixels: UInt8[np.ndarray, "h w 3"], skin_core: Bool[np.ndarray, 
     return np.asarray(confidence[0, 0].double().numpy())
 
 
-def _surroundings(regions: FaceRegions) -> Bool[np.ndarray, "h w"]:
-    """Beside and above the head: hair and background, but not the neck."""
+def surroundings(regions: FaceRegions) -> Bool[np.ndarray, "h w"]:
+    """Beside and above the head: hair and background, but not the neck. Moves with the head."""
     height, width = regions.face.shape
     rows = np.nonzero(regions.face.any(axis=1))[0]
     if not len(rows):
         return np.zeros_like(regions.face)
     top, chin = int(rows[0]), int(rows[-1])
-    margin = 2 * max(1, round(_MARGIN_FRACTION * max(height, width))) + 1
+    # Of the shorter side: rows or columns added to a crop change nothing.
+    margin = 2 * max(1, round(_MARGIN_FRACTION * min(height, width))) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))
     grown = cv2.dilate(regions.covered.astype(np.uint8), kernel) > 0
     row = np.arange(height)[:, None]
-    beside = ~grown & (row < _CHIN_FRACTION * chin)
+    beside = ~grown & (row < top + _CHIN_FRACTION * (chin - top))
     above = ~regions.face & (row < top + _HAIRLINE_FRACTION * (chin - top))
     return np.asarray(beside | above)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from recon.io.faults import reason, write_log
-from recon.io.names import printable
+from recon.io.faults import complain, reason, write_log
 
 GO_ON = (
     "the last checkpoint is whole: go on with --ckpt_path and the newest last.ckpt in the run's folder, if there is one"
@@ -28,34 +26,30 @@ def run_training(train: Callable[[], object], command: Sequence[str]) -> int:
     try:
         train()
     except KeyboardInterrupt:
-        return _say(f"interrupted; {GO_ON}", 130)
+        return complain("train.py", f"interrupted; {GO_ON}", 130)
     except SIGTERMException:  # an exit with code 0, as if all was done
-        return _say(f"ended by SIGTERM; {GO_ON}", 143)
+        return complain("train.py", f"ended by SIGTERM; {GO_ON}", 143)
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):  # how Lightning ends after Ctrl-C
-            return _say(f"interrupted; {GO_ON}", 130)
+            return complain("train.py", f"interrupted; {GO_ON}", 130)
         raise
     except Exception as error:  # the last boundary: people get a line, developers a log
         if _is_dead_worker(error):
-            return _say(
+            return complain(
+                "train.py",
                 "a process that makes batches was ended from outside, most likely because memory ran out: take fewer "
                 f"data.init_args.workers; {GO_ON}",
                 1,
             )
         ours = type(error).__module__.partition(".")[0] in ("recon", "bfm", "losses", "train")
         if ours or isinstance(error, OSError):
-            return _say(reason(error), 1)
+            return complain("train.py", reason(error), 1)
         log = write_log(error, shlex.join(command))
         where = f"the details are in {log}" if log is not None else "no log file could be written"
-        return _say(f"{reason(error)}; {where}", 1)
+        return complain("train.py", f"{reason(error)}; {where}", 1)
     return 0
 
 
 def _is_dead_worker(error: Exception) -> bool:
     """Whether a worker of torch's loader died; torch says so in the message only."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
-
-
-def _say(text: str, code: int) -> int:
-    sys.stderr.write(f"train.py: {printable(text)}\n")
-    return code

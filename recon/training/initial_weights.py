@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from recon.networks.checkpoint import CheckpointError, load_regressor
+from recon.networks.file_kinds import is_safetensors, is_torch_archive
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor
 from recon.training.saving import WholeCheckpoints
@@ -19,7 +20,7 @@ def load_initial_weights(regressor: Regressor, path: Path) -> None:
 
     Args:
         regressor: the network to fill, in place.
-        path: a ``.safetensors`` file of weights, or a ``.ckpt`` file of a whole training.
+        path: a ``.safetensors`` file of weights, or a ``.ckpt`` file of a whole training, under whatever name.
 
     Raises:
         CheckpointError: no such file, another kind of file, a network for another face model, or one of another build; said
@@ -27,11 +28,12 @@ def load_initial_weights(regressor: Regressor, path: Path) -> None:
     """
     if not path.is_file():
         raise CheckpointError(f"no initial weights at {path}; pass a .safetensors or .ckpt file that train.py wrote")
-    if path.suffix == ".safetensors":
+    # What a file holds counts, and its name only where that is neither.
+    if is_safetensors(path) or (path.suffix == ".safetensors" and not is_torch_archive(path)):
         found = load_regressor(path, regressor.blocks)[0]
         state: dict[str, Tensor] = found.state_dict()
         camera: str = found.config.camera
-    elif path.suffix == ".ckpt":
+    elif is_torch_archive(path) or path.suffix == ".ckpt":
         state, camera = _of_training(path, regressor.blocks)
     else:
         raise CheckpointError(f"initial weights come from a .safetensors or .ckpt file, got {path}")

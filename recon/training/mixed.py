@@ -11,6 +11,7 @@ from torch import Tensor
 from losses.adversarial import discriminator_loss
 from losses.shape import MM_PER_DM
 from losses.total import LossWeights
+from recon.networks.checkpoint import CheckpointError
 from recon.networks.discriminator import ShapeDiscriminator, discriminator_vertices
 from recon.parameters import FaceParameters
 from recon.segmentation.segmenter import Segmenter
@@ -19,6 +20,10 @@ from recon.training.embedding import EmbeddingConfig
 from recon.training.module import FaceModelConfig, RegressorConfig, RegressorModule
 from recon.training.schedule import OptimiserConfig
 from recon.training.terms import LossNetworks
+
+_MEAN = "critic.mean_dm"
+_SAME_DM = 1e-3
+"""A tenth of a millimetre: the same vertices of the same face."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +122,25 @@ class MixedModule(RegressorModule):
         # Its name is in checkpoints.
         self.critic = ShapeDiscriminator(model.mean_shape[rows] / MM_PER_DM, width=self.critic_config.width)
         self._rows = rows
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also refuse a discriminator of other vertices.
+
+        Raises:
+            CheckpointError: with what to do instead.
+        """
+        super().on_load_checkpoint(checkpoint)
+        own, found = (
+            {n: v for n, v in s.items() if n.startswith("critic.")}
+            for s in (self.state_dict(), checkpoint["state_dict"])
+        )
+        same = own.keys() == found.keys() and all(own[name].shape == found[name].shape for name in own)
+        if not same or not torch.allclose(own[_MEAN].cpu(), found[_MEAN].cpu(), atol=_SAME_DM):
+            raise CheckpointError(
+                "the discriminator in this checkpoint sees other vertices of the face than the config's: an earlier version "
+                "wrote it, which chose them otherwise, or critic.points, critic.region or critic.width differ. A run cannot go "
+                "on with it: start step 2 anew, without --ckpt_path, from its network: --model.init_args.initial_weights"
+            )
 
     def loss_networks(self) -> LossNetworks:
         """With the discriminator."""

@@ -13,7 +13,7 @@ from torch import Tensor
 import bfm
 from losses.total import LossWeights, weighted_sum
 from recon.decoder import FaceDecoder
-from recon.networks.checkpoint import save_checkpoint
+from recon.networks.checkpoint import CheckpointError, save_checkpoint
 from recon.networks.compiling import compile_network
 from recon.networks.head import FaceBlocks
 from recon.networks.regressor import Regressor, RegressorConfig
@@ -186,25 +186,46 @@ class RegressorModule(AveragedModule):
         checkpoint["camera"] = self.regressor.config.camera
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another face model, then restore."""
+        """Refuse a checkpoint of another face model, an earlier version or another step of the recipe, then restore.
+
+        Raises:
+            CheckpointError: with what to do instead.
+        """
+        missing = sorted({"face_blocks", "batches_seen", "state_dict"} - set(checkpoint))
+        if missing:
+            raise CheckpointError(
+                f"this checkpoint lacks {', '.join(missing)}: an early version or another program wrote it, and no run can go "
+                "on from it; start a new one without --ckpt_path"
+            )
+        self._check_recipe({name.partition(".")[0] for name in checkpoint["state_dict"]})
         found = FaceBlocks.of_dict(checkpoint.get("face_blocks"))
         if found != self.regressor.blocks:
-            raise ValueError(
+            raise CheckpointError(
                 f"this checkpoint was trained for the face model {found}, the config asks for {self.regressor.blocks}"
             )
         difference = found.difference(self.regressor.blocks)
         if difference:
-            raise ValueError(
+            raise CheckpointError(
                 f"this checkpoint was trained for another version of the face model {found.model!r}, which differs in "
                 f"{difference}: a run cannot go on with the version in use; start a new one"
             )
         # The weights have the same shapes for both cameras.
         camera = checkpoint.get("camera", "perspective")
         if camera != self.regressor.config.camera:
-            raise ValueError(
+            raise CheckpointError(
                 f"this checkpoint was trained for the camera {camera!r}, the config asks for {self.regressor.config.camera!r}"
             )
         super().on_load_checkpoint(checkpoint)
+
+    def _check_recipe(self, parts: set[str]) -> None:
+        """Refuse the parts of a checkpoint if they are those of another step of the recipe."""
+        own = {name.partition(".")[0] for name in self.state_dict()}
+        if parts != own:
+            raise CheckpointError(
+                f"this checkpoint holds {', '.join(sorted(parts))}, and {type(self).__name__} has {', '.join(sorted(own))}: it is "
+                "of another module, as step 1's is in step 2. Leave --ckpt_path out and start from its network with "
+                "--model.init_args.initial_weights"
+            )
 
     def on_validation_epoch_start(self) -> None:
         """Start a new summary."""

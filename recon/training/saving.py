@@ -17,6 +17,7 @@ from bfm.reading import file_size
 from recon.io.files import write_file
 from recon.io.parts import remove_leftovers
 from recon.networks.checkpoint import CheckpointError
+from recon.networks.file_kinds import is_safetensors
 
 _LARGEST_BYTES = 64 << 30
 
@@ -91,12 +92,14 @@ class WholeCheckpoints(TorchCheckpointIO):
             weights_only: left to Lightning's signature; nothing but tensors and plain values is read, whatever it says.
 
         Raises:
-            CheckpointError: no such file, a damaged one, or one that asks for more than tensors and plain values.
+            CheckpointError: no such file, a damaged one, weights alone, or one that asks for more than tensors and plain
+                values.
         """
         place = Path(path)
         try:
             file_size(place, _LARGEST_BYTES)
-            found = torch.load(place, map_location=map_location, weights_only=True)
+            weights_alone = is_safetensors(place)
+            found = None if weights_alone else torch.load(place, map_location=map_location, weights_only=True)
         except FileNotFoundError:
             raise CheckpointError(f"no checkpoint at {place}; runs keep theirs as last.ckpt") from None
         # torch's reader raises whatever it meets in a foreign file; its messages advise to run the file's code.
@@ -105,11 +108,16 @@ class WholeCheckpoints(TorchCheckpointIO):
                 f"{place} cannot be read: it is damaged, or holds more than tensors and plain values, which is not read "
                 f"because it could run code ({type(error).__name__})"
             ) from error
+        if weights_alone:
+            raise CheckpointError(
+                f"{place} holds the weights of a network alone, and a run cannot go on from these: leave --ckpt_path out and "
+                f"start from them with --model.init_args.initial_weights {place}, or pass the run's last.ckpt"
+            )
         keys = set(found) if isinstance(found, dict) else set()
         missing = sorted({"state_dict", "global_step", "pytorch-lightning_version"} - keys)
         if missing:
             raise CheckpointError(f"{place} is no checkpoint of a training run: it lacks {', '.join(missing)}")
-        return dict(found)
+        return dict(found or {})
 
 
 def _canonical(value: Any) -> Any:

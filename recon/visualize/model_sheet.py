@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from bfm.model import MorphableModel
@@ -14,6 +13,7 @@ from recon.color import encode_srgb
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
+from recon.visualize.label import with_label
 
 _TILE_PX = 224
 _LABEL_PX = 18
@@ -81,7 +81,7 @@ def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h 
         with torch.no_grad():
             image = portrait(vertices, albedo, topology, framing, (yaw, 0.0))
         encoded = encode_srgb(image, model.albedo_space)[0].permute(1, 2, 0).numpy()
-        return _labelled((255.0 * encoded).round().astype(np.uint8), label)
+        return with_label((255.0 * encoded).round().astype(np.uint8), label, _LABEL_PX)
 
     def component(block: str, index: int) -> list[np.ndarray]:
         if index >= getattr(model, f"n_{block}"):
@@ -128,11 +128,3 @@ def _expressions(model: MorphableModel) -> list[tuple[str, Tensor]]:
         (label, size * torch.nn.functional.one_hot(torch.tensor([index]), model.n_expression).float())
         for label, index in zip(labels, indices, strict=True)
     ]
-
-
-def _labelled(picture: np.ndarray, label: str) -> np.ndarray:
-    height, width, _ = picture.shape
-    sheet = Image.new("RGB", (width, height + _LABEL_PX), "white")
-    sheet.paste(Image.fromarray(picture), (0, _LABEL_PX))
-    ImageDraw.Draw(sheet).text((6, 3), label, fill="black", font=ImageFont.load_default())
-    return np.asarray(sheet)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from recon.color import decode_srgb, encode_srgb
 from recon.lighting import shade
 from recon.reconstruction import Reconstruction
 from recon.render import Topology, rasterize, vertex_normals
+from recon.visualize.label import with_label
 from recon.visualize.model_sheet import portrait, portrait_camera, studio_lighting
 
 _TILE_PX = 320
@@ -50,7 +51,7 @@ def overview(result: Reconstruction) -> UInt8[np.ndarray, "h w 3"]:
         texture = result.texture(_TEXTURE_PX)
         tiles.insert(4, ("texture of the photo, yaw 0", _textured(result, texture, framing, 0.0)))
         tiles.append(("yaw -40", _textured(result, texture, framing, -40.0)))
-    labelled = [_labelled(picture, label) for label, picture in tiles]
+    labelled = [with_label(picture, label, _LABEL_PX) for label, picture in tiles]
     half = len(labelled) // 2
     return np.concatenate([np.concatenate(labelled[:half], axis=1), np.concatenate(labelled[half:], axis=1)])
 
@@ -122,10 +123,3 @@ def _depth_picture(result: Reconstruction) -> np.ndarray:
         grey = np.interp(np.where(known, depth_mm, near), [near, max(far, near + 1.0)], [235.0, 25.0])
         image[known] = grey[known][:, None].astype(np.uint8)
     return image
-
-
-def _labelled(picture: np.ndarray, label: str) -> np.ndarray:
-    sheet = Image.new("RGB", (_TILE_PX, _TILE_PX + _LABEL_PX), "white")
-    sheet.paste(Image.fromarray(picture), (0, _LABEL_PX))
-    ImageDraw.Draw(sheet).text((6, 4), label, fill="black", font=ImageFont.load_default())
-    return np.asarray(sheet)

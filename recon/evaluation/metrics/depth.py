@@ -1,7 +1,7 @@
 """Errors of depth maps.
 
 d is the predicted and g the true depth in mm over the N pixels that count. Definitions of the depth papers
-(001:2621-2649, 3010-3024 of the thesis), which follow Eigen et al. 2014:
+(Khan, Basak and Corcoran 2021, Section "Accuracy measures"; Khan et al. 2021, Eqs. 6 onwards), which follow Eigen et al. 2014:
 
 - ``abs_rel`` mean |d - g| / g; ``sq_rel`` mean (d - g)^2 / g, mm; ``rmse`` sqrt(mean (d - g)^2), mm
 - ``rmse_log`` sqrt(mean (ln d - ln g)^2). The papers print it without the root (``rmse_log_printed``).
@@ -28,7 +28,7 @@ DELTA_POWERS: dict[str, float] = {
     "delta_1/2": 1.0 / 2.0,
 }
 FACIAL_CROP_MM = 500.0
-"""The depth papers' facial crop: true depth within 50 cm of the camera (001:2360, 2653, 3061)."""
+"""The depth papers' facial crop: true depth within 50 cm of the camera (Khan et al. 2020 and 2021)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
 from recon.evaluation.reports.report import csv_bytes
-from recon.evaluation.reports.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Skipped, Table
 from recon.evaluation.run import Run, run_facts
 from recon.io.image import ImageError, read_image
 from recon.io.names import printable
@@ -74,7 +74,7 @@ def evaluate_alignment(
     }
     dense = DensePoints(predictor.model)
     dense.check(photos)
-    left = [Left(text.split()[1], text) for text in alone]
+    left = [Skipped(text.split()[1], text) for text in alone]
     run = Run(run_facts("alignment", predictor.facts()), len(photos), journal, left)
     dense_sets: set[str] = set()
     failed_yaws: list[float] = []

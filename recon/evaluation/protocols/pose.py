@@ -15,7 +15,7 @@ from recon.evaluation.pose_labels import PoseLabel, find_poses
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import curves_png
-from recon.evaluation.reports.result import Cell, Evaluation, Figure, Left, Metric, Sample, Table
+from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Skipped, Table
 from recon.evaluation.run import Run, run_facts
 from recon.io.names import printable
 
@@ -86,7 +86,7 @@ def _measure(label: PoseLabel, rotation: np.ndarray) -> Sample:
     return Sample(label.name, label.group, values, {"group": label.group})
 
 
-def _ranges(samples: Sequence[Sample], failures: Sequence[Left], labels: Sequence[PoseLabel], layout: str) -> Table:
+def _ranges(samples: Sequence[Sample], failures: Sequence[Skipped], labels: Sequence[PoseLabel], layout: str) -> Table:
     failed = {entry.name for entry in failures}
     missed = [label.angles_deg for label in labels if printable(label.name) in failed]
     rows: list[tuple[Cell, ...]] = []

@@ -1,6 +1,6 @@
 """Figures of the papers, for the columns beside ours. None of them was measured here.
 
-Sources: Table numbers are those of the reconstruction paper (chapter 4 of the thesis); rows as printed there. Where the
+Sources: Table numbers are those of the reconstruction paper (Basak et al. 2022, see docs/papers.md); rows as printed there. Where the
 paper quotes others, so do we.
 """
 

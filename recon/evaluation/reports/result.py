@@ -67,7 +67,7 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
-class Left:
+class Skipped:
     """Something of the data that has no values: a prediction that failed, or a sample the protocol leaves out.
 
     Both are kept printable, see :func:`recon.io.names.printable`.
@@ -122,8 +122,8 @@ class Evaluation:
     provenance: Provenance
     metrics: tuple[Metric, ...]
     samples: tuple[Sample, ...]
-    failures: tuple[Left, ...] = ()
-    dropped: tuple[Left, ...] = ()
+    failures: tuple[Skipped, ...] = ()
+    dropped: tuple[Skipped, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
@@ -185,8 +185,8 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
                 Sample(entry["name"], entry["group"], _numbers(entry["values"]), entry["labels"])
                 for entry in content["samples"]
             ),
-            failures=tuple(Left(**entry) for entry in content["failures"]),
-            dropped=tuple(Left(**entry) for entry in content["dropped"]),
+            failures=tuple(Skipped(**entry) for entry in content["failures"]),
+            dropped=tuple(Skipped(**entry) for entry in content["dropped"]),
             tables=tuple(
                 Table(
                     entry["title"],

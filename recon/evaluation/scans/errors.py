@@ -1,7 +1,7 @@
 """How far a predicted head is from a scan: the published protocols, and one that sees shrunken identities.
 
-- :func:`micc_errors`: MICC Florence as used by the papers (001:3571-3770): both surfaces cropped 95 mm around the nose
-  tip, landmark alignment, rigid ICP, mean symmetric point-to-plane distance.
+- :func:`micc_errors`: MICC Florence as in Basak et al. 2022, Section 5: both surfaces cropped 95 mm
+  around the nose tip, landmark alignment, rigid ICP, mean symmetric point-to-plane distance.
 - :func:`now_errors`: NoW (Sanyal et al. 2019; rules from github.com/soubhiksanyal/now_evaluation at 7bd1498): scan
   cropped around the face, seven landmarks with scale, then the scale and motion that minimise the squared distances of
   all scan vertices to the mesh; these distances are the errors.

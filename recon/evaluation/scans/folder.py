@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from recon.evaluation.reports.result import Left
+from recon.evaluation.reports.result import Skipped
 from recon.evaluation.scans.scan import SCAN_SUFFIXES, ScanError, check_unit, read_landmarks
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -33,7 +33,7 @@ class Subject:
     photos: tuple[tuple[str, Path], ...]
 
 
-def find_subjects(folder: Path, unit: str | None = None) -> tuple[list[Subject], list[Left]]:
+def find_subjects(folder: Path, unit: str | None = None) -> tuple[list[Subject], list[Skipped]]:
     """All complete subjects, and what is left out and why.
 
     The landmark files of all subjects are read, so that a wrong unit is found before the first photo.
@@ -44,19 +44,19 @@ def find_subjects(folder: Path, unit: str | None = None) -> tuple[list[Subject],
     if not folder.is_dir():
         raise ScanError(f"no such folder: {folder}")
     subjects: list[Subject] = []
-    left: list[Left] = []
+    left: list[Skipped] = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         try:
             found = _subject(place)
         except OSError as error:
             found = f"cannot be listed ({error.strerror or error})"
         if isinstance(found, str):
-            left.append(Left(place.name, found))
+            left.append(Skipped(place.name, found))
             continue
         try:
             points = read_landmarks(found.landmarks)
         except ScanError as error:
-            left.append(Left(place.name, str(error)))
+            left.append(Skipped(place.name, str(error)))
             continue
         check_unit(points, unit, found.landmarks)
         subjects.append(found)

@@ -7,13 +7,12 @@ following the gradient alone, a step at a time, did not part them, so all are so
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.blur import gaussian_blur
 from recon.color import encode_srgb_unclamped
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
@@ -92,17 +91,6 @@ def photometric_rmse(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -
     rendered = encode_srgb_unclamped(face.rendered.image, face.model.albedo_space)
     residual2 = (rendered - face.view.pixels).square().mean(dim=1, keepdim=True)
     return float(((confidence * residual2).sum() / confidence.sum().clamp_min(1e-6)).sqrt())
-
-
-def gaussian_blur(image: Float[Tensor, "1 c s s"], sigma_px: float) -> Float[Tensor, "1 c s s"]:
-    """Gaussian blur; the border is continued."""
-    radius = math.ceil(2.5 * sigma_px)
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma_px) ** 2).to(image)
-    kernel = kernel / kernel.sum()
-    channels = image.shape[1]
-    padded = F.pad(image, (radius,) * 4, mode="replicate")
-    across = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
 
 
 def _samples(face: FaceInView, surface: SurfaceModel) -> SurfaceSamples:

@@ -1,4 +1,4 @@
-"""Cameras and heads drawn in the three capture modes of the published synthetic depth set (SPEC_OTHER_SYSTEMS.md A.5)."""
+"""Cameras and heads drawn in the three capture modes of the published synthetic depth set (Basak et al. 2023)."""
 
 from __future__ import annotations
 

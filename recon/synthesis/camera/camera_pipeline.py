@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.blur import gaussian_blur
 from recon.synthesis.camera.isp import IspSettings, tone_map
 from recon.synthesis.camera.jpeg import jpeg
 from recon.synthesis.config import SynthesisConfig
@@ -35,23 +36,6 @@ def _some(picture: Tensor, rng: CounterRng, name: str, share: float, change) -> 
         return picture
     chosen = CounterRng(rng.keys[rows.cpu().numpy()], rng.device)
     return picture.index_copy(0, rows, change(picture[rows], chosen).to(picture.dtype))
-
-
-def gaussian_blur(picture: Float[Tensor, "b 3 h w"], sigma_px: Float[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
-    """Each picture blurred by its own sigma, borders repeated."""
-    radius = max(1, int(torch.ceil(2.5 * sigma_px.max())))
-    offsets = torch.arange(-radius, radius + 1, device=picture.device, dtype=picture.dtype)
-    kernel = torch.exp(-0.5 * (offsets / sigma_px.clamp_min(1e-3)[:, None]) ** 2)
-    kernel = kernel / kernel.sum(dim=1, keepdim=True)
-    padded = torch.nn.functional.pad(picture, (radius,) * 4, mode="replicate")
-    height, width = picture.shape[-2:]
-    rows = torch.zeros_like(padded[:, :, :height])
-    for k in range(2 * radius + 1):
-        rows = rows + kernel[:, k, None, None, None] * padded[:, :, k : k + height]
-    result = torch.zeros_like(picture)
-    for k in range(2 * radius + 1):
-        result = result + kernel[:, k, None, None, None] * rows[..., k : k + width]
-    return result
 
 
 def _blurred(picture: Tensor, rng: CounterRng) -> Tensor:

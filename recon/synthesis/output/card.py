@@ -14,6 +14,7 @@ from recon.io.fingerprint import Fingerprint, code_hash, folder_hash
 from recon.io.locks import locked
 from recon.io.names import printable
 from recon.io.parts import write_new
+from recon.synthesis.config import FORMER_NAMES
 from recon.synthesis.output.plan import WORK_FOLDER, DatasetError, Plan
 from recon.synthesis.sample import SEGMENT_NAMES
 
@@ -104,7 +105,10 @@ def _compare(plan: Plan, card: dict[str, Any]) -> None:
 
 def _facts(card: dict[str, Any]) -> dict[str, Any]:
     """What must be equal, in one level, so that a difference can be named."""
-    nested = [card.get("config"), card.get("made_with")]
+    config = card.get("config")
+    if isinstance(config, dict):  # earlier versions' cards
+        config = {FORMER_NAMES.get(name, name): value for name, value in config.items()}
+    nested = [config, card.get("made_with")]
     facts = {name: value for name, value in card.items() if name not in ("config", "made_with")}
     for part in nested:
         if isinstance(part, dict):

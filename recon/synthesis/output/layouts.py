@@ -43,7 +43,7 @@ def encode(layout: Layout, batch: FaceBatch, scene: Scene | None, indices: list[
         if layout == "c3i":
             yield SampleFiles(_c3i(batch, scene, row, index))
         else:
-            yield SampleFiles(_labelled(batch, row, index))
+            yield SampleFiles(_picture_and_labels(batch, row, index))
 
 
 def tar_bytes(samples: list[SampleFiles]) -> bytes:
@@ -58,7 +58,7 @@ def tar_bytes(samples: list[SampleFiles]) -> bytes:
     return buffer.getvalue()
 
 
-def _labelled(batch: FaceBatch, row: int, index: int) -> dict[str, bytes]:
+def _picture_and_labels(batch: FaceBatch, row: int, index: int) -> dict[str, bytes]:
     """Picture as JPEG, a short JSON for people, and all labels as NumPy arrays."""
     arrays = {}
     for name, tensor in batch.tensors().items():
@@ -95,7 +95,7 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _c3i(batch: FaceBatch, scene: Scene | None, row: int, index: int) -> dict[str, bytes]:
-    """Picture, depth as ray length in metres, and the text of four lines (SPEC_OTHER_SYSTEMS.md A.6)."""
+    """Picture, depth as ray length in metres, and the text of four lines (Basak et al. 2023, Data in Brief)."""
     capture = None if scene is None else scene.capture
     if scene is None or capture is None:
         raise ValueError("the c3i layout needs scenes of the c3i capture modes: set capture to 'c3i'")

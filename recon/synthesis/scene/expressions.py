@@ -1,7 +1,7 @@
 """Combinations of ARKit weights that faces make: speech, smiles, frowns, surprise, blinks, a dropped jaw, asymmetry.
 
 Each expression is a short list of weights with the range they take in it; several can overlap (a smile while talking).
-The published synthetic set has five (neutral, angry, happy, sad, scared; SPEC_OTHER_SYSTEMS.md A.1).
+The published synthetic set has five (neutral, angry, happy, sad, scared; Basak et al. 2023).
 """
 
 from __future__ import annotations

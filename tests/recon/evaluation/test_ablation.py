@@ -129,6 +129,23 @@ def test_what_is_stale_is_done_again_and_the_former_files_are_kept(tmp_path, mon
     assert run(**options) == (1 + n_trainings, 2)
 
 
+def test_the_base_of_a_config_is_read_and_counts(tmp_path):
+    logger = "trainer: {logger: {class_path: x.TensorBoardLogger, init_args: {save_dir: runs/a}}}\n"
+    (tmp_path / "base.yaml").write_text(logger)
+    (tmp_path / "tiny.yaml").write_text("base: base.yaml\na: 1\n")
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml}]")
+    work, told = Workshop(), []
+    for content, n_trained in ((logger, 1), (logger, 1), (logger + "b: 2\n", 2)):
+        (tmp_path / "base.yaml").write_text(content)
+        plan = read_plan(tmp_path / "plan.yaml")
+        run_ablation(plan, AblationSettings(tmp_path / "out", (0,)), work, told.append)
+        assert len(work.trained) == n_trained
+    assert "--trainer.logger.init_args.save_dir" in work.trained[0] and "again: another base" in told[0]
+    (tmp_path / "base.yaml").unlink()
+    with pytest.raises(PlanError, match=r"tiny.yaml: its base \S*base.yaml does not exist"):
+        read_plan(tmp_path / "plan.yaml")
+
+
 def test_other_data_is_measured_again(tmp_path):
     data = tmp_path / "data"
     data.mkdir()

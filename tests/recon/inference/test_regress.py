@@ -117,7 +117,7 @@ def test_networks_need_no_landmarks(open_model, checkpoint, photo, face, method)
     head = made(photo)[0]
     assert math.isnan(head.quality.landmark_error_percent) and 0.0 < head.quality.photometric_residual < 1.0
     assert any("no dense landmarks" in warning for warning in head.quality.warnings)
-    assert head.numbers()["quality"]["landmark_error_percent"] is None, "JSON knows no nan"
+    assert head.to_dict()["quality"]["landmark_error_percent"] is None, "JSON knows no nan"
     at = head.landmarks68.mean(axis=0)
     assert np.linalg.norm(at - face.points5.mean(axis=0)) < 0.3 * face.size_px
 

@@ -158,6 +158,33 @@ def test_headers_that_make_no_sense_are_refused(written, tmp_path, changes, mess
     assert "forged.safetensors" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_headers_of_earlier_versions_are_read(tmp_path):
+    """They had neither options of the backbone, nor a sketch of the face model, nor what was added to the config since."""
+    torch.manual_seed(0)
+    config = RegressorConfig(backbone="mobilenetv4_small_050", size=64, fam=False)
+    path = save_checkpoint(tmp_path / "net.safetensors", Regressor(config, BLOCKS), {})
+    blocks = {name: value for name, value in BLOCKS.to_dict().items() if name != "sketch"}
+    few = {"backbone": config.backbone, "size": 64, "fam": False}
+    old = forged(path, tmp_path, backbone_options=None, config=json.dumps(few), blocks=json.dumps(blocks))
+    again, _ = load_regressor(old, BLOCKS)
+    wanted, _ = load_regressor(path, BLOCKS)
+    assert again.config == wanted.config
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in wanted.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "renamed.safetensors"])
+def test_a_checkpoint_of_a_training_is_refused_and_the_weights_to_take_are_named(tmp_path, name):
+    place = tmp_path / "version_0" / "checkpoints" / name
+    place.parent.mkdir(parents=True)
+    torch.save({"state_dict": {}}, place)
+    with pytest.raises(CheckpointError, match=r"last.ckpt with which a training goes on.*pass the best.safetensors of"):
+        load_regressor(place)
+    best = tmp_path / "version_0" / "best.safetensors"
+    best.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f"pass {best}"):
+        load_regressor(place)
+
+
 def test_memory_is_taken_only_for_weights_that_are_there(written, tmp_path):
     """The largest network that a header can describe would have some hundred gigabytes."""
     options = {"embed_dim": 8000, "depths": [1, 1, 2, 1], "num_heads": [1, 1, 2, 2], "window_size": 2}

@@ -1,10 +1,12 @@
 """Segmentation of visible skin by a graph cut."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from recon.segmentation.grabcut import FaceRegions, GrabCutSegmenter, hair_strands, visible_skin_mask
+from recon.segmentation.grabcut import FaceRegions, GrabCutSegmenter, hair_strands, surroundings, visible_skin_mask
 from recon.segmentation.segmenter import FacePrior, SegmentationError
 
 _HEIGHT, _WIDTH = 150, 130
@@ -45,6 +47,26 @@ def test_fringe_goes_and_skin_stays(regions):
 def test_bare_forehead_stays(regions):
     confidence = visible_skin_mask(_picture(np.zeros_like(regions.face)), regions)
     assert confidence[regions.face].mean() > 0.85
+
+
+def _lowered(regions, n_rows):
+    """The same head in a picture with more rows on top."""
+    pads = ((n_rows, 0), (0, 0))
+    return FaceRegions(*(np.pad(getattr(regions, f.name), pads) for f in dataclasses.fields(regions)))
+
+
+@pytest.mark.parametrize("n_rows", [1, 40, 130])
+def test_the_mask_moves_with_the_head(regions, n_rows):
+    """Below the surroundings of the head lie its neck and shoulders, here with the colour of hair, wherever it is."""
+    around = surroundings(regions)
+    lowered = surroundings(_lowered(regions, n_rows))
+    assert np.array_equal(lowered[n_rows:], around) and lowered[:n_rows].all()
+    assert not around[120:].any() and around[:100, :20].all()
+
+    picture = _picture(regions.face & (np.arange(_HEIGHT)[:, None] < 52))
+    more = np.tile(picture[:20], (7, 1, 1))[:n_rows]
+    moved = visible_skin_mask(np.concatenate([more, picture]), _lowered(regions, n_rows))
+    assert np.abs(moved[n_rows:] - visible_skin_mask(picture, regions)).mean() < 0.01 and not moved[:n_rows].any()
 
 
 def test_dark_spot_amid_skin_is_kept_but_believed_less(regions):

@@ -12,7 +12,7 @@ from recon.lighting import irradiance
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.appearance import shading
 from recon.synthesis.appearance.shadows import lamp_visibility, lamp_visibility_reference, shadow_maps
-from recon.synthesis.camera.camera_pipeline import camera_pipeline, gaussian_blur
+from recon.synthesis.camera.camera_pipeline import camera_pipeline
 from recon.synthesis.camera.jpeg import jpeg
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.anatomy import ambient_visibility, light_frames
@@ -141,16 +141,6 @@ def test_jpeg_takes_any_size():
     assert result.shape == picture.shape
     gap = (result - picture).abs().mean(dim=(1, 2, 3))
     assert gap[0] < gap[1]
-
-
-def test_blur_keeps_the_mean_and_spreads_a_point():
-    picture = torch.zeros(2, 3, 41, 45)
-    picture[:, :, 20, 22] = 1.0
-    result = gaussian_blur(picture, torch.tensor([1.0, 2.0]))
-    assert torch.allclose(result.sum(dim=(2, 3)), torch.ones(2, 3), atol=1e-4)
-    columns = torch.arange(45) - 22.0
-    spread = (result.sum(dim=2) * columns**2).sum(-1).sqrt()
-    assert torch.allclose(spread[:, 0], torch.tensor([1.0, 2.0]), atol=0.06)
 
 
 def test_without_effects_a_photo_is_the_srgb_curve():

@@ -1,5 +1,6 @@
 """Every config is complete and typed; wrong keys are refused before work starts."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,48 @@ def test_every_row_of_the_ablation_is_a_full_config(capsys, tmp_path):
             assert [settings["weights"][name] for name in weights] == pytest.approx(wanted)
             assert config["data"]["init_args"]["photos"]["init_args"]["folder"] == "data/photos"
             assert settings["embedding"]["weights"] == "data/arcface/backbone.pth"
+
+
+def _printed(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *arguments, "--print_config"])
+    said = capsys.readouterr()
+    return stop.value.code, said.err if stop.value.code else yaml.safe_load(said.out)
+
+
+def test_a_recipe_has_its_own_keys_and_those_of_its_base(capsys):
+    large = next(path for path in _CONFIGS if path.stem == "swin_large_fam")
+    code, config = _printed(capsys, "--config", str(large), "--model.init_args.optimiser.warm_up", "7")
+    settings = config["model"]["init_args"]
+    assert code == 0 and settings["regressor"]["backbone"] == "swin_large" and settings["regressor"]["checkpointing"]
+    assert settings["regressor"]["fam"] and settings["weights"]["photometric"] == 1.7
+    assert settings["optimiser"]["rate"] == 0.0001 and settings["optimiser"]["head_factor"] == 5.0
+    assert settings["optimiser"]["total"] == config["trainer"]["max_steps"] == 60000
+    assert settings["optimiser"]["warm_up"] == 7, "the command line comes last"
+    assert config["trainer"]["logger"]["init_args"]["save_dir"] == "runs/swin_large_fam"
+    assert len(config["trainer"]["callbacks"]) == 6 and config["data"]["init_args"]["batch_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("trainer: {max_stepps: 3}", r"'max_stepps'(.|\n)*The key is in \S*base/b.yaml$"),
+        ("modell: {a: 3}", r"'modell.a'(.|\n)*The key is in \S*base/b.yaml$"),
+        ("base: ../a.yaml", r"cannot be its own base \(\S*a.yaml -> \S*b.yaml -> \S*a.yaml\)"),
+        ("base: none.yaml", r"b.yaml: its base \S*none.yaml does not exist"),
+        ("base: ../../b.yaml", r"b.yaml: its base ../../b.yaml lies outside"),
+        ("[1, 2]", r"a.yaml: its base \S*b.yaml must hold keys"),
+    ],
+)
+def test_errors_in_a_base_name_the_file(base, message, tmp_path, capsys):
+    place = tmp_path / "in"
+    (place / "base").mkdir(parents=True)
+    smoke = next(path for path in _CONFIGS if path.stem == "smoke")
+    (tmp_path / "b.yaml").write_text("trainer: {max_steps: 3}")
+    (place / "a.yaml").write_text(f"base: base/b.yaml\n{smoke.read_text()}")
+    (place / "base" / "b.yaml").write_text(base)
+    code, said = _printed(capsys, "--config", str(place / "a.yaml"))
+    assert code == 2 and re.search(message, said.strip()), said
 
 
 def test_all_recipes_are_there():

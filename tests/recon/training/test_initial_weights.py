@@ -56,11 +56,19 @@ def test_other_networks_and_files_are_refused_before_training(step1, tmp_path):
         tiny_module(initial_weights=str(tmp_path / "weights.pth"))
     with pytest.raises(CheckpointError, match=r"is built otherwise than the config's"):
         tiny_module(backbone="resnet18", initial_weights=weights)
-    # One kind of file under the name of the other.
-    for wrong, right in (("a.ckpt", "best.safetensors"), ("a.safetensors", "last.ckpt")):
-        (tmp_path / wrong).write_bytes((folder / right).read_bytes())
-        with pytest.raises(CheckpointError, match=wrong):
-            tiny_module(initial_weights=str(tmp_path / wrong))
+    for damaged in ("damaged.ckpt", "damaged.safetensors"):
+        (tmp_path / damaged).write_bytes(b"x" * 100)
+        with pytest.raises(CheckpointError, match=rf"{damaged} (cannot be read: it )?is damaged"):
+            tiny_module(initial_weights=str(tmp_path / damaged))
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.ckpt", "best.safetensors"), ("a.pth", "last.ckpt")])
+def test_what_a_file_holds_counts_and_not_its_name(step1, tmp_path, name, content):
+    folder, first = step1
+    (tmp_path / name).write_bytes((folder / content).read_bytes())
+    second = tiny_module(seed=2, initial_weights=str(tmp_path / name))
+    wanted, found = first.averaged.state_dict(), second.regressor.state_dict()
+    assert all(torch.equal(wanted[key], found[key]) for key in wanted)
 
 
 def test_weights_of_another_face_model_are_refused(step1, tmp_path):

@@ -122,7 +122,7 @@ def test_a_loss_that_is_nan_stops_the_run_and_saves_the_batch(tmp_path, open_mod
 
 def test_checkpoints_of_another_face_model_are_refused():
     module = tiny_module()
-    state: dict = {}
+    state: dict = {"state_dict": module.state_dict()}
     module.on_save_checkpoint(state)
     state["face_blocks"] = {**state["face_blocks"], "n_identity": 3}
     with pytest.raises(ValueError, match="was trained for the face model .*n_identity=3"):

@@ -29,10 +29,10 @@ from recon.evaluation.reports.report import (
 from recon.evaluation.reports.result import (
     Evaluation,
     Figure,
-    Left,
     Metric,
     ResultFileError,
     Sample,
+    Skipped,
     Table,
     read_evaluation,
 )
@@ -58,8 +58,8 @@ def _evaluation(shift=0.0, n_samples=12, seed=0, **changes):
         provenance=ORIGIN,
         metrics=METRICS,
         samples=samples,
-        failures=(Left("q1", "no face"),),
-        dropped=(Left("q2", "no | label"),),
+        failures=(Skipped("q1", "no face"),),
+        dropped=(Skipped("q2", "no | label"),),
         tables=(Table("By yaw", ("yaw", "nme"), (("0", 1.234567), ("1", None), ("2", math.nan)), "A note."),),
         figures=(Figure("curve", "Curve", b"\x89PNG"),),
         files={"curve.csv": b"a,b\n"},
@@ -118,7 +118,7 @@ ODD = (
 def test_names_and_reasons_are_nothing_but_text_in_markdown():
     one = _evaluation(
         title=ODD,
-        failures=(Left(ODD, ODD),),
+        failures=(Skipped(ODD, ODD),),
         dropped=(),
         tables=(Table(ODD, (ODD,), ((ODD,),), ODD),),
         notes=(ODD,),

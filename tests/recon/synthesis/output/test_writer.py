@@ -146,6 +146,22 @@ def test_the_card_says_how_it_was_made(tmp_path):
     assert "No person is shown" in (plan.folder / "README.md").read_text()
 
 
+def test_a_card_with_former_names_of_settings_is_compared_by_the_present_ones(tmp_path):
+    plan = _plan(tmp_path / "a")
+    _begin(plan)
+    path = plan.folder / "dataset.json"
+    card = json.loads(path.read_text())
+    former = {"ambient_occlusion": "occlusion", "specular": "shine", "subsurface": "softness"}
+    card["config"] = {former.get(name, name): value for name, value in card["config"].items()}
+    assert {"occlusion", "shine", "softness"} <= set(card["config"])
+    path.write_text(json.dumps(card))
+    _begin(plan)
+    card["config"]["shine"] = 0.5
+    path.write_text(json.dumps(card))
+    with pytest.raises(DatasetError, match=r"holds another data set \(specular was 0.5, is 0.0\): choose another"):
+        _begin(plan)
+
+
 def test_impossible_plans_are_refused(tmp_path):
     with pytest.raises(ValueError, match="0 <= i < n, got 3/3"):
         _plan(tmp_path, shard=(3, 3))
