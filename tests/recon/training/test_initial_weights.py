@@ -56,6 +56,9 @@ def test_other_networks_and_files_are_refused_before_training(step1, tmp_path):
         tiny_module(initial_weights=str(tmp_path / "weights.pth"))
     with pytest.raises(CheckpointError, match=r"is built otherwise than the config's"):
         tiny_module(backbone="resnet18", initial_weights=weights)
+    for name in ("best.safetensors", "last.ckpt"):
+        with pytest.raises(CheckpointError, match=r"for the camera 'perspective', the config asks for 'weak_persp"):
+            tiny_module(camera="weak_perspective", initial_weights=str(folder / name))
     # One kind of file under the name of the other.
     for wrong, right in (("a.ckpt", "best.safetensors"), ("a.safetensors", "last.ckpt")):
         (tmp_path / wrong).write_bytes((folder / right).read_bytes())
