@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from skimage.data import astronaut
 
 from bfm.model import MorphableModel
+from recon.camera import WeakPerspectiveCamera
 from recon.cli import main
+from recon.color import encode_srgb
 from recon.detection import Face
+from recon.export import read_camera
+from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import NoFaceError, Reconstructor
+from recon.render import Mesh, Topology, render
+from recon.rotation import euler_to_matrix, rotation_angle
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +199,48 @@ def test_demo_writes_one_whole_folder_and_keeps_it(tmp_path, capsys):
     assert main(arguments) == 0
     assert "kept" in capsys.readouterr().out
     assert (tmp_path / "astronaut" / "face.json").stat().st_mtime_ns == stamp
+
+
+def _drawn_head(tmp_path, model):
+    """A head that a detector finds, drawn under weak perspective."""
+    camera = WeakPerspectiveCamera.at(
+        euler_to_matrix(torch.tensor([[0.05, 0.25, 0.0]])),
+        torch.tensor([[0.0, 30.0, -700.0]]),
+        size=(320, 300),
+        focal_px=torch.full((1, 2), 840.0),
+    )
+    lighting = ambient(torch.full((1, 3), 0.6)) + lamps_to_sh(torch.tensor([[[0.4, 0.5, 1.0]]]), torch.ones(1, 1, 3))
+    with torch.no_grad():
+        mesh = Mesh.of(model.shape(), Topology.of(model.faces, model.n_vertices), model.albedo())
+        rendered = render(mesh, camera, lighting, (320, 300))
+    image = encode_srgb(rendered.image + 0.2 * (1.0 - rendered.mask), model.albedo_space)[0].permute(1, 2, 0)
+    path = tmp_path / "drawn.png"
+    Image.fromarray((255.0 * image).round().byte().numpy()).save(path)
+    return path, camera
+
+
+def test_the_command_fits_under_weak_perspective_and_white_light(reconstructor, tmp_path, capsys):
+    path, truth = _drawn_head(tmp_path, reconstructor.model)
+    arguments = ["reconstruct", str(path), "-o", str(tmp_path / "out"), "--quality", "fast", "--texture-size", "64"]
+    assert main([*arguments, "--camera", "weak_perspective", "--white-light"]) == 0
+    written = tmp_path / "out" / "drawn" / "face.json"
+    camera = read_camera(written)
+    assert isinstance(camera, WeakPerspectiveCamera)
+    torch.testing.assert_close(camera.scale_px_per_mm, truth.scale_px_per_mm, rtol=0.06, atol=0.0)
+    assert float(rotation_angle(camera.rotation, truth.rotation).rad2deg()) < 8.0
+    lighting = np.array(json.loads(written.read_text())["lighting"])
+    np.testing.assert_array_equal(lighting, lighting[:, :1].repeat(3, axis=1))
+    capsys.readouterr()
+    # Another camera makes another head: the finished one is not kept for it.
+    assert main(arguments) == 1
+    assert 'camera was "weak_perspective", is "perspective"; white_light was true, is false' in capsys.readouterr().out
+
+
+def test_regress_has_the_camera_and_light_of_its_network(tmp_path, capsys):
+    for options in ({"camera": "weak_perspective"}, {"white_light": True}):
+        with pytest.raises(ValueError, match="camera and the light that its network was trained with"):
+            Reconstructor(method="regress", **options)
+    command = ["demo", "-o", str(tmp_path), "--method", "regress"]
+    assert main([*command, "--camera", "weak_perspective"]) == 2
+    assert main([*command, "--white-light"]) == 2
+    assert capsys.readouterr().err.count("--camera and --white-light are for --method fit and hybrid") == 2

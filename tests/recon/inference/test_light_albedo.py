@@ -145,3 +145,17 @@ def test_a_model_without_paint_components_gets_light_alone(decoder, open_model):
     found = solve_light_and_albedo(dataclasses.replace(face, coefficients=answer), bare).coefficients
     assert found.albedo.shape == (1, 0)
     assert float(shading(found.lighting).mean()) > 0.85
+
+
+def test_white_light_takes_no_colour(decoder):
+    coloured = ambient(torch.tensor([[0.75, 0.55, 0.4]]))
+    _, face = drawn_face(decoder, coloured)
+    tinted = dataclasses.replace(face.coefficients, lighting=face.coefficients.lighting * torch.tensor([1.2, 1.0, 0.9]))
+    face = dataclasses.replace(face, coefficients=tinted)
+    free, white = (
+        solve_light_and_albedo(face, decoder, LightAlbedoSettings(white_light=w)).coefficients for w in (False, True)
+    )
+    ratio = [float(c.lighting[0, 0, 0] / c.lighting[0, 0, 2]) for c in (free, white)]
+    assert ratio[0] > 1.1 and ratio[1] == pytest.approx(1.0, abs=1e-6)
+    found = dataclasses.replace(face, coefficients=white)
+    assert gap_of(found, decoder) < 0.7 * gap_of(face, decoder), "albedo takes the colour"

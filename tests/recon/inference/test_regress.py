@@ -9,6 +9,7 @@ import pytest
 import torch
 from skimage.data import astronaut
 
+from recon.camera import CAMERAS, WeakPerspectiveCamera
 from recon.cli import main
 from recon.detection import Face
 from recon.detection.face import BOX_ONLY
@@ -142,7 +143,7 @@ def test_light_and_paint_are_those_of_the_photo(open_model, checkpoint, photo, m
     """An untrained network says "grey light"; the photo says otherwise."""
     settings = {"method": "regress", "checkpoint": checkpoint, "device": "cpu"}
     lit = Reconstructor(open_model, **settings)(photo)[0]
-    monkeypatch.setattr(estimator, "solve_light_and_albedo", lambda face, decoder: face)
+    monkeypatch.setattr(estimator, "solve_light_and_albedo", lambda face, *_: face)
     plain = Reconstructor(open_model, **settings)(photo)[0]
     assert lit.quality.photometric_residual < 0.85 * plain.quality.photometric_residual
     for name in ("identity", "expression"):
@@ -234,3 +235,60 @@ def test_commands(checkpoint, tmp_path, capsys):
 
 def test_photo_type_is_what_the_regressor_reads(photo):
     assert isinstance(photo, Photo)
+
+
+@pytest.fixture(scope="module")
+def as_in_the_paper(open_model, tmp_path_factory):
+    """An untrained network with weak perspective and white light."""
+    torch.manual_seed(0)
+    config = RegressorConfig(
+        "mobilenetv4_small_050",
+        SIZE,
+        fam=False,
+        pool="grid",
+        pool_channels=8,
+        camera="weak_perspective",
+        white_light=True,
+    )
+    network = Regressor(config, FaceBlocks.of(open_model))
+    path = tmp_path_factory.mktemp("weights") / "weak.safetensors"
+    save_checkpoint(path, network, {})
+    export_onnx(network.eval(), path.with_suffix(".onnx"))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_a_network_brings_its_own_camera_and_light(open_model, as_in_the_paper, photo, face, suffix):
+    made = Reconstructor(
+        open_model, method="regress", checkpoint=as_in_the_paper.with_suffix(suffix), device="cpu", quality="fast"
+    )
+    head = made.fit_face(photo, face)
+    assert isinstance(head.camera, WeakPerspectiveCamera)
+    assert head.numbers()["camera"]["model"] == "weak_perspective"
+    assert float((head.lighting.amax(dim=2) - head.lighting.amin(dim=2)).max()) < 1e-5
+    assert np.linalg.norm(head.landmarks68.mean(axis=0) - face.points5.mean(axis=0)) < 0.3 * face.size_px
+    assert (head.render() > 0).any() and head.texture(64).std() > 5.0
+
+
+def test_crop_and_photo_show_the_same_points_under_weak_perspective(open_model, as_in_the_paper, photo, face):
+    found = FaceRegressor(open_model, as_in_the_paper)(photo, face)
+    points = 60.0 * torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(0))
+    in_crop = found.crop_camera.to_pixels(found.crop_camera.to_camera(points))[0].double().numpy()
+    in_photo = found.photo_camera.to_pixels(found.photo_camera.to_camera(points))[0].double().numpy()
+    np.testing.assert_allclose(found.alignment.photo_points(in_crop), in_photo, atol=0.02)
+
+
+def test_a_fit_takes_its_estimate_from_a_network_of_another_camera(open_model, as_in_the_paper, photo, face):
+    """The network's weak-perspective pose as a perspective camera has it, where the head is seen alike."""
+    method = estimator.RegressionEstimator(open_model, as_in_the_paper, torch.device("cpu"))
+    said = method.initial_estimate([photo], [face])
+    answer = method.regressor(photo, face)
+    assert said.face.camera_model == "perspective"
+    pivot = torch.tensor([[[0.0, 0.0, 0.0], [20.0, 0.0, 0.0]]])
+    weak = answer.photo_camera
+    pixels = said.points_px(pivot[0], 0, weak.principal_px)
+    torch.testing.assert_close(pixels, weak.to_pixels(weak.to_camera(pivot))[0], atol=0.5, rtol=0.0)
+    settings = {"method": "hybrid", "checkpoint": as_in_the_paper, "device": "cpu", "quality": "fast"}
+    heads = [Reconstructor(open_model, **settings, camera=name).fit_face(photo, face) for name in CAMERAS]
+    assert [head.camera.model for head in heads] == list(CAMERAS)
+    assert max(head.quality.landmark_error_percent for head in heads) < 4.0

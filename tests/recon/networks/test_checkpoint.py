@@ -229,3 +229,44 @@ def test_the_network_that_comes_with_the_package_fits_the_model_in_use(open_mode
     changed = dataclasses.replace(open_model.data(), identity_basis=open_model.data().identity_basis[..., ::-1].copy())
     load_regressor(default_checkpoint("open"), FaceBlocks.of(MorphableModel(changed)))
     assert "differs in identity (by" in caplog.text
+
+
+@pytest.mark.parametrize("changes", [{"camera": "weak_perspective"}, {"white_light": True}])
+def test_camera_and_light_travel_in_the_header(tmp_path, changes):
+    network = tiny_regressor(**changes).eval()
+    path = save_checkpoint(tmp_path / "net.safetensors", network, {}, None, TINY["swin_tiny"])
+    again, _ = load_regressor(path, BLOCKS)
+    assert again.config == network.config
+    with torch.no_grad():
+        first, second = (net(pictures(), intrinsics()) for net in (network, again))
+    assert second.camera_model == changes.get("camera", "perspective")
+    for name, tensor in first.tensors().items():
+        assert torch.equal(tensor, second.tensors()[name]), name
+
+
+def test_headers_from_before_camera_and_light_were_options_are_read(written, tmp_path):
+    network, path = written
+    config = json.loads(read_header(path)["config"])
+    del config["camera"], config["white_light"]
+    forged(path, tmp_path, config=json.dumps(config))
+    again, _ = load_regressor(tmp_path / "forged.safetensors")
+    assert (again.config.camera, again.config.white_light) == ("perspective", False)
+    with torch.no_grad():
+        first, second = (net(pictures(), intrinsics()) for net in (network, again))
+    assert torch.equal(first.known_lighting, second.known_lighting)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"camera": "fisheye"}, "perspective or weak_perspective, got 'fisheye'"),
+        ({"white_light": 1}, "white_light and checkpointing true or false"),
+        ({"white_light": True}, "do not fit its own config"),
+    ],
+)
+def test_headers_with_another_camera_or_light_are_refused(written, tmp_path, changes, message):
+    _, path = written
+    config = json.loads(read_header(path)["config"]) | changes
+    forged(path, tmp_path, config=json.dumps(config))
+    with pytest.raises(CheckpointError, match=message):
+        load_regressor(tmp_path / "forged.safetensors")

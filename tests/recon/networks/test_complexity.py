@@ -50,3 +50,13 @@ def test_the_command_prints_ours_beside_the_papers(capsys):
         assert row["gflops"] != pytest.approx(row["paper_gflops"], rel=0.1), row["network"]
     assert main(["complexity"]) == 0
     assert "tuned on ImageNet" in " ".join(capsys.readouterr().out.split())
+
+
+def test_white_light_leaves_out_eighteen_outputs_and_the_papers_rows_have_it():
+    sizes = [
+        complexity(RegressorConfig("swin_tiny", SIZE, white_light=white), BLOCKS, **TINY["swin_tiny"])[0]
+        for white in (False, True)
+    ]
+    width = tiny_regressor().head.linear.in_features
+    assert 1e6 * (sizes[0] - sizes[1]) == pytest.approx(18 * (width + 1))
+    assert all(row.config.white_light for row in PAPER_ROWS)

@@ -11,12 +11,12 @@ from network_parts import BLOCKS, SIZE, intrinsics
 from recon.lighting import irradiance
 from recon.networks.fam import AggregationPyramid, FeatureAggregation
 from recon.networks.head import CoefficientHead, FaceBlocks
-from recon.rotation import matrix_to_euler, turn_to_ray
+from recon.rotation import matrix_to_euler, sixd_to_matrix, turn_to_ray
 
 
-def head_with(width=6):
+def head_with(width=6, **options):
     torch.manual_seed(0)
-    return CoefficientHead(width, BLOCKS, SIZE)
+    return CoefficientHead(width, BLOCKS, SIZE, **options)
 
 
 def test_it_starts_at_the_mean_face_frontal_and_centred():
@@ -158,3 +158,52 @@ def test_distance_follows_from_the_mean_of_both_focal_lengths():
     camera = found.camera(matrix)
     pivot_cam = camera.to_camera(torch.tensor(BLOCKS.pivot_mm).expand(2, 1, 3))
     assert -float(pivot_cam[0, 0, 2].detach()) == pytest.approx(300.0 / (1.02 * SIZE / 224.0), rel=0.02)
+
+
+def test_white_light_is_nine_outputs_and_the_same_in_all_channels():
+    coloured, white = head_with(), head_with(white_light=True)
+    assert coloured.linear.out_features - white.linear.out_features == 27 - 9
+    torch.nn.init.normal_(white.linear.weight, std=1.0)
+    torch.nn.init.normal_(coloured.linear.weight, std=1.0)
+    features = torch.randn(2, 6)
+    lighting = white(features, intrinsics()).lighting
+    assert lighting.shape == (2, 9, 3)
+    assert torch.equal(lighting, lighting[..., :1].expand(2, 9, 3))
+    assert float((lighting - white.start_lighting).detach().abs().min(dim=2).values.max()) > 0.1, "it is predicted"
+    found = coloured(features, intrinsics()).lighting.detach()
+    assert float((found - found.mean(dim=2, keepdim=True)).abs().max()) > 0.1
+
+
+def test_under_weak_perspective_the_outputs_are_the_terms_of_the_paper():
+    """rho and t2d (of the pivot) follow from three outputs alone, and the rotation is against the axis."""
+    head = head_with(camera_model="weak_perspective")
+    torch.nn.init.normal_(head.linear.weight, std=0.2)
+    features = torch.randn(2, 6)
+    matrix = intrinsics()
+    matrix[:, 1, 1] = matrix[:, 0, 0]
+    found = head(features, matrix)
+    assert found.camera_model == "weak_perspective"
+    camera = found.camera(matrix)
+    raw = head.linear(features)
+    place, sixd = raw[:, 12 + 6 : 12 + 9], raw[:, 12 : 12 + 6]
+    scale = 1.02 * SIZE / 224.0 * place[:, 2].exp()
+    torch.testing.assert_close(camera.scale_px_per_mm, scale[:, None].expand(2, 2))
+    pivot = torch.tensor(BLOCKS.pivot_mm).expand(2, 1, 3)
+    at = camera.to_pixels(camera.to_camera(pivot))[:, 0]
+    torch.testing.assert_close(at, 0.5 * SIZE * (1.0 + place[:, :2]), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(found.rotation, sixd_to_matrix(head.sixd_start + sixd))
+
+
+def test_a_weak_perspective_head_does_not_change_its_picture_with_the_focal_length():
+    head = head_with(camera_model="weak_perspective")
+    torch.nn.init.normal_(head.linear.weight, std=0.2)
+    features, points = torch.randn(2, 6), 50.0 * torch.randn(2, 7, 3)
+    near = intrinsics()
+    far = near.clone()
+    far[:, :2, :2] *= 3.0
+    far[:, :2, 2] += 40.0
+    pixels = []
+    for matrix in (near, far):
+        camera = head(features, matrix).camera(matrix)
+        pixels.append(camera.to_pixels(camera.to_camera(points)).detach())
+    torch.testing.assert_close(pixels[0], pixels[1], rtol=1e-3, atol=2e-3)

@@ -12,13 +12,20 @@ from recon.networks.onnx_export import OnnxError, OnnxRegressor, compare_with_to
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("swin_tiny", {}), ("mobilenetv4_small_050", {"fam": False, "pool": "grid", "pool_channels": 8}), ("vit_b16", {})],
+    [
+        ("swin_tiny", {}),
+        ("swin_tiny", {"camera": "weak_perspective", "white_light": True}),
+        ("mobilenetv4_small_050", {"fam": False, "pool": "grid", "pool_channels": 8}),
+        ("vit_b16", {}),
+    ],
 )
 def test_outputs_equal_torch_for_any_batch(tmp_path, name, changes):
     network = tiny_regressor(name, **changes).eval()
     path = export_onnx(network, tmp_path / "net.onnx")
     again = OnnxRegressor(path, threads=1)
     assert again.blocks == BLOCKS and again.size == network.config.size
+    assert (again.camera, again.white_light) == (network.config.camera, network.config.white_light)
+    assert again(pictures(1), intrinsics(1)).camera_model == network.config.camera
     for count in (1, 3):
         with torch.no_grad():
             wanted = network(pictures(count), intrinsics(count)).tensors()
@@ -58,6 +65,8 @@ def forged(path, place, change):
         (lambda model, facts: facts.update(blocks="{}"), "the face model is described by"),
         (lambda model, facts: facts.update(size="-3"), "a picture side of -3 px"),
         (lambda model, facts: facts.update(size="x"), "makes no sense"),
+        (lambda model, facts: facts.update(camera="fisheye"), "makes no sense.*got 'fisheye'"),
+        (lambda model, facts: facts.update(white_light="1"), "makes no sense.*white_light '1'"),
         (lambda model, facts: setattr(model.graph.output[0], "name", "lighting"), "damaged|other inputs and outputs"),
     ],
 )
@@ -85,3 +94,11 @@ def test_files_beside_it_are_not_opened(exported, tmp_path):
 
     with pytest.raises(OnnxError, match=r"forged\.onnx is damaged"):
         OnnxRegressor(forged(exported, tmp_path / "forged.onnx", change))
+
+
+def test_files_from_before_camera_and_light_were_options_are_read(exported, tmp_path):
+    def change(model, facts):
+        del facts["camera"], facts["white_light"]
+
+    network = OnnxRegressor(forged(exported, tmp_path / "old.onnx", change))
+    assert (network.camera, network.white_light) == ("perspective", False)

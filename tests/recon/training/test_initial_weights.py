@@ -60,6 +60,9 @@ def test_other_networks_and_files_are_refused_before_training(step1, tmp_path):
         (tmp_path / damaged).write_bytes(b"x" * 100)
         with pytest.raises(CheckpointError, match=rf"{damaged} (cannot be read: it )?is damaged"):
             tiny_module(initial_weights=str(tmp_path / damaged))
+    for name in ("best.safetensors", "last.ckpt"):
+        with pytest.raises(CheckpointError, match=r"for the camera 'perspective', the config asks for 'weak_persp"):
+            tiny_module(camera="weak_perspective", initial_weights=str(folder / name))
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.ckpt", "best.safetensors"), ("a.pth", "last.ckpt")])

@@ -134,6 +134,18 @@ def test_checkpoints_of_another_face_model_are_refused():
         module.on_load_checkpoint(state)
 
 
+def test_checkpoints_of_another_camera_are_refused_and_old_ones_are_perspective():
+    module = tiny_module()
+    state: dict = {}
+    module.on_save_checkpoint(state)
+    with pytest.raises(ValueError, match="was trained for the camera 'perspective', the config asks for 'weak_persp"):
+        tiny_module(camera="weak_perspective").on_load_checkpoint(state)
+    del state["camera"]
+    module.on_load_checkpoint(state)
+    with pytest.raises(ValueError, match="was trained for the camera 'perspective'"):
+        tiny_module(camera="weak_perspective").on_load_checkpoint(state)
+
+
 def test_the_face_model_is_not_in_the_checkpoint():
     keys = tiny_module().state_dict()
     assert all(key.startswith(("regressor.", "averaged.")) for key in keys)

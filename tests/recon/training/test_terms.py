@@ -12,6 +12,7 @@ from recon.networks.discriminator import ShapeDiscriminator
 from recon.segmentation.residual import ResidualSegmenter
 from recon.training.batch import TrainingBatch
 from recon.training.terms import LossNetworks, loss_terms
+from recon.training.validation import validate_batch
 
 EVERYTHING = LossWeights(**dict.fromkeys([field.name for field in dataclasses.fields(LossWeights)], 1.0))
 GEOMETRY = ("landmark", "dense", "dense_mm", "shape", "depth", "normals", "rotation", "translation", "identity",
@@ -138,3 +139,27 @@ def test_points_behind_the_camera_are_projected_as_if_just_before_it(batch, deco
     v_cam = faces.camera.to_camera(faces.dense_obj)
     v_cam[..., 2] = -20.0
     torch.testing.assert_close(faces.dense_px, faces.camera.to_pixels(v_cam))
+
+
+def test_the_truth_as_a_weak_perspective_head_has_it_costs_little(batch, decoder):
+    """Labels are turned to the ray on which the head is seen; size and perspective are what is left."""
+    off_axis = dataclasses.replace(batch, translation_mm=batch.translation_mm + torch.tensor([250.0, 0.0, 0.0]))
+    found = off_axis.truth().for_camera("weak_perspective")
+    weights = dataclasses.replace(DIRECT, normals=0.0, landmark=0.0, dense=0.0)
+    terms = loss_terms(decoder.decode(found, batch.intrinsics), off_axis, weights, LossNetworks())
+    for name in ("rotation", "lighting", "translation", "identity"):
+        assert float(terms[name]) < 1e-4, name
+    unturned = dataclasses.replace(found, rotation=off_axis.rotation, lighting=off_axis.lighting)
+    wrong = loss_terms(decoder.decode(unturned, batch.intrinsics), off_axis, weights, LossNetworks())
+    for name in ("rotation", "lighting"):
+        assert float(wrong[name]) > 0.02, name
+    errors = validate_batch(decoder, found, dataclasses.replace(off_axis, depth_mm=None))
+    assert float(errors["geodesic_deg"].max()) < 0.1
+
+
+def test_normals_turn_with_the_head_and_photos_without_a_place_stay(batch):
+    weak = batch.for_weak_perspective()
+    turn = weak.rotation @ batch.rotation.mT
+    torch.testing.assert_close(weak.normals, torch.einsum("bij,bjhw->bihw", turn, batch.normals), atol=1e-5, rtol=0.0)
+    labelled = dataclasses.replace(batch, translation_mm=None)
+    assert labelled.for_weak_perspective() is labelled

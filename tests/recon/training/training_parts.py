@@ -42,7 +42,9 @@ def sampled(model, count: int = 2, first: int = 0) -> TrainingBatch:
     return TrainingBatch.of(sampler.batch(range(first, first + count)))
 
 
-def tiny_module(kind=RegressorModule, backbone: str = "swin_tiny", seed: int = 0, **changes) -> RegressorModule:
+def tiny_module(
+    kind=RegressorModule, backbone: str = "swin_tiny", seed: int = 0, camera: str = "perspective", **changes
+) -> RegressorModule:
     """A module with a shrunk network."""
     torch.manual_seed(seed)
     settings = {
@@ -51,4 +53,4 @@ def tiny_module(kind=RegressorModule, backbone: str = "swin_tiny", seed: int = 0
         "backbone_options": TINY[backbone],
         **changes,
     }
-    return kind(RegressorConfig(backbone, SIZE), **settings)
+    return kind(RegressorConfig(backbone, SIZE, camera=camera), **settings)
