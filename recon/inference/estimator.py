@@ -141,8 +141,8 @@ class RegressionEstimator:
         return math.degrees(float(between.mean(dim=1).min()))
 
     def _pose(self, face: Face, answer: RegressedFace) -> tuple[Tensor, Tensor]:
-        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo, under perspective. The yaw of a face with MediaPipe's box and
-        no mesh is corrected; others keep the network's pose."""
+        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo, of a perspective camera. The yaw of a face with
+        MediaPipe's box and no mesh is corrected; others keep the network's pose."""
         camera = answer.photo_camera
         found = dataclasses.replace(
             answer.coefficients, rotation=camera.rotation, translation_mm=camera.translation_mm, lighting=None

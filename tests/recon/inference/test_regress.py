@@ -23,6 +23,7 @@ from recon.networks.head import FaceBlocks
 from recon.networks.onnx_export import export_onnx
 from recon.networks.regressor import Regressor, RegressorConfig
 from recon.reconstructor import NoFaceError, Reconstructor
+from recon.rotation import rotation_angle, turn_to_ray
 
 SIZE = 64
 
@@ -284,10 +285,13 @@ def test_a_fit_takes_its_estimate_from_a_network_of_another_camera(open_model, a
     said = method.initial_estimate([photo], [face])
     answer = method.regressor(photo, face)
     assert said.face.camera_model == "perspective"
-    pivot = torch.tensor([[[0.0, 0.0, 0.0], [20.0, 0.0, 0.0]]])
     weak = answer.photo_camera
-    pixels = said.points_px(pivot[0], 0, weak.principal_px)
-    torch.testing.assert_close(pixels, weak.to_pixels(weak.to_camera(pivot))[0], atol=0.5, rtol=0.0)
+    origin = torch.zeros(1, 1, 3)
+    pixels = said.points_px(origin[0], 0, weak.principal_px)
+    torch.testing.assert_close(pixels, weak.to_pixels(weak.to_camera(origin))[0], atol=0.01, rtol=0.0)
+    seen = turn_to_ray(weak.translation_mm) @ weak.rotation
+    torch.testing.assert_close(said.face.rotation, seen, atol=1e-5, rtol=0.0)
+    assert float(rotation_angle(seen, weak.rotation).rad2deg()) > 3.0, "the head is off the axis"
     settings = {"method": "hybrid", "checkpoint": as_in_the_paper, "device": "cpu", "quality": "fast"}
     heads = [Reconstructor(open_model, **settings, camera=name).fit_face(photo, face) for name in CAMERAS]
     assert [head.camera.model for head in heads] == list(CAMERAS)
