@@ -83,11 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         "missed": missed,
         "commit": commit_of(Path(__file__)) or "unknown",
     }
-    mean_obj = sampler.model.landmarks(sampler.model.shape(), arguments.landmark_set)[0].double().numpy()
-    fitted = fit_error_model(errors, mean_obj, arguments.landmark_set, facts)
+    fitted = fit_error_model(errors, arguments.landmark_set, facts)
     save_error_model(arguments.out, fitted)
     sys.stdout.write(
-        f"{fitted.facts['faces']} of {arguments.count} faces were found; {len(fitted.modes)} shared modes; wrote "
+        f"{fitted.facts['faces']} of {arguments.count} faces were found; a gain along {len(fitted.gain)} axes, {len(fitted.modes)} shared modes; wrote "
         f"{printable(arguments.out)}\n"
     )
     return 0

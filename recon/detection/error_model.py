@@ -1,8 +1,10 @@
-"""The error of a landmark detector as data: its bias by pose, the size of each point's error, and what points share.
+"""The error of a landmark detector as data: what it makes of usual faces, the size of each point's error, and what points share.
 
-A detector's points err together: what moves an eye moves its lids and the brow above it. A fit that takes such errors for
-independent believes many points that repeat one mistake. Here the covariance of all errors is measured on drawn faces by
-``recon calibrate`` and kept as a factor model (a diagonal and a few modes), by which fits whiten their residuals.
+A detector's points err together: what moves an eye moves its lids and the brow above it. And they err towards what is usual: a
+network that is not sure answers with a mean, so that turned heads come out less turned. A fit that takes such errors for
+independent believes many points that repeat one mistake, and adds its own prior to the detector's. Here the way from true to
+detected points is measured on drawn faces by ``recon calibrate``: a bias and a gain along the ways in which faces differ, a
+sigma for each point and shared modes for what is left. Fits whiten their residuals by it.
 """
 
 from __future__ import annotations
@@ -18,17 +20,18 @@ import torch
 from jaxtyping import Float
 
 from bfm.landmarks import five_points_of_68
-from recon.alignment import planar_angle, scaled_orthography
+from recon.alignment import planar_angle
 from recon.detection.align import STANDARD_POINTS_MM
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.face import Face
 from recon.detection.observation import LandmarkObservation
 from recon.io.files import write_file
 
-FORMAT = "facerecon-landmark-errors-1"
+FORMAT = "facerecon-landmark-errors-2"
 _UPRIGHT = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
 
 
+_ARRAYS = ("mean", "axes", "bias", "gain", "own_sigma", "modes")
 UNSTATED_SIGMA = 0.01
 """Standard deviation of points whose detector states none, as a share of the face's size; only a unit."""
 
@@ -39,21 +42,27 @@ class ErrorModelError(ValueError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LandmarkErrorModel:
-    """Errors of one set of landmarks, in the axes of an upright face and in units of the sigma that the detector states (or,
-    of detectors that state none, of a hundredth of the face's size).
+    """How one set of landmarks is detected, in the frame of :class:`UprightFrame` and in units of the sigma that the detector
+    states (or, of detectors that state none, of :data:`UNSTATED_SIGMA`).
+
+    The error of a face with the true points t is bias + gain^T c + own error + modes^T n with c = axes (t - mean), n ~ N(0, 1).
 
     Attributes:
         landmark_set: name of the set.
-        mean_obj: ``(N, 3)`` mm, the points of the mean head, from which the pose is found that the bias depends on.
-        bias: ``(P, N, 2)`` by :func:`pose_features`.
+        mean: ``(N, 2)`` points of the mean face.
+        axes: ``(K, N, 2)`` ways in which faces differ, scaled to unit variance.
+        bias: ``(N, 2)``.
+        gain: ``(K, N, 2)``.
         own_sigma: ``(N,)`` of the part that is a point's own.
         modes: ``(R, N, 2)`` shared parts, one standard deviation each.
         facts: how it was measured: detector, seeds, counts, commit.
     """
 
     landmark_set: str
-    mean_obj: Float[np.ndarray, "n 3"]
-    bias: Float[np.ndarray, "p n 2"]
+    mean: Float[np.ndarray, "n 2"]
+    axes: Float[np.ndarray, "k n 2"]
+    bias: Float[np.ndarray, "n 2"]
+    gain: Float[np.ndarray, "k n 2"]
     own_sigma: Float[np.ndarray, " n"]
     modes: Float[np.ndarray, "r n 2"]
     facts: dict[str, object]
@@ -61,23 +70,64 @@ class LandmarkErrorModel:
     def observe(
         self, points_px: Float[np.ndarray, "n 2"], stated_px: Float[np.ndarray, " n"], roll_rad: float
     ) -> LandmarkObservation:
-        """What the points say, with the bias taken off.
+        """What the points say.
 
         Args:
             points_px: ``(N, 2)`` as detected.
             stated_px: ``(N,)`` the sigma that the detector states.
             roll_rad: by how much the face is turned clockwise in the photo.
         """
-        turn = upright_turn(roll_rad)
-        features = pose_features(points_px @ turn, self.mean_obj)
-        bias_px = stated_px[:, None] * (np.tensordot(features, self.bias, axes=1) @ turn.T)
         count = len(points_px)
+        frame = UprightFrame.of(points_px, roll_rad)
+        back = frame.turn.T
+        here = (frame.points(points_px) - self.mean).reshape(-1)
+        scores = self.axes.reshape(len(self.axes), 2 * count) @ here
+        own = self.own_sigma[:, None]
         # In units of each point's own sigma the modes are no longer orthonormal: their product is what counts.
-        scaled = (self.modes / self.own_sigma[None, :, None]) @ turn.T
+        scaled = (self.modes / own) @ back
         _, singular, axes = np.linalg.svd(scaled.reshape(len(scaled), 2 * count), full_matrices=False)
         return LandmarkObservation(
-            points_px - bias_px, stated_px * self.own_sigma, axes.reshape(-1, count, 2), singular
+            points_px=points_px,
+            sigma_px=stated_px * self.own_sigma,
+            modes=axes.reshape(-1, count, 2),
+            mode_sigma=singular,
+            bias=(self.bias + np.tensordot(scores, self.gain, axes=1)) / own @ back,
+            gain=self.gain / own @ back,
+            gain_direction=self.axes @ back / frame.size_px,
         )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UprightFrame:
+    """The frame of a detected face: upright, its points' box at the origin, its size the unit.
+
+    Attributes:
+        turn: ``(2, 2)``: row vectors of the photo times this are upright.
+        centre_px: ``(2,)`` of the detected points, in the photo.
+        size_px: square root of the area of their upright box.
+    """
+
+    turn: Float[np.ndarray, "2 2"]
+    centre_px: Float[np.ndarray, " 2"]
+    size_px: float
+
+    @classmethod
+    def of(cls, points_px: Float[np.ndarray, "n 2"], roll_rad: float) -> UprightFrame:
+        """The frame of detected points.
+
+        Args:
+            points_px: as detected.
+            roll_rad: by how much the face is turned clockwise in the photo.
+        """
+        turn = upright_turn(roll_rad)
+        upright = points_px @ turn
+        low, high = upright.min(axis=0), upright.max(axis=0)
+        return cls(turn, 0.5 * (low + high) @ turn.T, max(float(np.sqrt(np.prod(high - low))), 1e-6))
+
+    def points(self, points_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Points of the photo in the frame."""
+        found: np.ndarray = (points_px - self.centre_px) @ self.turn / self.size_px
+        return found
 
 
 def stated_points(face: Face, landmark_set: str) -> DenseLandmarks | None:
@@ -108,16 +158,6 @@ def roll_of(points68_px: Float[np.ndarray, "68 2"]) -> float:
     return float(planar_angle(_UPRIGHT, seen))
 
 
-def pose_features(upright_px: Float[np.ndarray, "n 2"], mean_obj: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " 6"]:
-    """What a bias may depend on: 1, a, b, a^2, b^2, a b, with the sines a and b of yaw and pitch of the mean head as the points
-    show it (scaled orthography)."""
-    points = torch.from_numpy(upright_px * [1.0, -1.0])[None].double()
-    rows, _ = scaled_orthography(torch.from_numpy(mean_obj).double(), points)
-    across, down = torch.nn.functional.normalize(rows[0], dim=1).numpy()
-    a, b = float(across[2]), float(down[2])
-    return np.array([1.0, a, b, a * a, b * b, a * b])
-
-
 def save_error_model(path: str | os.PathLike[str], model: LandmarkErrorModel) -> Path:
     """Write a model as ``.npz``, whole or not at all.
 
@@ -125,7 +165,7 @@ def save_error_model(path: str | os.PathLike[str], model: LandmarkErrorModel) ->
         OutputError: it cannot be written.
     """
     content = io.BytesIO()
-    arrays = {name: getattr(model, name).astype(np.float32) for name in ("mean_obj", "bias", "own_sigma", "modes")}
+    arrays = {name: getattr(model, name).astype(np.float32) for name in _ARRAYS}
     text = json.dumps({"format": FORMAT, "landmark_set": model.landmark_set, **model.facts})
     np.savez_compressed(content, header=np.array(text), **arrays)
     return write_file(path, content.getvalue(), overwrite=True)
@@ -141,7 +181,7 @@ def load_error_model(path: str | os.PathLike[str]) -> LandmarkErrorModel:
     try:
         with np.load(place, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
-            arrays = {name: file[name].astype(np.float64) for name in ("mean_obj", "bias", "own_sigma", "modes")}
+            arrays = {name: file[name].astype(np.float64) for name in _ARRAYS}
         found_format = header.pop("format")
         landmark_set = header.pop("landmark_set")
     # numpy raises what zip archives and pickles raise.

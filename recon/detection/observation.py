@@ -10,22 +10,32 @@ from jaxtyping import Float
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LandmarkObservation:
-    """N points of a photo with the covariance of their errors.
+    """N points y of a photo, and how they follow from the true points p.
 
-    The errors, each over its point's sigma, have the covariance I + Q diag(s^2) Q^T: each point errs for itself by one sigma,
-    and all together along R modes.
+    With the residual of each point over its own sigma, u = (p - y) / sigma,
+
+        u + bias + G H (p - y) ~ N(0, I + Q diag(s^2) Q^T):
+
+    each point errs for itself by one sigma, all together along R modes, and, along K directions, by a share of how far the
+    face lies from what the detector takes for usual. Flattened vectors hold x and y of a point side by side.
 
     Attributes:
-        points_px: ``(N, 2)`` pixels of the photo.
+        points_px: ``(N, 2)`` y, pixels of the photo.
         sigma_px: ``(N,)`` standard deviation of x and of y that is a point's own; infinite for a point that is not known.
         modes: ``(R, N, 2)`` Q^T, orthonormal, in the axes of the photo.
         mode_sigma: ``(R,)`` s, in sigmas.
+        bias: ``(N, 2)`` in sigmas.
+        gain: ``(K, N, 2)`` G^T, in sigmas.
+        gain_direction: ``(K, N, 2)`` H, a pixel.
     """
 
     points_px: Float[np.ndarray, "n 2"]
     sigma_px: Float[np.ndarray, " n"]
     modes: Float[np.ndarray, "r n 2"]
     mode_sigma: Float[np.ndarray, " r"]
+    bias: Float[np.ndarray, "n 2"]
+    gain: Float[np.ndarray, "k n 2"]
+    gain_direction: Float[np.ndarray, "k n 2"]
 
     def __post_init__(self) -> None:
         count = len(self.points_px)
@@ -33,20 +43,16 @@ class LandmarkObservation:
             raise ValueError(f"landmarks must be finite points (N, 2), got shape {self.points_px.shape}")
         if self.sigma_px.shape != (count,) or not (self.sigma_px > 0.0).all():
             raise ValueError(f"{count} landmarks need as many positive sigmas, got shape {self.sigma_px.shape}")
-        if self.modes.shape != (len(self.mode_sigma), count, 2):
-            raise ValueError(
-                f"{len(self.mode_sigma)} modes of {count} landmarks have shape ({len(self.mode_sigma)}, {count}, 2), got "
-                f"{self.modes.shape}"
-            )
 
     @classmethod
     def independent(
         cls, points_px: Float[np.ndarray, "n 2"], sigma_px: float | Float[np.ndarray, " n"]
     ) -> LandmarkObservation:
-        """Points whose errors have nothing to do with each other."""
+        """Points whose errors have nothing to do with each other, or with where they are."""
         points = np.asarray(points_px, dtype=np.float64)
         sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),)).copy()
-        return cls(points, sigma, np.zeros((0, len(points), 2)), np.zeros(0))
+        none = np.zeros((0, len(points), 2))
+        return cls(points, sigma, none, np.zeros(0), np.zeros_like(points), none, none)
 
     @property
     def size_px(self) -> float:

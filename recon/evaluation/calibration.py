@@ -9,37 +9,36 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from recon.detection.error_model import LandmarkErrorModel, pose_features, roll_of, stated_points, upright_turn
+from recon.detection.error_model import LandmarkErrorModel, UprightFrame, roll_of, stated_points
 from recon.detection.face import Face
 from recon.synthesis import FaceSampler
 
-MODE_COUNTS = (0, 8, 16, 32, 64, 96)
-"""Numbers of modes that are tried; the one under which held-out faces are most likely is taken."""
+MODE_COUNTS = (0, 8, 32, 64, 128)
+GAIN_COUNTS = (0, 8, 16, 32, 64)
+"""Numbers of modes and of axes of faces that are tried; the pair under which held-out faces are most likely is taken."""
 _HELD_OUT = 0.2
 _MOST_SIGMAS = 6.0
 """Larger errors are cut to this: a few faces that were not seen at all must not shape the covariance."""
 _RIDGE = 3.0
-"""Faces' worth of prior that there is no bias."""
+"""Faces' worth of prior that there is no bias and no gain."""
 _ROUNDS = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MeasuredErrors:
-    """Errors of M faces in the axes of the upright face.
+    """True and detected points of M faces, in the frame of each detected face.
 
     Attributes:
-        found_px: ``(M, N, 2)`` detected points, upright.
+        true: ``(M, N, 2)``.
         error: ``(M, N, 2)`` found less true, over the stated sigma.
     """
 
-    found_px: Float[np.ndarray, "m n 2"]
+    true: Float[np.ndarray, "m n 2"]
     error: Float[np.ndarray, "m n 2"]
 
 
-def fit_error_model(
-    errors: MeasuredErrors, mean_obj: Float[np.ndarray, "n 3"], landmark_set: str, facts: dict[str, object]
-) -> LandmarkErrorModel:
-    """Bias, own sigmas and modes; the number of modes by the likelihood of held-out faces.
+def fit_error_model(errors: MeasuredErrors, landmark_set: str, facts: dict[str, object]) -> LandmarkErrorModel:
+    """Bias, gain, own sigmas and modes; their numbers by the likelihood of held-out faces.
 
     Raises:
         ValueError: fewer than 50 faces.
@@ -47,49 +46,70 @@ def fit_error_model(
     count = len(errors.error)
     if count < 50:
         raise ValueError(f"an error model needs at least 50 faces, got {count}")
-    features = np.stack([pose_features(points, mean_obj) for points in errors.found_px])
     flat = errors.error.clip(-_MOST_SIGMAS, _MOST_SIGMAS).reshape(count, -1)
+    true = errors.true.reshape(count, -1)
+    mean = true.mean(axis=0)
+    _, singular, axes = np.linalg.svd(true - mean, full_matrices=False)
+    axes = axes / np.maximum(singular / np.sqrt(count), 1e-9)[:, None]
+    scores = (true - mean) @ axes.T
     kept = np.arange(count) % round(1.0 / _HELD_OUT) != 0
-    scores: dict[int, float] = {}
-    for n_modes in MODE_COUNTS:
-        if n_modes < kept.sum():
-            bias, own, modes = _factors(flat[kept], features[kept], n_modes)
-            scores[n_modes] = _log_likelihood(flat[~kept] - features[~kept] @ bias, own, modes)
-    best = max(scores, key=lambda n: scores[n])
-    bias, own, modes = _factors(flat, features, best)
+    likelihood: dict[tuple[int, int], float] = {}
+    widened: dict[tuple[int, int], float] = {}
+    for n_gains in GAIN_COUNTS:
+        for n_modes in MODE_COUNTS:
+            if max(n_gains, n_modes) < 0.5 * kept.sum():
+                known = np.column_stack([np.ones(count), scores[:, :n_gains]])
+                linear, own, modes = _factors(flat[kept], known[kept], n_modes)
+                left = flat[~kept] - known[~kept] @ linear
+                likelihood[n_gains, n_modes] = _log_likelihood(left, own, modes)
+                widened[n_gains, n_modes] = _worst_sigma(left, own, modes)
+    n_gains, n_modes = max(likelihood, key=lambda pair: likelihood[pair])
+    known = np.column_stack([np.ones(count), scores[:, :n_gains]])
+    linear, own, modes = _factors(flat, known, n_modes)
+    shape = errors.error.shape[1:]
     return LandmarkErrorModel(
-        landmark_set,
-        mean_obj,
-        bias.reshape(features.shape[1], -1, 2),
-        own[::2],
-        modes.reshape(len(modes), -1, 2),
-        {**facts, "faces": count, "held_out_log_likelihood": {str(n): round(s, 2) for n, s in scores.items()}},
+        landmark_set=landmark_set,
+        mean=mean.reshape(shape),
+        axes=axes[:n_gains].reshape(-1, *shape),
+        bias=linear[0].reshape(shape),
+        gain=linear[1:].reshape(-1, *shape),
+        own_sigma=own[::2] * max(1.0, widened[n_gains, n_modes]),
+        modes=modes.reshape(-1, *shape),
+        facts={
+            **facts,
+            "faces": count,
+            "own_sigma_widened": round(widened[n_gains, n_modes], 3),
+            "held_out_log_likelihood": {f"{g} gains, {m} modes": round(v, 3) for (g, m), v in likelihood.items()},
+        },
     )
 
 
 def _factors(
-    errors: Float[np.ndarray, "m d"], features: Float[np.ndarray, "m p"], n_modes: int
+    errors: Float[np.ndarray, "m d"], known: Float[np.ndarray, "m p"], n_modes: int
 ) -> tuple[Float[np.ndarray, "p d"], Float[np.ndarray, " d"], Float[np.ndarray, "r d"]]:
-    """Bias by ridge regression; then a factor analysis by alternating principal axes and what they leave.
+    """What follows from the known by ridge regression; then a factor analysis by alternating principal axes and what they leave.
 
     x and y of a point have one own sigma.
     """
-    ridge = _RIDGE * np.eye(features.shape[1])
-    bias = np.linalg.solve(features.T @ features + ridge, features.T @ errors)
-    left: np.ndarray = errors - features @ bias
-    own: np.ndarray = left.std(axis=0)
+    ridge = _RIDGE * np.eye(known.shape[1])
+    linear = np.linalg.solve(known.T @ known + ridge, known.T @ errors)
+    left: np.ndarray = errors - known @ linear
+    own = _of_points(left.std(axis=0))
     modes = np.zeros((0, left.shape[1]))
     for _ in range(_ROUNDS if n_modes else 0):
-        own = np.repeat(np.sqrt((own.reshape(-1, 2) ** 2).mean(axis=1)), 2)
         scaled = left / own
         _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
         variance = singular**2 / len(left)
         # Probabilistic principal components (Tipping and Bishop 1999): what the axes have beyond the noise.
         noise = (variance.sum() - variance[:n_modes].sum()) / (left.shape[1] - n_modes)
         modes = np.sqrt((variance[:n_modes] - noise).clip(0.0))[:, None] * axes[:n_modes] * own
-        own = np.sqrt((left.var(axis=0) - (modes**2).sum(axis=0)).clip(1e-3 * left.var(axis=0)))
-    own = np.repeat(np.sqrt((own.reshape(-1, 2) ** 2).mean(axis=1)), 2)
-    return bias, own, modes
+        own = _of_points(np.sqrt((left.var(axis=0) - (modes**2).sum(axis=0)).clip(1e-3 * left.var(axis=0))))
+    return linear, own, modes
+
+
+def _of_points(sigma: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+    """One sigma for x and y of each point."""
+    return np.repeat(np.sqrt((sigma.reshape(-1, 2) ** 2).mean(axis=1)), 2)
 
 
 def _log_likelihood(
@@ -97,14 +117,27 @@ def _log_likelihood(
 ) -> float:
     """Mean over faces, per coordinate, constants left out."""
     scaled = errors / own
-    total = np.log(own).sum() * np.ones(len(errors)) + 0.5 * (scaled**2).sum(axis=1)
+    total = np.log(own).sum() + 0.5 * (scaled**2).sum(axis=1)
     if len(modes):
-        u, singular, axes = np.linalg.svd(modes / own, full_matrices=False)
+        _, singular, axes = np.linalg.svd(modes / own, full_matrices=False)
         along = scaled @ axes.T
-        total = (
-            total + 0.5 * np.log1p(singular**2).sum() - 0.5 * (along**2 * (1.0 - 1.0 / (1.0 + singular**2))).sum(axis=1)
-        )
+        shared = 1.0 - 1.0 / (1.0 + singular**2)
+        total = total + 0.5 * np.log1p(singular**2).sum() - 0.5 * (along**2 * shared).sum(axis=1)
     return float(-total.mean() / errors.shape[1])
+
+
+def _worst_sigma(
+    errors: Float[np.ndarray, "m d"], own: Float[np.ndarray, " d"], modes: Float[np.ndarray, "r d"]
+) -> float:
+    """Root mean square of whitened errors along the direction in which it is largest; 1 if all that is shared is known.
+
+    Neighbours share more than some modes of some faces can tell. A fit follows directions in which many points move a little, so
+    sigmas must be true there, not only a point at a time.
+    """
+    scaled = errors / own
+    _, singular, axes = np.linalg.svd(modes / own, full_matrices=False)
+    white = scaled + ((scaled @ axes.T) * ((1.0 + singular**2) ** -0.5 - 1.0)) @ axes
+    return float(np.linalg.norm(white, ord=2) / np.sqrt(len(white)))
 
 
 def measure_errors(
@@ -124,7 +157,7 @@ def measure_errors(
     Raises:
         ValueError: no face was found in any of them.
     """
-    found_px, errors, missed = [], [], 0
+    trues, errors, missed = [], [], 0
     for index in indices:
         sample = sampler[index]
         pixels = (255.0 * sample.image[0]).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
@@ -135,12 +168,13 @@ def measure_errors(
         if points is None:
             missed += 1
             continue
-        turn = upright_turn(roll)
-        found_px.append(points.points_px[:, :2] @ turn)
-        errors.append(((points.points_px[:, :2] - true_px) / points.sigma_px[:, None]) @ turn)
+        found_px = points.points_px[:, :2]
+        frame = UprightFrame.of(found_px, roll)
+        trues.append(frame.points(true_px))
+        errors.append(((found_px - true_px) / points.sigma_px[:, None]) @ frame.turn)
     if not errors:
         raise ValueError(f"the detector found none of {missed} drawn faces with landmarks {landmark_set!r}")
-    return MeasuredErrors(np.stack(found_px), np.stack(errors)), missed
+    return MeasuredErrors(np.stack(trues), np.stack(errors)), missed
 
 
 def _nearest(faces: Sequence[Face], true_px: Float[np.ndarray, "n 2"]) -> Face | None:

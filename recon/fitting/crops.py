@@ -14,7 +14,7 @@ from recon.detection.observation import LandmarkObservation
 from recon.fitting.initial_estimate import InitialEstimate
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points
 from recon.fitting.settings import FitSettings
-from recon.fitting.state import FitView
+from recon.fitting.state import FitView, PointErrors
 from recon.io.resample import resample
 
 _CROP_MARGIN = 1.35
@@ -52,9 +52,7 @@ def landmark_view(
         guessed = initial.points_px(points_obj, index, principal_px).double().cpu().numpy()
         seen = LandmarkObservation.independent(guessed, np.inf)
     focal_px = torch.full((1, 2), float(longer_px), dtype=torch.float64)
-    arrays = (seen.points_px, seen.sigma_px, seen.modes, seen.mode_sigma)
-    points, sigma_px, modes, mode_sigma = (torch.from_numpy(array.astype(np.float64)) for array in arrays)
-    found = FitView(points, sigma_px, modes, mode_sigma, focal_px, principal_px)
+    found = FitView(PointErrors.of(seen), focal_px, principal_px)
     if view.focal_px is not None:
         return dataclasses.replace(found, focal_px=torch.full_like(focal_px, float(view.focal_px)))
     # The apparent size fixes focal length over distance; assume the distance.
@@ -70,7 +68,7 @@ def landmark_view(
 
 def cropped(view: View, seen: FitView, size_px: int, like: Tensor) -> FitView:
     """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked. On the device and of the type of ``like``."""
-    points = seen.points_pix.cpu().numpy()
+    points = seen.points.points_px.cpu().numpy()
     low, high = points.min(axis=0), points.max(axis=0)
     side = _CROP_MARGIN * float((high - low).max())
     corner = 0.5 * (low + high) - 0.5 * side
@@ -82,10 +80,7 @@ def cropped(view: View, seen: FitView, size_px: int, like: Tensor) -> FitView:
     inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
     origin = torch.from_numpy(corner)
     return FitView(
-        ((seen.points_pix - origin) * scale).to(like),
-        (seen.point_sigma_px * scale).to(like),
-        seen.point_modes.to(like),
-        seen.mode_sigma.to(like),
+        seen.points.cropped(origin, scale, like),
         (seen.focal_px * scale).to(like),
         ((seen.principal_px - origin) * scale).to(like),
         seen.focal_sigma,

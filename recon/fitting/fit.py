@@ -180,7 +180,7 @@ class FaceFitter:
         points = self.model.landmarks.points_obj(state.face.identity[0], state.face.expression[index])
         camera = state.camera(view, index)
         pixels = camera.to_pixels(camera.to_camera(points[None]))[0]
-        return float((pixels - view.points_pix.to(pixels)).norm(dim=1).mean())
+        return float((pixels - view.points.points_px.to(pixels)).norm(dim=1).mean())
 
 
 def _check(views: Sequence[View], n_points: int, initial: InitialEstimate | None) -> None:

@@ -27,6 +27,7 @@ from recon.fitting.terms.photometric import PhotometricTerm
 from recon.fitting.terms.shape_prior import AlbedoPrior, CoefficientPrior, FocalPrior
 
 _ANNEALING_START, _ANNEALING_RATE = 30.0, 0.6
+_FIRST_TOLERANCE = 30.0
 _DAMPING = 1e-3
 _NORMALS_EVERY = 4
 """Steps between two computations of the normals' derivatives, which take as long as a step."""
@@ -88,12 +89,13 @@ def landmark_stage(
     """
     layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views))
     solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
-    landmarks = LandmarkTerm(model)
     priors: list[Prior] = [CoefficientPrior(settings.identity_weight, expression_sigma, model.size_slope)]
     priors += [initial] if initial is not None else []
     for step in range(settings.landmark_steps):
         # The priors start stiff: pose first, then identity, then what is left is expression.
-        rows = [prior.linearize(state, layout).scaled(prior_annealing(step)) for prior in priors]
+        annealing = prior_annealing(step)
+        landmarks = LandmarkTerm(model, _FIRST_TOLERANCE * annealing if annealing > 1.0 else 1.0)
+        rows = [prior.linearize(state, layout).scaled(annealing) for prior in priors]
         rows += [landmarks.linearize(ViewState(state, view, k), layout) for k, view in enumerate(views)]
         state = solver.step(state, rows)
     return state

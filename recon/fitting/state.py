@@ -4,14 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from recon.camera import CAMERAS, NEAR_MM, PosedCamera
+from recon.detection.observation import LandmarkObservation
 from recon.fitting.layout import ParameterLayout
 from recon.parameters import FaceParameters
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PointErrors:
+    """:class:`recon.detection.observation.LandmarkObservation` as tensors, in pixels of the photo or of a crop of it."""
+
+    points_px: Float[Tensor, "n 2"]
+    sigma_px: Float[Tensor, " n"]
+    modes: Float[Tensor, "r n 2"]
+    mode_sigma: Float[Tensor, " r"]
+    bias: Float[Tensor, "n 2"]
+    gain: Float[Tensor, "k n 2"]
+    gain_direction: Float[Tensor, "k n 2"]
+
+    @classmethod
+    def of(cls, seen: LandmarkObservation) -> PointErrors:
+        """The same, float64."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: torch.from_numpy(getattr(seen, name).astype(np.float64)) for name in names})
+
+    def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> PointErrors:
+        """The same in a crop that begins at a corner and has ``scale`` pixels a pixel; on the device and of the type of ``like``."""
+        changed = dataclasses.replace(
+            self,
+            points_px=(self.points_px - corner_px) * scale,
+            sigma_px=self.sigma_px * scale,
+            gain_direction=self.gain_direction / scale,
+        )
+        return PointErrors(
+            **{field.name: getattr(changed, field.name).to(like) for field in dataclasses.fields(changed)}
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,10 +52,7 @@ class FitView:
     """Landmarks of one photo or of a square crop of it, and the crop's pixels for the photometric stage.
 
     Attributes:
-        points_pix: ``(N, 2)`` landmarks.
-        point_sigma_px: ``(N,)`` standard deviation of each point's own error; infinity leaves a point out.
-        point_modes, mode_sigma: ``(R, N, 2)``, ``(R,)`` errors that points share, see
-            :class:`recon.detection.observation.LandmarkObservation`.
+        points: landmarks and their errors.
         focal_px, principal_px: ``(1, 2)`` intrinsics.
         focal_sigma: how far the true focal length may be from ``focal_px``, as a standard deviation of its logarithm;
             0 if it is known.
@@ -30,10 +60,7 @@ class FitView:
         mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
     """
 
-    points_pix: Float[Tensor, "n 2"]
-    point_sigma_px: Float[Tensor, " n"]
-    point_modes: Float[Tensor, "r n 2"]
-    mode_sigma: Float[Tensor, " r"]
+    points: PointErrors
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0

@@ -13,7 +13,7 @@ from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
 from recon.fitting.solver import Rows
-from recon.fitting.state import FitView, ViewState
+from recon.fitting.state import PointErrors, ViewState
 
 LIPS: dict[str, tuple[tuple[int, int], ...]] = {
     "68": OPENINGS_68[4:7],
@@ -31,9 +31,12 @@ class LandmarkTerm:
 
     Attributes:
         model: the face at its landmarks.
+        tolerance: factor on the squared residual at which a point counts as an outlier. Large at first, where residuals are the
+            start's and not the detector's (graduated non-convexity).
     """
 
     model: LandmarkModel
+    tolerance: float = 1.0
 
     def linearize(self, face: ViewState, layout: ParameterLayout) -> Rows:
         """Two rows a point of one view; residuals are model minus photo."""
@@ -43,33 +46,39 @@ class LandmarkTerm:
         rotation = camera.rotation[0]
         v_rot = self.model.points_obj(state.face.identity[0], state.face.expression[index]) @ rotation.T
         v_near = in_front(v_rot + camera.translation_mm[0])
-        residual_px = camera.to_pixels(v_near[None])[0] - view.points_pix.to(like)
+        residual_px = camera.to_pixels(v_near[None])[0] - view.points.points_px.to(like)
         jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
-        rows, residual = whitened_rows(jacobian, residual_px, view)
+        rows, residual = whitened_rows(jacobian, residual_px, view.points, self.tolerance)
         return Rows(rows, residual, layout.view_columns(index).to(rows.device))
 
 
 def whitened_rows(
-    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], view: FitView
+    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: PointErrors, tolerance: float = 1.0
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
-    """Rows and residuals whose errors are independent and of unit variance.
+    """Rows and residuals whose errors are independent and of unit variance, see
+    :class:`recon.detection.observation.LandmarkObservation`.
 
-    Over their own sigmas the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is
+    Over their own sigmas, bias and gain added, the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is
     I + Q diag((1 + s^2)^(-1/2) - 1) Q^T. A point that lies far beyond its own and its shared error counts less
     (Geman-McClure).
 
     Args:
         jacobian: derivative of each point's pixel by the unknowns.
         residual_px: projected minus detected points.
-        view: with the points' errors.
+        errors: of the detector.
+        tolerance: see :class:`LandmarkTerm`.
     """
-    inverse_sigma = view.point_sigma_px.to(residual_px) ** -1.0
-    modes, mode_sigma = view.point_modes.to(residual_px), view.mode_sigma.to(residual_px)
-    scaled = residual_px * inverse_sigma[:, None]
-    shared_variance = (mode_sigma[:, None, None] * modes).square().sum(dim=(0, 2)) / 2.0
-    weight = geman_mcclure(scaled.square().sum(-1) / (1.0 + shared_variance), _OUTLIER2)
-    factor = (inverse_sigma * weight.sqrt())[:, None]
-    rows, residual = (jacobian * factor[..., None]).flatten(0, 1), (residual_px * factor).flatten()
-    axes = modes.flatten(1)  # (R, 2N)
-    shrink = (1.0 + mode_sigma.square()).rsqrt() - 1.0
-    return rows + axes.T @ (shrink[:, None] * (axes @ rows)), residual + axes.T @ (shrink * (axes @ residual))
+    inverse_sigma = errors.sigma_px.to(residual_px) ** -1.0
+    known = (inverse_sigma > 0.0).to(residual_px)[:, None]
+    direction, gain = errors.gain_direction.to(residual_px).flatten(1), errors.gain.to(residual_px).flatten(1)
+    rows = (jacobian * inverse_sigma[:, None, None]).flatten(0, 1) + gain.T @ (direction @ jacobian.flatten(0, 1))
+    shared = (gain.T @ (direction @ residual_px.flatten())).view(-1, 2) + errors.bias.to(residual_px)
+    residual = residual_px * inverse_sigma[:, None] + known * shared
+    axes, sigma = errors.modes.to(residual_px).flatten(1), errors.mode_sigma.to(residual_px)
+    variance = 1.0 + (sigma[:, None] * axes).square().sum(dim=0).view(-1, 2).sum(dim=1) / 2.0
+    root = (geman_mcclure(residual.square().sum(-1) / variance, _OUTLIER2 * tolerance)[:, None].sqrt() * known).expand(
+        -1, 2
+    )
+    rows, values = rows * root.flatten()[:, None], (residual * root).flatten()
+    shrink = (1.0 + sigma.square()).rsqrt() - 1.0
+    return rows + axes.T @ (shrink[:, None] * (axes @ rows)), values + axes.T @ (shrink * (axes @ values))
