@@ -16,6 +16,7 @@ from recon.io.names import printable
 _COMMANDS = (
     "reconstruct",
     "demo",
+    "landmarks",
     "models",
     "render",
     "synthesize",
