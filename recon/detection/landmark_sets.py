@@ -35,13 +35,13 @@ class LandmarkSet:
     """
 
     xy_px: Float32[np.ndarray, "n 2"]
-    depth_px: Float32[np.ndarray, " n"] | None = None
-    sigma_px: Float32[np.ndarray, " n"] | None = None
-    sigma_depth_px: Float32[np.ndarray, " n"] | None = None
-    visible: Float32[np.ndarray, " n"] | None = None
+    depth_px: Float32[np.ndarray, " _"] | None = None
+    sigma_px: Float32[np.ndarray, " _"] | None = None
+    sigma_depth_px: Float32[np.ndarray, " _"] | None = None
+    visible: Float32[np.ndarray, " _"] | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for arrays that do not go together, or that hold nan or inf."""
+        """Raises ValueError for arrays that do not go together, or that hold nan or inf: files may hold anything."""
         for field in dataclasses.fields(self):
             array = getattr(self, field.name)
             if array is None:

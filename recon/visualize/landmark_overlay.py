@@ -13,7 +13,7 @@ SEEN_RGB, HIDDEN_RGB = (60, 230, 90), (255, 80, 60)
 _USUAL = "68"
 _RADIUS_OF_FACE = 0.004
 """Radius of a dense point / side of the face's box, as drawn; those of the 68 are twice as large."""
-_RADIUS_PX = (0.8, 3.0)
+_RADIUS_PX = (0.6, 3.0)
 _FINER = 2
 """Points are drawn on a larger picture, which is then reduced: pixels without points stay as they are."""
 
