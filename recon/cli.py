@@ -15,6 +15,7 @@ from recon.io.fingerprint import code_hash, package_version
 _COMMANDS = (
     "reconstruct",
     "demo",
+    "landmarks",
     "models",
     "render",
     "synthesize",

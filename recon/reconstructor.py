@@ -8,9 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image
 
 import bfm
 from bfm.model import MorphableModel
@@ -18,10 +16,12 @@ from recon.camera import CAMERAS, CameraModel, PosedCamera
 from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
+from recon.detection.face import NoFaceError as NoFaceError
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import MAX_INCONSISTENCY_DEG, RegressedHead, RegressionEstimator
 from recon.inference.observe import observe
 from recon.io.image import Photo, read_image
+from recon.io.image import PhotoLike as PhotoLike
 from recon.lighting import ambient
 from recon.networks.checkpoint import CheckpointError
 from recon.reconstruction import FitQuality, Reconstruction
@@ -32,15 +32,9 @@ from recon.segmentation.segmenter import FaceSegmenter
 
 METHODS = ("fit", "regress", "hybrid")
 
-PhotoLike = str | os.PathLike[str] | Image.Image | np.ndarray | Photo
-
 _SMALL_FACE_PX = 64.0
 _LARGE_YAW_DEG = 75.0
 _LARGE_GAP_PERCENT = 5.0
-
-
-class NoFaceError(ValueError):
-    """No face was found in a photo, or none that the method can use."""
 
 
 class Reconstructor:

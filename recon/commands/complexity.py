@@ -13,8 +13,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "complexity",
         help="parameters and GFLOPs of the networks",
         description="Parameters and GFLOPs (10^9 multiply-adds) of the rows of Tables 4 and 5 and of the small networks, "
-        "beside the paper's figures. Heads are those of the paper's face model (80 + 64 + 80 coefficients); in the rows of the "
-        "tables they predict white light, as in the paper.",
+        "beside the paper's figures, and of the networks of dense landmarks, beside the dissertation's (Table 5.3). Heads of "
+        "regressors are those of the paper's face model (80 + 64 + 80 coefficients); in the rows of the tables they predict white "
+        "light, as in the paper.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -24,10 +25,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0."""
     import dataclasses
 
-    from recon.networks.complexity import BFM_BLOCKS, EDGE_ROWS, FOOTNOTE, PAPER_ROWS, complexity
+    from recon.networks.complexity import (
+        BFM_BLOCKS,
+        EDGE_ROWS,
+        FOOTNOTE,
+        LANDMARK_FOOTNOTE,
+        LANDMARK_ROWS,
+        PAPER_ROWS,
+        complexity,
+    )
 
     rows = []
-    for row in (*PAPER_ROWS, *EDGE_ROWS):
+    for row in (*PAPER_ROWS, *EDGE_ROWS, *LANDMARK_ROWS):
         millions, gflops = complexity(row.config, BFM_BLOCKS)
         likely = None
         if row.likely_px is not None:
@@ -59,4 +68,5 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     console.print(table)
     console.print(f"* {FOOTNOTE}")
+    console.print(LANDMARK_FOOTNOTE)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from recon.commands.head_batch import PhotoJob
+from recon.commands.photo_batch import PhotoJob
 from recon.commands.reconstruct import add_options, options_of, reconstruct_all
 
 

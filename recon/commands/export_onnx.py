@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from recon.io.faults import complain
+
+_Write = Callable[[Path, bool], tuple[float, float]]
+"""Writes a loaded network, and gives its difference from torch and the time of one picture in seconds."""
 
 
 def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,10 +19,16 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "export-onnx",
         help="write a trained network as ONNX",
         description="Write a trained network as one ONNX file, check that onnxruntime gives the same, and print its speed. "
-        "recon reconstruct --method regress --checkpoint FILE.onnx then needs no torch weights.",
+        "The file takes the checkpoint's place: recon reconstruct --method regress --checkpoint FILE.onnx, or "
+        "recon landmarks --checkpoint FILE.onnx.",
     )
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a .safetensors checkpoint [the package's]")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="a .safetensors checkpoint of a regressor or of a landmark network [the package's regressor]",
+    )
     parser.add_argument("--model", default="open", help="face model of the package's checkpoint [open]")
     parser.add_argument("--overwrite", action="store_true")
     parser.set_defaults(run=run)
@@ -37,22 +47,47 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         return complain("recon export-onnx", pip_hint(error) or str(error), 1)
     from recon.inference.regress import default_checkpoint
-    from recon.networks.checkpoint import CheckpointError, load_regressor
-    from recon.networks.onnx_export import compare_with_torch, export_onnx
+    from recon.networks.checkpoint import CheckpointError
+    from recon.networks.landmark_checkpoint import is_landmark_network
 
     try:
         path = arguments.checkpoint or default_checkpoint(arguments.model)
-        regressor, _ = load_regressor(path)
+        write = _landmark_network(path) if is_landmark_network(path) else _regressor(path)
     except CheckpointError as error:
         return complain("recon export-onnx", str(error), 2)
     try:
-        export_onnx(regressor, arguments.out, overwrite=arguments.overwrite)
-        gap, seconds = compare_with_torch(regressor, arguments.out)
+        difference, seconds = write(arguments.out, arguments.overwrite)
     except OSError as error:
         return complain("recon export-onnx", str(error), 1)
     megabytes = arguments.out.stat().st_size / 1e6
     sys.stdout.write(
-        f"wrote {arguments.out}, {megabytes:.1f} MB; largest relative difference from torch {gap:.1e}; "
+        f"wrote {arguments.out}, {megabytes:.1f} MB; largest relative difference from torch {difference:.1e}; "
         f"{1e3 * seconds:.1f} ms a crop on one thread\n"
     )
     return 0
+
+
+def _regressor(checkpoint: Path) -> _Write:
+    from recon.networks.checkpoint import load_regressor
+    from recon.networks.onnx_export import compare_with_torch, export_onnx
+
+    regressor, _ = load_regressor(checkpoint)
+
+    def write(out: Path, overwrite: bool) -> tuple[float, float]:
+        export_onnx(regressor, out, overwrite=overwrite)
+        return compare_with_torch(regressor, out)
+
+    return write
+
+
+def _landmark_network(checkpoint: Path) -> _Write:
+    from recon.networks.landmark_checkpoint import load_landmark_network
+    from recon.networks.landmark_onnx import compare_landmarks_with_torch, export_landmark_onnx
+
+    network, header = load_landmark_network(checkpoint)
+
+    def write(out: Path, overwrite: bool) -> tuple[float, float]:
+        export_landmark_onnx(network, header.get("landmarks", ""), out, overwrite=overwrite)
+        return compare_landmarks_with_torch(network, out)
+
+    return write

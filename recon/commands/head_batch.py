@@ -1,22 +1,18 @@
-"""Photos to folders of heads, one by one: what is finished is kept, and what fails is a row of the table."""
+"""Photos to folders of heads, one by one or as one person: what is finished is kept, and what fails is a row of the table."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from recon.io.faults import ends_the_run, reason
-from recon.io.fingerprint import Fingerprint, stream_hash
+from recon.commands.photo_batch import PhotoBatch, PhotoJob, Row, outcome_text
+from recon.io.faults import reason
+from recon.io.fingerprint import Fingerprint
 from recon.io.names import printable
-from recon.io.output_folder import Claim, OutputFolder, Record, candidate_names, distinct_names
-from recon.io.regular_files import open_regular
+from recon.io.output_folder import Claim, OutputFolder, distinct_names
 
 if TYPE_CHECKING:
     from recon.detection.face import Face
@@ -24,45 +20,34 @@ if TYPE_CHECKING:
     from recon.reconstruction import Reconstruction
     from recon.reconstructor import Reconstructor
 
-Row = dict[str, Any]
 SaveHead = Callable[["Reconstruction", Path], object]
 """Writes the files of a head into an empty folder."""
 
-_MOST_OF_ONE_NAME = 1000
 _OTHERS_S = 0.5
 
 
-class BatchStopped(OSError):
-    """A batch cannot go on: what failed would fail for every other photo, too."""
+class _HeadWork:
+    """Heads of faces, as a batch makes them."""
+
+    kind = None
+
+    def __init__(self, reconstructor: Reconstructor, save: SaveHead) -> None:
+        self._reconstructor, self._save = reconstructor, save
+
+    def detect(self, photo: Photo) -> list[Face]:
+        return self._reconstructor.detect(photo)
+
+    def make(self, photo: Photo, face: Face) -> Reconstruction:
+        return self._reconstructor.fit_face(photo, face)
+
+    def save(self, result: Reconstruction, folder: Path) -> object:
+        return self._save(result, folder)
+
+    def row(self, name: str, result: Reconstruction) -> Row:
+        return done_row(name, result)
 
 
-@dataclasses.dataclass(frozen=True)
-class PhotoJob:
-    """One photo to do: a name for its results, and a path or an array."""
-
-    stem: str
-    source: Path | np.ndarray
-
-    @property
-    def label(self) -> str:
-        """Where it lies, for records."""
-        return str(self.source.absolute()) if isinstance(self.source, Path) else self.stem
-
-    def sha256(self) -> str:
-        """Of the file or of the array's shape and bytes.
-
-        Raises:
-            FileKindError: it is no regular file, empty or too large for a picture.
-            OSError: it cannot be read.
-        """
-        if not isinstance(self.source, Path):
-            head = f"{self.source.dtype} {self.source.shape}".encode()
-            return hashlib.sha256(head + np.ascontiguousarray(self.source).tobytes()).hexdigest()
-        with open_regular(self.source)[0] as file:
-            return stream_hash(file)
-
-
-class HeadBatch:
+class HeadBatch(PhotoBatch["Reconstruction"]):
     """Makes the heads of photos, each in a folder of its own.
 
     Args:
@@ -86,26 +71,8 @@ class HeadBatch:
         faces: str = "largest",
         overwrite: bool = False,
     ) -> None:
-        self.rows: list[Row] = []
-        self._reconstructor, self._output, self._save = reconstructor, output, save
-        self._facts, self._all_faces, self._overwrite = dict(facts), faces == "all", overwrite
-
-    def run(self, jobs: Sequence[PhotoJob], progress: Callable[[str], object] = lambda name: None) -> None:
-        """Do the photos in turn; those that another process is at work on come last.
-
-        Raises:
-            BatchStopped: the disk is full or was taken away.
-        """
-        names = distinct_names([job.stem for job in jobs])
-        busy = []
-        for job, name in zip(jobs, names, strict=True):
-            if not self._photo(job, name, wait=False):
-                busy.append((job, name))
-                continue
-            progress(name)
-        for job, name in busy:
-            self._photo(job, name, wait=True)
-            progress(name)
+        super().__init__(_HeadWork(reconstructor, save), output, facts, faces, overwrite)
+        self._reconstructor = reconstructor
 
     def run_person(self, jobs: Sequence[PhotoJob]) -> None:
         """Fit one identity to the largest face of every photo; photos without a usable face are rows that failed.
@@ -128,58 +95,6 @@ class HeadBatch:
         finally:
             for claim in claims or ():
                 claim.release()
-
-    def _photo(self, job: PhotoJob, name: str, *, wait: bool) -> bool:
-        """Whether the photo was dealt with, well or not; False if another process is at work on it."""
-        try:
-            sha256 = job.sha256()
-            claim = self._claim(job, sha256, name, wait)
-            if claim is None:
-                return False
-            with claim:
-                self._faces_of(claim, job, Fingerprint({**self._facts, "photo": sha256}))
-        except BatchStopped:
-            raise
-        except Exception as error:  # whatever is wrong with one photo must not end the others
-            self._fail(name, error)
-        return True
-
-    def _claim(self, job: PhotoJob, sha256: str, name: str, wait: bool) -> Claim | None:
-        names = dict.fromkeys((name, *candidate_names(job.stem, _MOST_OF_ONE_NAME)))
-        return self._output.claim(list(names), {"source": printable(job.label), "sha256": sha256}, wait=wait)
-
-    def _faces_of(self, claim: Claim, job: PhotoJob, facts: Fingerprint) -> None:
-        if self._settled(claim, facts):
-            return
-        photo, faces = self._detected(job)
-        for part, face in enumerate(faces if self._all_faces else faces[:1]):
-            name = claim.part_name(part)
-            try:
-                record = claim.finished(part)
-                if record is not None and not self._overwrite:
-                    self._keep(name, record, facts)
-                    continue
-                claim.check_replaceable(part)
-                head = self._reconstructor.fit_face(photo, face)
-                self._write(claim, part, facts, head, {"faces": len(faces) if self._all_faces else 1})
-            except Exception as error:  # one face must not end those after it
-                self._fail(name, error)
-
-    def _settled(self, claim: Claim, facts: Fingerprint) -> bool:
-        """Whether all is there already, or is there and may not be replaced; the rows say which."""
-        first = claim.finished(0)
-        if first is None or self._overwrite:
-            return False
-        if facts.difference(first.facts):
-            self._keep(claim.name, first, facts)
-            return True
-        records = [claim.finished(part) for part in range(int(first.values.get("faces", 1)))]
-        if any(record is None for record in records):
-            return False
-        for part, record in enumerate(records):
-            assert record is not None
-            self._keep(claim.part_name(part), record, facts)
-        return True
 
     def _person(self, jobs: Sequence[tuple[PhotoJob, str]], hashes: Sequence[str], claims: Sequence[Claim]) -> None:
         facts = [Fingerprint({**self._facts, "photo": sha256, "person": list(hashes)}) for sha256 in hashes]
@@ -262,32 +177,6 @@ class HeadBatch:
                 claim.release()
             time.sleep(_OTHERS_S)
 
-    def _detected(self, job: PhotoJob) -> tuple[Photo, list[Face]]:
-        from recon.io.image import read_image
-
-        photo = read_image(job.source)
-        return photo, self._reconstructor.detect(photo)
-
-    def _write(
-        self, claim: Claim, part: int, facts: Fingerprint, head: Reconstruction, values: Mapping[str, Any]
-    ) -> None:
-        row = done_row(claim.part_name(part), head)
-        claim.write(part, facts, lambda folder: self._save(head, folder), values)
-        self.rows.append(row)
-
-    def _keep(self, name: str, record: Record, facts: Fingerprint) -> None:
-        difference = facts.difference(record.facts)
-        if not difference:
-            self.rows.append({"name": printable(name), "status": "kept"})
-            return
-        why = f"there is one made from something else ({difference}); --overwrite makes it again"
-        self.rows.append({"name": printable(name), "status": "refused", "reason": why})
-
-    def _fail(self, name: str, error: Exception) -> None:
-        self.rows.append({"name": printable(name), "status": "failed", "reason": reason(error)})
-        if ends_the_run(error):
-            raise BatchStopped(f"{reason(error)}; the photos after it were not tried") from error
-
 
 def done_row(name: str, head: Reconstruction) -> Row:
     """The row of a head that was made."""
@@ -315,6 +204,6 @@ def rows_text(rows: Sequence[Row]) -> str:
             shown = "-" if error is None else f"{error:.2f}"
             lines.append(f"{row['name']:{width}}  {row['status']:7} {numbers}  {shown:>10}")
         else:
-            lines.append(f"{row['name']:{width}}  {row['status']:7} {row.get('reason', 'finished before')}")
+            lines.append(f"{row['name']:{width}}  {row['status']:7} {outcome_text(row)}")
         lines += [f"{'':{width}}    note: {warning}" for warning in row.get("warnings", [])]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bfm.registry import MODEL_NAMES
-from recon.commands.head_batch import BatchStopped, HeadBatch, PhotoJob, Row, SaveHead, rows_text
+from recon.commands.head_batch import HeadBatch, SaveHead, rows_text
+from recon.commands.photo_batch import PhotoJob, Row, carry_out, with_progress
 from recon.io.faults import UsageError
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.names import printable
@@ -167,33 +168,18 @@ def reconstruct_all(jobs: list[PhotoJob], options: HeadOptions) -> int:
         DetectorUnavailable: the detector's package or networks are missing.
         KeyboardInterrupt: with a message of what is kept.
     """
-    from tqdm import tqdm
-
     output = OutputFolder(options.out)
     try:
         with _opened(options) as (reconstructor, facts):
             batch = HeadBatch(reconstructor, output, _save(options), facts, options.faces, options.overwrite)
-            stopped = ""
-            try:
-                if options.same_person:
-                    batch.run_person(jobs)
-                else:
-                    with tqdm(total=len(jobs), unit="photo", disable=len(jobs) < 2) as bar:
-                        batch.run(jobs, lambda name: (bar.set_postfix_str(printable(name)), bar.update()))
-            except BatchStopped as error:
-                stopped = str(error)
-            except KeyboardInterrupt:
-                _report(batch.rows, options.as_json)
-                n_there = sum(row["status"] in ("done", "kept") for row in batch.rows)
-                raise KeyboardInterrupt(
-                    f"{n_there} finished heads are kept in {printable(options.out)}; the same command goes on from there"
-                ) from None
-            _report(batch.rows, options.as_json)
-            if stopped:
-                sys.stderr.write(f"recon: stopped: {stopped}\n")
+            return carry_out(
+                batch,
+                lambda: batch.run_person(jobs) if options.same_person else with_progress(batch, jobs),
+                lambda rows: _report(rows, options.as_json),
+                f"finished heads are kept in {printable(options.out)}",
+            )
     finally:
         output.close()
-    return 1 if stopped or any(row["status"] in ("failed", "refused") for row in batch.rows) else 0
 
 
 @contextlib.contextmanager

@@ -26,6 +26,10 @@ class DetectorUnavailable(RuntimeError):
     """A face detector was asked for whose package or network files are not there."""
 
 
+class NoFaceError(ValueError):
+    """No face was found in a photo, or none that can be used."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Face:
     """A face in a photo. All positions are pixels of the photo that was given: x right, y down, centres at +0.5.

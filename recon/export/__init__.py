@@ -1,9 +1,15 @@
-"""Write meshes, maps and numbers to files: millimetres, except GLB, which is in metres."""
+"""Write meshes, maps, landmarks and numbers to files: millimetres, except GLB, which is in metres; landmarks are in pixels."""
 
 from recon.export.camera_json import read_camera as read_camera
 from recon.export.face_json import encode_face_json as encode_face_json
 from recon.export.face_json import write_face_json as write_face_json
 from recon.export.glb import write_glb as write_glb
+from recon.export.landmark_files import write_landmarks_csv as write_landmarks_csv
+from recon.export.landmark_files import write_landmarks_npy as write_landmarks_npy
+from recon.export.landmark_files import write_landmarks_pts as write_landmarks_pts
+from recon.export.landmarks_json import LandmarkFileError as LandmarkFileError
+from recon.export.landmarks_json import read_landmarks as read_landmarks
+from recon.export.landmarks_json import write_landmarks_json as write_landmarks_json
 from recon.export.maps import write_depth_exr as write_depth_exr
 from recon.export.maps import write_depth_npy as write_depth_npy
 from recon.export.maps import write_depth_png as write_depth_png

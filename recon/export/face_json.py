@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.export.json_layout import json_text
 from recon.io.files import write_file
 
 SCHEMA_VERSION = 1
@@ -64,7 +64,7 @@ def encode_face_json(values: Mapping[str, object]) -> str:
     if taken:
         raise ValueError(f"the keys {', '.join(taken)} belong to the format of face.json; use other names")
     plain = {**_HEAD, **dict(sorted((_plain(values, "")).items()))}
-    return _text(plain, "") + "\n"
+    return json_text(plain) + "\n"
 
 
 def _plain(value: object, key: str) -> Any:
@@ -93,14 +93,3 @@ def _rounded(value: float, key: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{key} is {value}: face.json holds finite numbers only; leave it out or write None")
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-
-
-def _text(value: Any, indent: str) -> str:
-    """Mappings a key a line, everything else on one line except lists of lists, a row a line."""
-    deeper = indent + "  "
-    if isinstance(value, dict) and value:
-        items = [f"{deeper}{json.dumps(k, ensure_ascii=False)}: {_text(v, deeper)}" for k, v in value.items()]
-        return "{\n" + ",\n".join(items) + "\n" + indent + "}"
-    if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
-        return "[\n" + ",\n".join(deeper + _text(item, deeper) for item in value) + "\n" + indent + "]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -16,7 +16,7 @@ from bfm.model import MorphableModel
 from recon.detection.align import Alignment, AlignmentError, align
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.networks.checkpoint import CheckpointError
-from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network
+from recon.networks.landmark_checkpoint import check_landmarks, landmark_fingerprint, load_landmark_network
 from recon.networks.landmark_network import LandmarkNetworkConfig, LandmarkPrediction
 
 DEFAULT_LANDMARK_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "landmarks_open.safetensors"
@@ -47,6 +47,9 @@ class LandmarkRegressor:
         model: the face model whose landmarks they must be; ``None`` takes any.
         looks: how often the face is framed anew.
 
+    Attributes:
+        path: of the checkpoint.
+
     Raises:
         CheckpointError, OnnxError: no checkpoint, a damaged one, or one for other landmarks.
         ValueError: fewer than one look.
@@ -62,14 +65,20 @@ class LandmarkRegressor:
             raise ValueError(f"a face must be looked at at least once, got {looks} looks")
         path = Path(checkpoint) if checkpoint is not None else DEFAULT_LANDMARK_NETWORK
         self.looks = looks
-        self._network: LandmarkFunction = load_landmark_network(path)[0]
+        self.path = path
+        self._network, fingerprint = _opened(path)
         config = self._network.config
         if "520" not in config.point_sets:
             raise CheckpointError(
                 f"{path} gives the points {', '.join(config.point_sets)}; framing needs the 520, which hold the 68"
             )
         if model is not None:
-            load_landmark_network(path, landmark_fingerprint(model, config.point_sets))
+            check_landmarks(path, config, fingerprint, landmark_fingerprint(model, config.point_sets))
+
+    @property
+    def point_sets(self) -> tuple[str, ...]:
+        """Names of the sets that it gives, as those of :attr:`DenseLandmarks.names`."""
+        return ("68", *self._network.config.point_sets)
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], points5: Float[np.ndarray, "5 2"]) -> DenseLandmarks:
         """The points of one face.
@@ -107,3 +116,14 @@ class LandmarkRegressor:
             visible=found.visible[0].double().sigmoid().numpy(),
             sets=tuple((name, int(name)) for name in config.point_sets),
         )
+
+
+def _opened(path: Path) -> tuple[LandmarkFunction, str | None]:
+    """The network of a file, and the fingerprint of its points."""
+    if path.suffix.lower() == ".onnx":
+        from recon.networks.landmark_onnx import OnnxLandmarkNetwork
+
+        exported = OnnxLandmarkNetwork(path)
+        return exported, exported.fingerprint
+    network, header = load_landmark_network(path)
+    return network, header.get("landmarks")

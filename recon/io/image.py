@@ -52,6 +52,10 @@ class Photo:
     source: str = "array"
 
 
+PhotoLike = str | os.PathLike[str] | Image.Image | np.ndarray | Photo
+"""What is taken for a photo at the public doors."""
+
+
 def read_image(
     source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray, *, max_side_px: int = MAX_SIDE_PX
 ) -> Photo:

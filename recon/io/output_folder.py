@@ -42,7 +42,8 @@ class Record:
     """What a folder of results says of itself.
 
     Attributes:
-        owner: whose result it is: ``source`` and ``sha256`` of the picture, and a number ``part`` within it.
+        owner: whose result it is: ``source`` and ``sha256`` of the picture, a number ``part`` within it, and ``kind`` if it is
+            another kind of result than a head.
         facts: the :class:`~recon.io.fingerprint.Fingerprint` it was made from.
         files: SHA-256 of each file by its name.
         values: what else the maker wants to find again.
@@ -99,7 +100,8 @@ class OutputFolder:
 
         Args:
             names: possible folder names, each as :func:`recon.io.names.folder_name` gives them, the preferred first.
-            owner: ``source`` and ``sha256``: results belong to it if either is equal.
+            owner: ``source`` and ``sha256``: results belong to it if either is equal. ``kind``, if there is one, must be equal
+                too for a result to be taken for finished, or to be replaced.
             wait: for other processes; otherwise ``None`` is returned if one is at work on the name.
 
         Raises:
@@ -201,13 +203,16 @@ class Claim:
         record = read_record(place)
         if record is None or record.owner.get("part") != part or not _is_of(record, self.owner):
             return None
+        if record.owner.get("kind") != self.owner.get("kind"):
+            return None
         return record if all((place / name).is_file() for name in record.files) else None
 
     def check_replaceable(self, part: int) -> None:
         """Say now what would keep a result from being written.
 
         Raises:
-            NotOursError: the folder is the user's, or belongs to another picture, or holds files that were added or changed.
+            NotOursError: the folder is the user's, belongs to another picture, holds another kind of result, or files that were
+                added or changed.
         """
         place = self.folder.root / self.part_name(part)
         if not os.path.lexists(place):
@@ -215,16 +220,21 @@ class Claim:
         record = None if place.is_symlink() else read_record(place)
         if record is None or not _is_of(record, self.owner):
             raise NotOursError(f"{printable(place)} exists and is not a result of this picture; move it away")
+        if record.owner.get("kind") != self.owner.get("kind"):
+            raise NotOursError(
+                f"{printable(place)} holds another kind of result of this picture ({record.owner.get('kind', 'head')}); choose "
+                "another folder with -o"
+            )
         for path in sorted(place.iterdir()):
             if path.name == RECORD:
                 continue
             if path.name not in record.files:
                 raise NotOursError(
-                    f"{printable(path)} was not written by recon; move it away to have the head made again"
+                    f"{printable(path)} was not written by recon; move it away to have the result made again"
                 )
             if path.is_symlink() or not path.is_file() or file_hash(path) != record.files[path.name]:
                 raise NotOursError(
-                    f"{printable(path)} was changed since recon wrote it; move it away to have the head made again"
+                    f"{printable(path)} was changed since recon wrote it; move it away to have the result made again"
                 )
 
     def write(

@@ -84,12 +84,8 @@ def load_landmark_network(
     place = Path(path)
     header = _read_header(place)
     config = _config(place, header)
-    if fingerprint is not None and header.get("landmarks") != fingerprint:
-        raise CheckpointError(
-            f"{place} was trained for other landmarks (sets {', '.join(config.point_sets)}, fingerprint "
-            f"{header.get('landmarks')!r}) than those of the face model in use ({fingerprint!r}): its points would lie on "
-            "other places of the face; train it again for this model, or use the model that it was trained for"
-        )
+    if fingerprint is not None:
+        check_landmarks(place, config, header.get("landmarks"), fingerprint)
     try:
         with torch.device("meta"):  # shapes without memory
             wanted = {name: list(t.shape) for name, t in LandmarkNetwork(config).state_dict().items()}
@@ -112,6 +108,18 @@ def load_landmark_network(
     return network.eval(), header
 
 
+def is_landmark_network(path: str | os.PathLike[str]) -> bool:
+    """Whether a ``.safetensors`` file says that it is a landmark network; of files that cannot be read, False."""
+    place = Path(path)
+    try:
+        file_size(place)
+        with safe_open(place, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    # The library raises types of its own; whoever loads the file says what is wrong with it.
+    except Exception:
+        return False
+
+
 def _read_header(place: Path) -> dict[str, str]:
     if not place.is_file():
         raise CheckpointError(f"no landmark network at {place}; pass a .safetensors file that train.py wrote")
@@ -127,16 +135,41 @@ def _read_header(place: Path) -> dict[str, str]:
     return header
 
 
-def _config(place: Path, header: dict[str, str]) -> LandmarkNetworkConfig:
+def check_landmarks(
+    path: str | os.PathLike[str], config: LandmarkNetworkConfig, found: str | None, wanted: str
+) -> None:
+    """Refuse a network of other landmarks than those that :func:`landmark_fingerprint` tells of.
+
+    Raises:
+        CheckpointError: ``found``, of the file, is not ``wanted``.
+    """
+    if found != wanted:
+        raise CheckpointError(
+            f"{path} was trained for other landmarks (sets {', '.join(config.point_sets)}, fingerprint {found!r}) than "
+            f"those of the face model in use ({wanted!r}): its points would lie on other places of the face; train it "
+            "again for this model, or use the model that it was trained for"
+        )
+
+
+def config_of_text(text: str) -> LandmarkNetworkConfig:
+    """The config of a network from the JSON that its files hold.
+
+    Raises:
+        ValueError, TypeError, RecursionError: it makes no sense.
+    """
     known = {field.name for field in dataclasses.fields(LandmarkNetworkConfig)}
+    values: Any = json.loads(text)
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise ValueError(f"the config of a landmark network has the keys {', '.join(sorted(known))}")
+    sets = values.get("point_sets", ())
+    if not isinstance(sets, list) or not all(isinstance(name, str) for name in sets):
+        raise ValueError("point_sets must be a list of names")
+    return LandmarkNetworkConfig(**{**values, "point_sets": tuple(sets), "pretrained": False})
+
+
+def _config(place: Path, header: dict[str, str]) -> LandmarkNetworkConfig:
     try:
-        values: Any = json.loads(header["config"])
-        if not isinstance(values, dict) or not set(values) <= known:
-            raise ValueError(f"the config of a landmark network has the keys {', '.join(sorted(known))}")
-        sets = values.get("point_sets", ())
-        if not isinstance(sets, list) or not all(isinstance(name, str) for name in sets):
-            raise ValueError("point_sets must be a list of names")
-        return LandmarkNetworkConfig(**{**values, "point_sets": tuple(sets), "pretrained": False})
+        return config_of_text(header["config"])
     except KeyError as error:
         raise CheckpointError(f"the header of {place} lacks {error}; train.py writes it") from None
     except (ValueError, TypeError, RecursionError) as error:

@@ -165,10 +165,32 @@ class LandmarkNetwork(nn.Module):
 
 def read_at(maps: Float[Tensor, "b c h w"], places: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:
     """Features at places (shares of the side, middle at 0), bilinear; beyond the border its values go on."""
+    if torch.onnx.is_in_onnx_export():
+        return _read_rows(maps, places)
     read = nn.functional.grid_sample(
         maps, 2.0 * places[:, None], mode="bilinear", padding_mode="border", align_corners=False
     )
     return read[:, :, 0].transpose(1, 2)
+
+
+def _read_rows(maps: Tensor, places: Tensor) -> Tensor:
+    """:func:`read_at` for onnxruntime, which finds a place anew for every channel and is half as fast with GridSample."""
+    batch = maps.shape[0]
+    channels, height, width = (int(side) for side in maps.shape[1:])  # of the crop, which is the file's own
+    last = torch.tensor([width - 1, height - 1], dtype=maps.dtype)
+    at = torch.minimum(((places + 0.5) * (last + 1.0) - 0.5).clamp_min(0.0), last)
+    corner = torch.minimum(at.floor(), last - 1.0)  # the next column and row exist
+    right, down = (at - corner)[..., None].unbind(-2)
+    column, row = corner.long().unbind(-1)
+    index = (torch.arange(batch)[:, None] * (height * width) + row * width + column).flatten()
+    rows = maps.flatten(2).transpose(1, 2).reshape(-1, channels)
+
+    def features(step: int) -> Tensor:
+        return rows.index_select(0, index + step).view(batch, -1, channels)
+
+    above = features(0) * (1.0 - right) + features(1) * right
+    below = features(width) * (1.0 - right) + features(width + 1) * right
+    return above * (1.0 - down) + below * down
 
 
 class FeaturePyramid(nn.Module):
@@ -253,6 +275,10 @@ class _LocalCorrection(nn.Module):
     def forward(self, read: Float[Tensor, "b n c"]) -> Float[Tensor, "b n 6"]:
         hidden = torch.relu(self.norm(self.first(read) + self.embed))
         hidden = hidden + torch.relu(self.second(hidden))
+        if (
+            torch.onnx.is_in_onnx_export()
+        ):  # for onnxruntime, in which a product of matrices costs more than its numbers
+            return (hidden[:, :, None] * self.weight).sum(dim=-1) + self.bias
         # (N, B, H) x (N, H, 6): one small product a point.
         found = torch.bmm(hidden.transpose(0, 1), self.weight.transpose(1, 2)).transpose(0, 1)
         return found + self.bias

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.commands.head_batch import BatchStopped, HeadBatch, PhotoJob
+from recon.commands.head_batch import HeadBatch
+from recon.commands.photo_batch import BatchStopped, PhotoJob
 from recon.io.output_folder import OutputFolder
 
 

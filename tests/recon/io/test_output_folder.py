@@ -235,3 +235,18 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot write to .*choose another folder with -o"):
         OutputFolder(tmp_path / "file" / "out")
+
+
+def test_results_of_one_kind_do_not_replace_those_of_another(tmp_path):
+    _make(tmp_path, "a head")
+    output = OutputFolder(tmp_path)
+    claim = output.claim(["a"], {**MINE, "kind": "landmarks"}, wait=False)
+    with claim:
+        assert claim.finished(0) is None
+        with pytest.raises(NotOursError, match=r"another kind of result of this picture \(head\)"):
+            claim.write(0, FACTS, _fill("points"))
+    assert _tree(tmp_path) == {"a/head.glb": "a head", "a/face.json": "a head"}
+    _make(tmp_path / "other", "points", owner={**MINE, "kind": "landmarks"})
+    with pytest.raises(NotOursError, match=r"another kind of result of this picture \(landmarks\)"):
+        _make(tmp_path / "other", "a head")
+    output.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from recon.networks.head import FaceBlocks
+from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
 from recon.networks.regressor import Regressor, RegressorConfig
 
 BLOCKS = FaceBlocks("tiny", 11, 3, 5, 4, "unit", (1.0, -30.0, -6.0))
@@ -52,3 +53,16 @@ def intrinsics(count: int = 2, size: int = SIZE) -> torch.Tensor:
         matrix[k, 0, 0], matrix[k, 1, 1] = 4.5 * size + k, 4.6 * size - k
         matrix[k, 0, 2], matrix[k, 1, 2], matrix[k, 2, 2] = 0.5 * size + 9 + k, 0.5 * size - 7, 1.0
     return matrix
+
+
+def tiny_landmark_network(size: int = SIZE, seed: int = 0, **changes) -> LandmarkNetwork:
+    """A landmark network whose points lie inside and outside the crop, and whose norms have something to do."""
+    torch.manual_seed(seed)
+    config = LandmarkNetworkConfig(**{"backbone": "mobilenetv4_small_050", "size": size, "width": 16, **changes})
+    network = LandmarkNetwork(config)
+    network.start_from(0.3 * torch.randn(config.n_points, 3))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return network.eval()

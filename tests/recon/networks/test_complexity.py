@@ -1,13 +1,14 @@
 """Counting parameters and multiply-adds."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
-from network_parts import BLOCKS, SIZE, TINY, tiny_regressor
+from network_parts import BLOCKS, SIZE, TINY, tiny_landmark_network, tiny_regressor
 
 from recon.cli import main
-from recon.networks.complexity import BFM_BLOCKS, PAPER_ROWS, complexity
+from recon.networks.complexity import BFM_BLOCKS, LANDMARK_ROWS, PAPER_ROWS, complexity
 from recon.networks.regressor import RegressorConfig
 
 
@@ -31,6 +32,30 @@ def test_every_row_of_the_tables_is_there():
     assert len([row for row in PAPER_ROWS if row.table == 5]) == 9
 
 
+def test_counts_of_a_landmark_network_are_those_of_the_network():
+    network = tiny_landmark_network()
+    millions, gflops = complexity(network.config, BFM_BLOCKS)
+    assert millions == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6)
+    more = complexity(dataclasses.replace(network.config, corrections=3), BFM_BLOCKS)
+    per_point = 16 * 64 + 64 * 64 + 64 * 6  # the layers of one correction
+    assert 1e9 * (more[1] - gflops) == pytest.approx(998 * per_point)
+    assert more[0] == millions, "corrections share their weights"
+
+
+def test_the_networks_of_the_dissertation_stand_beside_ours():
+    rows = {row.label: row for row in LANDMARK_ROWS if row.table == "5.3"}
+    assert {(row.parameters_m, row.gflops) for row in rows.values()} == {(16.03, 5.13), (4.18, 0.39)}
+    for row in rows.values():
+        assert row.config.head == "direct" and row.config.n_points == 520
+    # Of MobileNetV2 the features end before the last convolution, which makes up most of the difference.
+    millions, gflops = complexity(rows["MobileNetV2, 520 points"].config, BFM_BLOCKS)
+    last_m, last_g = 1e-6 * (320 * 1280 + 2 * 1280), 1e-9 * 320 * 1280 * 8 * 8
+    linear_m, linear_g = 1e-6 * 1560 * (1280 - 320), 1e-9 * 1560 * (1280 - 320)
+    assert millions + last_m + linear_m == pytest.approx(4.18, rel=0.012)
+    assert gflops + last_g + linear_g == pytest.approx(0.39, abs=0.005)
+    assert [row.config.size for row in LANDMARK_ROWS if not row.table] == [128, 160]
+
+
 @pytest.mark.slow
 def test_the_command_prints_ours_beside_the_papers(capsys):
     torch.manual_seed(0)
@@ -39,6 +64,8 @@ def test_the_command_prints_ours_beside_the_papers(capsys):
     swin = next(row for row in rows if row["network"] == "Swin-T" and row["table"] == 4)
     assert swin["paper_parameters_m"] == 27.4 and swin["parameters_m"] == pytest.approx(27.7, abs=0.5)
     assert all(row["gflops"] > 0.0 for row in rows)
+    small = next(row for row in rows if row["table"] == "5.3" and "MobileNetV2" in row["network"])
+    assert small["paper_parameters_m"] == 4.18 and small["parameters_m"] == pytest.approx(2.31, abs=0.01)
     # Where the footnote names a size, counting at it gives the printed figure.
     named = [row for row in rows if row["paper_likely_px"]]
     assert {row["network"] for row in named} == {
