@@ -17,10 +17,12 @@ MODE_COUNTS = (0, 8, 32, 64, 128)
 GAIN_COUNTS = (0, 8, 16, 32, 64)
 """Numbers of modes and of axes of faces that are tried; the pair under which held-out faces are most likely is taken."""
 _HELD_OUT = 0.2
-_MOST_SIGMAS = 6.0
-"""Larger errors are cut to this: a few faces that were not seen at all must not shape the covariance."""
+_LOST = 4.0
+"""Faces whose root mean square error is so many times the median are left out: they were not seen, and must not shape the covariance."""
 _RIDGE = 3.0
 """Faces' worth of prior that there is no bias and no gain."""
+_LEAST_VARIATION = 1e-4
+"""Axes along which faces differ by less than this share of the first are rounding."""
 _ROUNDS = 4
 
 
@@ -46,11 +48,14 @@ def fit_error_model(errors: MeasuredErrors, landmark_set: str, facts: dict[str, 
     count = len(errors.error)
     if count < 50:
         raise ValueError(f"an error model needs at least 50 faces, got {count}")
-    flat = errors.error.clip(-_MOST_SIGMAS, _MOST_SIGMAS).reshape(count, -1)
-    true = errors.true.reshape(count, -1)
+    size = np.sqrt((errors.error**2).mean(axis=(1, 2)))
+    seen = size <= _LOST * np.median(size)
+    count = int(seen.sum())
+    flat, true = errors.error[seen].reshape(count, -1), errors.true[seen].reshape(count, -1)
     mean = true.mean(axis=0)
     _, singular, axes = np.linalg.svd(true - mean, full_matrices=False)
-    axes = axes / np.maximum(singular / np.sqrt(count), 1e-9)[:, None]
+    varying = singular > _LEAST_VARIATION * singular[0]
+    axes = axes[varying] / (singular[varying] / np.sqrt(count))[:, None]
     scores = (true - mean) @ axes.T
     kept = np.arange(count) % round(1.0 / _HELD_OUT) != 0
     likelihood: dict[tuple[int, int], float] = {}
@@ -78,6 +83,7 @@ def fit_error_model(errors: MeasuredErrors, landmark_set: str, facts: dict[str, 
         facts={
             **facts,
             "faces": count,
+            "lost": int((~seen).sum()),
             "own_sigma_widened": round(widened[n_gains, n_modes], 3),
             "held_out_log_likelihood": {f"{g} gains, {m} modes": round(v, 3) for (g, m), v in likelihood.items()},
         },

@@ -5,12 +5,14 @@ import torch
 
 from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb_unclamped
+from recon.detection.observation import LandmarkObservation
 from recon.fitting import View
 from recon.lighting import ambient
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
 
 _HEIGHT, _WIDTH, _FOCAL_PX = 300, 260, 1300.0
+_SIGMA = 0.04
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,7 @@ def draw_expression():
             .permute(1, 2, 0)
         )
         points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
-        return View((255.0 * picture).round().byte().numpy(), points, _FOCAL_PX)
+        pixels = (255.0 * picture).round().byte().numpy()
+        return View(pixels, LandmarkObservation.independent(points, _SIGMA * _WIDTH), _FOCAL_PX)
 
     return draw

@@ -9,6 +9,7 @@ import torch
 import bfm
 from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb_unclamped
+from recon.detection.observation import LandmarkObservation
 from recon.fitting import FaceFitter, FitSettings, InitialEstimate, InitialSigma, View
 from recon.fitting.settings import Level
 from recon.lighting import ambient, lamps_to_sh
@@ -17,6 +18,7 @@ from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix, rotation_angle
 
 _HEIGHT, _WIDTH, _FOCAL_PX = 200, 240, 900.0
+_SIGMA_PX = 6.0
 _SETTINGS = FitSettings(levels=(Level(96, 2.0, 6), Level(128, 1.0, 4)))
 
 
@@ -72,6 +74,10 @@ def initial(truth):
     return InitialEstimate(face, (_FOCAL_PX,), InitialSigma(1.0, 0.1, 0.1, 5.0, 0.05))
 
 
+def observed(points):
+    return LandmarkObservation.independent(points, _SIGMA_PX)
+
+
 def angle_deg(first, second):
     return float(torch.rad2deg(rotation_angle(first[0], second[0])))
 
@@ -98,7 +104,7 @@ def test_a_photo_without_landmarks_corrects_the_estimate(model, truth, photo, in
 
 def test_an_estimate_of_small_sigma_stays(model, photo, initial):
     sure = dataclasses.replace(initial, sigma=InitialSigma(1e-4, 1e-4, 1e-4, 1e-2, 1e-5))
-    for points in (None, photo[1]):
+    for points in (None, observed(photo[1])):
         face = FaceFitter(model)([View(photo[0], points, _FOCAL_PX)], _SETTINGS, sure).face
         assert angle_deg(face.rotation, initial.face.rotation) < 0.2
         torch.testing.assert_close(face.identity, initial.face.identity, atol=2e-2, rtol=0)
@@ -124,14 +130,16 @@ def test_views_and_estimates_that_do_not_go_together_are_refused(model, photo, i
 
 
 def test_a_fitter_is_used_again(model, photo):
-    view, fitter = View(*photo, _FOCAL_PX), FaceFitter(model)
+    view, fitter = View(photo[0], observed(photo[1]), _FOCAL_PX), FaceFitter(model)
     first, again = (fitter([view], _SETTINGS).face for _ in range(2))
     assert torch.equal(first.identity, again.identity)
     assert torch.equal(first.lighting, again.lighting)
 
 
 def test_a_fit_to_landmarks_alone_knows_no_light(model, photo):
-    found = FaceFitter(model)([View(*photo, _FOCAL_PX)], dataclasses.replace(_SETTINGS, levels=()))
+    found = FaceFitter(model)(
+        [View(photo[0], observed(photo[1]), _FOCAL_PX)], dataclasses.replace(_SETTINGS, levels=())
+    )
     assert found.face.lighting is None and np.isnan(found.photometric_rmse[0])
     with pytest.raises(ValueError, match="light of these faces is not known"):
         _ = found.face.known_lighting

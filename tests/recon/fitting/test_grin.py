@@ -32,7 +32,7 @@ def jaw(model, view):
 @pytest.fixture(scope="module")
 def emptied(grin):
     """The same face with dark between the lips."""
-    points = grin.points_pix
+    points = grin.landmarks.points_px
     dark = grin.pixels.copy()
     upper, lower = (points[list(side)] for side in zip(*LIPS["478"], strict=True))
     for (column, top), (_, bottom) in zip(upper, lower, strict=True):

@@ -6,6 +6,7 @@ import math
 import pytest
 import roma
 import torch
+from point_parts import independent
 from test_landmark_stage import landmarks, view_of  # noqa: F401
 
 from recon.fitting import FitSettings, InitialEstimate, InitialSigma
@@ -99,7 +100,10 @@ def test_landmarks_move_an_estimate_as_far_as_its_sigma_allows(landmarks):  # no
     )  # fmt: skip
 
     def fitted(sigma: InitialSigma) -> tuple[float, float]:
-        views, settings = [dataclasses.replace(view, point_sigma_px=3.0)], FitSettings(identity_weight=0.01)
+        views, settings = (
+            [dataclasses.replace(view, points=independent(view.points.points_px, 3.0))],
+            FitSettings(identity_weight=0.01),
+        )
         found = landmark_stage(
             landmarks, FitState.of(estimate), views, settings, torch.full((1, 3), 5.0).double(),
             InitialEstimate(estimate, (900.0,), sigma),

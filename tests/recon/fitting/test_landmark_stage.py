@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import roma
 import torch
+from point_parts import independent
 
 from recon.fitting import FitSettings
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points, size_slope
-from recon.fitting.layout import ParameterLayout
 from recon.fitting.stages import landmark_stage
-from recon.fitting.state import FitState, FitView, ViewState
-from recon.fitting.terms.landmark import LandmarkTerm
+from recon.fitting.state import FitState, FitView
 from recon.parameters import FaceParameters
 
 N_IDENTITY, N_EXPRESSION = 4, 3
@@ -26,7 +25,7 @@ def landmarks():
     unit = np.stack([np.sin(angles[:, 0]), np.sin(angles[:, 1]), np.cos(angles[:, 0]) * np.cos(angles[:, 1])], axis=1)
     mean = unit * [70.0, 100.0, 60.0] + rng.normal(0.0, 4.0, (60, 3))
     basis = np.concatenate([rng.normal(0.0, 3.0, (60, 3, 4)), rng.normal(0.0, 6.0, (60, 3, 3))], axis=2)
-    parts = [torch.from_numpy(part) for part in (mean, basis, unit)]
+    parts = [torch.from_numpy(part) for part in (mean, basis)]
     return LandmarkModel(*parts, N_IDENTITY, size_slope(parts[0], parts[1][..., :N_IDENTITY]), True)
 
 
@@ -37,7 +36,7 @@ def view_of(landmarks, identity, expression, rotvec, translation_mm):
     v_cam = points_obj @ rotation.T + torch.tensor(translation_mm).double()
     principal_px = torch.tensor([[130.0, 90.0]]).double()
     points = principal_px + 900.0 * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
-    return FitView(points, torch.ones(60).double(), 0.1, torch.full((1, 2), 900.0).double(), principal_px), rotation
+    return FitView(independent(points, 0.1), torch.full((1, 2), 900.0).double(), principal_px), rotation
 
 
 def fitted(landmarks, views, sigma_px, identity_weight, expression_sigma, n_steps=40, unit=True):
@@ -52,7 +51,7 @@ def fitted(landmarks, views, sigma_px, identity_weight, expression_sigma, n_step
     )
     model = dataclasses.replace(landmarks, unit_expression=unit)
     settings = FitSettings(landmark_steps=n_steps, identity_weight=identity_weight)
-    views = [dataclasses.replace(view, point_sigma_px=sigma_px) for view in views]
+    views = [dataclasses.replace(view, points=independent(view.points.points_px, sigma_px)) for view in views]
     widths = torch.full((len(views), N_EXPRESSION), expression_sigma).double()
     return landmark_stage(model, FitState.of(start), views, settings, widths).face
 
@@ -68,7 +67,7 @@ def test_recovers_shape_and_pose_of_exact_landmarks(landmarks):
     view, rotation = view_of(landmarks, identity, [0.6, 0.0, 0.3], [0.2, -0.3, 0.1], [12.0, -20.0, -800.0])
     found = fitted(landmarks, [view], 0.075, 1e-3, 10.0)
     torch.testing.assert_close(found.rotation[0], rotation, atol=2e-2, rtol=0)
-    assert float((reprojected(landmarks, found, view) - view.points_pix).abs().max()) < 0.3
+    assert float((reprojected(landmarks, found, view) - view.points.points_px).abs().max()) < 0.3
     torch.testing.assert_close(found.identity[0], torch.tensor(identity).double(), atol=0.3, rtol=0)
 
 
@@ -95,15 +94,15 @@ def test_weights_stay_in_the_unit_interval(landmarks):
 
 def test_one_wild_point_does_not_move_the_head(landmarks):
     view, rotation = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.1, 0.2, 0.0], [0.0, 0.0, -800.0])
-    points = view.points_pix.clone()
+    points = view.points.points_px.clone()
     points[7] += 80.0
-    found = fitted(landmarks, [dataclasses.replace(view, points_pix=points)], 3.0, 1.0, 0.3, 25)
+    found = fitted(landmarks, [dataclasses.replace(view, points=independent(points, 1.0))], 3.0, 1.0, 0.3, 25)
     torch.testing.assert_close(found.rotation[0], rotation, atol=0.03, rtol=0)
 
 
 def test_arguments_are_left_alone(landmarks):
     view, _ = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.1, 0.2, 0.0], [0.0, 0.0, -800.0])
-    tensors = (landmarks.mean, landmarks.basis, view.points_pix, view.point_confidence)
+    tensors = (landmarks.mean, landmarks.basis, view.points.points_px, view.points.sigma_px)
     before = [tensor.clone() for tensor in tensors]
     fitted(landmarks, [view], 3.0, 1.0, 0.3, 3)
     assert all(torch.equal(x, y) for x, y in zip(before, tensors, strict=True))
@@ -114,17 +113,3 @@ def test_landmarks_on_one_spot_are_refused(landmarks):
     view, _ = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.1, 0.2, 0.0], [0.0, 0.0, -800.0])
     with pytest.raises(ValueError, match="no pose follows"):
         pose_from_points(flat, view)
-
-
-def test_points_that_face_away_count_less(landmarks):
-    """The mean face's normals say which, as long as no render does."""
-    view, rotation = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.0, 1.2, 0.0], [0.0, 0.0, -800.0])
-    face = FaceParameters(
-        torch.zeros(1, 4).double(), torch.zeros(1, 3).double(), torch.zeros(1, 0).double(),
-        rotation[None], torch.tensor([[0.0, 0.0, -800.0]]).double(), None,
-    )  # fmt: skip
-    layout = ParameterLayout(4, 0, 3, 1)
-    rows = LandmarkTerm(landmarks).linearize(ViewState(FitState.of(face), view, 0), layout)
-    weight = rows.jacobian.unflatten(0, (60, 2))[:, 0, layout.translation(0).start].abs()
-    facing = (landmarks.normals @ rotation.T)[:, 2]
-    assert float(weight[facing < -0.2].max()) < 0.35 * float(weight[facing > 0.5].min())

@@ -9,6 +9,7 @@ import torch
 import bfm
 from recon.camera import WeakPerspectiveCamera
 from recon.color import encode_srgb_unclamped
+from recon.detection.observation import LandmarkObservation
 from recon.fitting import FaceFitter, FitSettings, InitialEstimate, InitialSigma, View
 from recon.fitting.settings import Level
 from recon.lighting import ambient, irradiance, lamps_to_sh
@@ -18,6 +19,7 @@ from recon.rotation import euler_to_matrix, rotation_angle
 
 _SIZE, _FOCAL_PX = (200, 240), 270.0
 """At 300 mm: so near that perspective and weak perspective differ by many pixels."""
+_SIGMA_PX = 6.0
 _SETTINGS = FitSettings(levels=(Level(96, 2.0, 6), Level(128, 1.0, 5)))
 
 
@@ -61,7 +63,7 @@ def _view(model, truth, focal_px=_FOCAL_PX):
     image = encode_srgb_unclamped(rendered.image, "linear") + 0.15 * (1.0 - rendered.mask)
     points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
     pixels = (255.0 * image.clamp(0.0, 1.0)[0].permute(1, 2, 0)).round().byte().numpy()
-    return View(pixels, points, focal_px)
+    return View(pixels, LandmarkObservation.independent(points, _SIGMA_PX), focal_px)
 
 
 def _shape_error_mm(model, face, truth):
@@ -164,7 +166,7 @@ def test_an_estimate_under_perspective_serves_a_fit_under_weak_perspective(model
         InitialSigma(1.0, 0.1, 0.1, 5.0, 0.05),
     )
     settings = dataclasses.replace(_SETTINGS, camera="weak_perspective", white_light=True)
-    found = fitter([dataclasses.replace(_view(model, truth), points_pix=None)], settings, estimate)
+    found = fitter([dataclasses.replace(_view(model, truth), landmarks=None)], settings, estimate)
     assert _angle_deg(found.face, truth) < 2.5
     assert _tint(found.face.known_lighting) == 0.0
     assert estimate.face.camera_model == "perspective" and torch.equal(estimate.face.lighting, tinted)

@@ -1,6 +1,8 @@
 """The occluding contour of a shape and the edges of a photo."""
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +20,9 @@ from recon.lighting import ambient
 from recon.parameters import FaceParameters
 from recon.render import Topology
 from recon.rotation import euler_to_matrix
+
+sys.path.append(str(Path(__file__).parents[1]))
+from point_parts import independent
 
 _SIZE = 96
 _RADIUS_PX = 30.0
@@ -112,12 +117,9 @@ def test_the_contour_corrects_points_that_are_off():
         )
     )
     blank = FitView(
-        torch.zeros(478, 2),
-        torch.ones(478),
-        10.0,
+        independent(torch.zeros(478, 2), 10.0),
         torch.full((1, 2), 420.0),
         torch.full((1, 2), _SIZE / 2),
-        visibility=torch.ones(478),
         photo=torch.zeros(1, 3, _SIZE, _SIZE),
     )
     with torch.no_grad():
@@ -125,7 +127,7 @@ def test_the_contour_corrects_points_that_are_off():
         photo = encode_srgb_unclamped(face.rendered.image, "linear").clamp(0.0, 1.0)
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
     # All points are off by the same, as those of a detector may be.
-    view = dataclasses.replace(blank, photo=photo, points_pix=points + torch.tensor([2.5, 0.0]))
+    view = dataclasses.replace(blank, photo=photo, points=independent(points + torch.tensor([2.5, 0.0]), 10.0))
     settings = FitSettings(photometric_weight=1e-6, identity_weight=1e6)
     widths = torch.full((1, model.whole.n_expression), 1e-3).double()
     off = []

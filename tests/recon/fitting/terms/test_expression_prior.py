@@ -76,10 +76,12 @@ def act(model, draw_expression):
 
     def act(weights, yaw_rad, corner_px=0.0):
         view = draw_expression(model, weights, yaw_rad)
-        points = view.points_pix.copy()
+        points = view.landmarks.points_px.copy()
         points[list(_LEFT_CORNER), 1] += corner_px
         settings = FitSettings(levels=(Level(96, 2.0, 8),))
-        found = FaceFitter(model)([dataclasses.replace(view, points_pix=points)], settings).face.expression[0]
+        found = FaceFitter(model)(
+            [dataclasses.replace(view, landmarks=dataclasses.replace(view.landmarks, points_px=points))], settings
+        ).face.expression[0]
         return dict(zip(model.expression_names, found.tolist(), strict=True))
 
     return act

@@ -9,7 +9,7 @@ import bfm
 from recon.camera import CAMERAS
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian, rotation_gradient
-from recon.fitting.state import FitView
+from recon.fitting.state import PointErrors
 from recon.fitting.terms.landmark import LIPS, whitened_rows
 from recon.rotation import euler_to_matrix
 
@@ -41,42 +41,46 @@ def test_the_jacobian_of_points_equals_autograd(kind):
     assert torch.allclose(found, wanted, atol=1e-9)
 
 
-def _view(n: int, n_modes: int = 0) -> FitView:
+def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> PointErrors:
     generator = torch.Generator().manual_seed(2)
     axes = torch.linalg.qr(torch.randn(2 * n, max(n_modes, 1), generator=generator, dtype=torch.float64))[0].T
-    return FitView(
-        torch.zeros(n, 2).double(),
-        0.5 + torch.rand(n, generator=generator, dtype=torch.float64),
-        axes[:n_modes].reshape(n_modes, n, 2),
-        torch.linspace(1.0, 6.0, n_modes, dtype=torch.float64),
-        torch.ones(1, 2).double(),
-        torch.zeros(1, 2).double(),
+    gain, direction = (0.1 * torch.randn(n_gains, n, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    return PointErrors(
+        points_px=torch.zeros(n, 2).double(),
+        sigma_px=0.5 + torch.rand(n, generator=generator, dtype=torch.float64),
+        modes=axes[:n_modes].reshape(n_modes, n, 2),
+        mode_sigma=torch.linspace(1.0, 6.0, n_modes, dtype=torch.float64),
+        bias=(1e-4 if n_gains else 0.0) * torch.ones(n, 2).double(),
+        gain=gain,
+        gain_direction=direction,
     )
 
 
 def test_rows_are_whitened_by_the_covariance():
     n, d = 6, 4
-    view = _view(n, 3)
+    view = _errors(n, 3, 2)
     jacobian = torch.randn(n, 2, d, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     residual = 1e-4 * torch.randn(n, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     rows, values = whitened_rows(jacobian, residual, view)
-    own = torch.diag(view.point_sigma_px.repeat_interleave(2))
-    axes = view.point_modes.flatten(1)
+    own = torch.diag(view.sigma_px.repeat_interleave(2))
+    axes = view.modes.flatten(1)
     covariance = own @ (torch.eye(2 * n).double() + axes.T @ torch.diag(view.mode_sigma**2) @ axes) @ own
     inverse = torch.linalg.inv(covariance)
-    flat = jacobian.flatten(0, 1)
+    mixed = torch.eye(2 * n).double() + own @ view.gain.flatten(1).T @ view.gain_direction.flatten(1)
+    flat = mixed @ jacobian.flatten(0, 1)
+    offset = mixed @ residual.flatten() + own @ view.bias.flatten()
     assert torch.allclose(rows.T @ rows, flat.T @ inverse @ flat, rtol=1e-6)
-    assert torch.allclose(rows.T @ values, flat.T @ inverse @ residual.flatten(), rtol=1e-6)
+    assert torch.allclose(rows.T @ values, flat.T @ inverse @ offset, rtol=1e-6)
 
 
 def test_an_outlier_counts_less_than_its_square_but_a_shared_error_is_no_outlier():
-    jacobian, view = torch.ones(4, 2, 1, dtype=torch.float64), _view(4)
+    jacobian, view = torch.ones(4, 2, 1, dtype=torch.float64), _errors(4)
     near, far = (whitened_rows(jacobian, torch.full((4, 2), g).double(), view)[0] for g in (0.1, 30.0))
     assert float(far.abs().max()) < 0.02 * float(near.abs().max())
     together = dataclasses.replace(
         view,
-        point_sigma_px=torch.ones(4).double(),
-        point_modes=torch.full((1, 4, 2), 8.0**-0.5).double(),
+        sigma_px=torch.ones(4).double(),
+        modes=torch.full((1, 4, 2), 8.0**-0.5).double(),
         mode_sigma=torch.tensor([40.0]).double(),
     )
     residual = torch.full((4, 2), 10.0).double()
@@ -88,7 +92,7 @@ def test_an_outlier_counts_less_than_its_square_but_a_shared_error_is_no_outlier
 
 
 def test_points_that_are_not_known_say_nothing():
-    view = dataclasses.replace(_view(3), point_sigma_px=torch.tensor([1.0, torch.inf, 1.0]).double())
+    view = dataclasses.replace(_errors(3), sigma_px=torch.tensor([1.0, torch.inf, 1.0]).double())
     rows, values = whitened_rows(torch.ones(3, 2, 2).double(), torch.ones(3, 2).double(), view)
     assert not rows[2:4].any() and not values[2:4].any() and bool(rows[:2].all())
 

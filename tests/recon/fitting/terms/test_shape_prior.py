@@ -1,5 +1,8 @@
 """The prior of shape: its derivatives, and that it leaves the size of a head alone."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import roma
@@ -12,6 +15,9 @@ from recon.fitting.stages import landmark_stage
 from recon.fitting.state import FitState, FitView
 from recon.fitting.terms.shape_prior import CoefficientPrior
 from recon.parameters import FaceParameters
+
+sys.path.append(str(Path(__file__).parents[1]))
+from point_parts import independent
 
 N_POINTS, N_IDENTITY, N_EXPRESSION = 90, 30, 2
 
@@ -30,8 +36,8 @@ def landmarks():
     identity = rng.normal(0.0, 1.2, (N_POINTS, 3, N_IDENTITY))
     identity[..., 0] = 0.05 * (mean - mean.mean(axis=0))
     basis = np.concatenate([identity, rng.normal(0.0, 4.0, (N_POINTS, 3, N_EXPRESSION))], axis=2)
-    mean, basis, unit = (torch.from_numpy(part) for part in (mean, basis, unit))
-    return LandmarkModel(mean, basis, unit, N_IDENTITY, size_slope(mean, basis[..., :N_IDENTITY]), False)
+    mean, basis = (torch.from_numpy(part) for part in (mean, basis))
+    return LandmarkModel(mean, basis, N_IDENTITY, size_slope(mean, basis[..., :N_IDENTITY]), False)
 
 
 def test_slope_is_the_relative_change_of_size(landmarks):
@@ -91,7 +97,7 @@ def test_heads_of_average_size_are_found_at_average_size(landmarks):
         v_cam = v_obj @ rotation.T + torch.tensor([0.0, 0.0, -1000.0])
         points = principal_px + 1500.0 * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
         points = points + torch.from_numpy(rng.normal(0.0, 2.0, (N_POINTS, 2)))
-        view = FitView(points, torch.ones(N_POINTS).double(), 3.6, torch.full((1, 2), 1500.0).double(), principal_px)
+        view = FitView(independent(points, 3.6), torch.full((1, 2), 1500.0).double(), principal_px)
         pose = pose_from_points(landmarks, view)
         start = FaceParameters(
             torch.zeros(1, N_IDENTITY).double(), torch.zeros(1, N_EXPRESSION).double(), torch.zeros(1, 0).double(),
