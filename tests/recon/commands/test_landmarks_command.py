@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from recon.cli import main
+from recon.commands import landmarks as command
 from recon.export import read_landmarks
 from recon.io.output_folder import RECORD
 from recon.visualize.landmark_overlay import HIDDEN_RGB, SEEN_RGB
@@ -155,3 +156,21 @@ def test_the_table_for_people(photo, landmark_checkpoint, tmp_path, capsys):
     assert head.split() == ["face", "status", "face", "px", "score", "sigma", "px", "points", "seen"]
     assert lines[0].startswith("astronaut  done") and " of 520" in lines[0]
     assert lines[1].startswith("broken     failed  ")
+
+
+def test_an_interrupted_run_says_what_is_kept_and_goes_on(photo, astronaut, landmarks, tmp_path, monkeypatch):
+    Image.fromarray(astronaut[:, ::-1]).save(photo.parent / "mirrored.png")
+    make = command._LandmarkWork.make
+
+    def interrupted(self, image, face):
+        if image.source.endswith("mirrored.png"):
+            raise KeyboardInterrupt
+        return make(self, image, face)
+
+    monkeypatch.setattr(command._LandmarkWork, "make", interrupted)
+    code, rows, said = landmarks(photo.parent)
+    assert code == 130 and [row["status"] for row in rows] == ["done"]
+    assert f"interrupted; 1 finished faces are kept in {tmp_path / 'out'}; the same command goes on from there" in said
+    monkeypatch.undo()
+    assert [row["status"] for row in landmarks(photo.parent)[1]] == ["kept", "done"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["astronaut", "mirrored"]
