@@ -112,7 +112,7 @@ def test_degrading_nothing_changes_nothing_and_equal_seeds_degrade_alike():
 def test_every_degradation_does_something(name):
     pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     changed, _ = degrade(pictures, dataclasses.replace(_NONE, **{name: 1.0}), torch.Generator().manual_seed(2))
-    assert float((changed - pictures).abs().mean()) > 0.01
+    assert float((changed - pictures).abs().mean()) > 0.002
     if name == "gray":
         assert torch.allclose(changed[:, 0], changed[:, 2])
     if name in ("blur", "low_resolution"):
