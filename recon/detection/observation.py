@@ -27,6 +27,7 @@ class LandmarkObservation:
         bias: ``(N, 2)`` in sigmas.
         gain: ``(K, N, 2)`` G^T, in sigmas.
         gain_direction: ``(K, N, 2)`` H, a pixel.
+        calibrated: whether all this was measured; otherwise the sigmas are a guess that makes up for what points share.
     """
 
     points_px: Float[np.ndarray, "n 2"]
@@ -36,6 +37,7 @@ class LandmarkObservation:
     bias: Float[np.ndarray, "n 2"]
     gain: Float[np.ndarray, "k n 2"]
     gain_direction: Float[np.ndarray, "k n 2"]
+    calibrated: bool = True
 
     def __post_init__(self) -> None:
         count = len(self.points_px)
@@ -52,7 +54,7 @@ class LandmarkObservation:
         points = np.asarray(points_px, dtype=np.float64)
         sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),)).copy()
         none = np.zeros((0, len(points), 2))
-        return cls(points, sigma, none, np.zeros(0), np.zeros_like(points), none, none)
+        return cls(points, sigma, none, np.zeros(0), np.zeros_like(points), none, none, calibrated=False)
 
     @property
     def size_px(self) -> float:

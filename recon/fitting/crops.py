@@ -11,11 +11,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from recon.detection.observation import LandmarkObservation
+from recon.fitting.face_in_view import FaceInView
+from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
-from recon.fitting.landmark_model import LandmarkModel, pose_from_points
+from recon.fitting.landmark_model import LandmarkModel, pose_from_points, visibility_weight
 from recon.fitting.settings import FitSettings
 from recon.fitting.state import FitView, PointErrors
 from recon.io.resample import resample
+from recon.render import vertex_normals
 
 _CROP_MARGIN = 1.35
 _MIN_FOCAL = 0.8
@@ -66,29 +69,39 @@ def landmark_view(
     return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=settings.focal_sigma)
 
 
-def cropped(view: View, seen: FitView, size_px: int, like: Tensor) -> FitView:
-    """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked. On the device and of the type of ``like``."""
+def cropped(view: View, seen: FitView, size_px: int, visibility: Float[Tensor, " n"]) -> FitView:
+    """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked."""
     points = seen.points.points_px.cpu().numpy()
     low, high = points.min(axis=0), points.max(axis=0)
     side = _CROP_MARGIN * float((high - low).max())
     corner = 0.5 * (low + high) - 0.5 * side
     scale = size_px / side
     photo_from_crop = np.array([[1 / scale, 0.0, corner[0]], [0.0, 1 / scale, corner[1]], [0.0, 0.0, 1.0]])
-    pixels = torch.tensor(resample(view.pixels, photo_from_crop, (size_px, size_px))).to(like)
+    pixels = torch.tensor(resample(view.pixels, photo_from_crop, (size_px, size_px))).to(visibility)
     centres = (np.arange(size_px) + 0.5) / scale
     inside_x = (corner[0] + centres >= 0) & (corner[0] + centres < view.pixels.shape[1])
     inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
     origin = torch.from_numpy(corner)
     return FitView(
-        seen.points.cropped(origin, scale, like),
-        (seen.focal_px * scale).to(like),
-        ((seen.principal_px - origin) * scale).to(like),
+        seen.points.cropped(origin, scale, visibility),
+        (seen.focal_px * scale).to(visibility),
+        ((seen.principal_px - origin) * scale).to(visibility),
         seen.focal_sigma,
+        visibility,
         pixels.permute(2, 0, 1)[None] / 255.0,
-        torch.from_numpy(np.outer(inside_y, inside_x)).to(like)[None, None],
+        torch.from_numpy(np.outer(inside_y, inside_x)).to(visibility)[None, None],
     )
 
 
 def masked(crop: FitView, mask: Float[Tensor, "1 1 s s"]) -> FitView:
     """A crop with another mask laid over its own. All crops of a view show the same square, so one mask serves them."""
     return dataclasses.replace(crop, mask=crop.face_mask * F.interpolate(mask, crop.size, mode="bilinear"))
+
+
+@torch.no_grad()
+def landmark_visibility(model: FitModel, face: FaceInView) -> Float[Tensor, " n"]:
+    """How visible each landmark is by the normals of the fitted face."""
+    normals = vertex_normals(face.v_cam[None], model.front.faces)
+    at = F.normalize(model.front.landmarks(normals, model.landmark_set)[0], dim=-1)
+    towards = -face.camera.view_rays(model.front.landmarks(face.v_cam[None], model.landmark_set))[0]
+    return visibility_weight((at * towards).sum(dim=-1))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.fitting.crops import View, cropped, landmark_view, masked
+from recon.fitting.crops import View, cropped, landmark_view, landmark_visibility, masked
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
@@ -166,7 +166,7 @@ class FaceFitter:
         """The face so far in crops of one size."""
         crops = []
         for face, view, mask in zip(faces_in_views(self.model, state, seen), views, masks, strict=True):
-            crop = cropped(view, face.view, size_px, face.v_cam)
+            crop = cropped(view, face.view, size_px, landmark_visibility(self.model, face))
             crops.append(crop if mask is None else masked(crop, mask))
         return faces_in_views(self.model, state, crops)
 

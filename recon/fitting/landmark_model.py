@@ -12,6 +12,7 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.alignment import scaled_orthography
 from recon.fitting.state import FitView
+from recon.render import vertex_normals
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class LandmarkModel:
     Attributes:
         mean: ``(N, 3)`` mm, object frame.
         basis: ``(N, 3, Ki + Ke)`` mm a unit of identity, then of expression.
+        normals: ``(N, 3)`` of the mean face.
         n_identity: Ki.
         size_slope: ``(Ki,)`` what each identity coefficient adds to the size of the mean face, as a fraction of it.
         unit_expression: whether expression weights are confined to [0, 1].
@@ -28,6 +30,7 @@ class LandmarkModel:
 
     mean: Float[Tensor, "n 3"]
     basis: Float[Tensor, "n 3 k"]
+    normals: Float[Tensor, "n 3"]
     n_identity: int
     size_slope: Float[Tensor, " ki"]
     unit_expression: bool
@@ -49,9 +52,12 @@ class LandmarkModel:
             return torch.from_numpy(picked).to(device)
 
         mean, identity = at(data.mean_shape), at(data.identity_basis)
+        vertices = torch.from_numpy(data.mean_shape.astype(np.float64))[None]
+        normals = vertex_normals(vertices, torch.from_numpy(data.faces).long())[0]
         return cls(
             mean,
             torch.cat([identity, at(data.expression_basis)], dim=2),
+            at(normals.numpy()),
             identity.shape[2],
             size_slope(mean, identity),
             data.expression_prior == "unit",
@@ -69,6 +75,14 @@ def size_slope(mean: Float[Tensor, "n 3"], identity: Float[Tensor, "n 3 ki"]) ->
     """
     centred = mean - mean.mean(dim=0)
     return torch.einsum("nc,nck->k", centred, identity) / centred.square().sum()
+
+
+def visibility_weight(facing: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Confidence of landmarks by the cosine between their normal and the ray to the camera.
+
+    A detector marks hidden points, too, about where they are: they keep a little weight.
+    """
+    return ((facing + 0.15) / 0.45).clamp(0.06, 1.0)
 
 
 def pose_from_points(model: LandmarkModel, view: FitView) -> tuple[Float[Tensor, "3 3"], Float[Tensor, " 3"]]:

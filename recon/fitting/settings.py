@@ -27,6 +27,8 @@ class FitSettings:
     """Weights and effort of a fit. Defaults were set on rendered heads whose truth is known and by looking at photos.
 
     Attributes:
+        distance_sharpness: how many times better the distances between lids and between lips are known than single points, of
+            detectors that were not calibrated.
         contour_sigma: standard deviation of an edge of the photo from the occluding contour, as a fraction of the crop's
             side.
         contour_weight: how many independent edges the contour counts for; 0 leaves it out.
@@ -49,6 +51,7 @@ class FitSettings:
         CameraError: an unknown camera.
     """
 
+    distance_sharpness: float = 5.0
     contour_sigma: float = 0.01
     contour_weight: float = 80.0
     identity_weight: float = 2.0

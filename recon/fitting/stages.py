@@ -21,7 +21,7 @@ from recon.fitting.state import FitState, FitView, StepLimits, ViewState
 from recon.fitting.terms import Prior, ViewTerm
 from recon.fitting.terms.contour import ContourTerm
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
-from recon.fitting.terms.landmark import LandmarkTerm
+from recon.fitting.terms.landmark import DISTANCES, LandmarkTerm
 from recon.fitting.terms.lighting_prior import LightingPrior
 from recon.fitting.terms.photometric import PhotometricTerm
 from recon.fitting.terms.shape_prior import AlbedoPrior, CoefficientPrior, FocalPrior
@@ -132,7 +132,7 @@ def photometric_stage(
     solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
     surface = model.surface(level.size_px)
     photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)
-    landmarks = LandmarkTerm(model.landmarks)
+    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.distance_sharpness)
     contour = ContourTerm(
         photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.contour_weight
     )

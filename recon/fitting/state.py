@@ -27,12 +27,14 @@ class PointErrors:
     bias: Float[Tensor, "n 2"]
     gain: Float[Tensor, "k n 2"]
     gain_direction: Float[Tensor, "k n 2"]
+    calibrated: bool
 
     @classmethod
     def of(cls, seen: LandmarkObservation) -> PointErrors:
         """The same, float64."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: torch.from_numpy(getattr(seen, name).astype(np.float64)) for name in names})
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "calibrated"]
+        tensors = {name: torch.from_numpy(getattr(seen, name).astype(np.float64)) for name in names}
+        return cls(**tensors, calibrated=seen.calibrated)
 
     def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> PointErrors:
         """The same in a crop that begins at a corner and has ``scale`` pixels a pixel; on the device and of the type of ``like``."""
@@ -42,9 +44,9 @@ class PointErrors:
             sigma_px=self.sigma_px * scale,
             gain_direction=self.gain_direction / scale,
         )
-        return PointErrors(
-            **{field.name: getattr(changed, field.name).to(like) for field in dataclasses.fields(changed)}
-        )
+        tensors = {field.name: getattr(changed, field.name) for field in dataclasses.fields(changed)}
+        del tensors["calibrated"]
+        return PointErrors(**{name: t.to(like) for name, t in tensors.items()}, calibrated=self.calibrated)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +55,8 @@ class FitView:
 
     Attributes:
         points: landmarks and their errors.
+        visibility: ``(N,)`` of each point in [0, 1], for detectors that were not calibrated; ``None`` takes the mean face's at
+            the pose so far.
         focal_px, principal_px: ``(1, 2)`` intrinsics.
         focal_sigma: how far the true focal length may be from ``focal_px``, as a standard deviation of its logarithm;
             0 if it is known.
@@ -64,6 +68,7 @@ class FitView:
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0
+    visibility: Float[Tensor, " n"] | None = None
     photo: Float[Tensor, "1 3 s s"] | None = None
     mask: Float[Tensor, "1 1 s s"] | None = None
 

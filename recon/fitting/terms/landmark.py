@@ -1,14 +1,21 @@
-"""What detected landmarks say: where each point lies, with errors that points share."""
+"""What detected landmarks say: where each point lies, with errors that points share.
+
+Where the errors of a detector were measured (``recon calibrate``), residuals are whitened by their covariance. Points of other
+detectors err together as well, in ways that nobody knows: a whole eye may be a few pixels off. Of those, the distance between
+two lids or lips, the difference of two neighbours, is known much better than either point, and it is what tells a smile from a
+sulk. So is the thickness of each lip: stretched over the teeth they are thin.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from bfm.landmarks import OPENINGS_68
-from recon.fitting.landmark_model import LandmarkModel
+from recon.fitting.landmark_model import LandmarkModel, visibility_weight
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
@@ -21,35 +28,101 @@ LIPS: dict[str, tuple[tuple[int, int], ...]] = {
 }
 """Upper and lower point of each opening of the inner lips, by landmark set."""
 
+THICKNESSES: dict[str, tuple[tuple[int, int], ...]] = {
+    "68": ((50, 61), (51, 62), (52, 63), (67, 58), (66, 57), (65, 56)),
+    "478": ((37, 82), (0, 13), (267, 312), (87, 84), (14, 17), (317, 314)),
+}
+"""Upper and lower point of the red of each lip, by landmark set."""
+
+DISTANCES: dict[str, tuple[tuple[int, int], ...]] = {
+    "68": (*OPENINGS_68[:4], *LIPS["68"], *THICKNESSES["68"]),
+    # MediaPipe's face mesh: lids of the right and of the left eye.
+    "478": (
+        *((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)),
+        *(*LIPS["478"], *THICKNESSES["478"]),
+    ),
+}
+"""Pairs of neighbours whose distance is known better than they are: openings of lids and lips, and thicknesses of lips."""
+
 _OUTLIER2 = 9.0
 """Squared residual, in variances, at which a point counts a quarter."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LandmarkTerm:
-    """Projected landmarks against detected ones, whitened by the covariance of the detector's errors.
+    """Projected landmarks against detected ones.
 
     Attributes:
         model: the face at its landmarks.
-        tolerance: factor on the squared residual at which a point counts as an outlier. Large at first, where residuals are the
-            start's and not the detector's (graduated non-convexity).
+        tolerance: factor on the squared residual at which a calibrated point counts as an outlier. Large at first, where residuals
+            are the start's and not the detector's (graduated non-convexity).
+        distances: pairs of points whose distance is known better than they are, of detectors that were not calibrated.
+        distance_sharpness: how many times smaller the standard deviation of such a distance is than that of a point; 0
+            leaves distances out.
     """
 
     model: LandmarkModel
     tolerance: float = 1.0
+    distances: tuple[tuple[int, int], ...] = ()
+    distance_sharpness: float = 0.0
 
     def linearize(self, face: ViewState, layout: ParameterLayout) -> Rows:
-        """Two rows a point of one view; residuals are model minus photo."""
+        """Rows of one view: two a point, two a distance; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
         camera = state.camera(view, index).to(like)
         rotation = camera.rotation[0]
         v_rot = self.model.points_obj(state.face.identity[0], state.face.expression[index]) @ rotation.T
-        v_near = in_front(v_rot + camera.translation_mm[0])
+        v_cam = v_rot + camera.translation_mm[0]
+        v_near = in_front(v_cam)
         residual_px = camera.to_pixels(v_near[None])[0] - view.points.points_px.to(like)
         jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
-        rows, residual = whitened_rows(jacobian, residual_px, view.points, self.tolerance)
+        if view.points.calibrated:
+            rows, residual = whitened_rows(jacobian, residual_px, view.points, self.tolerance)
+            return Rows(rows, residual, layout.view_columns(index).to(rows.device))
+        precision = view.points.sigma_px.to(like) ** -2.0
+        confidence = torch.ones_like(precision)
+        if view.visibility is None:
+            # A first guess: it weighs points, but says nothing of how far off they may be.
+            towards = -camera.view_rays(v_cam[None])[0]
+            confidence = visibility_weight(((self.model.normals @ rotation.T) * towards).sum(dim=1))
+        else:
+            precision = precision * view.visibility.to(like)
+        rows, residual = landmark_rows(
+            jacobian, residual_px, precision, self.distances, self.distance_sharpness, confidence
+        )
         return Rows(rows, residual, layout.view_columns(index).to(rows.device))
+
+
+def landmark_rows(
+    jacobian: Float[Tensor, "n 2 d"],
+    residual_px: Float[Tensor, "n 2"],
+    precision: Float[Tensor, " n"],
+    distances: tuple[tuple[int, int], ...],
+    distance_sharpness: float,
+    confidence: Float[Tensor, " n"] | None = None,
+) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
+    """Weighted rows and residuals of points and distances.
+
+    Args:
+        jacobian: derivative of each point's pixel by the unknowns.
+        residual_px: projected minus detected points.
+        precision: one over the variance of each point, 1/px^2.
+        distances, distance_sharpness: see :class:`LandmarkTerm`.
+        confidence: further weight of each point, whatever its residual; ones if ``None``.
+    """
+    confidence = torch.ones_like(precision) if confidence is None else confidence
+    rows, residuals, precisions, confidences = [jacobian], [residual_px], [precision], [confidence]
+    if distances and distance_sharpness > 0.0:
+        first, second = torch.tensor(distances, device=residual_px.device).T
+        rows.append(jacobian[first] - jacobian[second])
+        residuals.append(residual_px[first] - residual_px[second])
+        precisions.append(torch.minimum(precision[first], precision[second]) * distance_sharpness**2)
+        confidences.append(torch.minimum(confidence[first], confidence[second]))
+    residual, weight = torch.cat(residuals), torch.cat(precisions)
+    weight_robust = weight * geman_mcclure(residual.square().sum(-1) * weight, _OUTLIER2)
+    roots = (torch.cat(confidences) * weight_robust).sqrt()[:, None]
+    return (torch.cat(rows) * roots[..., None]).flatten(0, 1), (residual * roots).flatten()
 
 
 def whitened_rows(

@@ -10,8 +10,10 @@ from point_parts import independent
 
 from recon.fitting import FitSettings
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points, size_slope
+from recon.fitting.layout import ParameterLayout
 from recon.fitting.stages import landmark_stage
-from recon.fitting.state import FitState, FitView
+from recon.fitting.state import FitState, FitView, ViewState
+from recon.fitting.terms.landmark import LandmarkTerm
 from recon.parameters import FaceParameters
 
 N_IDENTITY, N_EXPRESSION = 4, 3
@@ -25,7 +27,7 @@ def landmarks():
     unit = np.stack([np.sin(angles[:, 0]), np.sin(angles[:, 1]), np.cos(angles[:, 0]) * np.cos(angles[:, 1])], axis=1)
     mean = unit * [70.0, 100.0, 60.0] + rng.normal(0.0, 4.0, (60, 3))
     basis = np.concatenate([rng.normal(0.0, 3.0, (60, 3, 4)), rng.normal(0.0, 6.0, (60, 3, 3))], axis=2)
-    parts = [torch.from_numpy(part) for part in (mean, basis)]
+    parts = [torch.from_numpy(part) for part in (mean, basis, unit)]
     return LandmarkModel(*parts, N_IDENTITY, size_slope(parts[0], parts[1][..., :N_IDENTITY]), True)
 
 
@@ -113,3 +115,17 @@ def test_landmarks_on_one_spot_are_refused(landmarks):
     view, _ = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.1, 0.2, 0.0], [0.0, 0.0, -800.0])
     with pytest.raises(ValueError, match="no pose follows"):
         pose_from_points(flat, view)
+
+
+def test_points_that_face_away_count_less(landmarks):
+    """The mean face's normals say which, as long as no render does."""
+    view, rotation = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.0, 1.2, 0.0], [0.0, 0.0, -800.0])
+    face = FaceParameters(
+        torch.zeros(1, 4).double(), torch.zeros(1, 3).double(), torch.zeros(1, 0).double(),
+        rotation[None], torch.tensor([[0.0, 0.0, -800.0]]).double(), None,
+    )  # fmt: skip
+    layout = ParameterLayout(4, 0, 3, 1)
+    rows = LandmarkTerm(landmarks).linearize(ViewState(FitState.of(face), view, 0), layout)
+    weight = rows.jacobian.unflatten(0, (60, 2))[:, 0, layout.translation(0).start].abs()
+    facing = (landmarks.normals @ rotation.T)[:, 2]
+    assert float(weight[facing < -0.2].max()) < 0.35 * float(weight[facing > 0.5].min())

@@ -57,6 +57,7 @@ def view(model, truth):
         independent(torch.zeros(478, 2), 1.0),
         torch.full((1, 2), 420.0),
         torch.tensor([[_SIZE / 2, _SIZE / 2 - 3.0]]),
+        visibility=torch.ones(478),
         photo=torch.zeros(1, 3, _SIZE, _SIZE),
         mask=torch.ones(1, 1, _SIZE, _SIZE),
     )

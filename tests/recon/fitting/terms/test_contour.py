@@ -120,6 +120,7 @@ def test_the_contour_corrects_points_that_are_off():
         independent(torch.zeros(478, 2), 10.0),
         torch.full((1, 2), 420.0),
         torch.full((1, 2), _SIZE / 2),
+        visibility=torch.ones(478),
         photo=torch.zeros(1, 3, _SIZE, _SIZE),
     )
     with torch.no_grad():

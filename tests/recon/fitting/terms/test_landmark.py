@@ -10,7 +10,7 @@ from recon.camera import CAMERAS
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian, rotation_gradient
 from recon.fitting.state import PointErrors
-from recon.fitting.terms.landmark import LIPS, whitened_rows
+from recon.fitting.terms.landmark import DISTANCES, THICKNESSES, landmark_rows, whitened_rows
 from recon.rotation import euler_to_matrix
 
 _ROTATION = euler_to_matrix(torch.tensor([[0.1, 0.4, -0.1]], dtype=torch.float64))[0]
@@ -41,6 +41,22 @@ def test_the_jacobian_of_points_equals_autograd(kind):
     assert torch.allclose(found, wanted, atol=1e-9)
 
 
+def test_an_opening_counts_by_its_own_precision_and_not_where_the_pair_lies():
+    jacobian = torch.eye(4, dtype=torch.float64).view(2, 2, 4)
+    gaps = torch.tensor([[1.0, 0.5], [1.0, 0.2]], dtype=torch.float64)
+    precision = torch.tensor([0.04, 0.01], dtype=torch.float64)
+    rows, residuals = landmark_rows(jacobian, gaps, precision, ((0, 1),), distance_sharpness=3.0)
+    assert rows.shape == (6, 4)
+    assert residuals.shape == (6,)
+    weight = 9.0 * 0.01
+    root = (weight / (1.0 + 0.3**2 * weight / 9.0) ** 2) ** 0.5
+    assert torch.allclose(residuals[4:], root * torch.tensor([0.0, 0.3], dtype=torch.float64))
+    assert torch.allclose(rows[5], root * torch.tensor([0.0, 1.0, 0.0, -1.0], dtype=torch.float64))
+    moved = landmark_rows(jacobian, gaps + 2.0, precision, ((0, 1),), distance_sharpness=3.0)[1]
+    assert torch.allclose(moved[4:], residuals[4:])
+    assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), distance_sharpness=0.0)[1]) == 4
+
+
 def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> PointErrors:
     generator = torch.Generator().manual_seed(2)
     axes = torch.linalg.qr(torch.randn(2 * n, max(n_modes, 1), generator=generator, dtype=torch.float64))[0].T
@@ -53,6 +69,7 @@ def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> PointErrors:
         bias=(1e-4 if n_gains else 0.0) * torch.ones(n, 2).double(),
         gain=gain,
         gain_direction=direction,
+        calibrated=True,
     )
 
 
@@ -98,12 +115,17 @@ def test_points_that_are_not_known_say_nothing():
 
 
 @pytest.mark.parametrize("name", ["68", "478"])
-def test_openings_of_lips_are_openings_of_the_open_model(name):
+def test_openings_are_openings_of_the_open_model(name):
     model = bfm.load("open", n_identity=2, n_albedo=2)
     points = model.landmarks(model.shape(), name)[0]
     opened = torch.zeros(1, model.n_expression)
-    opened[0, model.expression_names.index("jawOpen")] = 0.5
+    for action in ("jawOpen", "eyeWideLeft", "eyeWideRight"):
+        opened[0, model.expression_names.index(action)] = 0.5
     wide = model.landmarks(model.shape(None, opened), name)[0]
-    for upper, lower in LIPS[name]:
+    for upper, lower in set(DISTANCES[name]) - set(THICKNESSES[name]):
         gap = points[upper, 1] - points[lower, 1]
+        assert float(gap) > 0.3
         assert float(wide[upper, 1] - wide[lower, 1]) > float(gap) + 0.3
+    assert set(THICKNESSES[name]) < set(DISTANCES[name])
+    for upper, lower in THICKNESSES[name]:
+        assert 4.0 < float(points[upper, 1] - points[lower, 1]) < 14.0

@@ -36,8 +36,8 @@ def landmarks():
     identity = rng.normal(0.0, 1.2, (N_POINTS, 3, N_IDENTITY))
     identity[..., 0] = 0.05 * (mean - mean.mean(axis=0))
     basis = np.concatenate([identity, rng.normal(0.0, 4.0, (N_POINTS, 3, N_EXPRESSION))], axis=2)
-    mean, basis = (torch.from_numpy(part) for part in (mean, basis))
-    return LandmarkModel(mean, basis, N_IDENTITY, size_slope(mean, basis[..., :N_IDENTITY]), False)
+    mean, basis, unit = (torch.from_numpy(part) for part in (mean, basis, unit))
+    return LandmarkModel(mean, basis, unit, N_IDENTITY, size_slope(mean, basis[..., :N_IDENTITY]), False)
 
 
 def test_slope_is_the_relative_change_of_size(landmarks):
