@@ -27,7 +27,7 @@ from recon.training.ending import run_training
 from recon.training.saving import WholeCheckpoints
 
 
-def _crop_size(model: Any) -> int:
+def crop_size(model: Any) -> int:
     """Side of the crops that the module's network takes."""
     arguments = model.init_args
     network = arguments.network if "network" in arguments else arguments.regressor
@@ -52,7 +52,7 @@ class TrainingCli(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data follow the module's picture size and face model."""
-        parser.link_arguments("model", "data.init_args.size", compute_fn=_crop_size)
+        parser.link_arguments("model", "data.init_args.size", compute_fn=crop_size)
         parser.link_arguments("model.init_args.network.point_sets", "data.init_args.point_sets")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
 

@@ -118,7 +118,7 @@ def test_hardly_any_pixels(mediapipe, size: tuple[int, int]) -> None:
 
 
 def test_wrong_arguments(astronaut: np.ndarray, mediapipe) -> None:
-    with pytest.raises(UnknownDetectorError, match="'dlib'; choose one of: mediapipe, insightface"):
+    with pytest.raises(UnknownDetectorError, match="'dlib'; choose one of: open, mediapipe, insightface"):
         detect(astronaut, "dlib")
     for image in (astronaut / 255.0, astronaut[:, :, 0], astronaut[:0]):
         with pytest.raises(ValueError, match="detect needs a"):

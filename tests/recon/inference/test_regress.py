@@ -265,7 +265,7 @@ def test_a_network_brings_its_own_camera_and_light(open_model, as_in_the_paper, 
     )
     head = made.fit_face(photo, face)
     assert isinstance(head.camera, WeakPerspectiveCamera)
-    assert head.numbers()["camera"]["model"] == "weak_perspective"
+    assert head.to_dict()["camera"]["model"] == "weak_perspective"
     assert float((head.lighting.amax(dim=2) - head.lighting.amin(dim=2)).max()) < 1e-5
     assert np.linalg.norm(head.landmarks68.mean(axis=0) - face.points5.mean(axis=0)) < 0.3 * face.size_px
     assert (head.render() > 0).any() and head.texture(64).std() > 5.0

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonargparse import Namespace
 
 from recon.evaluation.ablation import read_plan, train_command
 from recon.evaluation.reports import published
 from recon.networks.backbones import BACKBONES
-from train import main
+from train import crop_size, main
 
 _NOT_TRAINED = ("ablation",)
 """A plan of trainings, which has a format and tests of its own."""
@@ -30,8 +31,16 @@ def test_configs_are_complete(path, capsys):
         main(["fit", "--config", str(path), "--print_config"])
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["model"]["init_args"]["regressor"]["backbone"]
+    settings = printed["model"]["init_args"]
+    network = settings["network" if path.stem == "landmarks" else "regressor"]
+    assert network["backbone"]
     assert printed["trainer"]["max_steps"] > 0
+
+
+@pytest.mark.parametrize("name", ["network", "regressor"])
+def test_data_take_the_size_of_the_network_crops(name):
+    module = Namespace(init_args=Namespace(**{name: Namespace(size=96)}, size=5))
+    assert crop_size(module) == 96
 
 
 @pytest.mark.slow

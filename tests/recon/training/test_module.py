@@ -137,6 +137,7 @@ def test_checkpoints_of_another_face_model_are_refused():
 def test_checkpoints_of_another_camera_are_refused_and_old_ones_are_perspective():
     module = tiny_module()
     state: dict = {}
+    state["state_dict"] = module.state_dict()
     module.on_save_checkpoint(state)
     with pytest.raises(ValueError, match="was trained for the camera 'perspective', the config asks for 'weak_persp"):
         tiny_module(camera="weak_perspective").on_load_checkpoint(state)
