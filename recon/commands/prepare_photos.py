@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   recon prepare-photos photos/ -o data/photos
   python train.py fit --config configs/paper_step1.yaml --data.init_args.folder data/photos
 """
-_DETECTORS = ("mediapipe", "insightface")
+_DETECTORS = ("mediapipe", "open", "insightface")
 _SMALLEST_PX, _LARGEST_PX = 32, 2048
 
 

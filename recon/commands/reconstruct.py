@@ -31,7 +31,7 @@ EXAMPLES = """examples:
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # Written out, because importing them takes a second that no other command should wait for.
 _FORMATS = ("glb", "obj", "ply", "stl")
-_DETECTORS = ("mediapipe", "insightface")
+_DETECTORS = ("mediapipe", "open", "insightface")
 _CAMERAS = ("perspective", "weak_perspective")
 
 
