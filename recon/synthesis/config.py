@@ -175,7 +175,7 @@ class SynthesisConfig:
 
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             raise SynthesisConfigError(f"{path} is no YAML file: {error}") from error
         if loaded is None:
             return cls()

@@ -33,6 +33,12 @@ def test_impossible_values_are_refused(settings, message):
         SynthesisConfig.of(settings)
 
 
+def test_a_yaml_file_of_endless_depth_is_refused(tmp_path):
+    (tmp_path / "deep.yaml").write_text("[" * 20_000, encoding="utf-8")
+    with pytest.raises(SynthesisConfigError, match="is no YAML file"):
+        SynthesisConfig.read(tmp_path / "deep.yaml")
+
+
 def test_yaml_files(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("hair: 0.25\ndistance_mm: [400, 800]\n")

@@ -40,19 +40,20 @@ def _contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def _n_files(out):
+    try:
+        return sum(path.is_file() and path.parts[-2] != ".facerecon" and path.suffix != "" for path in out.rglob("*"))
+    except FileNotFoundError:  # the run removes its work folder while it is looked through
+        return 0
+
+
 def _killed_after(out, layout, n_files):
     """Start a run and kill it, without a chance to tidy up, once so many files are there."""
     process = subprocess.Popen(_command(out, layout), cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         limit = time.monotonic() + 120.0
         while process.poll() is None and time.monotonic() < limit:
-            if (
-                out.is_dir()
-                and sum(
-                    path.is_file() and path.parts[-2] != ".facerecon" and path.suffix != "" for path in out.rglob("*")
-                )
-                >= n_files
-            ):
+            if _n_files(out) >= n_files:
                 break
             time.sleep(0.002)
     finally:
