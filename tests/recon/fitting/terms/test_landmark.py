@@ -101,8 +101,9 @@ def test_an_outlier_counts_less_than_its_square_but_a_shared_error_is_no_outlier
         mode_sigma=torch.tensor([40.0]).double(),
     )
     residual = torch.full((4, 2), 10.0).double()
-    shared = whitened_rows(torch.eye(8).double().view(4, 2, 8), residual, together)[1]
+    rows, shared = whitened_rows(torch.eye(8).double().view(4, 2, 8), residual, together)
     assert float(shared.abs().max()) < 0.5
+    assert float((rows.T @ rows).trace()) > 4.0, "of 7 directions that the error is not shared in"
     alone = dataclasses.replace(together, mode_sigma=torch.zeros(1).double())
     weight = whitened_rows(torch.eye(8).double().view(4, 2, 8), residual, alone)[0].diagonal()
     assert float(weight.max()) < 0.1
