@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from recon.commands.choices import DETECTORS
 from recon.io.faults import UsageError
 from recon.io.names import printable
 
@@ -13,7 +14,6 @@ EXAMPLES = """examples:
   recon calibrate --detector open -o errors_open_478.npz
   recon calibrate --detector mediapipe --count 500 --seed 7 -o errors_mediapipe_478.npz
 """
-_DETECTORS = ("open", "mediapipe", "insightface")
 _SETS = ("478", "520", "68")
 _SIZE_PX = 320
 
@@ -29,7 +29,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.npz", help="where to write")
-    parser.add_argument("--detector", choices=_DETECTORS, default="open", help="[open]")
+    parser.add_argument("--detector", choices=DETECTORS, default="open", help="[open]")
     parser.add_argument("--set", dest="landmark_set", choices=_SETS, default="478", help="which points [478]")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector")
     parser.add_argument("--model", default="open", help="whose faces are drawn [open]")

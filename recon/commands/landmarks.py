@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recon.commands.choices import DETECTORS
 from recon.commands.photo_batch import PhotoBatch, PhotoJob, Row, carry_out, outcome_text, with_progress
 from recon.commands.reconstruct import collect_pictures
 from recon.io.faults import UsageError
@@ -31,7 +32,6 @@ EXAMPLES = """examples:
   recon landmarks photo.jpg -o points --detector mediapipe --format csv
 """
 # Written out, because importing them takes a second that no other command should wait for.
-_DETECTORS = ("open", "mediapipe", "insightface")
 _SETS = ("68", "478", "520")
 _FORMATS = ("json", "csv", "npy", "pts")
 _PTS_SET = "68"
@@ -56,7 +56,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
     )
-    parser.add_argument("--detector", choices=_DETECTORS, default="open", help="[open]")
+    parser.add_argument("--detector", choices=DETECTORS, default="open", help="[open]")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector [the package's]"
     )

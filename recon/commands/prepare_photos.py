@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bfm.registry import MODEL_NAMES
+from recon.commands.choices import DETECTORS
 from recon.commands.reconstruct import collect_pictures
 from recon.io.faults import UsageError
 from recon.io.names import printable
@@ -20,7 +21,6 @@ EXAMPLES = """examples:
   recon prepare-photos photos/ -o data/photos
   python train.py fit --config configs/paper_step1.yaml --data.init_args.folder data/photos
 """
-_DETECTORS = ("mediapipe", "open", "insightface")
 _SMALLEST_PX, _LARGEST_PX = 32, 2048
 
 
@@ -41,7 +41,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file [open]"
     )
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="fast", help="of the fits [fast]")
-    parser.add_argument("--detector", choices=_DETECTORS, default="mediapipe", help="[mediapipe]")
+    parser.add_argument("--detector", choices=DETECTORS, default="mediapipe", help="[mediapipe]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print the summary as JSON on the standard output"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bfm.registry import MODEL_NAMES
+from recon.commands.choices import DETECTORS
 from recon.commands.head_batch import HeadBatch, SaveHead, rows_text
 from recon.commands.photo_batch import PhotoJob, Row, carry_out, with_progress
 from recon.io.faults import UsageError
@@ -31,7 +32,6 @@ EXAMPLES = """examples:
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # Written out, because importing them takes a second that no other command should wait for.
 _FORMATS = ("glb", "obj", "ply", "stl")
-_DETECTORS = ("mediapipe", "open", "insightface")
 _CAMERAS = ("perspective", "weak_perspective")
 
 
@@ -83,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--white-light", action="store_true", help="fit and hybrid with one light for all colour channels"
     )
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")
-    parser.add_argument("--detector", choices=_DETECTORS, default="mediapipe", help="[mediapipe]")
+    parser.add_argument("--detector", choices=DETECTORS, default="mediapipe", help="[mediapipe]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
     parser.add_argument("--overwrite", action="store_true", help="make finished heads again, and those made otherwise")
 

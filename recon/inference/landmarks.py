@@ -72,6 +72,11 @@ class LandmarkRegressor:
             raise CheckpointError(
                 f"{path} gives the points {', '.join(config.point_sets)}; framing needs the 520, which hold the 68"
             )
+        if config.head == "direct":
+            raise CheckpointError(
+                f"{path} has the head 'direct', which states no standard deviations, and by these a face is told from what is none: "
+                "train the head 'local'"
+            )
         if model is not None:
             check_landmarks(path, config, fingerprint, landmark_fingerprint(model, config.point_sets))
 

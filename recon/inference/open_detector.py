@@ -12,9 +12,11 @@ from recon.detection.align import AlignmentError
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.face import Face, roll_rad, roll_turn_deg
 from recon.detection.mediapipe_detector import FaceBox, MediapipeDetector, mouth_corners
-from recon.inference.landmarks import LandmarkRegressor
+from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
 
 NAME = "open"
+NAME_WITH_OTHER_NETWORK = "open, another network"
+"""Of faces whose points a network found that does not come with the package: its errors were not measured with it."""
 MAX_SIGMA_SHARE = 0.08
 """Median standard deviation of the points over the size of the face above which the network has not seen a face."""
 MIN_SCORE = 0.6
@@ -25,7 +27,8 @@ class OpenDetector(MediapipeDetector):
     """Finds faces of any turn and their 520 and 478 points, each with its uncertainty. A context manager.
 
     Args:
-        landmarks: the network; ``None`` opens the one of the package on entering.
+        landmarks: the network; ``None`` opens the one of the package on entering. Fits take the error of another network for
+            unknown, see :func:`recon.inference.observe.observe`.
     """
 
     name = NAME
@@ -39,6 +42,11 @@ class OpenDetector(MediapipeDetector):
         if self._landmarks is None:
             self._landmarks = LandmarkRegressor()
 
+    @property
+    def _face_name(self) -> str:
+        assert self._landmarks is not None, "opened on entering"
+        return NAME if self._landmarks.path == DEFAULT_LANDMARK_NETWORK else NAME_WITH_OTHER_NETWORK
+
     def _face(self, image: UInt8[np.ndarray, "h w 3"], box: FaceBox) -> Face | None:
         """The face in a box with its points, or None if the network is not sure of them or the second look denies it."""
         assert self._landmarks is not None, "opened on entering"
@@ -47,7 +55,7 @@ class OpenDetector(MediapipeDetector):
             dense = self._landmarks(image, points5)
         except AlignmentError:
             return None
-        face = face_of_points(dense)
+        face = face_of_points(dense, self._face_name)
         if face is None:
             return None
         upright = dataclasses.replace(box.roi, angle_rad=roll_rad(face.points5[:2], face.points5[3:]))
@@ -59,13 +67,13 @@ class OpenDetector(MediapipeDetector):
         face = super()._face_without_mesh(image, box, graphs)
         assert self._landmarks is not None, "opened on entering"
         try:
-            found = face_of_points(self._landmarks(image, face.points5))
+            found = face_of_points(self._landmarks(image, face.points5), self._face_name)
         except AlignmentError:
             return face
         return face if found is None else dataclasses.replace(found, score=face.score)
 
 
-def face_of_points(dense: DenseLandmarks) -> Face | None:
+def face_of_points(dense: DenseLandmarks, detector: str = NAME) -> Face | None:
     """The face that dense landmarks make, with score 1; None if they are too unsure of themselves to be one's."""
     marks = dense.subset("68").points_px[:, :2]
     low, high = dense.points_px[:, :2].min(axis=0), dense.points_px[:, :2].max(axis=0)
@@ -77,7 +85,7 @@ def face_of_points(dense: DenseLandmarks) -> Face | None:
         box=np.concatenate([low, high]),
         points5=points5,
         score=1.0,
-        detector=NAME,
+        detector=detector,
         rotation_deg=roll_turn_deg(points5),
         landmarks478=dense.subset("478").points_px if "478" in dense.names else None,
         landmarks68=marks,

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import logging
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from bfm.reading import file_size
 from bfm.text import printable
@@ -54,10 +56,7 @@ def save_checkpoint(
     Raises:
         OutputError: the folder is missing or full; an older file of this name is left as it was.
     """
-    tensors = {
-        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().cpu()
-        for name, tensor in regressor.state_dict().items()
-    }
+    tensors = stored_weights(regressor, dtype)
     header = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(regressor.config)),
@@ -79,8 +78,15 @@ def ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_header(
+    path: str | os.PathLike[str], expected: str = FORMAT, kind: str = "regressor checkpoint"
+) -> dict[str, str]:
     """The checkpoint's description, without its weights.
+
+    Args:
+        path: of the file.
+        expected: the format that it must have.
+        kind: what such files are called in messages.
 
     Raises:
         CheckpointError: no such file, a damaged one, or another format.
@@ -102,11 +108,46 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
             f"{place} is a file of torch.save, such as the last.ckpt with which a training goes on, and not the weights of a "
             f"network alone: pass {weights_beside(place) or 'the best.safetensors of that run'}"
         )
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{place} is no regressor checkpoint: format {header.get('format')!r}, expected {FORMAT!r}"
-        )
+    if header.get("format") != expected:
+        raise CheckpointError(f"{place} is no {kind}: format {header.get('format')!r}, expected {expected!r}")
     return header
+
+
+def check_shapes(path: str | os.PathLike[str], wanted: Mapping[str, list[int]]) -> None:
+    """Refuse weights that are not those of a network, before memory is taken for either.
+
+    Raises:
+        CheckpointError: a tensor is missing, too many, or of another shape.
+    """
+    with safe_open(Path(path), framework="pt") as file:
+        held = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    for name in sorted({*wanted, *held}):
+        if wanted.get(name) != held.get(name):
+            raise CheckpointError(
+                f"the weights in {path} do not fit its own config: {name} has shape {held.get(name, 'none')}, the network "
+                f"{wanted.get(name, 'none')}"
+            )
+
+
+def shapes_of(build: Callable[[], nn.Module]) -> dict[str, list[int]]:
+    """Shapes of a network's tensors by name, without their memory."""
+    with torch.device("meta"):
+        return {name: list(tensor.shape) for name, tensor in build().state_dict().items()}
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """All tensors of a file, those of floating point as float32."""
+    with safe_open(Path(path), framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def stored_weights(network: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    """A network's tensors as they are written, those of floating point in another type."""
+    return {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def load_regressor(path: str | os.PathLike[str], blocks: FaceBlocks | None = None) -> tuple[Regressor, dict[str, str]]:
@@ -126,10 +167,7 @@ def load_regressor(path: str | os.PathLike[str], blocks: FaceBlocks | None = Non
         check_serves(path, found, blocks)
     try:
         regressor = _built(path, config, found, options)
-        with safe_open(Path(path), framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}
-        state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-        regressor.load_state_dict(state, strict=True)
+        regressor.load_state_dict(read_weights(path), strict=True)
     except CheckpointError:
         raise
     # A header that names what networks cannot have together, or tensors of types that torch does not know.
@@ -185,18 +223,7 @@ def _built(
     path: str | os.PathLike[str], config: RegressorConfig, blocks: FaceBlocks, options: dict[str, Any]
 ) -> Regressor:
     """The network of a header, once it is known to be as large as the weights in the file."""
-    with torch.device("meta"):  # shapes without memory
-        wanted = {
-            name: list(tensor.shape) for name, tensor in Regressor(config, blocks, **options).state_dict().items()
-        }
-    with safe_open(Path(path), framework="pt") as file:
-        held = {name: file.get_slice(name).get_shape() for name in file.keys()}
-    for name in sorted({*wanted, *held}):
-        if wanted.get(name) != held.get(name):
-            raise CheckpointError(
-                f"the weights in {path} do not fit its own config: {name} has shape {held.get(name, 'none')}, the network "
-                f"{wanted.get(name, 'none')}"
-            )
+    check_shapes(path, shapes_of(lambda: Regressor(config, blocks, **options)))
     return Regressor(config, blocks, **options)
 
 

@@ -11,14 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
-from bfm.reading import file_size
 from recon.io.files import write_file
-from recon.networks.checkpoint import CheckpointError, ordered
+from recon.networks.checkpoint import (
+    CheckpointError,
+    check_shapes,
+    ordered,
+    read_header,
+    read_weights,
+    shapes_of,
+    stored_weights,
+)
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
 
 FORMAT = "facerecon-landmarks-1"
@@ -54,10 +60,7 @@ def save_landmark_network(
     Raises:
         OutputError: the folder is missing or full; an older file of this name is left as it was.
     """
-    tensors = {
-        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().cpu()
-        for name, tensor in network.state_dict().items()
-    }
+    tensors = stored_weights(network, dtype)
     header = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(network.config)),
@@ -87,19 +90,9 @@ def load_landmark_network(
     if fingerprint is not None:
         check_landmarks(place, config, header.get("landmarks"), fingerprint)
     try:
-        with torch.device("meta"):  # shapes without memory
-            wanted = {name: list(t.shape) for name, t in LandmarkNetwork(config).state_dict().items()}
-        with safe_open(place, framework="pt") as file:
-            held = {name: file.get_slice(name).get_shape() for name in file.keys()}
-            different = sorted(n for n in {*wanted, *held} if wanted.get(n) != held.get(n))
-            if different:
-                raise CheckpointError(
-                    f"the weights in {place} do not fit its own config: {different[0]} has shape "
-                    f"{held.get(different[0], 'none')}, the network {wanted.get(different[0], 'none')}"
-                )
-            state = {name: file.get_tensor(name) for name in held}
+        check_shapes(place, shapes_of(lambda: LandmarkNetwork(config)))
         network = LandmarkNetwork(config)
-        network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in state.items()}, strict=True)
+        network.load_state_dict(read_weights(place), strict=True)
     except CheckpointError:
         raise
     # Tensors of types that torch does not know, and whatever timm raises for configs of other versions.
@@ -109,30 +102,17 @@ def load_landmark_network(
 
 
 def is_landmark_network(path: str | os.PathLike[str]) -> bool:
-    """Whether a ``.safetensors`` file says that it is a landmark network; of files that cannot be read, False."""
-    place = Path(path)
+    """Whether a ``.safetensors`` file says that it is a landmark network; of files that cannot be read, False: whoever loads
+    them says what is wrong."""
     try:
-        file_size(place)
-        with safe_open(place, framework="pt") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    # The library raises types of its own; whoever loads the file says what is wrong with it.
-    except Exception:
+        _read_header(Path(path))
+    except CheckpointError:
         return False
+    return True
 
 
 def _read_header(place: Path) -> dict[str, str]:
-    if not place.is_file():
-        raise CheckpointError(f"no landmark network at {place}; pass a .safetensors file that train.py wrote")
-    try:
-        file_size(place)
-        with safe_open(place, framework="pt") as file:
-            header = dict(file.metadata() or {})
-    # The library raises types of its own for what it finds in a foreign file.
-    except Exception as error:
-        raise CheckpointError(f"{place} is damaged or no safetensors file: {error}") from error
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{place} is no landmark network: format {header.get('format')!r}, expected {FORMAT!r}")
-    return header
+    return read_header(place, FORMAT, "landmark network")
 
 
 def check_landmarks(

@@ -21,7 +21,7 @@ from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_faces
 from recon.training.framing import CropJitter, draw_framing, inside
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.module import FaceModelConfig
-from recon.training.stream import EndlessOrder, StreamPlan, step_seed
+from recon.training.stream import EndlessOrder, StreamPlan, step_seed, stream_loader
 from recon.training.synthetic_data import VALIDATION_SEED
 
 
@@ -182,16 +182,7 @@ class LandmarkData(lightning.LightningDataModule):
         start = getattr(trainer.lightning_module, "batches_seen", 0) if trainer is not None else 0
         if trainer is not None:
             plan = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)
-        settings = self._settings("train")
-        return DataLoader(
-            LandmarkStream(settings, plan, start),
-            batch_size=None,
-            num_workers=self.workers,
-            multiprocessing_context="spawn" if self.workers else None,
-            prefetch_factor=4 if self.workers else None,
-            persistent_workers=bool(self.workers),
-            worker_init_fn=_one_thread if self.workers else None,
-        )
+        return stream_loader(LandmarkStream(self._settings("train"), plan, start), self.workers)
 
     def val_dataloader(self) -> Any:
         """Held-out faces in tight framing; each process has its share."""
@@ -222,7 +213,3 @@ class LandmarkData(lightning.LightningDataModule):
         return _Stream(
             self.folder / name, config.count, self.point_sets, margin, self.size, self.jitter, self.degradation
         )
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)

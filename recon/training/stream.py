@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from recon.synthesis.sample import FaceBatch
 from recon.training.augment import Augmentation, augment
@@ -177,3 +177,26 @@ class EndlessOrder:
             first = place * together + self.plan.rank * self.plan.batch_size
             yield order[first : first + self.plan.batch_size]
             step += 1
+
+
+def stream_loader(stream: Dataset[Any], workers: int) -> DataLoader[Any]:
+    """A loader of the ready batches of a stream.
+
+    Args:
+        stream: yields batches.
+        workers: processes that make them; 0 makes them in the training process.
+    """
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=workers,
+        # Forking a process whose threads run can lock up; spawned workers build what they need themselves.
+        multiprocessing_context="spawn" if workers else None,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=bool(workers),
+        worker_init_fn=_one_thread if workers else None,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

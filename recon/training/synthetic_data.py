@@ -15,7 +15,7 @@ from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
 from recon.training.module import FaceModelConfig
-from recon.training.stream import StreamPlan, SyntheticStream
+from recon.training.stream import StreamPlan, SyntheticStream, stream_loader
 
 VALIDATION_SEED = 7_919_000
 """Far from every training seed, so that no validation face is ever trained on."""
@@ -79,17 +79,7 @@ class SyntheticData(lightning.LightningDataModule):
             device = str(trainer.strategy.root_device) if self.workers == 0 else "cpu"
         make = functools.partial(_make_sampler, self.face_model, self.synthesis, self.seed, self.size, device)
         stream = SyntheticStream(make, plan, start, self.augmentation, self.maps)
-        # Forking a process whose threads run can lock up; spawned workers build their own sampler.
-        context = "spawn" if self.workers else None
-        return DataLoader(
-            stream,
-            batch_size=None,
-            num_workers=self.workers,
-            multiprocessing_context=context,
-            prefetch_factor=4 if self.workers else None,
-            persistent_workers=bool(self.workers),
-            worker_init_fn=_one_thread if self.workers else None,
-        )
+        return stream_loader(stream, self.workers)
 
     def val_dataloader(self) -> Any:
         """Held-out faces, drawn once; each process has its share."""
@@ -109,7 +99,3 @@ class SyntheticData(lightning.LightningDataModule):
     ) -> TrainingBatch:
         """Batches are not dictionaries, so Lightning needs to be told."""
         return batch.to(device, non_blocking=True)
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)

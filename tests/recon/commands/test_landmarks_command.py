@@ -48,7 +48,7 @@ def test_every_format_holds_the_same_points(photo, landmarks, tmp_path):
         + ["landmarks_68.pts", "overlay.png"]
     )
     found = read_landmarks(folder / "landmarks.json")
-    assert found.detector == "open" and found.photo_size == (512, 512) and found.source == str(photo)
+    assert found.detector == "open, another network" and found.photo_size == (512, 512) and found.source == str(photo)
     for name, points in found.sets.items():
         assert len(points.xy_px) == int(name)
         assert np.array_equal(np.load(folder / f"landmarks_{name}.npy"), points.points_px)

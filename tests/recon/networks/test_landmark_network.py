@@ -138,7 +138,7 @@ def test_files_that_make_no_network_are_refused(tmp_path, changes, words):
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="no landmark network at"):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
         load_landmark_network(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"not a file of tensors")
     with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
