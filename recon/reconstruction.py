@@ -23,7 +23,7 @@ from recon.export.camera_json import camera_numbers
 from recon.io.image import Photo
 from recon.io.names import printable
 from recon.render import Mesh, Render, Topology, render
-from recon.rotation import matrix_to_euler
+from recon.rotation import matrix_to_euler, turn_to_ray
 from recon.segmentation.grabcut import GrabCutSegmenter
 from recon.segmentation.segmenter import FaceSegmenter
 from recon.texturing.bake import bake_texture
@@ -59,6 +59,12 @@ class HeadPose:
     yaw: float
     pitch: float
     roll: float
+
+    @classmethod
+    def of(cls, rotation: Float[Tensor, "3 3"]) -> HeadPose:
+        """The angles of a rotation from the object frame to the camera frame."""
+        pitch, yaw, roll = torch.rad2deg(matrix_to_euler(rotation)).tolist()
+        return cls(yaw, pitch, roll)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,9 +107,17 @@ class Reconstruction:
 
     @property
     def pose(self) -> HeadPose:
-        """Yaw, pitch and roll in degrees."""
-        pitch, yaw, roll = torch.rad2deg(matrix_to_euler(self.camera.rotation[0])).tolist()
-        return HeadPose(yaw, pitch, roll)
+        """Against the camera's axis."""
+        return HeadPose.of(self.camera.rotation[0])
+
+    @property
+    def pose_ray(self) -> HeadPose:
+        """Against the ray from the camera to the head, as the head looks in a crop: a head that faces the camera has yaw and
+        pitch 0 wherever it is in the photo. Under weak perspective all rays are parallel to the axis."""
+        rotation = self.camera.rotation
+        if self.camera.model == "perspective":
+            rotation = turn_to_ray(self.camera.translation_mm).transpose(1, 2) @ rotation
+        return HeadPose.of(rotation[0])
 
     @property
     def expression_weights(self) -> Mapping[str, float]:
@@ -217,6 +231,7 @@ class Reconstruction:
                 "albedo_space": self.model.albedo_space,
             },
             "pose": dataclasses.asdict(self.pose),
+            "pose_ray": dataclasses.asdict(self.pose_ray),
             "camera": camera_numbers(self.camera),
             "identity": self.identity[0].numpy(),
             "expression": dict(self.expression_weights),

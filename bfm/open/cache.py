@@ -25,7 +25,7 @@ from bfm.storage import read_model, write_model
 
 logger = logging.getLogger(__name__)
 
-BUILD_VERSION = 19
+BUILD_VERSION = 20
 """Raised whenever the code would build another model from the same data."""
 
 

@@ -1,8 +1,9 @@
 """Landmarks of the open model: MediaPipe's 478 points from a shipped table, the 68, and the jaw.
 
 The table holds, for each of the 478 points, a quad of the unsubdivided head and a place in it, so that it serves every
-subdivision level. ``recon.landmark_transfer.transfer`` made it: the mean head is drawn from many views, the detector marks the
-pictures, each mark is cast back onto the surface, and the consensus is mirrored onto itself.
+subdivision level. ``recon.landmark_transfer`` made it: the mean head is drawn from many views, the detector marks the
+pictures, each mark is cast back onto the surface, and the consensus is mirrored onto itself; the front of the face is then
+moved to where the detector marks many drawn people.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ _JAW_CHIN_Y_MM = -110.0
 
 
 def landmark_sets(
-    vertices: FloatArray, faces: IntArray, cut_ac: BoolArray, levels: int, outer: BoolArray
+    vertices: FloatArray,
+    faces: IntArray,
+    cut_ac: BoolArray,
+    levels: int,
+    outer: BoolArray,
+    table: tuple[IntArray, FloatArray] | None = None,
 ) -> dict[str, SurfacePoints]:
     """The sets ``"478"`` (MediaPipe), ``"68"`` (Multi-PIE order) and ``"51"`` (the 68 without the jaw).
 
@@ -47,9 +53,9 @@ def landmark_sets(
         cut_ac: ``(F / 2,)`` along which diagonal each fine quad was cut.
         levels: subdivision steps between the head and the fine quads.
         outer: ``(V,)`` the outside of the head, where jaw points may lie.
+        table: quads and places, see the module; by default those of the package.
     """
-    with np.load(str(resources.files("bfm.open") / TABLE), allow_pickle=False) as table:
-        quads, places = table["quads"], table["places"]
+    quads, places = table if table is not None else _packaged_table()
     if quads.shape != (N_POINTS,) or places.shape != (N_POINTS, 2):
         raise ValueError(f"{TABLE} must hold {N_POINTS} points, got {quads.shape} and {places.shape}")
     dense = quad_to_triangle(*descend(quads, places, levels), cut_ac)
@@ -67,6 +73,11 @@ def landmark_sets(
         "68": SurfacePoints(np.concatenate([t for t, _ in both]), np.concatenate([w for _, w in both])),
         "51": SurfacePoints(*both[1]),
     }
+
+
+def _packaged_table() -> tuple[IntArray, FloatArray]:
+    with np.load(str(resources.files("bfm.open") / TABLE), allow_pickle=False) as table:
+        return table["quads"], table["places"]
 
 
 def descend(quads: IntArray, places: FloatArray, levels: int) -> tuple[IntArray, FloatArray]:

@@ -10,22 +10,37 @@ at large, but smoothly: the folds that it cuts beside a smile are those of an ol
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from bfm.data import FloatArray, IntArray
-from bfm.landmarks import MIRROR_68
-from bfm.mediapipe_table import MEDIAPIPE_68
 from bfm.open.head_mesh import HeadMesh
-from bfm.open.landmark_table import TABLE
 from bfm.open.laplacian import surface_laplacian
 from bfm.open.quads import triangulate
 
-_POINTS = (33, 34, 35, 51, 52, 53, 54, 55, 56, 57, 62, 63, 64, 65, 66)
-"""Of the 68: under the nose, outer and inner lips, from the middle to the person's left."""
+_Place = tuple[int, float, float]
+
+_POINTS: tuple[tuple[_Place, _Place], ...] = (
+    ((212, 0.813283, 0.07418914), (212, 0.813283, 0.07418914)),
+    ((2339, 0.904625, 0.89978206), (188, 0.94452477, 0.8515082)),
+    ((2351, 0.7193131, 0.64796066), (200, 0.5692553, 0.69867355)),
+    ((304, 0.0054409322, 0.42919195), (304, 0.0054409322, 0.42919195)),
+    ((2453, 0.19582134, 0.46896884), (302, 0.47775814, 0.1961724)),
+    ((3790, 0.33531794, 0.86151856), (1651, 0.8646757, 0.33345726)),
+    ((3763, 0.27043012, 0.10349927), (1624, 0.0622699, 0.27987784)),
+    ((2460, 0.15739414, 0.33243623), (309, 0.33404598, 0.15795107)),
+    ((2468, 0.19857912, 0.9317514), (317, 0.9312529, 0.20010412)),
+    ((4295, 0.0017210717, 0.19970742), (4295, 0.0017210717, 0.19970742)),
+    ((2450, 0.4581178, 0.007734387), (2450, 0.4581178, 0.007734387)),
+    ((2448, 0.506174, 0.042648613), (297, 0.008813843, 0.5125955)),
+    ((2419, 0.55432284, 0.07468996), (268, 0.019490853, 0.6020232)),
+    ((4293, 0.00019765897, 0.56217474), (438, 0.5563123, 0.0014343885)),
+    ((438, 0.58010995, 0.9994791), (438, 0.58010995, 0.9994791)),
+)
+"""Under the nose, outer and inner lips (33 to 35, 51 to 57 and 62 to 66 of the 68), from the middle to the person's left,
+and their mirror images: a quad of the unsubdivided head and a place in it. They stand for ICT-FaceKit's landmarks, not for
+a detector's marks, whose table may move."""
 
 # Where each of the points goes in mm, by the pair of shapes, both at full weight. The lower lip's edge rises half a
 # millimetre more in a smile than ICT-FaceKit's, so that shut lips stay shut.
@@ -56,7 +71,7 @@ _MOTION_MM: dict[str, tuple[tuple[float, float, float], ...]] = {
     ),
 }
 
-_SEAM = (
+_SEAM: tuple[tuple[_Place, _Place], ...] = (
     ((264, 0.684, 0.347), (322, 0.248, 0.403)),
     ((1628, 0.784, 0.909), (328, 0.051, 0.075)),
     ((295, 0.897, 0.045), (318, 0.985, 0.380)),
@@ -93,7 +108,7 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
         head: the unsubdivided head.
         mean: ``(N, 3)`` mean head in mm.
     """
-    points = _landmark_rows(head, np.asarray(MEDIAPIPE_68)[[*_POINTS, *(MIRROR_68[k] for k in _POINTS)]])
+    points = _pair_rows(head, _POINTS)
     solve = _Smooth(head, mean, points)
     share = _smoothstep(mean[:, 0] / (2.0 * _MIDDLE_MM) + 0.5)[:, None]
     corrected = expression.copy()
@@ -108,18 +123,17 @@ def slide_lips(expression: FloatArray, names: tuple[str, ...], head: HeadMesh, m
 
 def shut_lips(mean: FloatArray, head: HeadMesh) -> FloatArray:
     """The mean head ``(N, 3)`` with lips that touch: MakeHuman's are half a millimetre apart, which bares the teeth."""
-    seam = np.array(_SEAM)
-    points = _rows(head, seam[..., 0].T.ravel().astype(int), seam[..., 1:].transpose(1, 0, 2).reshape(-1, 2))
+    points = _pair_rows(head, _SEAM)
     at = points @ mean
     raised = np.zeros_like(at)
-    raised[len(seam) :, 1] = at[: len(seam), 1] - at[len(seam) :, 1] + _PRESS_MM
+    raised[len(_SEAM) :, 1] = at[: len(_SEAM), 1] - at[len(_SEAM) :, 1] + _PRESS_MM
     return mean + _Smooth(head, mean, points)(np.zeros_like(mean), raised)
 
 
-def _landmark_rows(head: HeadMesh, numbers: IntArray) -> sparse.csr_matrix:
-    """Rows ``(P, N)`` that take head vertices to some of the 478 points."""
-    with np.load(str(resources.files("bfm.open") / TABLE), allow_pickle=False) as table:
-        return _rows(head, table["quads"][numbers], table["places"][numbers])
+def _pair_rows(head: HeadMesh, pairs: tuple[tuple[_Place, _Place], ...]) -> sparse.csr_matrix:
+    """:func:`_rows` of the first of each pair, then of the second."""
+    places = np.array(pairs).transpose(1, 0, 2).reshape(-1, 3)
+    return _rows(head, places[:, 0].astype(int), places[:, 1:])
 
 
 def _rows(head: HeadMesh, quads: IntArray, places: FloatArray) -> sparse.csr_matrix:

@@ -33,6 +33,7 @@ _YAWS_DEG = tuple(range(-60, 61, 10))
 _PITCHES_DEG = (-20, -10, 0, 10, 20)
 _HIDDEN_FROM_DEG = 20
 _MIDLINE_MM = 6.0
+_LOPSIDED_MM = 0.5
 _LAMPS = ((0.0, 0.4, 1.0), (-0.5, 0.5, 0.8))
 
 
@@ -77,9 +78,7 @@ def transfer_landmarks(
         TransferError: fewer than a third of the views were recognised.
     """
     with torch.no_grad():
-        vertices = model.shape()
-        mesh = Mesh.of(vertices, model.faces, model.albedo() if albedo is None else albedo)
-    v_obj, faces = vertices[0].double().numpy(), model.faces.numpy()
+        mesh = Mesh.of(model.shape(), model.faces, model.albedo() if albedo is None else albedo)
     marks: list[FloatArray] = []
     weights: list[FloatArray] = []
     yaws_deg: list[int] = []
@@ -96,18 +95,39 @@ def transfer_landmarks(
         raise TransferError(f"the detector found a face in {len(marks)} of {n_views} pictures of model {model.name!r}")
     all_marks, all_weights = np.stack(marks), np.stack(weights)
     all_weights = all_weights * _on_the_near_side(all_marks[..., 0], all_weights, np.asarray(yaws_deg))
-    consensus = np.stack([_median(all_marks[:, i], all_weights[:, i]) for i in range(all_marks.shape[1])])
-    allowed = _allowed_faces(model)
-    if mirror is not None:
-        consensus = _symmetric(consensus, mirror)
+    points = settled(model, consensus(all_marks, all_weights), mirror, touching)
+    return Transfer(points, spread_mm(model, points, all_marks, all_weights), (len(marks), n_views))
+
+
+def consensus(marks: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weighted geometric medians ``(N, 3)`` of marks ``(views, N, 3)`` with weights ``(views, N)``."""
+    return np.stack([_median(marks[:, i], weights[:, i]) for i in range(marks.shape[1])])
+
+
+def settled(
+    model: MorphableModel, places: FloatArray, mirror: IntArray | None, touching: tuple[tuple[int, int], ...]
+) -> SurfacePoints:
+    """Places ``(N, 3)`` beside the mean head made symmetric, parted at the lips' seam, and laid on the surface."""
+    allowed = allowed_faces(model)
+    faces = model.faces.numpy()[allowed]
+    places = places if mirror is None else _symmetric(places, mirror)
     if touching:
-        consensus = part_at_seam(model, consensus, touching, faces[allowed])
-        consensus = consensus if mirror is None else _symmetric(consensus, mirror)
-    found = SurfaceTree(v_obj, faces[allowed]).query(consensus)
-    away = np.where(all_weights > 0.0, np.linalg.norm(all_marks - consensus, axis=2), np.nan)
-    return Transfer(
-        SurfacePoints(allowed[found.triangles], found.barycentrics), np.nanmedian(away, axis=0), (len(marks), n_views)
-    )
+        places = part_at_seam(model, places, touching, faces)
+        places = places if mirror is None else _symmetric(places, mirror)
+    tree = SurfaceTree(model.mean_shape.double().numpy(), faces)
+    found = tree.query(places)
+    if mirror is not None:
+        # A hair decides on which side of a fold a place lands: where the two sides differ, both take their middle.
+        middle = _symmetric(found.points, mirror)
+        lopsided = np.linalg.norm(found.points - middle, axis=1) > 0.5 * _LOPSIDED_MM
+        found = tree.query(np.where(lopsided[:, None], middle, places))
+    return SurfacePoints(allowed[found.triangles], found.barycentrics)
+
+
+def spread_mm(model: MorphableModel, points: SurfacePoints, marks: FloatArray, weights: FloatArray) -> FloatArray:
+    """``(N,)`` median distance of the marks of each landmark from where it came to lie."""
+    places = points.at(model.mean_shape.double().numpy(), model.faces.numpy())
+    return np.asarray(np.nanmedian(np.where(weights > 0.0, np.linalg.norm(marks - places, axis=2), np.nan), axis=0))
 
 
 def _mark_view(
@@ -162,7 +182,8 @@ def _on_the_near_side(x: FloatArray, weights: FloatArray, yaws_deg: IntArray) ->
     return np.asarray(side * yaws_deg[:, None] < _HIDDEN_FROM_DEG, dtype=np.float64)
 
 
-def _allowed_faces(model: MorphableModel) -> IntArray:
+def allowed_faces(model: MorphableModel) -> IntArray:
+    """Triangles ``(F,)`` of skin and eyes, or all of a model that does not tell them apart."""
     faces = model.faces.numpy()
     allowed = model.any_region("skin", "eyes").numpy()
     return np.nonzero(allowed[faces].all(axis=1))[0] if allowed.any() else np.arange(len(faces))

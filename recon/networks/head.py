@@ -21,8 +21,9 @@ from recon.lighting import ambient, lamps_to_sh
 from recon.parameters import FaceParameters
 from recon.rotation import sixd_to_matrix, turn_to_ray
 
-_PIVOT_SLACK_MM = 0.5
-"""Pivots nearer than this are the same: landmarks marked anew move it by hundredths, another model by centimetres."""
+_PIVOT_SLACK_MM = 2.0
+"""Pivots nearer than this are of one model: landmarks marked anew move it by tenths, another model by centimetres. A network
+turns heads about its own."""
 _SIXD_START = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _AMBIENT, _FRONT = 0.5, 0.45
 _EXPRESSION_START = -3.0

@@ -77,7 +77,7 @@ class LandmarkPrediction:
 
     Attributes:
         points: ``(B, N, 3)`` x, y, and depth in the same unit, as seen under weak perspective: 0 at the head's origin,
-            growing away from the camera.
+            growing along the ray from the camera.
         log_sigma: ``(B, N)`` logarithm of the standard deviation of x and of y.
         log_sigma_depth: ``(B, N)`` of the depth.
         visible: ``(B, N)`` logits: is the point seen, inside the crop and not hidden?

@@ -21,6 +21,7 @@ import torch
 
 import bfm
 from recon.io.files import write_file, write_files
+from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.sample import FaceBatch
 from recon.training.module import FaceModelConfig
@@ -28,6 +29,7 @@ from recon.training.module import FaceModelConfig
 logger = logging.getLogger(__name__)
 
 FORMAT = "facerecon-faces-1"
+POINT_SETS = ("520", "478")
 LABELS = (
     *("landmarks520_px", "landmarks520_cam", "landmarks520_visible"),
     *("landmarks478_px", "landmarks478_cam", "landmarks478_visible"),
@@ -72,13 +74,15 @@ class FaceCacheConfig:
         return -(-self.count // self.block)
 
     def described(self) -> dict[str, object]:
-        """All that decides on how a face of the cache looks: everything but their number."""
+        """All that decides on what a face of the cache is: everything but their number."""
+        model = bfm.load(self.face_model.name, self.face_model.path)
         return {
             "format": FORMAT,
             "block": self.block,
             "seed": self.seed,
             "size": self.size,
             "model": self.face_model.name,
+            "landmarks": landmark_fingerprint(model, POINT_SETS),
             "synthesis": dataclasses.asdict(self.synthesis),
         }
 

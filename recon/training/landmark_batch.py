@@ -17,7 +17,7 @@ class LandmarkBatch:
         image: ``(B, 3, S, S)`` sRGB code values in [0, 1].
         points: ``(B, N, 3)`` as in :class:`recon.networks.landmark_network.LandmarkPrediction`.
         visible: ``(B, N)`` inside the crop and not hidden.
-        rotation: ``(B, 3, 3)`` of the head in the camera frame of the crop.
+        rotation: ``(B, 3, 3)`` of the head as seen along the ray to it, in the camera frame of the crop.
     """
 
     image: Float[Tensor, "b 3 s s"]

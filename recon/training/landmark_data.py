@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recon.io.files import OutputError
+from recon.rotation import turn_to_ray
 from recon.synthesis import SynthesisConfig
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_faces
@@ -38,15 +39,17 @@ class CachedFaces:
         self.cache, self.zoom = cache, 1.0 + 2.0 * margin
         labels = cache.labels
         px = np.concatenate([labels[f"landmarks{name}_px"] for name in point_sets], axis=1)
-        depth_mm = -np.concatenate([labels[f"landmarks{name}_cam"] for name in point_sets], axis=1)[..., 2]
+        # A crop does not show where the picture's middle was, so depth and rotation are told along the ray to the head.
+        ray = turn_to_ray(torch.from_numpy(labels["translation_mm"])).numpy()
+        v_ray = np.concatenate([labels[f"landmarks{name}_cam"] for name in point_sets], axis=1) @ ray
         visible = np.concatenate([labels[f"landmarks{name}_visible"] for name in point_sets], axis=1)
         side = float(cache.picture(0).shape[0])
-        origin_mm = -labels["translation_mm"][:, 2]
-        per_mm = labels["intrinsics"][:, 0, 0] / origin_mm / side  # weak perspective at the head's origin
-        depth = per_mm[:, None] * (depth_mm - origin_mm[:, None])
+        origin_mm = np.linalg.norm(labels["translation_mm"], axis=1)
+        per_mm = labels["intrinsics"][:, 0, 0] / -labels["translation_mm"][:, 2] / side  # weak perspective there
+        depth = per_mm[:, None] * (-v_ray[..., 2] - origin_mm[:, None])
         self.points = np.concatenate((px / side - 0.5, depth[..., None]), axis=-1).astype(np.float32)
         self.visible = visible
-        self.rotation = labels["rotation"].astype(np.float32)
+        self.rotation = (ray.transpose(0, 2, 1) @ labels["rotation"]).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.cache)

@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+import scipy.spatial
 import torch
 
+from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig, LandmarkPrediction
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.degrade import Degradation, degrade
@@ -131,14 +133,30 @@ def test_crops_show_their_points(folder):
     assert torch.equal(again.image, faces.batch([0, 2], 32, CropJitter(), Degradation(), 7).image)
 
 
-def test_depth_is_that_of_weak_perspective(folder):
+def test_depth_and_rotation_are_told_along_the_ray_to_the_head(folder):
+    """The points in space, turned with the head from its ray to the axis, have the scale of the picture in all directions."""
     faces = CachedFaces(FaceCache(folder), ("520",), 0.2)
     labels = faces.cache.labels
-    # The vertical extent of the face in mm and its extent in the picture give the same scale as depths.
-    v_cam = labels["landmarks520_cam"][0]
-    per_mm = np.ptp(faces.points[0, :, 1]) / np.ptp(v_cam[:, 1])
-    depth_mm = labels["translation_mm"][0, 2] - v_cam[:, 2]
-    assert np.allclose(faces.points[0, :, 2], per_mm * depth_mm, rtol=0.15, atol=2e-3)
+    for k in range(4):
+        translation_mm = labels["translation_mm"][k].astype(np.float64)
+        to_axis = scipy.spatial.transform.Rotation.align_vectors(
+            [[0.0, 0.0, -1.0]], [translation_mm / np.linalg.norm(translation_mm)]
+        )[0].as_matrix()
+        v_ray = (labels["landmarks520_cam"][k] - translation_mm) @ to_axis.T
+        per_mm = np.ptp(faces.points[k, :, 1]) / np.ptp(v_ray[:, 1])
+        assert np.allclose(faces.points[k, :, 2], -per_mm * v_ray[:, 2], rtol=0.15, atol=2e-3)
+        # The same head seen straight on: rotations that differ by the same turn.
+        assert np.allclose(faces.rotation[k], to_axis @ labels["rotation"][k], atol=1e-5)
+    assert np.abs(labels["translation_mm"][:, :2]).max() > 50.0, "some heads lie beside the axis"
+
+
+def test_faces_of_a_model_whose_landmarks_lie_elsewhere_are_refused(tmp_path, open_model):
+    draw_faces(tmp_path, dataclasses.replace(_CONFIG, count=1, block=1))
+    description = json.loads((tmp_path / "faces.json").read_text())
+    assert description["landmarks"] == landmark_fingerprint(open_model, ("520", "478"))
+    (tmp_path / "faces.json").write_text(json.dumps({**description, "landmarks": "0" * 16}))
+    with pytest.raises(FaceCacheError, match="differ in: landmarks"):
+        draw_faces(tmp_path, dataclasses.replace(_CONFIG, count=1, block=1))
 
 
 def test_points_under_patches_are_not_visible(folder):
