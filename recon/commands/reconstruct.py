@@ -186,8 +186,8 @@ def reconstruct_all(jobs: list[PhotoJob], options: HeadOptions) -> int:
 def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any]]]:
     """A reconstructor with an opened detector, and what decides its heads."""
     from recon.detection.detect import open_detector
-    from recon.evaluation.reports.provenance import model_hash
     from recon.inference.regress import default_checkpoint
+    from recon.io.fingerprint import model_hash
     from recon.networks.checkpoint import CheckpointError
     from recon.reconstructor import Reconstructor
 

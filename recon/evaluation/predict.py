@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.evaluation.reports.provenance import model_hash
 from recon.io.faults import UsageError
-from recon.io.fingerprint import file_hash
+from recon.io.fingerprint import file_hash, model_hash
 from recon.io.image import Photo, read_image
 from recon.io.names import printable
 from recon.reconstruction import Reconstruction

@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bfm.model import MorphableModel
+
 _CHUNK = 1 << 20
 _PACKAGES = ("recon", "bfm", "losses")
 
@@ -88,6 +92,19 @@ def package_version() -> str:
 def folder_hash(folder: Path) -> str:
     """SHA-256 over names and contents of all files below a folder; the first 16 hexadecimal digits."""
     return _hash_of((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
+
+
+def model_hash(model: MorphableModel) -> str:
+    """Name of a face model and the hash of its shape and albedo arrays."""
+    data = model.data()
+    digest = hashlib.sha256()
+    for array in (
+        *(data.mean_shape, data.identity_basis, data.expression_basis, data.faces),
+        *(data.mean_albedo, data.albedo_basis),
+    ):
+        digest.update(str((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"{model.name} {digest.hexdigest()[:16]}"
 
 
 def _hash_of(named: Iterable[tuple[str, Path]]) -> str:

@@ -24,11 +24,10 @@ from safetensors.torch import save
 from recon.camera import PosedCamera
 from recon.detection import align
 from recon.detection.align import Alignment, AlignmentError
-from recon.evaluation.reports.provenance import model_hash
 from recon.inference.regress import default_checkpoint
 from recon.io.faults import ends_the_run, reason
 from recon.io.files import OutputError, write_file
-from recon.io.fingerprint import Fingerprint, code_hash, file_hash
+from recon.io.fingerprint import Fingerprint, code_hash, file_hash, model_hash
 from recon.io.image import read_image
 from recon.io.locks import take_lock
 from recon.io.names import printable

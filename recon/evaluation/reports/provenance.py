@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bfm.model import MorphableModel
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.git import commit_of
 from recon.io.names import printable
@@ -114,19 +113,6 @@ def code_version() -> str:
         return f"version {version('facerecon')}"
     except PackageNotFoundError:
         return "unknown"
-
-
-def model_hash(model: MorphableModel) -> str:
-    """Name of a face model and the hash of its shape and albedo arrays."""
-    data = model.data()
-    digest = hashlib.sha256()
-    for array in (
-        *(data.mean_shape, data.identity_basis, data.expression_basis, data.faces),
-        *(data.mean_albedo, data.albedo_basis),
-    ):
-        digest.update(str((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return f"{model.name} {digest.hexdigest()[:16]}"
 
 
 def _program() -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bfm.model import MorphableModel
-from recon.evaluation.reports.provenance import model_hash
-from recon.io.fingerprint import Fingerprint, code_hash, folder_hash
+from recon.io.fingerprint import Fingerprint, code_hash, folder_hash, model_hash
 from recon.io.locks import locked
 from recon.io.names import printable
 from recon.io.parts import write_new

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from recon.evaluation.reports.compare import ComparisonError, compare
-from recon.evaluation.reports.provenance import Provenance, fingerprint, model_hash, provenance
+from recon.evaluation.reports.provenance import Provenance, fingerprint, provenance
 from recon.evaluation.reports.report import (
     code_span,
     csv_bytes,
@@ -37,7 +37,7 @@ from recon.evaluation.reports.result import (
     read_evaluation,
 )
 from recon.export import OutputExistsError
-from recon.io.fingerprint import code_hash
+from recon.io.fingerprint import code_hash, model_hash
 
 ORIGIN = Provenance("recon evaluate x", "abc", "2026-01-01", "cpu", "py", "fit", "open 1", "data", "f00", 4, 1.5)
 METRICS = (Metric("nme", "NME", "%"), Metric("delta", "delta", "", lower_is_better=False, digits=3))
