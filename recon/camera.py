@@ -66,7 +66,7 @@ class Camera(Protocol):
         """Points to pixels. Points behind a perspective camera come out mirrored: mask them with their depth."""
         ...
 
-    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
+    def unproject(self, v_px: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
         """Points in the camera frame from pixels and planar depth: the inverse of :meth:`to_pixels`."""
         ...
 
@@ -190,11 +190,11 @@ class PosedCamera(abc.ABC):
         y = principal[1] - focal[1] * v_cam[..., 1] / depth
         return torch.stack((x, y), dim=-1)
 
-    def unproject(self, v_pix: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
-        focal, principal = _columns(self.focal_px, v_pix), _columns(self.principal_px, v_pix)
+    def unproject(self, v_px: Float[Tensor, "b n 2"], depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n 3"]:
+        focal, principal = _columns(self.focal_px, v_px), _columns(self.principal_px, v_px)
         depth = self.projection_depth_mm(depth_mm)
-        x = (v_pix[..., 0] - principal[0]) * depth / focal[0]
-        y = (principal[1] - v_pix[..., 1]) * depth / focal[1]
+        x = (v_px[..., 0] - principal[0]) * depth / focal[0]
+        y = (principal[1] - v_px[..., 1]) * depth / focal[1]
         return torch.stack((x, y, -depth_mm.expand_as(x)), dim=-1)
 
     def px_per_mm(self, depth_mm: Float[Tensor, "b n"]) -> Float[Tensor, "c n"]:
@@ -287,8 +287,8 @@ class WeakPerspectiveCamera(PosedCamera):
 
     def to_clip(self, v_cam: Float[Tensor, "b n 3"], size: tuple[int, int]) -> Float[Tensor, "c n 4"]:
         height, width = size
-        v_pix = self.to_pixels(v_cam)
-        x_clip, y_clip = v_pix[..., 0] * (2.0 / width) - 1.0, 1.0 - v_pix[..., 1] * (2.0 / height)
+        v_px = self.to_pixels(v_cam)
+        x_clip, y_clip = v_px[..., 0] * (2.0 / width) - 1.0, 1.0 - v_px[..., 1] * (2.0 / height)
         span = self.far_mm - self.near_mm
         z_clip = (-2.0 * v_cam[..., 2] - (self.far_mm + self.near_mm)) / span
         return torch.stack((x_clip, y_clip, z_clip.expand_as(x_clip), torch.ones_like(x_clip)), dim=-1)

@@ -300,10 +300,10 @@ class Reconstruction:
     @functools.cached_property
     def _window(self) -> tuple[tuple[slice, slice], Render]:
         """The part of the photo that the head covers, and the head drawn there."""
-        v_pix = self.camera.to_pixels(self.camera.to_camera(self._vertices))[0]
+        v_px = self.camera.to_pixels(self.camera.to_camera(self._vertices))[0]
         height, width = self.photo.pixels.shape[:2]
-        left, top = (v_pix.min(dim=0).values - 2.0).floor().long().tolist()
-        right, bottom = (v_pix.max(dim=0).values + 2.0).ceil().long().tolist()
+        left, top = (v_px.min(dim=0).values - 2.0).floor().long().tolist()
+        right, bottom = (v_px.max(dim=0).values + 2.0).ceil().long().tolist()
         left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
         right, bottom = max(min(right, width), left + 1), max(min(bottom, height), top + 1)
         mesh = Mesh.of(

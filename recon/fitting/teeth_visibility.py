@@ -28,24 +28,24 @@ _OPEN, _SHUT = 1.6, 0.08
 
 
 def jaw_prior_scale(
-    pixels: UInt8[np.ndarray, "h w 3"], points_pix: Float[np.ndarray, "n 2"], size_px: float, landmark_set: str
+    pixels: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "n 2"], size_px: float, landmark_set: str
 ) -> float:
     """How much wider, or narrower, the prior of an open jaw is by what shows between the lips; 1 for shut lips.
 
     Args:
         pixels: the photo.
-        points_pix: its landmarks.
+        points_px: its landmarks.
         size_px: size of the face.
         landmark_set: which points they are; 1 for sets without known lips, for lips beyond the photo's border and for a
             black photo.
     """
     if landmark_set not in LIPS:
         return 1.0
-    upper, lower = (points_pix[list(side)] for side in zip(*LIPS[landmark_set], strict=True))
+    upper, lower = (points_px[list(side)] for side in zip(*LIPS[landmark_set], strict=True))
     lips = np.concatenate([upper, lower])
     if np.linalg.norm(upper - lower, axis=1).mean() < _LEAST_GAP * size_px or not _inside(pixels, lips).all():
         return 1.0
-    skin = np.median(_colours(pixels, points_pix), axis=0)
+    skin = np.median(_colours(pixels, points_px), axis=0)
     if skin.max() <= _BLACK:
         return 1.0
     between = upper[:, None] + _DEPTHS[:, None] * (lower - upper)[:, None]
@@ -56,16 +56,16 @@ def jaw_prior_scale(
     return _OPEN + (_SHUT - _OPEN) * teeth
 
 
-def _inside(pixels: UInt8[np.ndarray, "h w 3"], points_pix: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
+def _inside(pixels: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
     height, width = pixels.shape[:2]
-    return np.asarray(((points_pix >= 0.0) & (points_pix < [width, height])).all(axis=1))
+    return np.asarray(((points_px >= 0.0) & (points_px < [width, height])).all(axis=1))
 
 
-def _colours(pixels: UInt8[np.ndarray, "h w 3"], points_pix: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+def _colours(pixels: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
     """Linear colours of the pixels under points, those beyond the border taken at it."""
     height, width = pixels.shape[:2]
-    column = np.clip(points_pix[:, 0].astype(int), 0, width - 1)
-    row = np.clip(points_pix[:, 1].astype(int), 0, height - 1)
+    column = np.clip(points_px[:, 0].astype(int), 0, width - 1)
+    row = np.clip(points_px[:, 1].astype(int), 0, height - 1)
     return np.maximum(srgb_to_linear(torch.from_numpy(pixels[row, column] / 255.0)).numpy(), _BLACK)
 
 

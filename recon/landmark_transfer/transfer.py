@@ -146,10 +146,10 @@ def _mark_view(
     with torch.no_grad():
         picture = render(mesh, camera, light, (_SIZE_PX, _SIZE_PX), torch.full((1, 3, 1, 1), 0.7))
     shown = encode_srgb(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
-    marks_pix = detector((shown * 255.0).round().astype(np.uint8))
-    if marks_pix is None:
+    marks_px = detector((shown * 255.0).round().astype(np.uint8))
+    if marks_px is None:
         return None
-    column, row = np.floor(marks_pix).astype(int).T
+    column, row = np.floor(marks_px).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < _SIZE_PX) & (row < _SIZE_PX)
     column, row = column.clip(0, _SIZE_PX - 1), row.clip(0, _SIZE_PX - 1)
     hit = inside & picture.covered[0, 0].numpy()[row, column]

@@ -184,10 +184,10 @@ class CoefficientHead(nn.Module):
 
     def _pivot_cam(self, place: Float[Tensor, "b 3"], intrinsics: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
         half = 0.5 * self.size
-        x_pix, y_pix = half + half * place[:, 0], half + half * place[:, 1]
+        x_px, y_px = half + half * place[:, 0], half + half * place[:, 1]
         px_per_mm = PX_PER_MM_AT_224 * self.size / 224.0 * torch.exp(place[:, 2].clamp(-3.0, 3.0))
         focal_x, focal_y = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
         depth_mm = 0.5 * (focal_x + focal_y) / px_per_mm
-        x = (x_pix - intrinsics[:, 0, 2]) * depth_mm / focal_x
-        y = (intrinsics[:, 1, 2] - y_pix) * depth_mm / focal_y
+        x = (x_px - intrinsics[:, 0, 2]) * depth_mm / focal_x
+        y = (intrinsics[:, 1, 2] - y_px) * depth_mm / focal_y
         return torch.stack((x, y, -depth_mm), dim=-1)

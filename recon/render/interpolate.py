@@ -91,10 +91,10 @@ def barycentrics_reference(
     barycentrics annul the weighted sum of the corners' offsets; the solution is the three edge functions, normalised
     (Olano and Greer 1997). No perspective division of a corner is needed.
     """
-    x_pix, y_pix = pixel_centres(pixel_index, size, screen.dtype)
+    x_px, y_px = pixel_centres(pixel_index, size, screen.dtype)
     corners = screen.reshape(-1, 4).index_select(0, corner_index.reshape(-1)).view(-1, 3, 4)
-    dx = corners[..., 0] - x_pix[:, None] * corners[..., 3]
-    dy = corners[..., 1] - y_pix[:, None] * corners[..., 3]
+    dx = corners[..., 0] - x_px[:, None] * corners[..., 3]
+    dy = corners[..., 1] - y_px[:, None] * corners[..., 3]
     edges = dx.roll(-1, 1) * dy.roll(-2, 1) - dy.roll(-1, 1) * dx.roll(-2, 1)
     return edges / edges.sum(dim=1, keepdim=True)
 

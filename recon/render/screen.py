@@ -11,7 +11,7 @@ NEAR_W = 1e-6
 
 
 def clip_to_screen(v_clip: Float[Tensor, "b v 4"], size: tuple[int, int]) -> Float[Tensor, "b v 4"]:
-    """Homogeneous pixel coordinates ``(x_pix w, y_pix w, z, w)`` of clip-space vertices ``(x, y, z, w)``.
+    """Homogeneous pixel coordinates ``(x_px w, y_px w, z, w)`` of clip-space vertices ``(x, y, z, w)``.
 
     Clip space is OpenGL's: x right, y up, visible where ``-w <= x, y, z <= w`` and w > 0. Pixels have x right, y down
     and the origin at the top-left corner of the picture. No division happens, so vertices behind the camera are fine.

@@ -93,9 +93,9 @@ class _DepthMap:
         cls, v_cam: Float[Tensor, "1 v 3"], faces: Int[Tensor, "f 3"], camera: PosedCamera, photo_size: list[int]
     ) -> _DepthMap:
         """Of the part that the head takes up; 1 empty pixel if it lies beside the photo."""
-        v_pix = camera.to_pixels(v_cam)[0]
-        least = v_pix.min(dim=0).values.long().clamp_min(0)
-        most = torch.minimum(v_pix.max(dim=0).values.long() + 2, torch.tensor(photo_size[::-1]))
+        v_px = camera.to_pixels(v_cam)[0]
+        least = v_px.min(dim=0).values.long().clamp_min(0)
+        most = torch.minimum(v_px.max(dim=0).values.long() + 2, torch.tensor(photo_size[::-1]))
         extent = most - least
         if bool((extent <= 0).any()):
             return cls(torch.zeros(1, 1), torch.zeros(2), torch.zeros(2))

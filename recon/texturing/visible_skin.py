@@ -49,8 +49,8 @@ class VisibleSkin:
         """
         model, camera, v_cam = unprojection.model, unprojection.camera, unprojection.v_cam
         inside = model.region("face") if "face" in model.region_names else ~model.any_region()
-        v_pix = camera.to_pixels(v_cam)[0, inside.cpu()]
-        low, high = v_pix.min(dim=0).values, v_pix.max(dim=0).values
+        v_px = camera.to_pixels(v_cam)[0, inside.cpu()]
+        low, high = v_px.min(dim=0).values, v_px.max(dim=0).values
         side = _CROP_MARGIN * float((high - low).max())
         corner = 0.5 * (low + high) - 0.5 * side
         left, top = corner.tolist()

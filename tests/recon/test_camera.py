@@ -56,9 +56,9 @@ def test_default_is_1015_px_at_224_px_one_metre_away_centred():
     camera = PerspectiveCamera.at()
     assert camera.focal_px.tolist() == [[1015.0, 1015.0]]
     assert camera.principal_px.tolist() == [[112.0, 112.0]]
-    v_pix = camera.to_pixels(camera.to_camera(torch.tensor([[[0.0, 0.0, 0.0], [10.0, 10.0, 0.0]]])))
+    v_px = camera.to_pixels(camera.to_camera(torch.tensor([[[0.0, 0.0, 0.0], [10.0, 10.0, 0.0]]])))
     # 10 mm right and up at 1 m: 10.15 px right and, because y runs down in pixels, 10.15 px less
-    torch.testing.assert_close(v_pix[0], torch.tensor([[112.0, 112.0], [122.15, 101.85]]))
+    torch.testing.assert_close(v_px[0], torch.tensor([[112.0, 112.0], [122.15, 101.85]]))
 
 
 def test_default_focal_length_grows_with_the_picture():
@@ -167,10 +167,10 @@ def test_points_come_back(camera, v_obj):
 
 def test_crop_moves_pixels_and_resize_scales_them(camera, v_obj):
     v_cam = camera.to_camera(v_obj)
-    v_pix = camera.to_pixels(v_cam)
+    v_px = camera.to_pixels(v_cam)
     corner = torch.tensor([7.0, -3.0], dtype=torch.float64)
-    torch.testing.assert_close(camera.cropped(7.0, -3.0).to_pixels(v_cam), v_pix - corner)
-    torch.testing.assert_close(camera.resized(1.5, 1.5).to_pixels(v_cam), v_pix * 1.5)
+    torch.testing.assert_close(camera.cropped(7.0, -3.0).to_pixels(v_cam), v_px - corner)
+    torch.testing.assert_close(camera.resized(1.5, 1.5).to_pixels(v_cam), v_px * 1.5)
 
 
 def test_pictures_may_be_resized_unequally(camera, v_obj):
@@ -202,8 +202,8 @@ def test_gradients(v_obj, kind):
     def project(v, r, t, f, c):
         camera = kind(r, t, f, c)
         v_cam = camera.to_camera(v)
-        v_pix = camera.to_pixels(v_cam)
-        return camera.to_clip(v_cam, SIZE), v_pix, camera.unproject(v_pix, -v_cam[..., 2])
+        v_px = camera.to_pixels(v_cam)
+        return camera.to_clip(v_cam, SIZE), v_px, camera.unproject(v_px, -v_cam[..., 2])
 
     assert torch.autograd.gradcheck(project, (v_obj, rotation, translation, focal, principal))
 

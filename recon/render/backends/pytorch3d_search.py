@@ -45,7 +45,7 @@ def screen_to_pytorch3d(screen: Float[Tensor, "b v 4"], size: tuple[int, int]) -
     """PyTorch3D's normalised coordinates; z / w in [-1, 1], which is straight in the picture, becomes 1 to 2."""
     height, width = size
     shorter = min(height, width)
-    x_pix, y_pix = screen_to_pixels(screen).unbind(-1)
-    x = (width - 2.0 * x_pix) / shorter
-    y = (height - 2.0 * y_pix) / shorter
+    x_px, y_px = screen_to_pixels(screen).unbind(-1)
+    x = (width - 2.0 * x_px) / shorter
+    y = (height - 2.0 * y_px) / shorter
     return torch.stack((x, y, 0.5 * screen[..., 2] / screen[..., 3] + 1.5), dim=-1)

@@ -72,8 +72,8 @@ def test_attributes_linear_on_the_surface_come_out_linear():
     for b in range(2):
         index = raster.pixel_index[pictures == b] % (SIZE[0] * SIZE[1])
         centres = torch.stack((index % SIZE[1] + 0.5, index.div(SIZE[1], rounding_mode="floor") + 0.5), dim=-1)
-        v_pix = camera.to_pixels(position[pictures == b].expand(2, -1, -1))[b]
-        torch.testing.assert_close(v_pix, centres.double(), rtol=0, atol=1e-9)
+        v_px = camera.to_pixels(position[pictures == b].expand(2, -1, -1))[b]
+        torch.testing.assert_close(v_px, centres.double(), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("width", [1, 3, 17])

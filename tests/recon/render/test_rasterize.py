@@ -152,11 +152,11 @@ def test_barycentrics_sum_to_1_and_find_the_pixel_centre():
     torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)).double())
     assert (weights >= 0).all()
     point = (v_clip.reshape(-1, 4)[raster.corner_index] * weights[..., None]).sum(1)
-    x_pix = (point[:, 0] / point[:, 3] + 1) / 2 * SIZE[1]
-    y_pix = (1 - point[:, 1] / point[:, 3]) / 2 * SIZE[0]
+    x_px = (point[:, 0] / point[:, 3] + 1) / 2 * SIZE[1]
+    y_px = (1 - point[:, 1] / point[:, 3]) / 2 * SIZE[0]
     index = raster.pixel_index % (SIZE[0] * SIZE[1])
-    torch.testing.assert_close(x_pix, (index % SIZE[1]).double() + 0.5)
-    torch.testing.assert_close(y_pix, index.div(SIZE[1], rounding_mode="floor").double() + 0.5)
+    torch.testing.assert_close(x_px, (index % SIZE[1]).double() + 0.5)
+    torch.testing.assert_close(y_px, index.div(SIZE[1], rounding_mode="floor").double() + 0.5)
 
 
 def test_dense_and_packed_forms_agree():
