@@ -7,7 +7,7 @@ from recon.segmentation.numpy_parser import FaceGuess, FaceParser, cut_face, gue
 __all__ = ["FaceGuess", "FaceParser", "cut_face", "guess_face"]
 
 warnings.warn(
-    "recon.parsing is now recon.segmentation, where FaceSegmenter and FacePrior take the place of FaceParser and FaceGuess: "
+    "recon.parsing is now recon.segmentation, where FaceSegmenter and RenderedRegions take the place of FaceParser and FaceGuess: "
     "import from there",
     FutureWarning,
     stacklevel=2,

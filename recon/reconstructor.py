@@ -18,7 +18,7 @@ from recon.detection.detect import Detector, open_detector
 from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
 from recon.detection.face import NoFaceError as NoFaceError
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
-from recon.inference.estimator import MAX_INCONSISTENCY_DEG, RegressedHead, RegressionEstimator
+from recon.inference.estimator import MAX_INCONSISTENCY_DEG, PhotoRegression, RegressionEstimator
 from recon.inference.observe import observe
 from recon.io.image import Photo, read_image
 from recon.io.image import PhotoLike as PhotoLike
@@ -34,7 +34,7 @@ METHODS = ("fit", "regress", "hybrid")
 
 _SMALL_FACE_PX = 64.0
 _LARGE_YAW_DEG = 75.0
-_LARGE_GAP_PERCENT = 5.0
+_LARGE_LANDMARK_ERROR_PERCENT = 5.0
 
 
 class Reconstructor:
@@ -252,8 +252,8 @@ class Reconstructor:
             self._network = RegressionEstimator(self.model, None, self.device, self._quality_segmenter)
         return self._network
 
-    def _from_regression(self, photo: Photo, face: Face, found: RegressedHead) -> Reconstruction:
-        nme_percent = found.landmark_nme_percent
+    def _from_regression(self, photo: Photo, face: Face, found: PhotoRegression) -> Reconstruction:
+        error_percent = found.landmark_error_percent
         return Reconstruction(
             model=self.model,
             photo=photo,
@@ -264,7 +264,9 @@ class Reconstructor:
             lighting=found.coefficients.known_lighting,
             camera=found.camera,
             segmenter=self._segmenter,
-            quality=FitQuality(nme_percent, found.photometric_rmse, _warnings(photo, face, found.camera, nme_percent)),
+            quality=FitQuality(
+                error_percent, found.photometric_rmse, _warnings(photo, face, found.camera, error_percent)
+            ),
         )
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
@@ -307,7 +309,7 @@ def _view(photo: Photo, face: Face) -> View:
     return View(photo.pixels, observe(face, "478"), photo.focal_px)
 
 
-def _warnings(photo: Photo, face: Face, camera: PosedCamera, gap_percent: float) -> tuple[str, ...]:
+def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: float) -> tuple[str, ...]:
     from recon.rotation import matrix_to_euler
 
     found: list[str] = []
@@ -320,8 +322,8 @@ def _warnings(photo: Photo, face: Face, camera: PosedCamera, gap_percent: float)
         found.append(
             "no dense landmarks were found, as in full profile; pose and shape start from a network and may be off"
         )
-    if gap_percent > _LARGE_GAP_PERCENT:
-        found.append(f"the head misses the detected points by {gap_percent:.1f} % of the face's size")
+    if error_percent > _LARGE_LANDMARK_ERROR_PERCENT:
+        found.append(f"the head misses the detected points by {error_percent:.1f} % of the face's size")
     if face.rotation_deg:
         found.append(f"the photo seems to lie on its side or head: the face is turned by {face.rotation_deg} degrees")
     if photo.focal_px is None:

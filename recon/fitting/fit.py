@@ -25,7 +25,7 @@ from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.photometric import photometric_rmse
 from recon.parameters import FaceParameters
 from recon.segmentation.grabcut import GrabCutSegmenter
-from recon.segmentation.segmenter import SEGMENTATION_PX, FacePrior, FaceSegmenter, segment
+from recon.segmentation.segmenter import SEGMENTATION_PX, FaceSegmenter, RenderedRegions, segment
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,7 +172,7 @@ class FaceFitter:
 
     @torch.no_grad()
     def _mask(self, face: FaceInView) -> Float[Tensor, "1 1 s s"]:
-        prior = FacePrior.of_triangles(face.model, face.rendered.triangle_ids)
+        prior = RenderedRegions.of_triangles(face.model, face.rendered.triangle_ids)
         return segment(self._segmenter, face.view.pixels, prior)
 
     @torch.no_grad()

@@ -18,12 +18,12 @@ from recon.detection.face import BOX_ONLY, Face
 from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
 from recon.inference.light_albedo import LightAlbedoSettings, solve_light_and_albedo
 from recon.inference.profile_yaw import turn_to_profile
-from recon.inference.regress import FaceRegressor, RegressedFace
+from recon.inference.regress import CropRegression, FaceRegressor
 from recon.io.image import Photo
 from recon.parameters import FaceParameters
 from recon.rotation import rotation_angle
 from recon.segmentation.residual import ResidualSegmenter
-from recon.segmentation.segmenter import FacePrior, FaceSegmenter, segment
+from recon.segmentation.segmenter import FaceSegmenter, RenderedRegions, segment
 
 SIGMA_WITH_LANDMARKS = InitialSigma(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
 """How wrong a network is for a fit that also has landmarks. Narrower than the network's own errors (about 1.1, 0.16 and 4
@@ -45,19 +45,19 @@ _SHIFTS = (
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class RegressedHead:
-    """One face in the photo's own camera.
+class PhotoRegression:
+    """What the network says about one face, in the camera frame of the photo.
 
     Attributes:
         coefficients: pose and light in the camera frame of the photo.
         camera: of the photo, with the pose.
-        landmark_nme_percent: mean distance from the detected points in percent of the face's size; nan without points.
+        landmark_error_percent: mean distance from the detected points in percent of the face's size; nan without points.
         photometric_rmse: root mean square colour difference on visible skin, sRGB code values in [0, 1].
     """
 
     coefficients: FaceParameters
     camera: PosedCamera
-    landmark_nme_percent: float
+    landmark_error_percent: float
     photometric_rmse: float
 
 
@@ -86,7 +86,7 @@ class RegressionEstimator:
         self._segmenter = segmenter or ResidualSegmenter()
         self._points = PointBasis(model, "478") if "478" in model.landmark_sets else None
 
-    def __call__(self, photo: Photo, face: Face) -> RegressedHead:
+    def __call__(self, photo: Photo, face: Face) -> PhotoRegression:
         """The head of one detected face, light and albedo as its crop shows them."""
         settings = LightAlbedoSettings(white_light=self.regressor.white_light)
         found = solve_light_and_albedo(self.regressor(photo, face), self._decoder, settings)
@@ -97,8 +97,8 @@ class RegressionEstimator:
             translation_mm=camera.translation_mm,
             lighting=found.photo_lighting,
         )
-        return RegressedHead(
-            coefficients, camera, self._landmark_nme_percent(face, found), self._photometric_rmse(found)
+        return PhotoRegression(
+            coefficients, camera, self._landmark_error_percent(face, found), self._photometric_rmse(found)
         )
 
     def initial_estimate(self, photos: Sequence[Photo], faces: Sequence[Face]) -> InitialEstimate:
@@ -140,7 +140,7 @@ class RegressionEstimator:
         between = rotation_angle(turns[:, None].expand(n, n, 3, 3), turns[None].expand(n, n, 3, 3))
         return math.degrees(float(between.mean(dim=1).min()))
 
-    def _pose(self, face: Face, answer: RegressedFace) -> tuple[Tensor, Tensor]:
+    def _pose(self, face: Face, answer: CropRegression) -> tuple[Tensor, Tensor]:
         """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo, of a perspective camera. The yaw of a face with
         MediaPipe's box and no mesh is corrected; others keep the network's pose."""
         camera = answer.photo_camera
@@ -153,7 +153,7 @@ class RegressionEstimator:
         return turn_to_profile(found.rotation, found.translation_mm, pivot_mm)
 
     @torch.no_grad()
-    def _landmark_nme_percent(self, face: Face, found: RegressedFace) -> float:
+    def _landmark_error_percent(self, face: Face, found: CropRegression) -> float:
         if face.landmarks478 is None or self._points is None:
             return math.nan
         answer, camera = found.coefficients, found.photo_camera
@@ -163,12 +163,12 @@ class RegressionEstimator:
         return 100.0 * distance_px / face.size_px
 
     @torch.no_grad()
-    def _photometric_rmse(self, found: RegressedFace) -> float:
+    def _photometric_rmse(self, found: CropRegression) -> float:
         side = int(found.crop.shape[-1])
         faces = DecodedFaces(self._decoder, found.coefficients, found.crop_camera)
         rendered = faces.drawn((side, side))
         image = faces.picture(rendered)
-        prior = FacePrior.of_render(self._decoder.drawn_model, rendered)
+        prior = RenderedRegions.of_render(self._decoder.drawn_model, rendered)
         # Skin that the head does not cover says nothing of the head.
         mask = rendered.covered.to(image.dtype) * segment(self._segmenter, found.crop, prior)
         residual2 = (image - found.crop).square().mean(dim=1, keepdim=True)

@@ -17,7 +17,7 @@ from recon.color import decode_srgb
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.fitting.robust import geman_mcclure
 from recon.fitting.terms.lighting_prior import LightingPrior
-from recon.inference.regress import RegressedFace
+from recon.inference.regress import CropRegression
 from recon.lighting import ambient, irradiance_basis
 from recon.parameters import FaceParameters
 
@@ -76,8 +76,8 @@ class _Pixels:
 
 @torch.no_grad()
 def solve_light_and_albedo(
-    face: RegressedFace, decoder: FaceDecoder, settings: LightAlbedoSettings | None = None
-) -> RegressedFace:
+    face: CropRegression, decoder: FaceDecoder, settings: LightAlbedoSettings | None = None
+) -> CropRegression:
     """The face with the light and the albedo that its crop shows; shape and pose are left as they are.
 
     A crop that shows too little of the face (beyond the photo's border, or over-exposed) leaves the answer as it was.
@@ -102,7 +102,7 @@ def solve_light_and_albedo(
     return dataclasses.replace(face, coefficients=answer)
 
 
-def _pixels(face: RegressedFace, decoder: FaceDecoder) -> _Pixels:
+def _pixels(face: CropRegression, decoder: FaceDecoder) -> _Pixels:
     model = decoder.drawn_model
     answer: FaceParameters = face.coefficients
     side = int(face.crop.shape[-1])

@@ -39,11 +39,11 @@ class Network(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class RegressedFace:
-    """What the network says about one face.
+class CropRegression:
+    """What the network says about one face, in the camera frame of its crop.
 
     Attributes:
-        coefficients: pose and light in the camera frame of the *crop*.
+        coefficients: pose and light against the camera of the crop.
         crop: ``(1, 3, S, S)`` what the network saw, sRGB in [0, 1].
         crop_camera: of the crop, with the pose.
         alignment: between crop and photo.
@@ -106,7 +106,7 @@ class FaceRegressor:
             self.white_light = regressor.config.white_light
 
     @torch.no_grad()
-    def __call__(self, photo: Photo, face: Face) -> RegressedFace:
+    def __call__(self, photo: Photo, face: Face) -> CropRegression:
         """The head of a detected face; landmarks are not needed.
 
         Raises:
@@ -116,7 +116,7 @@ class FaceRegressor:
         pixels = torch.from_numpy(alignment.crop(photo.pixels).copy()).permute(2, 0, 1)[None].float() / 255.0
         intrinsics = alignment.crop_camera(_unposed_camera(photo, alignment, self.size)).intrinsics
         found = self.network(pixels.to(self.device), intrinsics.to(self.device)).to("cpu")
-        return RegressedFace(found, pixels, found.camera(intrinsics), alignment)
+        return CropRegression(found, pixels, found.camera(intrinsics), alignment)
 
 
 def default_checkpoint(model: str) -> Path:

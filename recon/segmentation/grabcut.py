@@ -12,7 +12,7 @@ from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
 from recon.color import srgb_to_linear
-from recon.segmentation.segmenter import FacePrior, Segmenter, known_fields
+from recon.segmentation.segmenter import RenderedRegions, Segmenter, known_fields
 from recon.segmentation.skin_color import skin_color_confidence
 
 _ROUNDS = 3
@@ -34,7 +34,7 @@ and nose, at least by so much in log brightness. Among strands of hair most pixe
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceRegions:
-    """The regions of :class:`recon.segmentation.segmenter.FacePrior` in one picture, ``(H, W)`` each."""
+    """The regions of :class:`recon.segmentation.segmenter.RenderedRegions` in one picture, ``(H, W)`` each."""
 
     covered: Bool[np.ndarray, "h w"]
     face: Bool[np.ndarray, "h w"]
@@ -51,7 +51,7 @@ class GrabCutSegmenter(Segmenter):
     NEEDS = ("covered", "face", "skin_core", "forehead")
 
     @torch.no_grad()
-    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: FacePrior | None) -> Float[Tensor, "b 1 h w"]:
+    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None) -> Float[Tensor, "b 1 h w"]:
         """See :class:`recon.segmentation.segmenter.FaceSegmenter`; 0 off the face."""
         regions = [mask[:, 0].cpu().numpy() for mask in known_fields(self, prior, self.NEEDS)]
         masks = [

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.segmentation.grabcut import FaceRegions, images_to_pixels, visible_skin_mask
-from recon.segmentation.segmenter import FacePrior, SegmentationError, known_fields
+from recon.segmentation.segmenter import RenderedRegions, SegmentationError, known_fields
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceGuess:
-    """The old form of :class:`recon.segmentation.segmenter.FacePrior`, of one picture.
+    """The old form of :class:`recon.segmentation.segmenter.RenderedRegions`, of one picture.
 
     Attributes:
         face: ``(H, W)`` the face, ear to ear and hairline to chin.
@@ -43,8 +43,8 @@ class FaceParser(Protocol):
 
 
 def guess_face(model: MorphableModel, triangle_ids: Int[Tensor, "h w"]) -> FaceGuess:
-    """The old form of :meth:`recon.segmentation.segmenter.FacePrior.of_triangles`, of one picture."""
-    return _guesses(FacePrior.of_triangles(model, triangle_ids[None]), guess_face)[0]
+    """The old form of :meth:`recon.segmentation.segmenter.RenderedRegions.of_triangles`, of one picture."""
+    return _guesses(RenderedRegions.of_triangles(model, triangle_ids[None]), guess_face)[0]
 
 
 def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.ndarray, "h w"]:
@@ -65,7 +65,7 @@ class ParserSegmenter:
         self.parser = parser
 
     @torch.no_grad()
-    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: FacePrior | None) -> Float[Tensor, "b 1 h w"]:
+    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None) -> Float[Tensor, "b 1 h w"]:
         """See :class:`recon.segmentation.segmenter.FaceSegmenter`.
 
         Raises:
@@ -86,7 +86,7 @@ class ParserSegmenter:
 def segmenter_of_parser(parser: FaceParser) -> ParserSegmenter:
     """The adapter, with a warning that tells the caller's caller what to write instead."""
     warnings.warn(
-        "face_parser is now segmenter, a function of images (B, 3, H, W) and a FacePrior; see "
+        "face_parser is now segmenter, a function of images (B, 3, H, W) and a RenderedRegions; see "
         "recon.segmentation.segmenter.FaceSegmenter",
         FutureWarning,
         stacklevel=3,
@@ -94,7 +94,7 @@ def segmenter_of_parser(parser: FaceParser) -> ParserSegmenter:
     return ParserSegmenter(parser)
 
 
-def _guesses(prior: FacePrior | None, segmenter: object) -> list[FaceGuess]:
+def _guesses(prior: RenderedRegions | None, segmenter: object) -> list[FaceGuess]:
     names = ("face", "skin_core", "forehead", "covered")
     masks = [mask[:, 0].cpu().numpy() for mask in known_fields(segmenter, prior, names)]
     return [FaceGuess(*(mask[index] for mask in masks)) for index in range(len(masks[0]))]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.segmentation.segmenter import FacePrior, Segmenter, known_fields
+from recon.segmentation.segmenter import RenderedRegions, Segmenter, known_fields
 
 
 class ResidualSegmenter(Segmenter):
@@ -32,7 +32,7 @@ class ResidualSegmenter(Segmenter):
         self.scale, self.floor = scale, floor
 
     @torch.no_grad()
-    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: FacePrior | None) -> Float[Tensor, "b 1 h w"]:
+    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None) -> Float[Tensor, "b 1 h w"]:
         """See :class:`recon.segmentation.segmenter.FaceSegmenter`; 0 where the head is not rendered."""
         covered, rendered = known_fields(self, prior, self.NEEDS)
         residual = (images - rendered).square().mean(dim=1, keepdim=True).sqrt()

@@ -23,7 +23,7 @@ class SegmentationError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FacePrior:
+class RenderedRegions:
     """What a fitted or regressed head says about B pictures. ``None`` is what the caller does not know.
 
     Attributes:
@@ -46,13 +46,13 @@ class FacePrior:
         model: MorphableModel,
         triangle_ids: Int[Tensor, "b h w"],
         rendered: Float[Tensor, "b 3 h w"] | None = None,
-    ) -> FacePrior:
+    ) -> RenderedRegions:
         """The regions of a rendered head.
 
         Args:
             model: whose triangles they are; of a model without regions everything is face, and no forehead is known.
             triangle_ids: at each pixel, -1 for none.
-            rendered: see :class:`FacePrior`.
+            rendered: see :class:`RenderedRegions`.
         """
         covered = triangle_ids >= 0
 
@@ -65,7 +65,7 @@ class FacePrior:
         return cls(covered[:, None], region("face"), region("cheeks", "nose"), forehead, rendered)
 
     @classmethod
-    def of_render(cls, model: MorphableModel, render: Render) -> FacePrior:
+    def of_render(cls, model: MorphableModel, render: Render) -> RenderedRegions:
         """Of a render of the head in its light.
 
         Args:
@@ -80,7 +80,7 @@ class FacePrior:
 class FaceSegmenter(Protocol):
     """Segments the visible skin of faces. A network may ignore the prior."""
 
-    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: FacePrior | None) -> Float[Tensor, "b 1 h w"]:
+    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None) -> Float[Tensor, "b 1 h w"]:
         """Confidence in [0, 1] that each pixel shows visible facial skin; brows, eyes and lips amid it belong to it.
 
         Args:
@@ -105,12 +105,12 @@ class Segmenter(abc.ABC):
     NEEDS: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
-    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: FacePrior | None) -> Float[Tensor, "b 1 h w"]:
+    def __call__(self, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None) -> Float[Tensor, "b 1 h w"]:
         """See :class:`FaceSegmenter`."""
 
 
 def segment(
-    segmenter: FaceSegmenter, images: Float[Tensor, "b 3 h w"], prior: FacePrior | None
+    segmenter: FaceSegmenter, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None
 ) -> Float[Tensor, "b 1 h w"]:
     """A segmenter's mask of the images, in their type and on their device, without gradient.
 
@@ -126,7 +126,7 @@ def segment(
     return mask.to(images)
 
 
-def known_fields(segmenter: object, prior: FacePrior | None, names: tuple[str, ...]) -> list[Tensor]:
+def known_fields(segmenter: object, prior: RenderedRegions | None, names: tuple[str, ...]) -> list[Tensor]:
     """The fields of a prior that a segmenter needs, in the order of their names.
 
     Raises:
@@ -136,6 +136,6 @@ def known_fields(segmenter: object, prior: FacePrior | None, names: tuple[str, .
     if missing:
         raise SegmentationError(
             f"{type(segmenter).__name__} needs {', '.join(names)} of the face prior, and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not known: FacePrior.of_render takes all of them from a rendered head"
+            f"{'is' if len(missing) == 1 else 'are'} not known: RenderedRegions.of_render takes all of them from a rendered head"
         )
     return [getattr(prior, name) for name in names]

@@ -15,7 +15,7 @@ from recon.color import encode_srgb_unclamped
 from recon.io.resample import resample
 from recon.render import rasterize
 from recon.render.sampling import sample_pixels
-from recon.segmentation.segmenter import SEGMENTATION_PX, FacePrior, FaceSegmenter, segment
+from recon.segmentation.segmenter import SEGMENTATION_PX, FaceSegmenter, RenderedRegions, segment
 from recon.texturing.unproject import TextureUnprojection
 
 _CROP_MARGIN = 1.35
@@ -59,7 +59,9 @@ class VisibleSkin:
         raster = rasterize(window.to_clip(v_cam, size), model.faces.cpu(), size)
         corners = (unprojection.points.albedo * unprojection.points.shading)[raster.corner_index.long()]
         colours = raster.unpack((raster.barycentrics_packed[..., None] * corners).sum(dim=1)).permute(0, 3, 1, 2)
-        prior = FacePrior.of_triangles(model, raster.triangle_ids, encode_srgb_unclamped(colours, model.albedo_space))
+        prior = RenderedRegions.of_triangles(
+            model, raster.triangle_ids, encode_srgb_unclamped(colours, model.albedo_space)
+        )
         photo_from_crop = np.array([[1.0 / scale, 0.0, left], [0.0, 1.0 / scale, top], [0.0, 0.0, 1.0]])
         pixels = resample(unprojection.photo, photo_from_crop, size)
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255.0

@@ -37,7 +37,7 @@ from recon.networks.checkpoint import CheckpointError
 from recon.reconstruction import Reconstruction
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.render import Mesh, Topology, render
-from recon.segmentation.segmenter import FacePrior, segment
+from recon.segmentation.segmenter import RenderedRegions, segment
 from recon.training.photos import INDEX, LABELS, TENSOR_OF_SOURCE, PhotoSetError
 
 RECORD = "photos.record.jsonl"
@@ -165,7 +165,9 @@ def _mask(head: Reconstruction, camera: PosedCamera, pixels: UInt8[np.ndarray, "
         torch.as_tensor(head.albedo)[None],
     )
     with torch.no_grad():
-        prior = FacePrior.of_render(model, render(mesh, camera, head.lighting, (pixels.shape[0], pixels.shape[1])))
+        prior = RenderedRegions.of_render(
+            model, render(mesh, camera, head.lighting, (pixels.shape[0], pixels.shape[1]))
+        )
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255.0
     mask = segment(head.segmenter, image, prior)[0, 0]
     return np.asarray((255.0 * mask.clamp(0.0, 1.0)).round().to(torch.uint8).numpy())

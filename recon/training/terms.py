@@ -22,7 +22,7 @@ from losses.wing import wing_loss
 from recon.decoder import DecodedFaces
 from recon.networks.discriminator import ShapeDiscriminator
 from recon.render import Render
-from recon.segmentation.segmenter import FacePrior, FaceSegmenter, segment
+from recon.segmentation.segmenter import FaceSegmenter, RenderedRegions, segment
 from recon.training.batch import TrainingBatch
 
 _REFERENCE_PX = 224.0
@@ -158,7 +158,9 @@ def _face_mask(
         return covered * batch.face_mask.to(covered)
     if networks.segmenter is None:
         return covered
-    return covered * segment(networks.segmenter, batch.image, FacePrior.of_render(faces.decoder.drawn_model, rendered))
+    return covered * segment(
+        networks.segmenter, batch.image, RenderedRegions.of_render(faces.decoder.drawn_model, rendered)
+    )
 
 
 def _adversarial_terms(faces: DecodedFaces, weights: LossWeights, networks: LossNetworks) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from recon.color import encode_srgb_unclamped
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.detection.align import align
 from recon.inference.light_albedo import LightAlbedoSettings, _light_prior, _pixels, _step, solve_light_and_albedo
-from recon.inference.regress import RegressedFace
+from recon.inference.regress import CropRegression
 from recon.lighting import ambient, irradiance, lamps_to_sh
 from recon.parameters import FaceParameters
 from recon.rotation import euler_to_matrix
@@ -46,7 +46,7 @@ def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
     crop = torch.where(drawn.covered, crop, torch.full_like(crop, 0.4))
     five = torch.tensor([[25.0, 30.0], [45.0, 30.0], [35.0, 42.0], [28.0, 50.0], [42.0, 50.0]]).double().numpy()
     answer = dataclasses.replace(truth, albedo=torch.zeros_like(albedo), lighting=ambient(torch.full((1, 3), 0.6)))
-    return truth, RegressedFace(answer, crop, camera, align(five, SIDE))
+    return truth, CropRegression(answer, crop, camera, align(five, SIDE))
 
 
 def shading(lighting):

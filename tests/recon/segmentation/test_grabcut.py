@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon.segmentation.grabcut import FaceRegions, GrabCutSegmenter, hair_strands, surroundings, visible_skin_mask
-from recon.segmentation.segmenter import FacePrior, SegmentationError
+from recon.segmentation.segmenter import RenderedRegions, SegmentationError
 
 _HEIGHT, _WIDTH = 150, 130
 _SKIN, _HAIR = np.array([205.0, 160.0, 135.0]), np.array([150.0, 120.0, 80.0])
@@ -203,7 +203,7 @@ def test_the_segmenter_answers_each_picture_of_a_batch_as_if_alone(regions):
     both = zip(vars(regions).values(), vars(moved).values(), strict=True)
     masks = [torch.from_numpy(np.stack(pair))[:, None] for pair in both]
     before = images.clone()
-    answer = GrabCutSegmenter()(images, FacePrior(*masks))
+    answer = GrabCutSegmenter()(images, RenderedRegions(*masks))
     assert answer.shape == (2, 1, _HEIGHT, _WIDTH) and answer.dtype == images.dtype
     for row, one, own in zip(answer[:, 0], pixels, (regions, moved), strict=True):
         assert torch.equal(row, torch.from_numpy(visible_skin_mask(one, own)).float())
@@ -214,4 +214,4 @@ def test_a_prior_without_regions_is_refused():
     images = torch.zeros(1, 3, 8, 8)
     covered = torch.ones(1, 1, 8, 8, dtype=torch.bool)
     with pytest.raises(SegmentationError, match="GrabCutSegmenter needs .* face, skin_core, forehead are not known"):
-        GrabCutSegmenter()(images, FacePrior(covered))
+        GrabCutSegmenter()(images, RenderedRegions(covered))

@@ -10,7 +10,7 @@ from recon.lighting import ambient
 from recon.render import Mesh, Topology, render
 from recon.segmentation.grabcut import GrabCutSegmenter
 from recon.segmentation.numpy_parser import FaceGuess, ParserSegmenter, cut_face, guess_face
-from recon.segmentation.segmenter import FacePrior, SegmentationError, segment
+from recon.segmentation.segmenter import RenderedRegions, SegmentationError, segment
 
 _SIDE = 96
 
@@ -24,7 +24,7 @@ def _ids(model):
 
 def test_the_prior_of_a_rendered_model_takes_its_regions(open_model):
     ids = _ids(open_model)
-    prior = FacePrior.of_triangles(open_model, torch.stack([ids, ids.flip(1)]))
+    prior = RenderedRegions.of_triangles(open_model, torch.stack([ids, ids.flip(1)]))
     for name, wanted in {
         "covered": [False, True, True, True],
         "face": [False, True, True, False],
@@ -50,7 +50,7 @@ def rendered(open_model):
 
 
 def test_the_prior_of_a_render_has_its_picture_without_gradient(open_model, rendered):
-    prior = FacePrior.of_render(open_model, rendered)
+    prior = RenderedRegions.of_render(open_model, rendered)
     assert torch.equal(prior.covered, rendered.covered)
     assert not prior.rendered.requires_grad
     assert torch.equal(prior.rendered, encode_srgb_unclamped(rendered.image.detach(), open_model.albedo_space))
@@ -69,7 +69,7 @@ def test_an_answer_that_is_no_mask_is_refused():
 
 
 def test_parsers_of_the_old_form_get_what_they_got_and_give_equal_masks(open_model, rendered):
-    prior = FacePrior.of_render(open_model, rendered)
+    prior = RenderedRegions.of_render(open_model, rendered)
     generator = torch.Generator().manual_seed(0)
     pixels = (
         255.0 * prior.rendered.clamp(0, 1) * (0.7 + 0.3 * torch.rand(1, 3, _SIDE, _SIDE, generator=generator))
@@ -92,7 +92,7 @@ def test_parsers_of_the_old_form_get_what_they_got_and_give_equal_masks(open_mod
 
 
 def test_a_parser_that_answers_with_no_mask_is_named(open_model, rendered):
-    prior = FacePrior.of_render(open_model, rendered)
+    prior = RenderedRegions.of_render(open_model, rendered)
     images = torch.zeros(1, 3, _SIDE, _SIDE)
     with pytest.raises(SegmentationError, match=r"face parser answered with an array of shape \(3, 3\)"):
         ParserSegmenter(lambda pixels, guess: np.ones((3, 3)))(images, prior)

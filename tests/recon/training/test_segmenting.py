@@ -11,7 +11,7 @@ from training_parts import DIRECT, SIZE, sampled, tiny_module
 from losses.photometric import photometric_loss
 from losses.total import LossWeights
 from recon.segmentation.residual import ResidualSegmenter
-from recon.segmentation.segmenter import FacePrior, Segmenter
+from recon.segmentation.segmenter import RenderedRegions, Segmenter
 from train import main
 
 PICTURE = dataclasses.replace(DIRECT, photometric=1.0)
@@ -71,7 +71,7 @@ def test_without_a_segmenter_the_residual_decides(open_model):
     batch = photos_only(sampled(open_model))
     with torch.no_grad():
         faces = module.decoder.decode(module.regressor(batch.image, batch.intrinsics), batch.intrinsics)
-        prior = FacePrior.of_render(module.decoder.drawn_model, faces.drawn(batch.size))
+        prior = RenderedRegions.of_render(module.decoder.drawn_model, faces.drawn(batch.size))
     wanted = expected(module, batch, ResidualSegmenter()(batch.image, prior))
     run = one_step(module, batch)
     assert float(run.callback_metrics["loss/photometric"]) == pytest.approx(wanted, rel=2e-3)
