@@ -14,6 +14,7 @@ Both are convolutions and products of small matrices only, so they run at any si
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -142,12 +143,17 @@ class LandmarkNetwork(nn.Module):
             crops: ``(B, 3, S, S)`` sRGB code values in [0, 1]; normalisation is inside.
         """
         maps = self.backbone(crops)
-        placed: Tensor = self.placement(maps[0]) + self.mean_points
+        fine = None if self.config.head == "direct" else self.pyramid(maps)
+        # The few bits of a half are no place for a point: under autocast, places and corrections stay in float32.
+        with _no_autocast(crops.device.type):
+            return self._placed(maps[0].float(), None if fine is None else fine.float())
+
+    def _placed(self, coarsest: Tensor, fine: Tensor | None) -> list[LandmarkPrediction]:
+        placed: Tensor = self.placement(coarsest) + self.mean_points
         unsure = torch.full_like(placed[..., 0], -2.0)
         answers = [LandmarkPrediction(placed, unsure, unsure, torch.zeros_like(unsure))]
-        if self.config.head == "direct":
+        if fine is None:
             return answers
-        fine = self.pyramid(maps)
         for _ in range(self.config.corrections):
             # Where to read is no way for the gradient: each answer is judged for itself.
             at = answers[-1].points.detach()
@@ -161,6 +167,12 @@ class LandmarkNetwork(nn.Module):
                 )
             )
         return answers
+
+
+def _no_autocast(device_type: str) -> AbstractContextManager[object]:
+    if device_type in ("cpu", "cuda") and torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def read_at(maps: Float[Tensor, "b c h w"], places: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:

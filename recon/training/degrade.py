@@ -7,13 +7,12 @@ JPEG, low resolution, grey pictures, patches.
 from __future__ import annotations
 
 import dataclasses
-import io
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from PIL import Image
 from torch import Tensor
+
+from recon.synthesis.camera.jpeg import jpeg
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,36 +53,52 @@ class Degradation:
 def degrade(
     pictures: Float[Tensor, "b 3 h w"], settings: Degradation, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b 3 h w"], Bool[Tensor, "b 1 h w"]]:
-    """Degraded pictures, and where patches hide them. The generator lives on the CPU."""
+    """Degraded pictures, and where patches hide them.
+
+    Args:
+        pictures: sRGB code values in [0, 1], on any device.
+        settings: how much they vary.
+        generator: of the random numbers, on the CPU. Only the noise of pictures elsewhere comes from a generator there,
+            with a seed that this one gives.
+    """
     shown = _coloured(pictures, settings, generator)
     shown, hidden = _patched(shown, settings.patches, generator)
     shown = _coarse(shown, settings.low_resolution, generator)
     shown = _blurred(shown, settings.blur, generator)
-    level = settings.noise * torch.rand(len(shown), 1, 1, 1, generator=generator).square()
-    shown = (shown + level * torch.randn(shown.shape, generator=generator)).clamp(0.0, 1.0)
+    level = settings.noise * torch.rand(len(shown), 1, 1, 1, generator=generator).square().to(shown.device)
+    shown = (shown + level * _normal(shown, generator)).clamp(0.0, 1.0)
     return _compressed(shown, settings.jpeg, generator), hidden
 
 
+def _normal(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers for every pixel, drawn where the pictures are."""
+    if pictures.device == generator.device:
+        return torch.randn(pictures.shape, generator=generator)
+    there = torch.Generator(pictures.device)
+    there.manual_seed(int(torch.randint(1 << 62, (), generator=generator)))
+    return torch.randn(pictures.shape, generator=there, device=pictures.device)
+
+
 def _coloured(pictures: Tensor, settings: Degradation, generator: torch.Generator) -> Tensor:
-    count = len(pictures)
-    normal = torch.randn(count, 6, generator=generator).clamp(-2.5, 2.5)[..., None, None]
+    count, device = len(pictures), pictures.device
+    normal = torch.randn(count, 6, generator=generator).clamp(-2.5, 2.5).to(device)[..., None, None]
     gain = torch.exp(settings.exposure * normal[:, :1] + settings.colour * normal[:, 1:4])
     power = torch.exp(settings.gamma * normal[:, 4:5])
     shown = (pictures * gain).clamp(1e-4, 1.0) ** power
     gray = shown.mean(dim=1, keepdim=True)
-    colourless = (torch.rand(count, 1, 1, 1, generator=generator) < settings.gray).float()
+    colourless = (torch.rand(count, 1, 1, 1, generator=generator) < settings.gray).to(shown)
     amount = (1.0 + settings.saturation * normal[:, 5:6]).clamp_min(0.0) * (1.0 - colourless)
     return (gray + amount * (shown - gray)).clamp(0.0, 1.0)
 
 
 def _patched(pictures: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     count, _, height, width = pictures.shape
-    chance, x, y, w, h, kind = torch.rand(6, count, 1, 1, generator=generator).unbind(0)
-    rows = (torch.arange(height)[:, None] + 0.5) / height
-    columns = (torch.arange(width)[None] + 0.5) / width
+    chance, x, y, w, h, kind = torch.rand(6, count, 1, 1, generator=generator).to(pictures.device).unbind(0)
+    rows = (torch.arange(height, device=pictures.device)[:, None] + 0.5) / height
+    columns = (torch.arange(width, device=pictures.device)[None] + 0.5) / width
     half_w, half_h = 0.04 + 0.18 * w * w, 0.04 + 0.18 * h * h
     hidden = ((columns - x).abs() < half_w) & ((rows - y).abs() < half_h) & (chance < share)
-    colour = torch.rand(count, 3, 1, 1, generator=generator).expand_as(pictures)
+    colour = torch.rand(count, 3, 1, 1, generator=generator).to(pictures.device).expand_as(pictures)
     painted = torch.where((kind < 0.5)[:, None], colour, pictures.roll(1, dims=0))
     return torch.where(hidden[:, None], painted, pictures), hidden[:, None]
 
@@ -97,6 +112,7 @@ def _coarse(pictures: Tensor, share: float, generator: torch.Generator) -> Tenso
     for k in range(3):
         chosen = torch.nonzero((group >= k * share / 3.0) & (group < (k + 1) * share / 3.0))[:, 0]
         if len(chosen):
+            chosen = chosen.to(pictures.device)
             small = [max(8, round(float(factors[k]) * side)) for side in size]
             reduced = torch.nn.functional.interpolate(shown[chosen], size=small, mode="area")
             shown[chosen] = torch.nn.functional.interpolate(reduced, size=size, mode="bilinear", align_corners=False)
@@ -112,7 +128,8 @@ def _blurred(pictures: Tensor, share: float, generator: torch.Generator) -> Tens
     reach = max(1, round(0.03 * side))
     sigma = side * (0.001 + 0.011 * torch.rand(len(chosen), 1, generator=generator))
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1)[None] / sigma).square())
-    taps = (taps / taps.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None]
+    taps = (taps / taps.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None].to(pictures)
+    chosen = chosen.to(pictures.device)
     part = pictures[chosen].flatten(0, 1)[None]
     padded = torch.nn.functional.pad(part, (reach, reach, reach, reach), mode="replicate")
     across = torch.nn.functional.conv2d(padded, taps[:, :, None, :], groups=len(taps))
@@ -124,11 +141,11 @@ def _blurred(pictures: Tensor, share: float, generator: torch.Generator) -> Tens
 
 def _compressed(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
     chance, quality = torch.rand(2, len(pictures), generator=generator).unbind(0)
+    chosen = torch.nonzero(chance < share)[:, 0]
+    if not len(chosen):
+        return pictures
+    kept = (15.0 + 60.0 * quality[chosen]).floor().to(pictures.device)
+    chosen = chosen.to(pictures.device)
     shown = pictures.clone()
-    for k in torch.nonzero(chance < share)[:, 0].tolist():
-        content = io.BytesIO()
-        array = (255.0 * pictures[k]).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        Image.fromarray(array).save(content, "JPEG", quality=int(15 + 60 * float(quality[k])))
-        read = np.asarray(Image.open(content), dtype=np.float32)
-        shown[k] = torch.from_numpy(read).permute(2, 0, 1) / 255.0
+    shown[chosen] = jpeg(pictures[chosen], kept, torch.ones_like(kept, dtype=torch.bool))
     return shown

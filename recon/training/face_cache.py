@@ -10,6 +10,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import io
+import itertools
 import json
 import logging
 import multiprocessing
@@ -18,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 import bfm
 from recon.io.files import write_file, write_files
@@ -189,13 +192,15 @@ class FaceCache:
     """
 
     def __init__(self, folder: Path, count: int | None = None) -> None:
-        files = sorted(folder.glob("labels-*.npz"))
+        # Up to the first that is missing: another process may be drawing, and blocks are not done in order.
+        every = (_label_file(folder, k) for k in itertools.count())
+        files = list(itertools.takewhile(Path.exists, every))
         if not files:
             raise FaceCacheError(f"{folder} holds no drawn faces")
         self._block = int(_description(folder / "faces.json")["block"])
         held = len(files) * self._block
         if count is not None and count > held:
-            raise FaceCacheError(f"{folder} holds {held} faces, {count} asked for")
+            raise FaceCacheError(f"{folder} holds {held} faces from the first on, {count} asked for")
         n_blocks = len(files) if count is None else -(-count // self._block)
         files = files[:n_blocks]
         self._count = held if count is None else count
@@ -215,3 +220,12 @@ class FaceCache:
         """``(S, S, 3)`` uint8."""
         block, place = divmod(index, self._block)
         return np.asarray(self._pictures[block][place])
+
+    def all_pictures(self, device: torch.device) -> UInt8[Tensor, "n s s 3"]:
+        """All pictures in the memory of a device."""
+        side = self.picture(0).shape[0]
+        pictures = torch.zeros((self._count, side, side, 3), dtype=torch.uint8, device=device)
+        for k, block in enumerate(self._pictures):
+            part = pictures[k * self._block : (k + 1) * self._block]
+            part.copy_(torch.from_numpy(np.array(block[: len(part)])))
+        return pictures

@@ -62,6 +62,10 @@ class Similarity:
         rows = torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=1)
         return self.scale[:, None, None] * rows
 
+    def to(self, device: torch.device | str) -> Similarity:
+        """The same similarities on another device."""
+        return Similarity(self.scale.to(device), self.turn_rad.to(device), self.shift.to(device))
+
     def points(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """Points from the picture to the crop; their depth is scaled with them."""
         plane = points[..., :2] @ self.linear.transpose(1, 2) + self.shift[:, None]

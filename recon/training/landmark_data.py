@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -33,10 +33,14 @@ class CachedFaces:
         cache: of drawn faces.
         point_sets: of the points, one after the other.
         margin: of the pictures beyond the standard crop, as they were drawn with.
+        device: where crops are made. On the CPU pictures stay on disk until they are asked for; on a GPU all of them lie in
+            its memory (200 kB a face at 256 px).
     """
 
-    def __init__(self, cache: FaceCache, point_sets: tuple[str, ...], margin: float) -> None:
-        self.cache, self.zoom = cache, 1.0 + 2.0 * margin
+    def __init__(
+        self, cache: FaceCache, point_sets: tuple[str, ...], margin: float, device: torch.device | str = "cpu"
+    ) -> None:
+        self.cache, self.zoom, self.device = cache, 1.0 + 2.0 * margin, torch.device(device)
         labels = cache.labels
         px = np.concatenate([labels[f"landmarks{name}_px"] for name in point_sets], axis=1)
         # A crop does not show where the picture's middle was, so depth and rotation are told along the ray to the head.
@@ -47,37 +51,43 @@ class CachedFaces:
         origin_mm = np.linalg.norm(labels["translation_mm"], axis=1)
         per_mm = labels["intrinsics"][:, 0, 0] / -labels["translation_mm"][:, 2] / side  # weak perspective there
         depth = per_mm[:, None] * (-v_ray[..., 2] - origin_mm[:, None])
-        self.points = np.concatenate((px / side - 0.5, depth[..., None]), axis=-1).astype(np.float32)
-        self.visible = visible
-        self.rotation = (ray.transpose(0, 2, 1) @ labels["rotation"]).astype(np.float32)
+        points = np.concatenate((px / side - 0.5, depth[..., None]), axis=-1).astype(np.float32)
+        self.points = torch.from_numpy(points).to(self.device)
+        self.visible = torch.from_numpy(visible).to(self.device)
+        rotation = (ray.transpose(0, 2, 1) @ labels["rotation"]).astype(np.float32)
+        self.rotation = torch.from_numpy(rotation).to(self.device)
+        self._pictures = None if self.device.type == "cpu" else cache.all_pictures(self.device)
 
     def __len__(self) -> int:
         return len(self.cache)
 
     def mean_points(self) -> Float[Tensor, "n 3"]:
         """Where points lie on average in the standard crop."""
-        return self.zoom * torch.from_numpy(self.points.mean(axis=0))
+        return self.zoom * self.points.mean(dim=0)
 
     def batch(
         self, indices: list[int], size: int, jitter: CropJitter, degradation: Degradation | None, seed: int
     ) -> LandmarkBatch:
         """Crops of some faces. Equal arguments give equal crops."""
         generator = torch.Generator().manual_seed(seed)
-        pictures = (
-            torch.from_numpy(np.stack([self.cache.picture(k) for k in indices])).permute(0, 3, 1, 2).float() / 255.0
-        )
-        framing = draw_framing(len(indices), jitter, self.zoom, generator)
-        crops = framing.crops(pictures, size)
-        points = framing.points(torch.from_numpy(self.points[indices]))
-        visible = torch.from_numpy(self.visible[indices]) & inside(points)
+        chosen = torch.tensor(indices, device=self.device)
+        framing = draw_framing(len(indices), jitter, self.zoom, generator).to(self.device)
+        crops = framing.crops(self._shown(indices, chosen).permute(0, 3, 1, 2).float() / 255.0, size)
+        points = framing.points(self.points[chosen])
+        visible = self.visible[chosen] & inside(points)
         if degradation is not None:
             crops, hidden = degrade(crops, degradation, generator)
             at = torch.nn.functional.grid_sample(
                 hidden.float(), 2.0 * points[:, None, :, :2], mode="nearest", align_corners=False
             )
             visible = visible & (at[:, 0, 0] < 0.5)
-        rotation = framing.rotations(torch.from_numpy(self.rotation[indices]))
+        rotation = framing.rotations(self.rotation[chosen])
         return LandmarkBatch(crops, points, visible, rotation)
+
+    def _shown(self, indices: list[int], chosen: Int[Tensor, " b"]) -> UInt8[Tensor, "b s s 3"]:
+        if self._pictures is not None:
+            return self._pictures[chosen]
+        return torch.from_numpy(np.stack([self.cache.picture(k) for k in indices]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +101,7 @@ class _Stream:
     size: int
     jitter: CropJitter
     degradation: Degradation | None
+    device: str = "cpu"
 
 
 class LandmarkStream(IterableDataset[LandmarkBatch]):
@@ -107,7 +118,8 @@ class LandmarkStream(IterableDataset[LandmarkBatch]):
         worker = get_worker_info()
         first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         settings, plan = self.settings, self.plan
-        faces = CachedFaces(FaceCache(settings.folder, settings.count), settings.point_sets, settings.margin)
+        cache = FaceCache(settings.folder, settings.count)
+        faces = CachedFaces(cache, settings.point_sets, settings.margin, settings.device)
         for step, indices in enumerate(EndlessOrder(len(faces), plan, self.start), self.start):
             if (step - self.start) % stride == first:
                 seed = step_seed(plan.seed + 1, step, plan.rank)
@@ -127,6 +139,8 @@ class LandmarkData(lightning.LightningDataModule):
         jitter, degradation: of training crops; validation has tight framing and pictures as they were drawn.
         batch_size: crops a step and process.
         workers: processes that frame and degrade; 0 does it in the training process.
+        device: where faces are kept, framed and degraded for training: ``cpu``, or ``cuda`` when they fit into its memory,
+            with 0 workers; validation does it on the CPU.
         drawing_workers: processes that draw.
         seed: of the training faces.
         block: faces in a file.
@@ -146,6 +160,7 @@ class LandmarkData(lightning.LightningDataModule):
         degradation: Degradation | None = None,
         batch_size: int = 48,
         workers: int = 1,
+        device: Literal["cpu", "cuda"] = "cpu",
         drawing_workers: int = 2,
         seed: int = 0,
         block: int = 256,
@@ -156,6 +171,11 @@ class LandmarkData(lightning.LightningDataModule):
                 f"n_validation and drawing_workers must be at least 1 and workers at least 0, got {n_validation}, "
                 f"{drawing_workers}, {workers}"
             )
+        if device == "cuda" and (workers or not torch.cuda.is_available()):
+            raise ValueError(
+                "with device 'cuda' crops are made on the GPU of the training process: it needs one, and data.init_args.workers 0; "
+                f"found {'a GPU' if torch.cuda.is_available() else 'none'} and {workers} workers"
+            )
         self.folder = Path(folder).expanduser()
         model = face_model or FaceModelConfig()
         train = FaceCacheConfig(synthesis, model, seed, picture_size, count, block)
@@ -164,6 +184,7 @@ class LandmarkData(lightning.LightningDataModule):
         self.size, self.point_sets = size, tuple(point_sets)
         self.jitter, self.degradation = jitter or CropJitter(), degradation or Degradation()
         self.plan, self.workers, self.drawing_workers = StreamPlan(batch_size, seed=seed), workers, drawing_workers
+        self.device = device
         self._held_out: list[LandmarkBatch] = []
 
     def prepare_data(self) -> None:
@@ -185,7 +206,9 @@ class LandmarkData(lightning.LightningDataModule):
         start = getattr(trainer.lightning_module, "batches_seen", 0) if trainer is not None else 0
         if trainer is not None:
             plan = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)
-        return stream_loader(LandmarkStream(self._settings("train"), plan, start), self.workers)
+        device = "cpu" if self.device == "cpu" else f"cuda:{torch.cuda.current_device()}"
+        settings = dataclasses.replace(self._settings("train"), device=device)
+        return stream_loader(LandmarkStream(settings, plan, start), self.workers)
 
     def val_dataloader(self) -> Any:
         """Held-out faces in tight framing; each process has its share."""

@@ -50,8 +50,15 @@ def test_only_missing_blocks_are_drawn_and_other_faces_are_refused(folder):
         FaceCacheError, match="holds other faces than those asked for .they differ in: seed.*another folder"
     ):
         draw_faces(folder, dataclasses.replace(_CONFIG, seed=6))
-    with pytest.raises(FaceCacheError, match="holds 4 faces, 5 asked for"):
+    with pytest.raises(FaceCacheError, match="holds 4 faces from the first on, 5 asked for"):
         FaceCache(folder, 5)
+
+
+def test_faces_behind_a_missing_block_are_not_taken_for_it(folder, tmp_path):
+    for name in ("faces.json", "labels-00001.npz", "pictures-00001.npy"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(FaceCacheError, match="holds no drawn faces"):
+        FaceCache(tmp_path)
 
 
 def test_folders_that_hold_no_faces_are_refused(tmp_path):
@@ -82,7 +89,7 @@ def test_points_move_with_the_picture():
 def test_a_clockwise_turn_of_the_picture_turns_the_head_clockwise(folder):
     faces = CachedFaces(FaceCache(folder), ("520",), 0.2)
     turned = Similarity(torch.ones(1), torch.tensor([0.5]), torch.zeros(1, 2))
-    rotation = torch.from_numpy(faces.rotation[:1])
+    rotation = faces.rotation[:1]
     after = turned.rotations(rotation)
     # The picture of a direction of the head (x right, y down) must turn as points do.
     direction = torch.tensor([[[1.0], [0.2], [0.1]]])
@@ -166,6 +173,47 @@ def test_points_under_patches_are_not_visible(folder):
         faces.batch([1], 32, _STILL, dataclasses.replace(_NONE, patches=1.0), seed).visible.sum() for seed in range(8)
     ]
     assert min(hidden) < bare and max(hidden) <= bare
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_crops_made_on_the_gpu_are_those_made_on_the_cpu(folder):
+    cache = FaceCache(folder, 3)
+    here, there = (CachedFaces(cache, ("520", "478"), 0.2, device) for device in ("cpu", "cuda"))
+    strong = Degradation(noise=0.0, gray=0.5, patches=1.0, low_resolution=0.5, blur=1.0, jpeg=0.0)
+    wanted, found = (faces.batch([2, 0], 48, CropJitter(), strong, 7) for faces in (here, there))
+    assert all(tensor.is_cuda for tensor in found.tensors().values())
+    found = found.to("cpu")
+    assert torch.allclose(found.points, wanted.points, atol=1e-5)
+    assert torch.allclose(found.rotation, wanted.rotation, atol=1e-5)
+    assert torch.equal(found.visible, wanted.visible)
+    assert float((found.image - wanted.image).abs().max()) < 2e-3
+    noisy, again = (there.batch([2, 0], 48, CropJitter(), Degradation(noise=1.0), 7) for _ in range(2))
+    assert torch.equal(noisy.image, again.image) and not torch.equal(noisy.image.cpu(), wanted.image)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_points_keep_their_precision_in_half_precision():
+    network = (
+        LandmarkNetwork(LandmarkNetworkConfig("mobilenetv4_small_050", 64, ("520",), width=16, bottleneck=16))
+        .cuda()
+        .eval()
+    )
+    crops = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).cuda()
+    with torch.no_grad(), torch.autocast("cuda", torch.bfloat16):
+        found = network(crops)
+    assert found.points.dtype == torch.float32
+    with torch.no_grad():
+        assert float((network(crops).points - found.points).abs().mean()) < 2e-3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_crops_on_a_gpu_need_one_and_no_workers(folder, workers):
+    if workers == 0 and torch.cuda.is_available():
+        return
+    with pytest.raises(ValueError, match="needs one, and data.init_args.workers 0"):
+        _data(folder, device="cuda", workers=workers)
 
 
 def _data(folder, **changes):
