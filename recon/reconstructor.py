@@ -15,8 +15,9 @@ from bfm.model import MorphableModel
 from recon.camera import CAMERAS, CameraModel, PosedCamera
 from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
-from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
+from recon.detection.face import Face
 from recon.detection.face import NoFaceError as NoFaceError
+from recon.detector_names import MEDIAPIPE, DetectionEvidence
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import MAX_INCONSISTENCY_DEG, PhotoRegression, RegressionEstimator
 from recon.inference.observe import observe
@@ -67,7 +68,7 @@ class Reconstructor:
         method: str = "fit",
         device: str = "auto",
         quality: str = "default",
-        detector: str | Detector = "mediapipe",
+        detector: str | Detector = MEDIAPIPE,
         checkpoint: str | os.PathLike[str] | None = None,
         face_parser: FaceParser | None = None,
         *,
@@ -297,7 +298,7 @@ class Reconstructor:
 
 def _is_consistent(network: RegressionEstimator, photo: Photo, face: Face) -> bool:
     """Whether a face without a mesh is one: detectors that mark no mesh also find ears and hands."""
-    if face.detector not in (BOX_ONLY, BOX_ON_A_BODY):
+    if face.evidence is DetectionEvidence.FULL:
         return True
     try:
         return network.rotation_inconsistency_deg(photo, face) < MAX_INCONSISTENCY_DEG
