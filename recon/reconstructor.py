@@ -34,7 +34,8 @@ from recon.segmentation.segmenter import FaceSegmenter
 METHODS = ("fit", "regress", "hybrid")
 
 _SMALL_FACE_PX = 64.0
-_LARGE_YAW_DEG = 75.0
+_HALF_FACE_HIDDEN_YAW_DEG = 75.0
+"""Yaw from which a head's far half is so hidden that users are told; it says nothing of what detectors find."""
 _LARGE_LANDMARK_ERROR_PERCENT = 5.0
 
 
@@ -317,7 +318,7 @@ def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: floa
     if face.size_px < _SMALL_FACE_PX:
         found.append(f"the face is only {face.size_px:.0f} px large; expect little likeness")
     yaw_deg = float(torch.rad2deg(matrix_to_euler(camera.rotation[0]))[1])
-    if abs(yaw_deg) > _LARGE_YAW_DEG:
+    if abs(yaw_deg) > _HALF_FACE_HIDDEN_YAW_DEG:
         found.append(f"the head is turned by {yaw_deg:.0f} degrees; half of the face is a guess")
     if face.landmarks478 is None:
         found.append(

@@ -70,7 +70,7 @@ class FaceBox:
 class MediapipeDetector:
     """Finds faces and their 478 points. A context manager: the networks are opened once and closed at the end.
 
-    Faces in full profile (beyond about 80 degrees of yaw) are found, but mostly without the 478 points, and some only
+    Faces in full profile (about 75 to 90 degrees of yaw) are found, but mostly without the 478 points, and some only
     through the body; the face's ``evidence`` then says so.
     Deterministic: the same photo gives the same faces. Not for use by two threads at once.
     """
