@@ -15,8 +15,9 @@ from bfm.model import MorphableModel
 from recon.camera import CAMERAS, CameraModel, PosedCamera
 from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector
-from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
+from recon.detection.face import Face
 from recon.detection.face import NoFaceError as NoFaceError
+from recon.detector_names import MEDIAPIPE, DetectionEvidence
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import MAX_INCONSISTENCY_DEG, PhotoRegression, RegressionEstimator
 from recon.inference.observe import observe
@@ -33,7 +34,8 @@ from recon.segmentation.segmenter import FaceSegmenter
 METHODS = ("fit", "regress", "hybrid")
 
 _SMALL_FACE_PX = 64.0
-_LARGE_YAW_DEG = 75.0
+_HALF_FACE_HIDDEN_YAW_DEG = 75.0
+"""Yaw from which a head's far half is so hidden that users are told; it says nothing of what detectors find."""
 _LARGE_LANDMARK_ERROR_PERCENT = 5.0
 
 
@@ -67,7 +69,7 @@ class Reconstructor:
         method: str = "fit",
         device: str = "auto",
         quality: str = "default",
-        detector: str | Detector = "mediapipe",
+        detector: str | Detector = MEDIAPIPE,
         checkpoint: str | os.PathLike[str] | None = None,
         face_parser: FaceParser | None = None,
         *,
@@ -297,7 +299,7 @@ class Reconstructor:
 
 def _is_consistent(network: RegressionEstimator, photo: Photo, face: Face) -> bool:
     """Whether a face without a mesh is one: detectors that mark no mesh also find ears and hands."""
-    if face.detector not in (BOX_ONLY, BOX_ON_A_BODY):
+    if face.evidence is DetectionEvidence.FULL:
         return True
     try:
         return network.rotation_inconsistency_deg(photo, face) < MAX_INCONSISTENCY_DEG
@@ -316,7 +318,7 @@ def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: floa
     if face.size_px < _SMALL_FACE_PX:
         found.append(f"the face is only {face.size_px:.0f} px large; expect little likeness")
     yaw_deg = float(torch.rad2deg(matrix_to_euler(camera.rotation[0]))[1])
-    if abs(yaw_deg) > _LARGE_YAW_DEG:
+    if abs(yaw_deg) > _HALF_FACE_HIDDEN_YAW_DEG:
         found.append(f"the head is turned by {yaw_deg:.0f} degrees; half of the face is a guess")
     if face.landmarks478 is None:
         found.append(

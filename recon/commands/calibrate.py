@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from recon.commands.choices import DETECTORS
+from recon.detector_names import DETECTORS, OPEN
 from recon.io.faults import UsageError
 from recon.io.names import printable
 
@@ -29,7 +29,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.npz", help="where to write")
-    parser.add_argument("--detector", choices=DETECTORS, default="open", help="[open]")
+    parser.add_argument("--detector", choices=DETECTORS, default=OPEN, help=f"[{OPEN}]")
     parser.add_argument("--set", dest="landmark_set", choices=_SETS, default="478", help="which points [478]")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector")
     parser.add_argument("--model", default="open", help="whose faces are drawn [open]")
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.count < 50:
         raise UsageError(f"--count must be at least 50, got {arguments.count}")
-    if arguments.checkpoint is not None and arguments.detector != "open":
+    if arguments.checkpoint is not None and arguments.detector != OPEN:
         raise UsageError("--checkpoint is of the open detector")
     if arguments.out.suffix != ".npz" or not arguments.out.absolute().parent.is_dir():
         raise UsageError(f"--out names a .npz file in a folder that is there, got {printable(arguments.out)}")

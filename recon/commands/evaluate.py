@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from recon.commands import evaluate_tools
 from recon.commands.evaluate_tools import complain, say
+from recon.detector_names import INSIGHTFACE, MEDIAPIPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def _protocol(
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights for regress and hybrid")
     parser.add_argument("--model", default="open", help="face model [open]")
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
-    parser.add_argument("--detector", default="mediapipe", help="mediapipe or insightface [mediapipe]")
+    parser.add_argument("--detector", default=MEDIAPIPE, help=f"{MEDIAPIPE} or {INSIGHTFACE} [{MEDIAPIPE}]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
     parser.set_defaults(run=run, call=call)
     return parser

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.commands.choices import DETECTORS
 from recon.commands.photo_batch import PhotoBatch, PhotoJob, Row, carry_out, outcome_text, with_progress
 from recon.commands.reconstruct import collect_pictures
+from recon.detector_names import DETECTORS, OPEN
 from recon.io.faults import UsageError
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.names import printable
@@ -56,7 +56,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
     )
-    parser.add_argument("--detector", choices=DETECTORS, default="open", help="[open]")
+    parser.add_argument("--detector", choices=DETECTORS, default=OPEN, help=f"[{OPEN}]")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector [the package's]"
     )
@@ -86,7 +86,7 @@ class LandmarkOptions:
     point_set: str = "all"
     formats: tuple[str, ...] = ("json",)
     faces: str = "largest"
-    detector: str = "open"
+    detector: str = OPEN
     checkpoint: Path | None = None
     overwrite: bool = False
     as_json: bool = False
@@ -99,7 +99,7 @@ class LandmarkOptions:
             raise UsageError(f"unknown landmark format {found}; known: {', '.join(_FORMATS)}")
         if "pts" in self.formats and self.point_set not in (_PTS_SET, "all"):
             raise UsageError(f".pts files hold the 68 points: --format pts needs --set 68 or all, not {self.point_set}")
-        if self.checkpoint is not None and self.detector != "open":
+        if self.checkpoint is not None and self.detector != OPEN:
             raise UsageError(f"--checkpoint is for --detector open, not {self.detector}")
         if self.checkpoint is not None and not self.checkpoint.is_file():
             raise UsageError(f"no such checkpoint: {printable(self.checkpoint)}")

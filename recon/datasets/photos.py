@@ -20,6 +20,7 @@ from recon.datasets.record import (
     read_npz,
     read_picture,
 )
+from recon.detector_names import MEDIAPIPE
 from recon.io.faults import reason
 from recon.io.files import write_file
 
@@ -120,7 +121,7 @@ class PhotoReader(FaceReader):
             return found
         from recon.detection.detect import open_detector
 
-        with open_detector("mediapipe") as detector:
+        with open_detector(MEDIAPIPE) as detector:
             faces = detector.detect(image, max(20.0, max(image.shape[:2]) / 64.0))
         marked = [face.landmarks478 for face in faces if face.landmarks478 is not None]
         return marked[0][:, :2] if marked else None

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from recon.detection.face import Face
+from recon.detector_names import DETECTORS, INSIGHTFACE, MEDIAPIPE, OPEN
 
 
 class UnknownDetectorError(ValueError):
@@ -47,14 +48,13 @@ def _open_open() -> Detector:
 
 
 _DETECTORS: dict[str, Callable[[], Detector]] = {
-    "open": _open_open,
-    "mediapipe": _open_mediapipe,
-    "insightface": _open_insightface,
+    OPEN: _open_open,
+    MEDIAPIPE: _open_mediapipe,
+    INSIGHTFACE: _open_insightface,
 }
-DETECTORS = tuple(_DETECTORS)
 
 
-def open_detector(name: str = "mediapipe") -> Detector:
+def open_detector(name: str = MEDIAPIPE) -> Detector:
     """A detector to use on many photos, in a ``with`` statement; its networks are read when it is entered.
 
     Raises:
@@ -66,9 +66,7 @@ def open_detector(name: str = "mediapipe") -> Detector:
     return _DETECTORS[name]()
 
 
-def detect(
-    image: np.ndarray, detector: str | Detector = "mediapipe", *, min_face_px: float | None = None
-) -> list[Face]:
+def detect(image: np.ndarray, detector: str | Detector = MEDIAPIPE, *, min_face_px: float | None = None) -> list[Face]:
     """All faces in a photo, the largest first; an empty list when there is none.
 
     If no face is found, the photo is searched again turned by 90, 270 and 180 degrees; positions are always in the

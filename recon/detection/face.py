@@ -9,17 +9,12 @@ import numpy.typing as npt
 from jaxtyping import Float
 
 from recon.detection.dense_landmarks import DenseLandmarks
+from recon.detector_names import DetectionEvidence, evidence_of
 
 FloatArray = npt.NDArray[np.floating]
 
 POINT_NAMES = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
 """Order of the five points; left and right as the viewer of an upright face sees them."""
-
-
-BOX_ONLY = "mediapipe, box only"
-BOX_ON_A_BODY = "mediapipe, box on a body"
-"""``detector`` of faces that MediaPipe's box networks are sure of and its mesh network does not see, as in full profile; and of
-those that they are less sure of, where the body network sees a person's head."""
 
 
 class DetectorUnavailable(RuntimeError):
@@ -40,7 +35,7 @@ class Face:
         points5: ``(5, 2)`` in the order of :data:`POINT_NAMES`. Left and right are the viewer's *of the upright face*: in
             a photo that stands on its head the "left" eye is on the right.
         score: in [0, 1]: how sure the detector is that this is a face.
-        detector: name of the detector.
+        detector: name of the detector; :attr:`evidence` tells what it rests on.
         rotation_deg: 0, 90, 180 or 270: turning the photo clockwise by so much brings the face nearest to upright.
         landmarks478: ``(478, 3)`` MediaPipe's mesh points, or None: x, y, and z in pixels at the scale of the face;
             z grows away from the viewer and its zero is near the middle of the head.
@@ -70,6 +65,11 @@ class Face:
             raise ValueError(f"a face's box must be x0 < x1, y0 < y1, got {self.box.tolist()}")
         if self.rotation_deg not in (0, 90, 180, 270):
             raise ValueError(f"rotation_deg must be 0, 90, 180 or 270, got {self.rotation_deg}")
+
+    @property
+    def evidence(self) -> DetectionEvidence:
+        """What the detector found the face by."""
+        return evidence_of(self.detector)
 
     @property
     def size_px(self) -> float:

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from recon.detection.face import DetectorUnavailable, Face, roll_turn_deg
+from recon.detector_names import INSIGHTFACE
 
-NAME = "insightface"
 _PACK = "buffalo_l"
 _HOW_TO_GET = (
     f"pip install insightface onnxruntime; the networks {_PACK!r} are downloaded on first use to "
@@ -24,7 +24,7 @@ class InsightfaceDetector:
         analyser: an object with InsightFace's ``FaceAnalysis.get(bgr_image)``; None makes one of its own on entering.
     """
 
-    name = NAME
+    name = INSIGHTFACE
 
     def __init__(self, analyser: Any = None) -> None:
         self._given = analyser
@@ -81,7 +81,7 @@ def _face(found: Any, size: tuple[int, int], turn_deg: int) -> Face:
         box=np.concatenate([box.min(axis=0), box.max(axis=0)]),
         points5=points5,
         score=float(found.det_score),
-        detector=NAME,
+        detector=INSIGHTFACE,
         rotation_deg=roll_turn_deg(points5),
         landmarks68=points68,
     )

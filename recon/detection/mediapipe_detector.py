@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from bfm.mediapipe_table import MEDIAPIPE_68, MIRROR_478
 from recon.detection.body import head_of_person
-from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face, roll_rad, roll_turn_deg
+from recon.detection.face import Face, roll_rad, roll_turn_deg
 from recon.detection.mediapipe_graphs import (
     MESH_SIDE_PX,
     Graph,
@@ -20,11 +20,11 @@ from recon.detection.mediapipe_graphs import (
     mesh_graph,
 )
 from recon.detection.regions import Roi, picture_size, reduced, tile_sides, tiles, turn_to_photo
+from recon.detector_names import MEDIAPIPE, MEDIAPIPE_BODY_POSE, MEDIAPIPE_FACE_BOX
 from recon.io.resample import resample
 
 Image = UInt8[np.ndarray, "h w 3"]
 
-NAME = "mediapipe"
 _MIN_BOX_SCORE = 0.45
 _MIN_MESH_SCORE = 0.5
 _MIN_SCORE = 0.6
@@ -70,12 +70,12 @@ class FaceBox:
 class MediapipeDetector:
     """Finds faces and their 478 points. A context manager: the networks are opened once and closed at the end.
 
-    Faces in full profile (beyond about 80 degrees of yaw) are found, but mostly without the 478 points, and some only
-    through the body; the face's ``detector`` then says so.
+    Faces in full profile (about 75 to 90 degrees of yaw) are found, but mostly without the 478 points, and some only
+    through the body; the face's ``evidence`` then says so.
     Deterministic: the same photo gives the same faces. Not for use by two threads at once.
     """
 
-    name = NAME
+    name = MEDIAPIPE
 
     def __init__(self) -> None:
         self._boxes: dict[str, Graph] = {}
@@ -148,7 +148,9 @@ class MediapipeDetector:
         boxes = sorted(boxes, key=lambda b: -b.score)[:_BODY_BOXES]
         faces = [self._face_without_mesh(image, box, self._weak_boxes) for box in boxes]
         found = [
-            dataclasses.replace(face, detector=BOX_ON_A_BODY) for face in faces if face.score >= _MIN_SCORE_ON_A_BODY
+            dataclasses.replace(face, detector=MEDIAPIPE_BODY_POSE)
+            for face in faces
+            if face.score >= _MIN_SCORE_ON_A_BODY
         ]
         return [max(found, key=lambda face: face.score)] if found else []
 
@@ -199,7 +201,7 @@ class MediapipeDetector:
                 box=np.concatenate([points[:, :2].min(axis=0), points[:, :2].max(axis=0)]),
                 points5=points5,
                 score=score,
-                detector=NAME,
+                detector=MEDIAPIPE,
                 rotation_deg=roll_turn_deg(points5),
                 landmarks478=points,
                 landmarks68=points[list(MEDIAPIPE_68), :2],
@@ -219,7 +221,7 @@ class MediapipeDetector:
             box=np.concatenate([middle - half, middle + half]),
             points5=points5,
             score=score,
-            detector=BOX_ONLY,
+            detector=MEDIAPIPE_FACE_BOX,
             rotation_deg=roll_turn_deg(points5),
         )
 

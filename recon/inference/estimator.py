@@ -14,7 +14,8 @@ from torch import Tensor
 from bfm.model import MorphableModel
 from recon.camera import PosedCamera
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
-from recon.detection.face import BOX_ONLY, Face
+from recon.detection.face import Face
+from recon.detector_names import DetectionEvidence
 from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
 from recon.inference.light_albedo import LightAlbedoSettings, solve_light_and_albedo
 from recon.inference.profile_yaw import turn_to_profile
@@ -147,7 +148,7 @@ class RegressionEstimator:
         found = dataclasses.replace(
             answer.coefficients, rotation=camera.rotation, translation_mm=camera.translation_mm, lighting=None
         ).for_camera("perspective")
-        if face.detector != BOX_ONLY:
+        if face.evidence is not DetectionEvidence.FACE_BOX:
             return found.rotation, found.translation_mm
         pivot_mm = found.rotation.new_tensor(self.regressor.blocks.pivot_mm)
         return turn_to_profile(found.rotation, found.translation_mm, pivot_mm)

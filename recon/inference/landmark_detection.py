@@ -10,12 +10,12 @@ from typing import Literal
 from recon.detection.detect import Detector, detect, open_detector
 from recon.detection.face import Face, NoFaceError
 from recon.detection.landmark_sets import sets_of_face
+from recon.detector_names import INSIGHTFACE, MEDIAPIPE, OPEN
 from recon.inference.landmarks import LandmarkRegressor
-from recon.inference.open_detector import NAME as OPEN
 from recon.inference.open_detector import OpenDetector
 from recon.io.image import Photo, PhotoLike, read_image
 
-_SETS = {"mediapipe": ("68", "478"), "insightface": ("68",)}
+_SETS = {MEDIAPIPE: ("68", "478"), INSIGHTFACE: ("68",)}
 """Of the detectors that have no landmark network."""
 
 

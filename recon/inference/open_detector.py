@@ -12,11 +12,10 @@ from recon.detection.align import AlignmentError
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.face import Face, roll_rad, roll_turn_deg
 from recon.detection.mediapipe_detector import FaceBox, MediapipeDetector, mouth_corners
+from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
 
-NAME = "open"
-NAME_WITH_OTHER_NETWORK = "open, another network"
-"""Of faces whose points a network found that does not come with the package: its errors were not measured with it."""
+NAME, NAME_WITH_OTHER_NETWORK = OPEN, OPEN_OTHER_NETWORK
 MAX_SIGMA_SHARE = 0.05
 """Median standard deviation of the points over the size of the face above which the network has not seen a face. Of drawn
 faces with everything on 99 % lie below 0.040, of places in photos without a face 99 % above 0.056."""
@@ -32,7 +31,7 @@ class OpenDetector(MediapipeDetector):
             unknown, see :func:`recon.inference.observe.observe`.
     """
 
-    name = NAME
+    name = OPEN
 
     def __init__(self, landmarks: LandmarkRegressor | None = None) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class OpenDetector(MediapipeDetector):
     @property
     def _face_name(self) -> str:
         assert self._landmarks is not None, "opened on entering"
-        return NAME if self._landmarks.path == DEFAULT_LANDMARK_NETWORK else NAME_WITH_OTHER_NETWORK
+        return OPEN if self._landmarks.path == DEFAULT_LANDMARK_NETWORK else OPEN_OTHER_NETWORK
 
     def _face(self, image: UInt8[np.ndarray, "h w 3"], box: FaceBox) -> Face | None:
         """The face in a box with its points, or None if the network is not sure of them or the second look denies it."""
@@ -74,7 +73,7 @@ class OpenDetector(MediapipeDetector):
         return face if found is None else dataclasses.replace(found, score=face.score)
 
 
-def face_of_points(dense: DenseLandmarks, detector: str = NAME) -> Face | None:
+def face_of_points(dense: DenseLandmarks, detector: str = OPEN) -> Face | None:
     """The face that dense landmarks make, with score 1; None if they are too unsure of themselves to be one's."""
     marks = dense.subset("68").points_px[:, :2]
     low, high = dense.points_px[:, :2].min(axis=0), dense.points_px[:, :2].max(axis=0)

@@ -1,8 +1,8 @@
 """Yaw of a face that has a box and no mesh: the product of two Gaussians, of the missing mesh and of a network's answer.
 
-MediaPipe's mesh network finds no faces beyond about 75 degrees of yaw, while its box networks find full profiles: that a mesh
-is missing tells the yaw. A regressor underestimates it at the end of its range. The mean of the product of both densities
-is nearer to the truth than either.
+MediaPipe's mesh network finds few faces in full profile, while its box networks find them: that a mesh is missing tells the
+yaw. A regressor underestimates it at the end of its range. The mean of the product of both densities is nearer to the truth
+than either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recon.rotation import euler_to_matrix, turn_to_ray
 
-_NO_MESH_YAW_DEG, _NO_MESH_SIGMA_DEG = 82.0, 8.0
+_MEAN_YAW_WITHOUT_MESH_DEG, _YAW_SIGMA_WITHOUT_MESH_DEG = 82.0, 8.0
 """Yaw of faces with a sure box and no mesh: 19 of the 20 in 260 rendered photos with yaw to 90 degrees had 83 on average, with a
 standard deviation of 7; the other was covered."""
 _NETWORK_SIGMA_DEG = 13.0
@@ -45,9 +45,11 @@ def turn_to_profile(
 
 def likely_yaw_deg(network_deg: float) -> float:
     """Mean of the product of both densities, degrees; the network's answer if they are too far apart."""
-    if abs(network_deg - _NO_MESH_YAW_DEG) > _MOST_SIGMAS_APART * math.hypot(_NO_MESH_SIGMA_DEG, _NETWORK_SIGMA_DEG):
+    if abs(network_deg - _MEAN_YAW_WITHOUT_MESH_DEG) > _MOST_SIGMAS_APART * math.hypot(
+        _YAW_SIGMA_WITHOUT_MESH_DEG, _NETWORK_SIGMA_DEG
+    ):
         return network_deg
-    no_mesh_precision, network_precision = _NO_MESH_SIGMA_DEG**-2.0, _NETWORK_SIGMA_DEG**-2.0
-    return (no_mesh_precision * _NO_MESH_YAW_DEG + network_precision * network_deg) / (
+    no_mesh_precision, network_precision = _YAW_SIGMA_WITHOUT_MESH_DEG**-2.0, _NETWORK_SIGMA_DEG**-2.0
+    return (no_mesh_precision * _MEAN_YAW_WITHOUT_MESH_DEG + network_precision * network_deg) / (
         no_mesh_precision + network_precision
     )

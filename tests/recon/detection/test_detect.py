@@ -15,11 +15,12 @@ from PIL import Image
 from bfm.mediapipe_table import MEDIAPIPE_68
 from recon.detection import DetectorUnavailable, Face, UnknownDetectorError, detect, open_detector
 from recon.detection.body import head_of_person
-from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, roll_rad, roll_turn_deg
+from recon.detection.face import roll_rad, roll_turn_deg
 from recon.detection.insightface_detector import InsightfaceDetector
 from recon.detection.mediapipe_detector import MediapipeDetector, distinct
 from recon.detection.mediapipe_graphs import body_graph, detection_graph
 from recon.detection.regions import tile_sides
+from recon.detector_names import DetectionEvidence
 
 EYES_AND_NOSE = np.array([[203.0, 106.0], [246.0, 107.0], [222.0, 128.0]])  # read off the picture by eye
 MOUTH = np.array([[205.0, 146.0], [246.0, 146.0]])
@@ -146,7 +147,7 @@ def test_a_face_without_mesh_has_a_box_and_five_points(astronaut: np.ndarray, tr
     with _WithoutMesh() as detector:
         (face,) = detect(astronaut, detector)
     assert face.landmarks478 is None and face.landmarks68 is None and face.score > 0.7
-    assert face.detector == BOX_ONLY
+    assert face.evidence is DetectionEvidence.FACE_BOX
     assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.12 * truth.size_px
     assert np.abs(face.box - truth.box).max() < 0.3 * truth.size_px
 
@@ -165,7 +166,7 @@ class _SureOfBodiesOnly(_WithoutMesh):
 def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.ndarray, truth: Face) -> None:
     with _SureOfBodiesOnly() as detector:
         (face,) = detect(astronaut, detector)
-        assert face.detector == BOX_ON_A_BODY and face.landmarks478 is None and face.score >= 0.55
+        assert face.evidence is DetectionEvidence.BODY_POSE and face.landmarks478 is None and face.score >= 0.55
         assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.15 * truth.size_px
         (again,) = detect(astronaut, detector)
         np.testing.assert_array_equal(again.points5, face.points5)

@@ -9,9 +9,10 @@ import pytest
 
 import recon
 from recon.detection.landmark_sets import sets_of_face
+from recon.detector_names import OPEN_OTHER_NETWORK
 from recon.inference.landmark_detection import detect_landmarks, landmark_detector
 from recon.inference.landmarks import LandmarkRegressor
-from recon.inference.open_detector import NAME_WITH_OTHER_NETWORK, OpenDetector
+from recon.inference.open_detector import OpenDetector
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import load_landmark_network, save_landmark_network
 from recon.networks.landmark_onnx import export_landmark_onnx
@@ -26,7 +27,7 @@ def exported(landmark_checkpoint, tmp_path_factory):
 
 def test_the_usual_door_gives_dense_landmarks(astronaut, landmark_checkpoint):
     (face,) = recon.detect_landmarks(astronaut, checkpoint=landmark_checkpoint)
-    assert face.detector == NAME_WITH_OTHER_NETWORK and face.dense is not None
+    assert face.detector == OPEN_OTHER_NETWORK and face.dense is not None
     assert face.dense.names == ("68", "520", "478")
     middle = face.dense.points_px[:, :2].mean(axis=0)
     assert np.linalg.norm(middle - [226.0, 124.0]) < 25.0, "about the face"

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from recon.commands.head_batch import done_row, rows_text
-from recon.detection.face import BOX_ON_A_BODY, BOX_ONLY, Face
+from recon.detection.face import Face
+from recon.detector_names import MEDIAPIPE_BODY_POSE, DetectionEvidence
 from recon.io.image import Photo
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.rotation import rotation_angle
@@ -41,7 +42,7 @@ def head(drawn, open_model):
 
 
 def test_a_full_profile_is_fitted_and_says_that_it_is_a_guess(head, drawn):
-    assert head.face.detector == BOX_ONLY and head.face.landmarks478 is None
+    assert head.face.evidence is DetectionEvidence.FACE_BOX and head.face.landmarks478 is None
     assert any("no dense landmarks were found" in warning for warning in head.quality.warnings)
     assert np.isnan(head.quality.landmark_error_percent)
     turn_deg = float(torch.rad2deg(rotation_angle(head.camera.rotation[0], drawn.rotation[0])))
@@ -56,7 +57,7 @@ def test_its_files_hold_no_nan(head, tmp_path):
     head.save(tmp_path / "profile", texture_size=32)
     numbers = json.loads((tmp_path / "profile" / "face.json").read_text())
     assert numbers["quality"]["landmark_error_percent"] is None
-    assert numbers["face"]["detector"] == BOX_ONLY
+    assert numbers["face"]["detector"] == "mediapipe, box only"
 
 
 def test_the_command_reports_it_without_nan(head):
@@ -85,7 +86,7 @@ class _Sees:
 def test_what_the_network_is_unsteady_about_is_no_face(open_model):
     noise = np.random.default_rng(3).integers(0, 256, (20, 20, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
     points5 = np.array([[130.0, 130.0], [190.0, 130.0], [160.0, 165.0], [135.0, 200.0], [185.0, 200.0]])
-    face = Face(np.array([90.0, 80.0, 230.0, 240.0]), points5, 0.7, BOX_ON_A_BODY)
+    face = Face(np.array([90.0, 80.0, 230.0, 240.0]), points5, 0.7, MEDIAPIPE_BODY_POSE)
     reconstruct = Reconstructor(open_model, quality="fast", device="cpu", detector=_Sees(face))
     with pytest.raises(NoFaceError, match="shifted crops"):
         reconstruct(Photo(noise, focal_px=None, source="noise"))

@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from recon.camera import CAMERAS, WeakPerspectiveCamera
 from recon.cli import main
 from recon.detection import Face
-from recon.detection.face import BOX_ONLY
+from recon.detector_names import MEDIAPIPE_FACE_BOX
 from recon.fitting import InitialSigma
 from recon.inference import estimator
 from recon.inference.regress import FaceRegressor, default_checkpoint
@@ -183,7 +183,7 @@ def test_starts_of_faces_without_a_mesh_are_turned_and_have_their_own_sigma(
     monkeypatch.setattr(estimator, "turn_to_profile", turn)
     plain = method.initial_estimate([photo], [face])
     assert not turned and plain.sigma == estimator.SIGMA_WITH_LANDMARKS
-    bare = method.initial_estimate([photo], [Face(face.box, face.points5, 0.9, BOX_ONLY)])
+    bare = method.initial_estimate([photo], [Face(face.box, face.points5, 0.9, MEDIAPIPE_FACE_BOX)])
     assert len(turned) == 1 and bare.sigma == estimator.SIGMA_WITHOUT_LANDMARKS
     torch.testing.assert_close(bare.face.rotation, -plain.face.rotation)
     both = method.initial_estimate([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
