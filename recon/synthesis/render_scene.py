@@ -16,6 +16,7 @@ from recon.render import Raster, antialias, rasterize, vertex_normals
 from recon.render.interpolate import interpolate_packed
 from recon.render.mesh import unit
 from recon.synthesis.appearance import shading
+from recon.synthesis.appearance.brows import Brows
 from recon.synthesis.appearance.occluder_points import OccluderPoints, occluder_points
 from recon.synthesis.appearance.shadows import lamp_visibility, shadow_maps
 from recon.synthesis.appearance.skin_points import Complexion, SkinSurface, Surfaces, skin_points
@@ -63,10 +64,20 @@ class Scene:
     v_obj: Float[Tensor, "b v 3"]
     albedo: Float[Tensor, "b v 3"]
     hairstyles: Hairstyles | None
+    brows: Brows | None
     occluders: Occluders | None
     camera: PerspectiveCamera
     lights: Lights
     capture: Capture | None = None
+
+    def albedo_with_brows(self, mean_shape: Float[Tensor, "v 3"]) -> Float[Tensor, "b v 3"]:
+        """The albedo of vertices with the brows on it, as fine as the mesh."""
+        if self.brows is None:
+            return self.albedo
+        batch, n_vertices = self.albedo.shape[:2]
+        owner = torch.arange(batch, device=mean_shape.device).repeat_interleave(n_vertices)
+        flat = self.brows.painted(self.albedo.flatten(0, 1), mean_shape.repeat(batch, 1), owner)
+        return flat.unflatten(0, (batch, n_vertices))
 
     @property
     def head_centre_cam(self) -> Float[Tensor, "b 3"]:
@@ -194,9 +205,12 @@ def _head_points(
 ) -> tuple[shading.Points, Float[Tensor, "p 3"], Int[Tensor, " p"]]:
     """Visible points of the head with the normals that light sees, their true normals, and their segments."""
     batch = v_cam.shape[0]
-    attributes = [v_cam, vertex_normals(v_cam, model.faces), scene.albedo]
-    if not is_lambertian(config):
+    attributes = [v_cam, vertex_normals(v_cam, model.faces)]
+    if is_lambertian(config):
+        attributes.append(scene.albedo_with_brows(model.mean_shape))
+    else:
         attributes += [
+            scene.albedo,
             _ambient_visibility(scene, model, anatomy)[..., None],
             model.mean_shape[None].expand(batch, -1, -1),
         ]
@@ -212,6 +226,8 @@ def _head_points(
         return points, normals, segment
     complexion = Complexion.of(scene.people, scene.person_rng, scene.rng, config.skin_detail)
     position, vertex_normal, albedo, visibility, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
+    if scene.brows is not None:
+        albedo = scene.brows.painted(albedo, rest_mm, picture)
     surface = SkinSurface(picture, segment, position, vertex_normal, albedo, visibility[:, 0], rest_mm)
     found = skin_points(surface, complexion)
     points = shading.Points(

@@ -12,6 +12,7 @@ from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.camera import PerspectiveCamera
 from recon.color import srgb_to_linear
+from recon.synthesis.appearance.brows import Brows
 from recon.synthesis.appearance.skin import hair_colours, skin_albedo
 from recon.synthesis.camera.c3i_path import draw_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
@@ -137,7 +138,7 @@ class FaceSampler:
         expression = self._expressions(rng, poses)
         v_obj = model.shape(people.identity, expression)
         camera = self._camera(rng, poses, v_obj)
-        albedo, hairstyles = self._colours(person_rng, people)
+        albedo, hairstyles, brows = self._colours(person_rng, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
         facing = camera.rotation[:, :, 2]
         lights = draw_lights(rng, config.lighting, config.exposure, facing, level, self._environments)
@@ -154,21 +155,27 @@ class FaceSampler:
             v_obj=v_obj,
             albedo=albedo,
             hairstyles=hairstyles,
+            brows=brows,
             occluders=occluders,
             camera=camera,
             lights=lights,
             capture=capture,
         )
 
-    def _colours(self, rng: CounterRng, people: People) -> tuple[Float[Tensor, "b v 3"], Hairstyles | None]:
-        """The skin with what is on it, and the hair; the bare model where the config has nothing on it."""
+    def _colours(
+        self, rng: CounterRng, people: People
+    ) -> tuple[Float[Tensor, "b v 3"], Hairstyles | None, Brows | None]:
+        """The skin with what is on it, the hair and the brows; the bare model where the config has nothing on it."""
         config = self.config
         albedo = self.model.albedo(people.albedo)
         if not any((config.hair, config.beard, config.make_up, config.clothes, config.glasses, config.occluders)):
-            return albedo, None
+            return albedo, None, None
         colour = hair_colours(rng, people)
         hairstyles = draw_hairstyles(rng, people, config.hair, colour)
-        return skin_albedo(albedo, self.assets.anatomy, config, rng, people, hairstyles), hairstyles
+        curve, brows = self.assets.brow_curve, None
+        if curve is not None and config.hair > 0.0:
+            brows = Brows.of(curve, people, rng, colour, config.hair)
+        return skin_albedo(albedo, self.assets.anatomy, config, rng, people, hairstyles), hairstyles, brows
 
     def _expressions(self, rng: CounterRng, poses: HeadPoses) -> Float[Tensor, "b ke"]:
         config, names = self.config, self.model.expression_names

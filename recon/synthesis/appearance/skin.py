@@ -1,4 +1,4 @@
-"""What is on the skin beyond the model's albedo: make-up, beards, greying brows."""
+"""What is on the skin beyond the model's albedo: make-up, beards, lips of all shades; and the skin below the brows."""
 
 from __future__ import annotations
 
@@ -59,25 +59,28 @@ def skin_albedo(
     if config.hair > 0.0:
         roots = (0.85 * (1.0 - bald))[:, None, None] * anatomy.map("scalp")[None, :, None]
         albedo = albedo + roots * (0.8 * hair[:, None] - albedo)
-        albedo = _brows(albedo, anatomy, config.hair * (0.24 + 0.21 * male), config.hair * 0.45 * (1.0 - male), hair)
+        # The model's own brows are a few vertices of one shape: others are drawn in their place.
+        albedo = _towards_skin(
+            albedo, anatomy, (1.5 * anatomy.map("brows")).clamp(0.0, 1.0), config.hair * torch.ones_like(male)
+        )
     if config.beard > 0.0:
         has = (rng.uniform("beard") < config.beard) & (male > 0.5)
         amount = has * (0.18 + 0.72 * rng.uniform("beard length") ** 1.6)
         albedo = albedo + amount[:, None, None] * _beard_map(anatomy, rng) * (0.9 * hair[:, None] - albedo)
+    if config.skin_detail > 0.0:
+        pale = config.skin_detail * 0.85 * rng.uniform("pale lips") ** 1.3
+        albedo = _towards_skin(albedo, anatomy, anatomy.map("lips"), pale)
     if config.make_up > 0.0:
         wears = rng.uniform("make-up") < config.make_up * (2.4 - 2.3 * male)
         albedo = _made_up(albedo, anatomy, rng, wears.float())
     return albedo.clamp(0.0, 1.0)
 
 
-def _brows(albedo: Tensor, anatomy: Anatomy, skin_albedo: Tensor, plucked: Tensor, hair: Tensor) -> Tensor:
-    """Brows in the colour of the hair; ``plucked`` is the share of the model's own full brows that skin replaces."""
-    brows, cheeks = anatomy.map("brows"), anatomy.map("cheeks")
+def _towards_skin(albedo: Tensor, anatomy: Anatomy, where: Tensor, share: Tensor) -> Tensor:
+    """A region in the colour of the skin: ``share`` ``(B,)`` of it, where the map ``where`` ``(V,)`` says."""
+    cheeks = anatomy.map("cheeks")
     skin = (albedo * cheeks[:, None]).sum(dim=1, keepdim=True) / cheeks.sum().clamp_min(1e-6)
-    # The middle of a brow stays full: what goes is its upper and lower edge.
-    edge = plucked[:, None, None] * (brows * (1.6 - 1.2 * brows)).clamp(0.0, 1.0)[None, :, None]
-    albedo = albedo + edge * (skin - albedo)
-    return albedo + skin_albedo[:, None, None] * (brows**1.5)[None, :, None] * (0.7 * hair[:, None] - albedo)
+    return albedo + share[:, None, None] * where[None, :, None] * (skin - albedo)
 
 
 def _beard_map(anatomy: Anatomy, rng: CounterRng) -> Float[Tensor, "b v 1"]:

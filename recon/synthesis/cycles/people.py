@@ -36,13 +36,14 @@ def add_head(bpy: Any, scene: Scene, assets: SceneAssets, config: SynthesisConfi
     for place, name in enumerate((_LIPS, *_WET), start=1):
         material_of[segments == SEGMENT_NAMES.index(name)] = place
     shift = 32.0 * _array(scene.person_rng.uniform("skin place", 3))
+    albedo = scene.albedo_with_brows(assets.model.mean_shape)
     add_mesh(
         bpy,
         "head",
         _array(scene.camera.to_camera(scene.v_obj)[0]),
         _array(assets.model.faces),
         kinds,
-        point={"albedo": _coloured(_array(scene.albedo[0])), "rest": _array(assets.model.mean_shape) + shift},
+        point={"albedo": _coloured(_array(albedo[0])), "rest": _array(assets.model.mean_shape) + shift},
         face={"segment": segments[:, None]},
         material_of=material_of,
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.render import Topology
+from recon.synthesis.appearance.brows import BrowCurve
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.geometry.anatomy import Anatomy
 from recon.synthesis.geometry.occluders import OccluderGrids, Occluders
@@ -28,12 +29,14 @@ class SceneAssets:
         topology: of the head.
         anatomy: of the head.
         occluder_grids: of hair and clothes.
+        brow_curve: of the head's brows, if it has any.
     """
 
     model: MorphableModel
     topology: Topology
     anatomy: Anatomy
     occluder_grids: OccluderGrids
+    brow_curve: BrowCurve | None
 
     @classmethod
     def of(cls, model: MorphableModel, config: SynthesisConfig) -> SceneAssets:
@@ -43,6 +46,7 @@ class SceneAssets:
             Topology.of(model.faces, model.n_vertices),
             Anatomy.of(model, config.ambient_occlusion > 0.0),
             OccluderGrids.of(model, config),
+            BrowCurve.of(model),
         )
 
 
