@@ -32,6 +32,7 @@ from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import FaceSegmenter
 
 METHODS = ("fit", "regress", "hybrid")
+"""Of :class:`Reconstructor`."""
 
 _SMALL_FACE_PX = 64.0
 _HALF_FACE_HIDDEN_YAW_DEG = 75.0
@@ -47,7 +48,8 @@ class Reconstructor:
         method: ``"fit"``, analysis by synthesis; ``"regress"``, one look by a trained network; ``"hybrid"``, a shorter fit
             that starts from the network's answer and stays near it. A face without dense landmarks, as in full profile, is
             fitted from the network's answer by both ``"fit"`` and ``"hybrid"``.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU, if there is one, for ``"regress"``; the CPU for fits, which are
+            faster there.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
         detector: a name of :data:`recon.detection.DETECTORS` or an open detector.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
@@ -94,7 +96,7 @@ class Reconstructor:
             dataclasses.replace(make(quality), camera=camera, white_light=white_light)
             for make in (FitSettings.of, FitSettings.of_initial)
         )
-        self.device = _device(device)
+        self.device = choose_device(device, method)
         self._detector = detector
         if face_parser is not None and segmenter is not None:
             raise ValueError("segmenter and face_parser are two forms of one thing: leave out face_parser")
@@ -333,9 +335,15 @@ def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: floa
     return tuple(found)
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str, method: str) -> torch.device:
+    """The device of a name, which may be ``"auto"``, for a method.
+
+    Raises:
+        ValueError: no such device, or no CUDA here.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # A fit is thousands of small steps, whose start on a GPU takes longer than the step on a CPU.
+        return torch.device("cuda" if method == "regress" and torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
         raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
     if name.startswith("cuda") and not torch.cuda.is_available():

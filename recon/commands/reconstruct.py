@@ -84,7 +84,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")
     parser.add_argument("--detector", choices=DETECTORS, default=MEDIAPIPE, help=f"[{MEDIAPIPE}]")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, or auto: cuda for regress if it is there, cpu for fits, which are faster there [auto]",
+    )
     parser.add_argument("--overwrite", action="store_true", help="make finished heads again, and those made otherwise")
 
 

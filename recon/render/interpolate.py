@@ -99,6 +99,19 @@ def barycentrics_reference(
     return edges / edges.sum(dim=1, keepdim=True)
 
 
+def moved_inside(weights: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+    """Barycentrics of points a little outside of their triangle, moved into it as nvdiffrast does.
+
+    nvdiffrast's CUDA rasteriser decides on coverage with vertices on a grid of 1/16 pixel (Laine and Karras 2011,
+    "High-performance software rasterization on GPUs"), so a pixel centre can lie outside of the triangle it shows; a sliver's
+    attributes would be extrapolated far. The gradient is that of the weights as they were, like nvdiffrast's.
+    """
+    first = weights[:, :2].detach().clamp(0.0, 1.0)
+    first = first / first.sum(dim=1, keepdim=True).clamp_min(1.0)
+    inside = torch.cat((first, 1.0 - first.sum(dim=1, keepdim=True)), dim=1)
+    return weights + (inside - weights).detach()
+
+
 class _Interpolate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, flat, weights, corner_index, starts, n_vertices):  # type: ignore[no-untyped-def]

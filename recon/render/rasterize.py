@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.render.checks import RenderInputError, check_faces, check_size, check_vertices
-from recon.render.interpolate import barycentrics_at, interpolate_at
+from recon.render.interpolate import barycentrics_at, interpolate_at, moved_inside
 from recon.render.kernels import interpolate as kernels
 from recon.render.screen import clip_to_screen
 
@@ -114,7 +114,10 @@ def rasterize(
     search = search_of(backend, v_clip.device)
     screen = clip_to_screen(v_clip, (height, width))
     triangle_ids, depth_hard = search(screen.detach(), faces, (height, width))
-    return _pack(screen, faces, triangle_ids, depth_hard)
+    raster = _pack(screen, faces, triangle_ids, depth_hard)
+    if choose_backend(backend, v_clip.device) == "nvdiffrast":
+        return dataclasses.replace(raster, barycentrics_packed=moved_inside(raster.barycentrics_packed))
+    return raster
 
 
 def _pack(screen: Tensor, faces: Tensor, triangle_ids: Tensor, depth_hard: Tensor) -> Raster:

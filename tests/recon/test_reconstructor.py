@@ -18,7 +18,7 @@ from recon.color import encode_srgb
 from recon.detection import Face
 from recon.export import read_camera
 from recon.lighting import ambient, lamps_to_sh
-from recon.reconstructor import NoFaceError, Reconstructor
+from recon.reconstructor import METHODS, NoFaceError, Reconstructor, choose_device
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix, rotation_angle
 
@@ -40,6 +40,14 @@ def test_unknown_choices_are_refused_before_work():
         Reconstructor(method="magic")
     with pytest.raises(ValueError, match="device must be auto, cpu or cuda, got 'abacus'"):
         Reconstructor(device="abacus")
+
+
+def test_a_gpu_is_for_networks_unless_a_fit_is_asked_to_take_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [choose_device("auto", method).type for method in METHODS] == ["cpu", "cuda", "cpu"]
+    assert choose_device("cuda:1", "fit") == torch.device("cuda:1") and choose_device("cpu", "regress").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto", "regress").type == "cpu"
 
 
 def test_a_picture_without_a_face_says_so(reconstructor):
