@@ -91,6 +91,9 @@ def draw_expressions(
     # Faces are never wholly at rest, nor the same on both sides.
     mixed = mixed * (1.0 + 0.2 * rng.normal("asymmetry", len(names)).clamp(-2.0, 2.0))
     mixed = mixed + 0.035 * rng.normal("restless", len(names)).abs()
+    # Less red of the lips shows on many faces than on the model's, which has them full at rest.
+    hidden = 0.5 * rng.uniform("thin lips", 2) ** 2
+    mixed[:, [names.index("mouthRollLower"), names.index("mouthRollUpper")]] += hidden
     mirror = torch.as_tensor(mirrored_names(names), device=rng.device)
     mixed = torch.where(rng.chance("other side", 0.5)[:, None], mixed[:, mirror], mixed)
     mixed = strength * mixed
