@@ -49,8 +49,8 @@ class Scene:
         expression: ``(B, n_expression)``.
         v_obj: ``(B, V, 3)`` the head in mm, object frame.
         albedo: ``(B, V, 3)`` in the model's space, with make-up and beard.
-        brows: ``None`` where the model's own are left, or none.
         hairstyles: hair; ``None`` if the config has none.
+        brows: drawn where pixels look; ``None`` if the config has no hair or the model no brows.
         occluders: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
