@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -282,6 +283,7 @@ class Reconstructor:
             torch.tensor([result.principal_px[index]]),
         )
         error_percent = 100.0 * result.reprojection_error_px[index] / face.size_px
+        warnings = _warnings(photo, face, camera, error_percent, result.distance_sigma[index])
         return Reconstruction(
             model=self.model,
             photo=photo,
@@ -294,7 +296,11 @@ class Reconstructor:
             camera=camera,
             segmenter=self._segmenter,
             quality=FitQuality(
-                error_percent, result.photometric_rmse[index], _warnings(photo, face, camera, error_percent)
+                error_percent,
+                result.photometric_rmse[index],
+                warnings,
+                result.distance_sigma[index],
+                result.focal_sigma[index],
             ),
         )
 
@@ -313,7 +319,9 @@ def _view(photo: Photo, face: Face) -> View:
     return View(photo.pixels, observe(face, "478"), photo.focal_px)
 
 
-def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: float) -> tuple[str, ...]:
+def _warnings(
+    photo: Photo, face: Face, camera: PosedCamera, error_percent: float, distance_sigma: float = math.nan
+) -> tuple[str, ...]:
     from recon.rotation import matrix_to_euler
 
     found: list[str] = []
@@ -331,7 +339,8 @@ def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: floa
     if face.rotation_deg:
         found.append(f"the photo seems to lie on its side or head: the face is turned by {face.rotation_deg} degrees")
     if photo.focal_px is None:
-        found.append("the focal length is not known; the distance and the depth of the face are assumed")
+        known = f"known to {100.0 * distance_sigma:.0f} %" if math.isfinite(distance_sigma) else "assumed"
+        found.append(f"the focal length is not known; the distance and the depth of the face are {known}")
     return tuple(found)
 
 

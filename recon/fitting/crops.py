@@ -66,7 +66,8 @@ def landmark_view(
         _, translation_mm = pose_from_points(model, found)
         assumed_px = longer_px * settings.distance_mm / -float(translation_mm[2])
     assumed_px = max(assumed_px, _MIN_FOCAL * longer_px)
-    return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=settings.focal_sigma)
+    sigma = settings.focal_sigma if seen.calibrated else settings.uncalibrated_focal_sigma
+    return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=sigma)
 
 
 def cropped(view: View, seen: FitView, size_px: int, visibility: Float[Tensor, " n"]) -> FitView:

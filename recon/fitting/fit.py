@@ -35,6 +35,8 @@ class FitResult:
     Attributes:
         face: parameters; poses are those of the photos. Lighting is ``None`` if no photo was looked at.
         focal_px: focal length of each photo, px.
+        focal_sigma, distance_sigma: standard deviations of it and of the head's distance, as shares of them, a view; nan if
+            nothing was fitted.
         principal_px: ``(2,)`` of each photo.
         reprojection_error_px: mean distance of fitted from detected landmarks, a view; nan without landmarks.
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.
@@ -42,6 +44,8 @@ class FitResult:
 
     face: FaceParameters
     focal_px: tuple[float, ...]
+    focal_sigma: tuple[float, ...]
+    distance_sigma: tuple[float, ...]
     principal_px: tuple[tuple[float, float], ...]
     reprojection_error_px: tuple[float, ...]
     photometric_rmse: tuple[float, ...]
@@ -105,6 +109,8 @@ class FaceFitter:
         return FitResult(
             state.face.to(self.model.whole.mean_shape),
             tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(seen)),
+            tuple(state.focal_sigma(index) for index in range(len(views))),
+            tuple(state.distance_sigma(index) for index in range(len(views))),
             tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in seen),
             tuple(
                 self._reprojection_error_px(state, points, index) if view.landmarks is not None else float("nan")

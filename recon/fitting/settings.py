@@ -39,7 +39,10 @@ class FitSettings:
         distance_mm: assumed distance of the head when the focal length is unknown, see
             :data:`recon.camera.PORTRAIT_DISTANCE_MM`.
         landmark_steps: Gauss-Newton steps on landmarks.
-        focal_sigma: how far an unknown focal length may be off, as a standard deviation of its logarithm.
+        focal_sigma: how far the focal length that follows from ``distance_mm`` may be off, as a standard deviation of its
+            logarithm: selfies are taken from 0.3 m, portraits from 3 m.
+        uncalibrated_focal_sigma: the same for points of a detector that was not calibrated. What all its points are off
+            by looks like a near camera: MediaPipe's would put heads at 1.5 m to 0.75 m.
         levels: resolutions of the photometric stage, coarse to fine; none leaves the photo out.
         photometric_weight: how many independent pixels the photo counts for. A face covers 10 000, but what the model
             cannot explain (beards, shadows, make-up) is alike over wide areas.
@@ -62,7 +65,8 @@ class FitSettings:
     band2_sigma: float = 0.25
     distance_mm: float = PORTRAIT_DISTANCE_MM
     landmark_steps: int = 30
-    focal_sigma: float = 0.2
+    focal_sigma: float = 0.7
+    uncalibrated_focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
     photometric_weight: float = 300.0
     camera: CameraModel = "perspective"

@@ -17,7 +17,7 @@ from recon.fitting.landmark_model import LandmarkModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.solver import Rows, normal_equations, solve_bounded
-from recon.fitting.state import FitState, FitView, StepLimits, ViewState
+from recon.fitting.state import FitState, FitView, Posterior, StepLimits, ViewState
 from recon.fitting.terms import Prior, ViewTerm
 from recon.fitting.terms.contour import ContourTerm
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
@@ -31,8 +31,10 @@ _FIRST_TOLERANCE = 30.0
 _DAMPING = 1e-3
 _NORMALS_EVERY = 4
 """Steps between two computations of the normals' derivatives, which take as long as a step."""
-_LANDMARK_LIMITS = StepLimits(rotation_rad=0.5)
-_PHOTOMETRIC_LIMITS = StepLimits(rotation_rad=0.2, identity=3.5, albedo=3.0, log_focal=0.7)
+_MAX_LOG_FOCAL = 2.0
+"""Of the focal length over the assumed one: a head assumed at 1.5 m can be 0.2 to 11 m away."""
+_LANDMARK_LIMITS = StepLimits(rotation_rad=0.5, log_focal=_MAX_LOG_FOCAL)
+_PHOTOMETRIC_LIMITS = StepLimits(rotation_rad=0.2, identity=3.5, albedo=3.0, log_focal=_MAX_LOG_FOCAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,8 @@ class GaussNewton:
         normal.diagonal().mul_(1.0 + self.damping)
         low, high = state.bounds(self.layout, self.limits, self.unit_expression)
         step = solve_bounded(normal, right, low, high)
-        return state.moved(self.layout, step, self.limits, self.unit_expression)
+        moved = state.moved(self.layout, step, self.limits, self.unit_expression)
+        return dataclasses.replace(moved, posterior=Posterior(self.layout, normal))
 
 
 def prior_annealing(step: int) -> float:
@@ -77,7 +80,7 @@ def landmark_stage(
     expression_sigma: Float[Tensor, "v ke"],
     initial: InitialEstimate | None = None,
 ) -> FitState:
-    """Identity, expressions and poses that explain the landmarks.
+    """Identity, expressions, poses and focal lengths that explain the landmarks.
 
     Args:
         model: the face at its landmarks.
@@ -87,10 +90,13 @@ def landmark_stage(
         expression_sigma: widths of the expression prior.
         initial: what to stay near.
     """
-    layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views))
+    layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views), n_focal=1)
     solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
-    priors: list[Prior] = [CoefficientPrior(settings.identity_weight, expression_sigma, model.size_slope)]
-    priors += [initial] if initial is not None else []
+    priors: list[Prior] = [
+        CoefficientPrior(settings.identity_weight, expression_sigma, model.size_slope),
+        FocalPrior(tuple(view.focal_sigma for view in views)),
+        *([initial] if initial is not None else []),
+    ]
     for step in range(settings.landmark_steps):
         # The priors start stiff: pose first, then identity, then what is left is expression.
         annealing = prior_annealing(step)

@@ -102,12 +102,34 @@ class StepLimits:
         rotation_rad: largest rotation of one step.
         identity, albedo: largest coefficients, standard deviations; infinity for none.
         log_focal: largest logarithm of the focal scale.
+        approach: largest share of its distance that a head comes nearer or goes away in one step, and so the focal length:
+            where both move, perspective is far from linear.
     """
 
     rotation_rad: float
     identity: float = torch.inf
     albedo: float = torch.inf
     log_focal: float = torch.inf
+    approach: float = 0.3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Posterior:
+    """What a step knew about the unknowns: a Gaussian around its state (Laplace's approximation).
+
+    Attributes:
+        layout: of the unknowns.
+        precision: ``(D, D)`` inverse covariance, the matrix of the step's normal equations.
+    """
+
+    layout: ParameterLayout
+    precision: Float[Tensor, "d d"]
+
+    def sigma(self, unknown: int) -> float:
+        """Standard deviation of one unknown, all others unknown too."""
+        unit = torch.zeros_like(self.precision[0])
+        unit[unknown] = 1.0
+        return float(torch.linalg.solve(self.precision, unit)[unknown].clamp_min(0.0).sqrt())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,10 +139,12 @@ class FitState:
     Attributes:
         face: identity and albedo ``(1, K)``, the rest by view; poses in the camera frame of the photos.
         log_focal: ``(V,)`` logarithm of the focal length over that of the view.
+        posterior: of the step that led here; ``None`` if none did.
     """
 
     face: FaceParameters
     log_focal: Float[Tensor, " v"]
+    posterior: Posterior | None = None
 
     @classmethod
     def of(cls, face: FaceParameters) -> FitState:
@@ -138,6 +162,19 @@ class FitState:
         kind = CAMERAS[self.face.camera_model]
         return kind(self.face.rotation[at], self.face.translation_mm[at], focal_px, view.principal_px.to(like))
 
+    def distance_sigma(self, view: int) -> float:
+        """Standard deviation of the distance of a view's head, as a share of it; nan before the first step."""
+        if self.posterior is None:
+            return float("nan")
+        along = self.posterior.layout.translation(view).stop - 1
+        return self.posterior.sigma(along) / -float(self.face.translation_mm[view, 2])
+
+    def focal_sigma(self, view: int) -> float:
+        """Standard deviation of the focal length of a view, as a share of it; nan before the first step."""
+        if self.posterior is None:
+            return float("nan")
+        return self.posterior.sigma(self.posterior.layout.focal(view).start)
+
     def with_lighting(self, lighting: Float[Tensor, "v 9 3"]) -> FitState:
         """The same with another light."""
         return dataclasses.replace(self, face=dataclasses.replace(self.face, lighting=lighting.to(self.face.albedo)))
@@ -154,6 +191,13 @@ class FitState:
         ):
             if where.stop > where.start:
                 low[where], high[where] = -most - values, most - values
+        for view in range(self.n_views):
+            along, depth_mm = layout.translation(view).stop - 1, self.face.translation_mm[view, 2].abs()
+            low[along], high[along] = -limits.approach * depth_mm, limits.approach * depth_mm
+            if layout.n_focal:
+                focal, now = layout.focal(view), self.log_focal[view]
+                low[focal] = (-limits.log_focal - now).clamp_min(-limits.approach)
+                high[focal] = (limits.log_focal - now).clamp_max(limits.approach)
         if unit_expression:
             for view in range(self.n_views):
                 expression = self.face.expression[view]
@@ -178,7 +222,7 @@ class FitState:
             # White light has one step for all channels.
             lighting = face.known_lighting + own("lighting").unflatten(1, (9, layout.n_lighting // 9))
         if layout.n_focal:
-            log_focal = (log_focal + own("focal")[:, 0]).clamp(-limits.log_focal, limits.log_focal)
+            log_focal = log_focal + own("focal")[:, 0]
         translation_mm = face.translation_mm + own("translation")
         if face.camera_model == "weak_perspective":
             # Its scale is one over this depth; perspective bounds the depths of points.
