@@ -33,7 +33,7 @@ from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import FaceSegmenter
 
 METHODS = ("fit", "regress", "hybrid")
-"""Of :class:`Reconstructor`."""
+"""How a :class:`Reconstructor` finds a head."""
 
 _SMALL_FACE_PX = 64.0
 _HALF_FACE_HIDDEN_YAW_DEG = 75.0
@@ -52,9 +52,10 @@ class Reconstructor:
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU, if there is one, for ``"regress"``; the CPU for fits, which are
             faster there.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
-        detector: a name of :data:`recon.detection.DETECTORS` or an open detector.
+        detector: a name of :data:`recon.detection.DETECTORS` or a detector that was entered by ``with``. MediaPipe has the better
+            points on frontal faces of photos, ``"open"`` on turned ones, and only the latter knows its own errors.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
-        face_parser: the old form of ``segmenter``, kept for one version.
+        face_parser: the old form of ``segmenter``, removed in version 0.2.
         segmenter: tells visible skin from hair, hands and glasses; a face-parsing network fits in here. ``None`` takes a
             :class:`recon.segmentation.grabcut.GrabCutSegmenter` for fit and texture, and a
             :class:`recon.segmentation.residual.ResidualSegmenter` for the quality of a network's answer.
@@ -93,16 +94,16 @@ class Reconstructor:
             )
         self.method = method
         self.checkpoint = checkpoint
-        self.settings, self._initialised_settings = (
+        self.settings, self._hybrid_settings = (
             dataclasses.replace(make(quality), camera=camera, white_light=white_light)
-            for make in (FitSettings.of, FitSettings.of_initial)
+            for make in (FitSettings.of, FitSettings.hybrid)
         )
         self.device = choose_device(device, method)
         self._detector = detector
         if face_parser is not None and segmenter is not None:
             raise ValueError("segmenter and face_parser are two forms of one thing: leave out face_parser")
         # The old form never had a say in how good a network's answer is.
-        self._quality_segmenter = segmenter or ResidualSegmenter()
+        self._rmse_segmenter = segmenter or ResidualSegmenter()
         if face_parser is not None:
             segmenter = segmenter_of_parser(face_parser)
         self._segmenter = segmenter or GrabCutSegmenter()
@@ -113,10 +114,12 @@ class Reconstructor:
                 "recon.landmark_transfer.transfer.transfer_landmarks makes one"
             )
         self.model = loaded.to("cpu")
-        self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
+        self._device_model = (
+            self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
+        )
         self._network: RegressionEstimator | None = None
         if method != "fit":
-            self._network = RegressionEstimator(self.model, checkpoint, self.device, self._quality_segmenter)
+            self._network = RegressionEstimator(self.model, checkpoint, self.device, self._rmse_segmenter)
 
     def __call__(self, photos: PhotoLike | Sequence[PhotoLike]) -> list[Reconstruction]:
         """Heads of all faces in one photo, or of the largest face in each of several photos.
@@ -238,14 +241,14 @@ class Reconstructor:
         result = self._fitter(
             [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],
             # Without landmarks the head has farther to go.
-            self._initialised_settings if self.method == "hybrid" and marked else self.settings,
+            self._hybrid_settings if self.method == "hybrid" and marked else self.settings,
             initial,
         )
         return [self._result(p, f, result, k) for k, (p, f) in enumerate(zip(photos, faces, strict=True))]
 
     @functools.cached_property
     def _fitter(self) -> FaceFitter:
-        return FaceFitter(self._working, "478", self._segmenter)
+        return FaceFitter(self._device_model, "478", self._segmenter)
 
     def _starting_network(self) -> RegressionEstimator:
         """Made when the first face without landmarks asks for it, if the method has none of its own.
@@ -254,7 +257,7 @@ class Reconstructor:
             CheckpointError: no network comes with the package for this face model.
         """
         if self._network is None:
-            self._network = RegressionEstimator(self.model, None, self.device, self._quality_segmenter)
+            self._network = RegressionEstimator(self.model, None, self.device, self._rmse_segmenter)
         return self._network
 
     def _from_regression(self, photo: Photo, face: Face, found: PhotoRegression) -> Reconstruction:

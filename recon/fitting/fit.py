@@ -15,12 +15,12 @@ from recon.fitting.crops import View, cropped, landmark_view, landmark_visibilit
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
+from recon.fitting.jaw_prior import jaw_prior_scale
 from recon.fitting.landmark_model import pose_from_points
 from recon.fitting.lighting_estimate import estimate_lighting
 from recon.fitting.settings import FitSettings
 from recon.fitting.stages import faces_in_views, landmark_stage, photometric_stage
 from recon.fitting.state import FitState, FitView
-from recon.fitting.teeth_visibility import jaw_prior_scale
 from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.photometric import photometric_rmse
 from recon.parameters import FaceParameters

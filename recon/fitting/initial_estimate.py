@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.camera import CAMERAS, CameraModel
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 from recon.parameters import FaceParameters
 from recon.rotation import turn_to_ray
@@ -82,8 +82,8 @@ class InitialEstimate:
         """The same pictures by another camera model, see :meth:`recon.parameters.FaceParameters.for_camera`."""
         return dataclasses.replace(self, face=self.face.for_camera(model))
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
-        """Rows that draw the unknowns back to the estimate."""
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
+        """LinearizedTerm that draw the unknowns back to the estimate."""
         sigma, now = self.sigma, state.face
         wanted = self.face.to(now.identity)
         weights = now.identity.new_zeros(layout.n_total)
@@ -100,7 +100,7 @@ class InitialEstimate:
             sigma_mm = [sigma.translation_mm, sigma.translation_mm, depth_mm]
             weights[layout.translation(view)] = 1.0 / weights.new_tensor(sigma_mm)
             residual[layout.translation(view)] = now.translation_mm[view] - wanted.translation_mm[view]
-        return Rows(torch.diag(weights), weights * residual)
+        return LinearizedTerm(torch.diag(weights), weights * residual)
 
     def points_px(
         self, points_obj: Float[Tensor, "n 3"], view: int, principal_px: Float[Tensor, "1 2"]

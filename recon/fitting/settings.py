@@ -92,7 +92,7 @@ class FitSettings:
         return chosen
 
     @classmethod
-    def of_initial(cls, quality: str) -> FitSettings:
+    def hybrid(cls, quality: str) -> FitSettings:
         """The same for a fit with an initial estimate, as a network's: fewer steps.
 
         Raises:

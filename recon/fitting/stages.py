@@ -16,18 +16,21 @@ from recon.fitting.initial_estimate import InitialEstimate
 from recon.fitting.landmark_model import LandmarkModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.settings import FitSettings, Level
-from recon.fitting.solver import Rows, normal_equations, solve_bounded
+from recon.fitting.solver import LinearizedTerm, normal_equations, solve_bounded
 from recon.fitting.state import FitState, FitView, Posterior, StepLimits, ViewState
 from recon.fitting.terms import Prior, ViewTerm
+from recon.fitting.terms.coefficient_priors import AlbedoPrior, CoefficientPrior, FocalPrior
 from recon.fitting.terms.contour import ContourTerm
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
 from recon.fitting.terms.landmark import DISTANCES, LandmarkTerm
 from recon.fitting.terms.lighting_prior import LightingPrior
 from recon.fitting.terms.photometric import PhotometricTerm
-from recon.fitting.terms.shape_prior import AlbedoPrior, CoefficientPrior, FocalPrior
 
 _ANNEALING_START, _ANNEALING_RATE = 30.0, 0.6
+"""Factor on the weight of priors, and by how much it falls with each step."""
 _FIRST_TOLERANCE = 30.0
+"""Times that factor: how much further than by its error model a calibrated detector's point may be off before it counts less,
+while priors are still strong."""
 _DAMPING = 1e-3
 _NORMALS_EVERY = 4
 """Steps between two computations of the normals' derivatives, which take as long as a step."""
@@ -53,7 +56,7 @@ class GaussNewton:
     unit_expression: bool
     damping: float = 0.0
 
-    def step(self, state: FitState, terms: Sequence[Rows]) -> FitState:
+    def step(self, state: FitState, terms: Sequence[LinearizedTerm]) -> FitState:
         """The state that minimises the sum of linearised terms within the bounds.
 
         Bounds are part of the solution: cutting albedo off afterwards would leave the light that was solved with it.
@@ -149,12 +152,12 @@ def photometric_stage(
         FocalPrior(tuple(view.focal_sigma for view in views)),
         *([initial] if initial is not None else []),
     ]
-    normal_bases: tuple[Tensor, ...] = ()
+    normal_jacobians: tuple[Tensor, ...] = ()
     for step in range(level.n_steps):
         faces = faces_in_views(model, state, views)
         if step % _NORMALS_EVERY == 0:
-            normal_bases = tuple(surface.normal_basis(face.vertices) for face in faces)
-        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_bases, settings.photometric_weight)
+            normal_jacobians = tuple(surface.normal_jacobian(face.vertices) for face in faces)
+        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.photometric_weight)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
         albedo = AlbedoPrior(settings.albedo_weight * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]

@@ -119,7 +119,7 @@ class MixedModule(RegressorModule):
         self.critic_config, self.clip = critic or CriticConfig(), clip
         model = self.decoder.model
         rows = discriminator_vertices(model, self.critic_config.points, self.critic_config.region)
-        # Its name is in checkpoints.
+        # Called critic because checkpoints hold that key.
         self.critic = ShapeDiscriminator(model.mean_shape[rows] / MM_PER_DM, width=self.critic_config.width)
         self._rows = rows
 

@@ -6,21 +6,21 @@ from typing import Protocol
 
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 
 
 class ViewTerm(Protocol):
     """How well the face explains one view."""
 
-    def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
-        """Rows of one view, at the columns that it depends on."""
+    def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
+        """LinearizedTerm of one view, at the columns that it depends on."""
         ...
 
 
 class Prior(Protocol):
     """What is known before looking at any view."""
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
-        """Rows of all unknowns."""
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
+        """LinearizedTerm of all unknowns."""
         ...

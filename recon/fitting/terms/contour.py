@@ -19,7 +19,7 @@ from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian
 from recon.fitting.robust import geman_mcclure
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.render import Topology
 from recon.render.sampling import sample_pixels
 
@@ -146,7 +146,7 @@ class ContourTerm:
     sigma: float
     n_independent: float
 
-    def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
+    def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
         """A row a contour vertex with an edge."""
         photo = self.photos[face.index]
         on_contour = contour_vertices(face.v_cam, face.rays, face.topology)
@@ -164,4 +164,4 @@ class ContourTerm:
         jacobian = point_jacobian(face.v_rot[at], face.v_cam[at], self.shape_basis[at], face.camera, layout.single_view)
         sigma_px = self.sigma * photo.shape[-1]
         rows, residual = contour_rows(contour, jacobian, sigma_px, self.n_independent)
-        return Rows(rows, residual, layout.view_columns(face.index).to(rows.device))
+        return LinearizedTerm(rows, residual, layout.view_columns(face.index).to(rows.device))

@@ -19,7 +19,7 @@ from recon.fitting.landmark_model import LandmarkModel, visibility_weight
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import PointErrors, ViewState
 
 LIPS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -36,7 +36,7 @@ THICKNESSES: dict[str, tuple[tuple[int, int], ...]] = {
 
 DISTANCES: dict[str, tuple[tuple[int, int], ...]] = {
     "68": (*OPENINGS_68[:4], *LIPS["68"], *THICKNESSES["68"]),
-    # MediaPipe's face mesh: lids of the right and of the left eye.
+    # MediaPipe's face mesh: lids of the eye on the viewer's left, then right.
     "478": (
         *((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)),
         *(*LIPS["478"], *THICKNESSES["478"]),
@@ -66,8 +66,8 @@ class LandmarkTerm:
     distances: tuple[tuple[int, int], ...] = ()
     distance_sharpness: float = 0.0
 
-    def linearize(self, face: ViewState, layout: ParameterLayout) -> Rows:
-        """Rows of one view: two a point, two a distance; residuals are model minus photo."""
+    def linearize(self, face: ViewState, layout: ParameterLayout) -> LinearizedTerm:
+        """LinearizedTerm of one view: two a point, two a distance; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
         camera = state.camera(view, index).to(like)
@@ -79,7 +79,7 @@ class LandmarkTerm:
         jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
         if view.points.calibrated:
             rows, residual = whitened_rows(jacobian, residual_px, view.points, self.tolerance)
-            return Rows(rows, residual, layout.view_columns(index).to(rows.device))
+            return LinearizedTerm(rows, residual, layout.view_columns(index).to(rows.device))
         precision = view.points.sigma_px.to(like) ** -2.0
         confidence = torch.ones_like(precision)
         if view.visibility is None:
@@ -91,7 +91,7 @@ class LandmarkTerm:
         rows, residual = landmark_rows(
             jacobian, residual_px, precision, self.distances, self.distance_sharpness, confidence
         )
-        return Rows(rows, residual, layout.view_columns(index).to(rows.device))
+        return LinearizedTerm(rows, residual, layout.view_columns(index).to(rows.device))
 
 
 def landmark_rows(
@@ -128,7 +128,7 @@ def landmark_rows(
 def whitened_rows(
     jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: PointErrors, tolerance: float = 1.0
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
-    """Rows and residuals whose errors are independent and of unit variance, see
+    """LinearizedTerm and residuals whose errors are independent and of unit variance, see
     :class:`recon.detection.observation.LandmarkObservation`.
 
     Over their own sigmas, bias and gain added, the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is

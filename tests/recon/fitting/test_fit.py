@@ -147,11 +147,11 @@ def test_a_fit_to_landmarks_alone_knows_no_light(model, photo):
 
 @pytest.mark.parametrize("quality", ["fast", "default", "best"])
 def test_a_fit_with_an_estimate_takes_fewer_steps_on_the_same_pictures(quality):
-    whole, started = FitSettings.of(quality), FitSettings.of_initial(quality)
+    whole, started = FitSettings.of(quality), FitSettings.hybrid(quality)
     assert [level.size_px for level in started.levels] == [level.size_px for level in whole.levels]
     assert (
         all(0 < a.n_steps < b.n_steps for a, b in zip(started.levels, whole.levels, strict=True)) or quality == "best"
     )
     assert sum(level.n_steps for level in started.levels) < sum(level.n_steps for level in whole.levels)
     with pytest.raises(ValueError, match="quality must be fast, default or best, got 'hasty'"):
-        FitSettings.of_initial("hasty")
+        FitSettings.hybrid("hasty")

@@ -13,7 +13,7 @@ from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConf
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_cache import FaceCache, FaceCacheConfig, FaceCacheError, draw_faces
-from recon.training.framing import CropJitter, Similarity, draw_framing, inside
+from recon.training.framing import CropJitter, CropSimilarity, draw_framing, inside
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.landmark_data import CachedFaces, LandmarkData
 from recon.training.landmark_module import LandmarkLossWeights, LandmarkModule, landmark_loss_terms, landmark_metrics
@@ -76,7 +76,9 @@ def test_points_move_with_the_picture():
         column, row = 80 * (x + 0.5), 80 * (y + 0.5)
         yy, xx = torch.meshgrid(torch.arange(80) + 0.5, torch.arange(80) + 0.5, indexing="ij")
         pictures[k] = torch.exp(-0.5 * ((xx - column) ** 2 + (yy - row) ** 2) / 2.0**2)
-    framing = Similarity(torch.tensor([1.3, 0.8]), torch.tensor([0.3, -0.7]), torch.tensor([[0.05, -0.1], [0.1, 0.02]]))
+    framing = CropSimilarity(
+        torch.tensor([1.3, 0.8]), torch.tensor([0.3, -0.7]), torch.tensor([[0.05, -0.1], [0.1, 0.02]])
+    )
     crops, moved = framing.crops(pictures, 64), framing.points(places)
     for k in range(2):
         weight = crops[k, 0] / crops[k, 0].sum()
@@ -88,7 +90,7 @@ def test_points_move_with_the_picture():
 
 def test_a_clockwise_turn_of_the_picture_turns_the_head_clockwise(folder):
     faces = CachedFaces(FaceCache(folder), ("520",), 0.2)
-    turned = Similarity(torch.ones(1), torch.tensor([0.5]), torch.zeros(1, 2))
+    turned = CropSimilarity(torch.ones(1), torch.tensor([0.5]), torch.zeros(1, 2))
     rotation = faces.rotation[:1]
     after = turned.rotations(rotation)
     # The picture of a direction of the head (x right, y down) must turn as points do.

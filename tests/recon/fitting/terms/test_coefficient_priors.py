@@ -13,7 +13,7 @@ from recon.fitting.landmark_model import LandmarkModel, pose_from_points, size_s
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.stages import landmark_stage
 from recon.fitting.state import FitState, FitView
-from recon.fitting.terms.shape_prior import CoefficientPrior
+from recon.fitting.terms.coefficient_priors import CoefficientPrior
 from recon.parameters import FaceParameters
 
 sys.path.append(str(Path(__file__).parents[1]))
