@@ -42,9 +42,9 @@ def _open_insightface() -> Detector:
 
 
 def _open_open() -> Detector:
-    from recon.inference.open_detector import OpenDetector
+    from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 
-    return OpenDetector()
+    return DenseLandmarkDetector()
 
 
 _DETECTORS: dict[str, Callable[[], Detector]] = {

@@ -61,10 +61,12 @@ def landmark_view(
     # The apparent size fixes focal length over distance; assume the distance.
     if view.landmarks is None:
         assert initial is not None, "checked before"
-        assumed_px = initial.focal_px[index] * settings.distance_mm / -float(initial.face.translation_mm[index, 2])
+        assumed_px = (
+            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.face.translation_mm[index, 2])
+        )
     else:
         _, translation_mm = pose_from_points(model, found)
-        assumed_px = longer_px * settings.distance_mm / -float(translation_mm[2])
+        assumed_px = longer_px * settings.assumed_distance_mm / -float(translation_mm[2])
     assumed_px = max(assumed_px, _MIN_FOCAL * longer_px)
     sigma = settings.focal_sigma if seen.calibrated else settings.uncalibrated_focal_sigma
     return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=sigma)

@@ -96,7 +96,7 @@ def landmark_stage(
     layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views), n_focal=1)
     solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_weight, expression_sigma, model.size_slope),
+        CoefficientPrior(settings.identity_precision, expression_sigma, model.size_slope),
         FocalPrior(tuple(view.focal_sigma for view in views)),
         *([initial] if initial is not None else []),
     ]
@@ -141,12 +141,12 @@ def photometric_stage(
     solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
     surface = model.surface(level.size_px)
     photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)
-    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.distance_sharpness)
+    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.opening_sharpness)
     contour = ContourTerm(
-        photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.contour_weight
+        photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.effective_edges
     )
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_weight, expression_sigma, model.landmarks.size_slope),
+        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmarks.size_slope),
         ExpressionCouplingPrior.of(whole.expression_names),
         LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
         FocalPrior(tuple(view.focal_sigma for view in views)),
@@ -157,9 +157,9 @@ def photometric_stage(
         faces = faces_in_views(model, state, views)
         if step % _NORMALS_EVERY == 0:
             normal_jacobians = tuple(surface.normal_jacobian(face.vertices) for face in faces)
-        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.photometric_weight)
+        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.effective_pixels)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
-        albedo = AlbedoPrior(settings.albedo_weight * (prior_annealing(step) if anneal_albedo else 1.0))
+        albedo = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
         state = solver.step(state, rows)

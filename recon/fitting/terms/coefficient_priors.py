@@ -28,12 +28,12 @@ class CoefficientPrior:
     """N(0, 1) of identity and N(0, sigma) of expressions, in shares of the head's size.
 
     Attributes:
-        identity_weight: strength of the identity prior.
+        identity_precision: strength of the identity prior.
         expression_sigma: ``(V, Ke)`` widths of the expression prior.
         size_slope: ``(Ki,)`` of :func:`recon.fitting.landmark_model.size_slope`.
     """
 
-    identity_weight: float
+    identity_precision: float
     expression_sigma: Float[Tensor, "v ke"]
     size_slope: Float[Tensor, " ki"]
 
@@ -43,7 +43,7 @@ class CoefficientPrior:
         size = (1.0 + self.size_slope @ identity).clamp_min(_MIN_RELATIVE_SIZE)
         values = torch.cat([identity, state.face.expression.flatten()])
         expression_sigma = self.expression_sigma.expand_as(state.face.expression).flatten()
-        sigma = torch.cat([torch.full_like(identity, self.identity_weight**-0.5), expression_sigma])
+        sigma = torch.cat([torch.full_like(identity, self.identity_precision**-0.5), expression_sigma])
         columns = torch.cat(
             [torch.arange(layout.n_identity)]
             + [torch.arange(layout.n_total)[layout.expression(view)] for view in range(layout.n_views)]

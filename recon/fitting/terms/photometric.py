@@ -36,14 +36,14 @@ class PhotometricTerm:
         blur_px: standard deviation of the blur.
         surface: where they are compared.
         normal_jacobians: ``(N, 3, K)`` derivatives of the samples' normals by the shape, a view.
-        n_independent: how many independent pixels the photo counts for.
+        effective_pixels: how many independent pixels the photo counts for.
     """
 
     photos: tuple[Float[Tensor, "1 3 s s"], ...]
     blur_px: float
     surface: SurfaceModel
     normal_jacobians: tuple[Float[Tensor, "n 3 k"], ...]
-    n_independent: float
+    effective_pixels: float
 
     def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
         """Three rows a visible sample; residuals are rendered minus photo."""
@@ -62,7 +62,7 @@ class PhotometricTerm:
             return LinearizedTerm(photo.new_zeros(0, len(columns)), photo.new_zeros(0), columns)
         noise = float((1.48 * residual[keep].abs().amax(dim=1).median()).clamp(_LEAST_NOISE, _MOST_NOISE))
         robust = geman_mcclure(residual.square().sum(dim=1) / noise**2, _OUTLIER2)
-        weights = self.n_independent / noise**2 * robust * weights / weights.sum()
+        weights = self.effective_pixels / noise**2 * robust * weights / weights.sum()
         slopes = [sample_pixels(slope[0], samples.pixels) for slope in _image_gradient(0.5 * (rendered + photo))]
         jacobian = photometric_jacobian(
             surface,

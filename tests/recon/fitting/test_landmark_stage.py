@@ -41,7 +41,7 @@ def view_of(landmarks, identity, expression, rotvec, translation_mm):
     return FitView(independent(points, 0.1), torch.full((1, 2), 900.0).double(), principal_px), rotation
 
 
-def fitted(landmarks, views, sigma_px, identity_weight, expression_sigma, n_steps=40, unit=True):
+def fitted(landmarks, views, sigma_px, identity_precision, expression_sigma, n_steps=40, unit=True):
     poses = [pose_from_points(landmarks, view) for view in views]
     start = FaceParameters(
         torch.zeros(1, N_IDENTITY).double(),
@@ -52,7 +52,7 @@ def fitted(landmarks, views, sigma_px, identity_weight, expression_sigma, n_step
         None,
     )
     model = dataclasses.replace(landmarks, unit_expression=unit)
-    settings = FitSettings(landmark_steps=n_steps, identity_weight=identity_weight)
+    settings = FitSettings(landmark_steps=n_steps, identity_precision=identity_precision)
     views = [dataclasses.replace(view, points=independent(view.points.points_px, sigma_px)) for view in views]
     widths = torch.full((len(views), N_EXPRESSION), expression_sigma).double()
     return landmark_stage(model, FitState.of(start), views, settings, widths).face

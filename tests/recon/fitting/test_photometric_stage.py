@@ -186,7 +186,7 @@ def test_no_albedo_beyond_its_bounds_and_light_follows(model, truth, view):
     """A photo far brighter than any skin: albedo stops at its bound, and light makes up for the rest."""
     bright = dataclasses.replace(view, photo=(2.2 * view.photo).clamp(0.0, 0.97))
     start = with_face(truth, albedo=torch.zeros_like(truth.face.albedo))
-    found = fitted(model, start, [bright], 12, FitSettings(exposure_sigma=1e-3, albedo_weight=1e-3), first=True)
+    found = fitted(model, start, [bright], 12, FitSettings(exposure_sigma=1e-3, albedo_precision=1e-3), first=True)
     assert float(found.face.albedo.abs().max()) <= 3.0 + 1e-5
     assert rmse(model, found, bright) < 0.5 * rmse(model, start, bright)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
+from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
 from recon.inference.observe import UNCALIBRATED_SIGMA, observe, packaged_error_model
-from recon.inference.open_detector import OpenDetector
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network, save_landmark_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
@@ -16,7 +16,7 @@ from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConf
 
 @pytest.fixture(scope="module")
 def open_face(astronaut):
-    with OpenDetector() as detector:
+    with DenseLandmarkDetector() as detector:
         (face,) = detector.detect(astronaut, 60.0)
     return face
 
@@ -40,7 +40,7 @@ def test_points_of_the_network_of_the_package_come_with_their_measured_errors(op
 def test_a_measured_error_is_not_that_of_another_network(astronaut, open_face, tmp_path):
     network, header = load_landmark_network(DEFAULT_LANDMARK_NETWORK)
     copy = save_landmark_network(tmp_path / "other.safetensors", network, header["landmarks"], {})
-    with OpenDetector(LandmarkRegressor(copy)) as detector:
+    with DenseLandmarkDetector(LandmarkRegressor(copy)) as detector:
         (face,) = detector.detect(astronaut, 60.0)
     assert face.detector == OPEN_OTHER_NETWORK and np.allclose(face.points5, open_face.points5)
     seen = observe(face, "478")

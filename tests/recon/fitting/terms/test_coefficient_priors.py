@@ -103,7 +103,7 @@ def test_heads_of_average_size_are_found_at_average_size(landmarks):
             torch.zeros(1, N_IDENTITY).double(), torch.zeros(1, N_EXPRESSION).double(), torch.zeros(1, 0).double(),
             pose[0][None], pose[1][None], None,
         )  # fmt: skip
-        settings = FitSettings(identity_weight=1.0)
+        settings = FitSettings(identity_precision=1.0)
         widths = torch.full((1, N_EXPRESSION), 0.4).double()
         found = landmark_stage(landmarks, FitState.of(start), [view], settings, widths)
         sizes.append(float(landmarks.size_slope @ found.face.identity[0]))

@@ -22,7 +22,7 @@ MIN_SCORE = 0.6
 """Of the box networks' second look, see :mod:`recon.detection.mediapipe_detector`."""
 
 
-class OpenDetector(MediapipeDetector):
+class DenseLandmarkDetector(MediapipeDetector):
     """Finds faces of any turn and their 520 and 478 points, each with its uncertainty. A context manager.
 
     Args:
