@@ -35,8 +35,8 @@ class FitResult:
     Attributes:
         face: parameters; poses are those of the photos. Lighting is ``None`` if no photo was looked at.
         focal_px: focal length of each photo, px.
-        focal_sigma, distance_sigma: standard deviations of it and of the head's distance, as shares of them, a view; nan if
-            nothing was fitted.
+        focal_sigma, distance_sigma: standard deviations of it and of the head's distance by the landmarks, as shares of them,
+            a view; nan without landmarks.
         principal_px: ``(2,)`` of each photo.
         reprojection_error_px: mean distance of fitted from detected landmarks, a view; nan without landmarks.
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.

@@ -162,7 +162,7 @@ def photometric_stage(
         albedo = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
-        state = solver.step(state, rows)
+        state = dataclasses.replace(solver.step(state, rows), posterior=state.posterior)
     return state
 
 

@@ -113,7 +113,7 @@ def test_an_estimate_of_small_sigma_stays(model, photo, initial):
 def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, initial):
     settings = dataclasses.replace(_SETTINGS, levels=())
     found = FaceFitter(model)([View(photo[0], None)], settings, initial)
-    assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.distance_mm / 970.0, rel=1e-4)
+    assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.assumed_distance_mm / 970.0, rel=1e-4)
     place = [
         f * s.translation_mm[0, :2] / s.translation_mm[0, 2]
         for f, s in ((_FOCAL_PX, initial.face), (found.focal_px[0], found.face))
