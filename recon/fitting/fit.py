@@ -20,7 +20,7 @@ from recon.fitting.landmark_model import pose_from_points
 from recon.fitting.lighting_estimate import estimate_lighting
 from recon.fitting.settings import FitSettings
 from recon.fitting.stages import faces_in_views, landmark_stage, photometric_stage
-from recon.fitting.state import FitState, FitView
+from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.photometric import photometric_rmse
 from recon.parameters import FaceParameters
@@ -133,7 +133,7 @@ class FaceFitter:
     def _first_state(
         self,
         views: Sequence[View],
-        seen: Sequence[FitView],
+        seen: Sequence[ViewTensors],
         settings: FitSettings,
         expression_sigma: Float[Tensor, "v ke"],
         initial: InitialEstimate | None,
@@ -165,7 +165,7 @@ class FaceFitter:
         self,
         state: FitState,
         views: Sequence[View],
-        seen: Sequence[FitView],
+        seen: Sequence[ViewTensors],
         masks: Sequence[Float[Tensor, "1 1 s s"] | None],
         size_px: int,
     ) -> list[FaceInView]:
@@ -182,7 +182,7 @@ class FaceFitter:
         return segment(self._segmenter, face.view.pixels, prior)
 
     @torch.no_grad()
-    def _reprojection_error_px(self, state: FitState, view: FitView, index: int) -> float:
+    def _reprojection_error_px(self, state: FitState, view: ViewTensors, index: int) -> float:
         points = self.model.landmarks.points_obj(state.face.identity[0], state.face.expression[index])
         camera = state.camera(view, index)
         pixels = camera.to_pixels(camera.to_camera(points[None]))[0]

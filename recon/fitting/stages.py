@@ -17,7 +17,7 @@ from recon.fitting.landmark_model import LandmarkModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.solver import LinearizedTerm, normal_equations, solve_bounded
-from recon.fitting.state import FitState, FitView, Posterior, StepLimits, ViewState
+from recon.fitting.state import FitState, Posterior, StepLimits, ViewAtState, ViewTensors
 from recon.fitting.terms import Prior, ViewTerm
 from recon.fitting.terms.coefficient_priors import AlbedoPrior, CoefficientPrior, FocalPrior
 from recon.fitting.terms.contour import ContourTerm
@@ -78,7 +78,7 @@ def prior_annealing(step: int) -> float:
 def landmark_stage(
     model: LandmarkModel,
     state: FitState,
-    views: Sequence[FitView],
+    views: Sequence[ViewTensors],
     settings: FitSettings,
     expression_sigma: Float[Tensor, "v ke"],
     initial: InitialEstimate | None = None,
@@ -105,7 +105,7 @@ def landmark_stage(
         annealing = prior_annealing(step)
         landmarks = LandmarkTerm(model, _FIRST_TOLERANCE * annealing if annealing > 1.0 else 1.0)
         rows = [prior.linearize(state, layout).scaled(annealing) for prior in priors]
-        rows += [landmarks.linearize(ViewState(state, view, k), layout) for k, view in enumerate(views)]
+        rows += [landmarks.linearize(ViewAtState(state, view, k), layout) for k, view in enumerate(views)]
         state = solver.step(state, rows)
     return state
 
@@ -114,7 +114,7 @@ def landmark_stage(
 def photometric_stage(
     model: FitModel,
     state: FitState,
-    views: Sequence[FitView],
+    views: Sequence[ViewTensors],
     settings: FitSettings,
     level: Level,
     expression_sigma: Float[Tensor, "v ke"],
@@ -166,6 +166,6 @@ def photometric_stage(
     return state
 
 
-def faces_in_views(model: FitModel, state: FitState, views: Sequence[FitView]) -> list[FaceInView]:
+def faces_in_views(model: FitModel, state: FitState, views: Sequence[ViewTensors]) -> list[FaceInView]:
     """The face in each view."""
     return [FaceInView(state, view, index, model.front, model.topology) for index, view in enumerate(views)]

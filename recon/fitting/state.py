@@ -17,7 +17,7 @@ from recon.parameters import FaceParameters
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PointErrors:
+class LandmarkTensors:
     """:class:`recon.detection.observation.LandmarkObservation` as tensors, in pixels of the photo or of a crop of it."""
 
     points_px: Float[Tensor, "n 2"]
@@ -30,13 +30,13 @@ class PointErrors:
     calibrated: bool
 
     @classmethod
-    def of(cls, seen: LandmarkObservation) -> PointErrors:
+    def of(cls, seen: LandmarkObservation) -> LandmarkTensors:
         """The same, float64."""
         names = [field.name for field in dataclasses.fields(cls) if field.name != "calibrated"]
         tensors = {name: torch.from_numpy(getattr(seen, name).astype(np.float64)) for name in names}
         return cls(**tensors, calibrated=seen.calibrated)
 
-    def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> PointErrors:
+    def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> LandmarkTensors:
         """The same in a crop that begins at a corner and has ``scale`` pixels a pixel; on the device and of the type of ``like``."""
         changed = dataclasses.replace(
             self,
@@ -46,11 +46,11 @@ class PointErrors:
         )
         tensors = {field.name: getattr(changed, field.name) for field in dataclasses.fields(changed)}
         del tensors["calibrated"]
-        return PointErrors(**{name: t.to(like) for name, t in tensors.items()}, calibrated=self.calibrated)
+        return LandmarkTensors(**{name: t.to(like) for name, t in tensors.items()}, calibrated=self.calibrated)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FitView:
+class ViewTensors:
     """Landmarks of one photo or of a square crop of it, and the crop's pixels for the photometric stage.
 
     Attributes:
@@ -64,7 +64,7 @@ class FitView:
         mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
     """
 
-    points: PointErrors
+    points: LandmarkTensors
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0
@@ -156,7 +156,7 @@ class FitState:
     def n_views(self) -> int:
         return len(self.face)
 
-    def camera(self, view: FitView, index: int) -> PosedCamera:
+    def camera(self, view: ViewTensors, index: int) -> PosedCamera:
         """The camera of one view, float64."""
         at, like = slice(index, index + 1), self.log_focal
         focal_px = view.focal_px.to(like) * torch.exp(self.log_focal[index])
@@ -244,7 +244,7 @@ class FitState:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ViewState:
+class ViewAtState:
     """One view and the unknowns that it is explained by.
 
     Attributes:
@@ -254,7 +254,7 @@ class ViewState:
     """
 
     state: FitState
-    view: FitView
+    view: ViewTensors
     index: int
 
 

@@ -20,7 +20,7 @@ from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
 from recon.fitting.solver import LinearizedTerm
-from recon.fitting.state import PointErrors, ViewState
+from recon.fitting.state import LandmarkTensors, ViewAtState
 
 LIPS: dict[str, tuple[tuple[int, int], ...]] = {
     "68": OPENINGS_68[4:7],
@@ -66,7 +66,7 @@ class LandmarkTerm:
     distances: tuple[tuple[int, int], ...] = ()
     opening_sharpness: float = 0.0
 
-    def linearize(self, face: ViewState, layout: ParameterLayout) -> LinearizedTerm:
+    def linearize(self, face: ViewAtState, layout: ParameterLayout) -> LinearizedTerm:
         """LinearizedTerm of one view: two a point, two a distance; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
@@ -126,7 +126,7 @@ def landmark_rows(
 
 
 def whitened_rows(
-    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: PointErrors, tolerance: float = 1.0
+    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: LandmarkTensors, tolerance: float = 1.0
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
     """LinearizedTerm and residuals whose errors are independent and of unit variance, see
     :class:`recon.detection.observation.LandmarkObservation`.

@@ -12,7 +12,7 @@ from recon.fitting.fit_model import FitModel
 from recon.fitting.lighting_estimate import estimate_lighting
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.stages import faces_in_views, photometric_stage
-from recon.fitting.state import FitState, FitView
+from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.lighting_prior import negative_light
 from recon.fitting.terms.photometric import photometric_rmse
@@ -53,7 +53,7 @@ def face_of(model, state, view):
 
 @pytest.fixture(scope="module")
 def view(model, truth):
-    blank = FitView(
+    blank = ViewTensors(
         independent(torch.zeros(478, 2), 1.0),
         torch.full((1, 2), 420.0),
         torch.tensor([[_SIZE / 2, _SIZE / 2 - 3.0]]),

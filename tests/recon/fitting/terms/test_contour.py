@@ -14,7 +14,7 @@ from recon.color import encode_srgb_unclamped
 from recon.fitting.fit_model import FitModel
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.stages import faces_in_views, photometric_stage
-from recon.fitting.state import FitState, FitView
+from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.contour import Contour, contour_rows, contour_vertices, find_contour
 from recon.lighting import ambient
 from recon.parameters import FaceParameters
@@ -116,7 +116,7 @@ def test_the_contour_corrects_points_that_are_off():
             ambient(torch.full((1, 3), 1.0)),
         )
     )
-    blank = FitView(
+    blank = ViewTensors(
         independent(torch.zeros(478, 2), 10.0),
         torch.full((1, 2), 420.0),
         torch.full((1, 2), _SIZE / 2),

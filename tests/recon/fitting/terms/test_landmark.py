@@ -9,7 +9,7 @@ import bfm
 from recon.camera import CAMERAS
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian, rotation_gradient
-from recon.fitting.state import PointErrors
+from recon.fitting.state import LandmarkTensors
 from recon.fitting.terms.landmark import DISTANCES, THICKNESSES, landmark_rows, whitened_rows
 from recon.rotation import euler_to_matrix
 
@@ -57,11 +57,11 @@ def test_an_opening_counts_by_its_own_precision_and_not_where_the_pair_lies():
     assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), opening_sharpness=0.0)[1]) == 4
 
 
-def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> PointErrors:
+def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> LandmarkTensors:
     generator = torch.Generator().manual_seed(2)
     axes = torch.linalg.qr(torch.randn(2 * n, max(n_modes, 1), generator=generator, dtype=torch.float64))[0].T
     gain, direction = (0.1 * torch.randn(n_gains, n, 2, generator=generator, dtype=torch.float64) for _ in range(2))
-    return PointErrors(
+    return LandmarkTensors(
         points_px=torch.zeros(n, 2).double(),
         sigma_px=0.5 + torch.rand(n, generator=generator, dtype=torch.float64),
         modes=axes[:n_modes].reshape(n_modes, n, 2),
