@@ -90,7 +90,7 @@ def test_a_recipe_has_its_own_keys_and_those_of_its_base(capsys):
     assert settings["optimiser"]["total"] == config["trainer"]["max_steps"] == 60000
     assert settings["optimiser"]["warm_up"] == 7, "the command line comes last"
     assert config["trainer"]["logger"]["init_args"]["save_dir"] == "runs/swin_large_fam"
-    assert len(config["trainer"]["callbacks"]) == 6 and config["data"]["init_args"]["batch_size"] == 32
+    assert len(config["trainer"]["callbacks"]) == 6 and config["data"]["init_args"]["plan"]["batch_size"] == 32
 
 
 @pytest.mark.parametrize(
