@@ -28,7 +28,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.average < 1.0:
             raise ValueError(
-                f"the decay of averaged weights must lie in [0, 1), got run.average {self.average}; 0 keeps the latest"
+                f"the decay of averaged weights must lie in [0, 1), got {self.average}; run.average 0 keeps the latest"
             )
         if self.picture_every < 1:
             raise ValueError(

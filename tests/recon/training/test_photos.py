@@ -86,7 +86,7 @@ def test_photos_without_the_points_asked_for_are_left_out_and_counted(tmp_path, 
     assert photos.names == ["0.png", "2.png"] and photos.masks == ["0.mask.png", "2.mask.png"]
     torch.testing.assert_close(photos[1].landmarks68_px[0], points[2] + 1.0)
     assert "1 of 3 photos in" in caplog.text and "no landmarks of the detector" in caplog.text
-    assert len(PhotoSet(tmp_path / "set", 40, samples=PhotoSamples(mirror=False, landmarks="fit"))) == 3
+    assert len(PhotoSet(tmp_path / "set", 40, mirror=False, landmarks="fit")) == 3
     labels["landmarks68_detector_px"][:] = torch.nan
     save_file(labels, tmp_path / "set" / "photos.safetensors")
     with pytest.raises(PhotoSetError, match="no photo in .* has landmarks of the detector"):
@@ -173,7 +173,7 @@ def test_preparing_keeps_faces_and_says_why_not(tmp_path):
     batch = PhotoSet(tmp_path / "out", 128, mirror=False)[0]
     eyes, mouth = batch.landmarks68_px[0, 36:48].mean(0), batch.landmarks68_px[0, 48:].mean(0)
     assert abs(float(eyes[0]) - 64) < 12 and float(eyes[1]) < 64 < float(mouth[1])
-    fitted = PhotoSet(tmp_path / "out", 128, samples=PhotoSamples(mirror=False, landmarks="fit"))[0]
+    fitted = PhotoSet(tmp_path / "out", 128, mirror=False, landmarks="fit")[0]
     apart_px = (batch.landmarks68_px - fitted.landmarks68_px).norm(dim=-1)
     assert 0.2 < float(apart_px.mean()) < 4.0
     inside = batch.face_mask[0, 0, int(eyes[1]) : int(mouth[1]), int(eyes[0])]
