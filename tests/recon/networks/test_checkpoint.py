@@ -41,6 +41,17 @@ def test_weights_come_back_equal(written):
     assert not again.training
 
 
+def test_options_of_the_backbone_are_beside_the_config_in_the_header(written, tmp_path):
+    """As in files of earlier versions; a network that was loaded is saved with its own."""
+    network, path = written
+    again, header = load_regressor(path)
+    assert "backbone_options" not in json.loads(header["config"])
+    assert json.loads(header["backbone_options"]) == json.loads(json.dumps(TINY["swin_tiny"]))
+    assert again.config == network.config
+    save_checkpoint(tmp_path / "again.safetensors", again, {"val/nme": 4.5}, {"command": "python train.py fit"})
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
 def test_equal_weights_give_equal_files(tmp_path):
     regressor, metrics = tiny_regressor(), {"val/nme": 1.0, "val/pose_deg": 2.0}
     extra = {name: name for name in ("command", "commit", "step", "ünicode")}
