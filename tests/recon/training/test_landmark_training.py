@@ -14,10 +14,13 @@ from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_cache import FaceCache, FaceCacheConfig, FaceCacheError, draw_faces
 from recon.training.framing import CropJitter, CropSimilarity, draw_framing, inside
+from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_batch import LandmarkBatch
+from recon.training.landmark_config import CropConfig, DrawingConfig
 from recon.training.landmark_data import CachedFaces, LandmarkData
 from recon.training.landmark_module import LandmarkLossWeights, LandmarkModule, landmark_loss_terms, landmark_metrics
 from recon.training.schedule import OptimiserConfig
+from recon.training.stream import BatchPlan
 
 _CLEAN = SynthesisConfig.clean(yaw_deg=40.0, pitch_deg=20.0, roll_deg=20.0, upright=True, crop_margin=0.2)
 _CONFIG = FaceCacheConfig(_CLEAN, seed=5, size=64, count=3, block=2)
@@ -214,13 +217,17 @@ def test_points_keep_their_precision_in_half_precision():
 def test_crops_on_a_gpu_need_one_and_no_workers(folder, workers):
     if workers == 0 and torch.cuda.is_available():
         return
-    with pytest.raises(ValueError, match="needs one, and data.init_args.workers 0"):
+    with pytest.raises(ValueError, match="set crops.workers to 0" if workers else "made on a GPU, and none is found"):
         _data(folder, device="cuda", workers=workers)
 
 
-def _data(folder, **changes):
-    settings = {"count": 4, "n_validation": 2, "picture_size": 64, "batch_size": 2, "workers": 0, "drawing_workers": 1}
-    return LandmarkData(str(folder), _CLEAN, size=32, point_sets=("520",), block=2, **{**settings, **changes})
+def _data(folder, **crops):
+    drawing = DrawingConfig(_CLEAN, count=4, side_px=64, block=2, workers=1)
+    crops = CropConfig(**{"workers": 0, **crops})
+    held_out = HeldOutConfig(count=2)
+    return LandmarkData(
+        str(folder), drawing, size=32, point_sets=("520",), plan=BatchPlan(2), crops=crops, held_out=held_out
+    )
 
 
 def test_a_resumed_run_sees_the_batches_it_would_have_seen(tmp_path):
@@ -240,8 +247,10 @@ def test_a_resumed_run_sees_the_batches_it_would_have_seen(tmp_path):
     held_out = [batch for batch in data.val_dataloader()]
     assert sum(len(batch) for batch in held_out) == 2
     assert data.mean_points().shape == (520, 3)
-    with pytest.raises(ValueError, match="n_validation and drawing_workers must be at least 1"):
-        _data(tmp_path, n_validation=0)
+    with pytest.raises(ValueError, match="drawing.workers must be at least 1, got 0"):
+        DrawingConfig(_CLEAN, workers=0)
+    with pytest.raises(ValueError, match="crops.workers must be at least 0, got -1"):
+        CropConfig(workers=-1)
 
 
 def _prediction(points, sigma=0.01):
