@@ -15,7 +15,7 @@ import bfm
 from bfm.model import MorphableModel
 from recon.camera import CAMERAS, CameraModel, PosedCamera
 from recon.detection.align import AlignmentError
-from recon.detection.detect import Detector, open_detector
+from recon.detection.detect import Detector, open_detector, smallest_face_px
 from recon.detection.face import Face
 from recon.detection.face import NoFaceError as NoFaceError
 from recon.detector_names import MEDIAPIPE, DetectionEvidence
@@ -177,7 +177,7 @@ class Reconstructor:
 
     @property
     def detector_name(self) -> str:
-        """Of the detector, or its class if it was given open."""
+        """Of the detector, or its class if it was given one."""
         return self._detector if isinstance(self._detector, str) else type(self._detector).__name__
 
     def detect(self, photo: Photo) -> list[Face]:
@@ -187,7 +187,7 @@ class Reconstructor:
             NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from, or
                 the network is unsteady about them.
         """
-        smallest = max(20.0, max(photo.pixels.shape[:2]) / 64.0)
+        smallest = smallest_face_px(photo.pixels)
         if isinstance(self._detector, str):
             with open_detector(self._detector) as detector:
                 found = detector.detect(photo.pixels, smallest)

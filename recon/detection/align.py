@@ -39,7 +39,7 @@ behind the eyes and 29 mm below them. Round numbers from anthropometry (pupils 6
 Farkas 1994), placed so that the crop frames a face as Deng et al.'s does."""
 
 
-_UPRIGHT_POINTS_MM = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
+UPRIGHT_POINTS_MM = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
 """The same from the front, y down as in pictures."""
 
 
@@ -143,7 +143,7 @@ def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) ->
             f"left and right seem exchanged in these five points: {points.round(2).tolist()}; the order is the viewer's "
             "left eye, right eye, nose tip, left mouth corner, right mouth corner"
         )
-    face_roll_rad = float(planar_angle(_UPRIGHT_POINTS_MM, seen)) if remove_roll else 0.0
+    face_roll_rad = float(planar_angle(UPRIGHT_POINTS_MM, seen)) if remove_roll else 0.0
     scale = PX_PER_MM_AT_224 * size / 224.0 / px_per_mm
     crop_from_photo = np.eye(3)
     cos, sin = math.cos(-face_roll_rad), math.sin(-face_roll_rad)

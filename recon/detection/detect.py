@@ -66,6 +66,11 @@ def open_detector(name: str = MEDIAPIPE) -> Detector:
     return _DETECTORS[name]()
 
 
+def smallest_face_px(image: np.ndarray) -> float:
+    """Size of the smallest face that is looked for unless another is asked for: 20 px, or a 64th of the longer side."""
+    return max(20.0, max(image.shape[:2]) / 64.0)
+
+
 def detect(image: np.ndarray, detector: str | Detector = MEDIAPIPE, *, min_face_px: float | None = None) -> list[Face]:
     """All faces in a photo, the largest first; an empty list when there is none.
 
@@ -89,7 +94,7 @@ def detect(image: np.ndarray, detector: str | Detector = MEDIAPIPE, *, min_face_
         )
     if min(image.shape[:2]) < 1:
         raise ValueError(f"detect needs a picture with pixels, got shape {image.shape}")
-    smallest = max(20.0, max(image.shape[:2]) / 64.0) if min_face_px is None else float(min_face_px)
+    smallest = smallest_face_px(image) if min_face_px is None else float(min_face_px)
     if not (np.isfinite(smallest) and smallest > 0):
         raise ValueError(f"min_face_px must be a positive number of pixels, got {min_face_px}")
     if isinstance(detector, str):

@@ -21,16 +21,13 @@ from jaxtyping import Float
 
 from bfm.landmarks import five_points_of_68
 from recon.alignment import planar_angle
-from recon.detection.align import STANDARD_POINTS_MM
+from recon.detection.align import UPRIGHT_POINTS_MM
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.face import Face
 from recon.detection.observation import LandmarkObservation
 from recon.io.files import write_file
 
 FORMAT = "facerecon-landmark-errors-2"
-_UPRIGHT = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
-
-
 _ARRAYS = ("mean", "axes", "bias", "gain", "own_sigma", "modes")
 SIGMA_UNIT = 0.01
 """Standard deviation of points whose detector states none, as a share of the face's size; only a unit."""
@@ -155,7 +152,7 @@ def upright_turn(roll_rad: float) -> Float[np.ndarray, "2 2"]:
 def roll_of(points68_px: Float[np.ndarray, "68 2"]) -> float:
     """By how much a face is turned clockwise in the photo, radians, as :func:`recon.detection.align.align` finds it."""
     seen = torch.from_numpy(np.asarray(five_points_of_68(points68_px), dtype=np.float64))[None]
-    return float(planar_angle(_UPRIGHT, seen))
+    return float(planar_angle(UPRIGHT_POINTS_MM, seen))
 
 
 def save_error_model(path: str | os.PathLike[str], model: LandmarkErrorModel) -> Path:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from recon.camera import MIN_FOCAL_SHARE
 from recon.detection.observation import LandmarkObservation
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
@@ -21,8 +22,6 @@ from recon.io.resample import resample
 from recon.render import vertex_normals
 
 _CROP_MARGIN = 1.35
-_MIN_FOCAL = 0.8
-"""An unknown focal length is never taken shorter than this fraction of the photo's longer side (64 degrees)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def landmark_view(
     else:
         _, translation_mm = pose_from_points(model, found)
         assumed_px = longer_px * settings.assumed_distance_mm / -float(translation_mm[2])
-    assumed_px = max(assumed_px, _MIN_FOCAL * longer_px)
+    assumed_px = max(assumed_px, MIN_FOCAL_SHARE * longer_px)
     sigma = settings.focal_sigma if seen.calibrated else settings.uncalibrated_focal_sigma
     return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=sigma)
 

@@ -25,7 +25,7 @@ class FaceInView(ViewAtState):
 
     Attributes:
         state, view, index: see :class:`recon.fitting.state.ViewAtState`.
-        model, topology: the face model.
+        model, topology: the front of the head, see :attr:`recon.fitting.fit_model.FitModel.front`.
     """
 
     model: MorphableModel
