@@ -10,15 +10,16 @@ has none): ``cooperative`` from the front, neutral, in even light; ``indoor`` tu
 expression; ``outdoor`` turned by up to 45 degrees in hard light with a stronger one. Drawings are not photos: figures from
 them say whether shape is found at all, not how well it would be found in the world.
 
-With ``--engine cycles`` (needs Blender's bpy) the same heads are path-traced: light spreads below the skin, highlights,
-pores and cast shadows are there, and rooms light them that the fit's nine coefficients cannot hold. Photos that are there
-already are kept, so a run that was cut short goes on.
+With ``--engine cycles`` (needs Blender's bpy) the same heads in the same poses are path-traced: light spreads below the skin,
+highlights, pores and cast shadows are there, and they are lit by invented rooms with lamps of their own, which the fit's nine
+coefficients cannot hold. Photos that are there already are kept, so a run that was cut short goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -234,11 +235,28 @@ WET = (("eyes", 0.03), ("mouth", 0.18))
 """Materials beside the skin, and the roughness of the film on them."""
 
 
-def developed(linear: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
+def developed(linear: torch.Tensor, noise: np.ndarray) -> np.ndarray:
     """What a camera makes of linear light: code values with noise, ``(S, S, 3)`` uint8."""
     shown = encode_srgb(linear, "linear")[0].permute(1, 2, 0).numpy()
-    noisy = 255.0 * shown + rng.normal(0.0, 1.5, shown.shape)
-    return noisy.round().clip(0, 255).astype(np.uint8)
+    return (255.0 * shown + noise).round().clip(0, 255).astype(np.uint8)
+
+
+def begin(folder: Path, engine: str, photos: int) -> None:
+    """Refuse a folder of other photos: the people in it would be others, too.
+
+    Raises:
+        SystemExit: it holds them.
+    """
+    wanted = {"engine": engine, "photos": photos, "seed": SEED, "side_px": SIZE_PX}
+    description = folder / "scans.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not description.exists():
+        if any(folder.iterdir()):
+            raise SystemExit(f"{folder} holds files of something else; give another folder")
+        write_file(description, json.dumps(wanted).encode())
+    found = json.loads(description.read_text())
+    if found != wanted:
+        raise SystemExit(f"{folder} holds photos made with {found}, asked for are {wanted}; give another folder")
 
 
 def visible_faces(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -271,6 +289,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES, default="raster", help="what draws the photos [raster]")
     parser.add_argument("--photos", type=int, default=2, help="of each kind [2]")
     options = parser.parse_args()
+    begin(options.out, options.engine, options.photos)
     subjects = ict.load(options.ict)
     model = bfm.load("open")
     if model.albedo_space != "linear":
@@ -311,8 +330,7 @@ def main() -> None:
                 wanted = Take.drawn(acting, albedo, setting, rng, photo_number)
                 photo_number += 1
                 path = folder / f"{take}.png"
-                # Of the photo alone where photos can be left out; drawings keep the numbers that they always had.
-                noise = rng if options.engine == "raster" else np.random.default_rng([SEED, photo_number])
+                noise = rng.normal(0.0, 1.5, (SIZE_PX, SIZE_PX, 3))  # drawn for kept photos, too
                 if options.engine == "raster" or not path.exists():
                     write_file(path, encode_png(developed(engine.photo(wanted), noise)), overwrite=True)
         print(f"{place}: scan, landmarks, {len(SETTINGS) * options.photos} photos", flush=True)

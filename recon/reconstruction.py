@@ -43,7 +43,7 @@ class FitQuality:
         photometric_residual: root mean square difference of sRGB code values on bare skin, [0, 1]; nan without a picture.
         warnings: what a user should know before relying on it.
         distance_sigma, focal_sigma: standard deviations of the head's distance from the camera and of the focal length, as
-            shares of them, by the landmarks; nan for a network's answer.
+            shares of them, by the landmarks; nan where these do not tell, see :class:`recon.fitting.fit.FitResult`.
     """
 
     landmark_error_percent: float

@@ -36,7 +36,8 @@ class FitResult:
         face: parameters; poses are those of the photos. Lighting is ``None`` if no photo was looked at.
         focal_px: focal length of each photo, px.
         focal_sigma, distance_sigma: standard deviations of it and of the head's distance by the landmarks, as shares of them,
-            a view; nan without landmarks.
+            a view. Nan where landmarks do not tell: a view without any (then of all views), or an unknown focal length and
+            a detector that was not calibrated, or weak perspective.
         principal_px: ``(2,)`` of each photo.
         reprojection_error_px: mean distance of fitted from detected landmarks, a view; nan without landmarks.
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.
@@ -109,8 +110,7 @@ class FaceFitter:
         return FitResult(
             state.face.to(self.model.whole.mean_shape),
             tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(seen)),
-            tuple(state.focal_sigma(index) for index in range(len(views))),
-            tuple(state.distance_sigma(index) for index in range(len(views))),
+            *_shares(state, len(views)),
             tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in seen),
             tuple(
                 self._reprojection_error_px(state, points, index) if view.landmarks is not None else float("nan")
@@ -187,6 +187,14 @@ class FaceFitter:
         camera = state.camera(view, index)
         pixels = camera.to_pixels(camera.to_camera(points[None]))[0]
         return float((pixels - view.points.points_px.to(pixels)).norm(dim=1).mean())
+
+
+def _shares(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Sigmas of focal lengths and of distances."""
+    if state.camera_sigma is None:
+        return (float("nan"),) * n_views, (float("nan"),) * n_views
+    distance, focal = state.camera_sigma.unbind(1)
+    return tuple(focal.tolist()), tuple(distance.tolist())
 
 
 def _check(views: Sequence[View], n_points: int, initial: InitialEstimate | None) -> None:

@@ -83,14 +83,18 @@ class InitialEstimate:
         return dataclasses.replace(self, face=self.face.for_camera(model))
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
-        """LinearizedTerm that draw the unknowns back to the estimate."""
+        """Rows that draw the unknowns back to the estimate."""
         sigma, now = self.sigma, state.face
         wanted = self.face.to(now.identity)
         weights = now.identity.new_zeros(layout.n_total)
         residual = torch.zeros_like(weights)
         weights[layout.identity] = 1.0 / sigma.identity
         residual[layout.identity] = now.identity[0] - wanted.identity[0]
-        rotvec = roma.rotmat_to_rotvec(wanted.rotation @ now.rotation.transpose(1, 2))
+        rotation = wanted.rotation
+        if now.camera_model == "perspective":
+            # The estimate is sure of how the head looks from its ray, which turns as the distance changes.
+            rotation = turn_to_ray(now.translation_mm) @ turn_to_ray(wanted.translation_mm).transpose(1, 2) @ rotation
+        rotvec = roma.rotmat_to_rotvec(rotation @ now.rotation.transpose(1, 2))
         for view in range(layout.n_views):
             weights[layout.expression(view)] = 1.0 / sigma.expression
             residual[layout.expression(view)] = now.expression[view] - wanted.expression[view]

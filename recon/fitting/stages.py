@@ -17,7 +17,7 @@ from recon.fitting.landmark_model import LandmarkModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.solver import LinearizedTerm, normal_equations, solve_bounded
-from recon.fitting.state import FitState, Posterior, StepLimits, ViewAtState, ViewTensors
+from recon.fitting.state import FitState, StepLimits, ViewAtState, ViewTensors
 from recon.fitting.terms import Prior, ViewTerm
 from recon.fitting.terms.coefficient_priors import AlbedoPrior, CoefficientPrior, FocalPrior
 from recon.fitting.terms.contour import ContourTerm
@@ -65,8 +65,7 @@ class GaussNewton:
         normal.diagonal().mul_(1.0 + self.damping)
         low, high = state.bounds(self.layout, self.limits, self.unit_expression)
         step = solve_bounded(normal, right, low, high)
-        moved = state.moved(self.layout, step, self.limits, self.unit_expression)
-        return dataclasses.replace(moved, posterior=Posterior(self.layout, normal))
+        return state.moved(self.layout, step, self.limits, self.unit_expression)
 
 
 def prior_annealing(step: int) -> float:
@@ -106,8 +105,37 @@ def landmark_stage(
         landmarks = LandmarkTerm(model, _FIRST_TOLERANCE * annealing if annealing > 1.0 else 1.0)
         rows = [prior.linearize(state, layout).scaled(annealing) for prior in priors]
         rows += [landmarks.linearize(ViewAtState(state, view, k), layout) for k, view in enumerate(views)]
-        state = solver.step(state, rows)
-    return state
+        known, state = state, solver.step(state, rows)
+    return dataclasses.replace(state, camera_sigma=camera_sigma(known, views, rows, layout))
+
+
+def camera_sigma(
+    state: FitState, views: Sequence[ViewTensors], rows: Sequence[LinearizedTerm], layout: ParameterLayout
+) -> Float[Tensor, "v 2"]:
+    """How surely linearised terms tell the distance of each view's head and its focal length (Laplace's approximation).
+
+    Args:
+        state: at which the terms were linearised.
+        views: of the state.
+        rows: the terms, none of them annealed.
+        layout: of their unknowns.
+
+    Returns:
+        Standard deviations as shares of distance and focal length. Nan where nothing measures them: a focal length that is
+        unknown, and landmarks whose errors were not measured or whose camera has no perspective.
+    """
+    normal, _ = normal_equations(rows, layout.n_total)
+    covariance = torch.linalg.inv(normal)
+    found = torch.full((len(views), 2), torch.nan, dtype=torch.float64)
+    for index, view in enumerate(views):
+        guessed = not view.points.calibrated or state.face.camera_model == "weak_perspective"
+        if view.focal_sigma > 0.0 and guessed:
+            continue
+        along, focal = layout.translation(index).stop - 1, layout.focal(index).start
+        distance_mm = -state.face.translation_mm[index, 2]
+        variances = torch.stack((covariance[along, along] / distance_mm**2, covariance[focal, focal]))
+        found[index] = variances.sqrt().cpu()  # a negative variance, of a matrix that is not positive, is nan too
+    return found
 
 
 @torch.no_grad()
@@ -162,7 +190,7 @@ def photometric_stage(
         albedo = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
-        state = dataclasses.replace(solver.step(state, rows), posterior=state.posterior)
+        state = solver.step(state, rows)
     return state
 
 

@@ -114,38 +114,20 @@ class StepLimits:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Posterior:
-    """What a step knew about the unknowns: a Gaussian around its state (Laplace's approximation).
-
-    Attributes:
-        layout: of the unknowns.
-        precision: ``(D, D)`` inverse covariance, the matrix of the step's normal equations.
-    """
-
-    layout: ParameterLayout
-    precision: Float[Tensor, "d d"]
-
-    def sigma(self, unknown: int) -> float:
-        """Standard deviation of one unknown, all others unknown too."""
-        unit = torch.zeros_like(self.precision[0])
-        unit[unknown] = 1.0
-        return float(torch.linalg.solve(self.precision, unit)[unknown].clamp_min(0.0).sqrt())
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class FitState:
     """The unknowns of V views of one person, float64.
 
     Attributes:
         face: identity and albedo ``(1, K)``, the rest by view; poses in the camera frame of the photos.
         log_focal: ``(V,)`` logarithm of the focal length over that of the view.
-        posterior: of the last step on landmarks; ``None`` if there was none. A step on photos has none that could be believed:
-            its pixels do not err independently (of 39 drawn heads its sigma of the distance was a tenth of the true one).
+        camera_sigma: ``(V, 2)`` standard deviations of the distance of each view's head and of its focal length by the landmarks,
+            as shares of them; ``None`` before the landmark stage. Steps on photos leave them: pixels do not err
+            independently (of 39 drawn heads their sigma of the distance was a tenth of the true one).
     """
 
     face: FaceParameters
     log_focal: Float[Tensor, " v"]
-    posterior: Posterior | None = None
+    camera_sigma: Float[Tensor, "v 2"] | None = None
 
     @classmethod
     def of(cls, face: FaceParameters) -> FitState:
@@ -162,19 +144,6 @@ class FitState:
         focal_px = view.focal_px.to(like) * torch.exp(self.log_focal[index])
         kind = CAMERAS[self.face.camera_model]
         return kind(self.face.rotation[at], self.face.translation_mm[at], focal_px, view.principal_px.to(like))
-
-    def distance_sigma(self, view: int) -> float:
-        """Standard deviation of the distance of a view's head, as a share of it; nan without landmarks."""
-        if self.posterior is None:
-            return float("nan")
-        along = self.posterior.layout.translation(view).stop - 1
-        return self.posterior.sigma(along) / -float(self.face.translation_mm[view, 2])
-
-    def focal_sigma(self, view: int) -> float:
-        """Standard deviation of the focal length of a view, as a share of it; nan without landmarks."""
-        if self.posterior is None:
-            return float("nan")
-        return self.posterior.sigma(self.posterior.layout.focal(view).start)
 
     def with_lighting(self, lighting: Float[Tensor, "v 9 3"]) -> FitState:
         """The same with another light."""
@@ -240,6 +209,7 @@ class FitState:
                 face.camera_model,
             ),
             log_focal,
+            self.camera_sigma,
         )
 
 

@@ -14,7 +14,7 @@ class ViewTerm(Protocol):
     """How well the face explains one view."""
 
     def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
-        """LinearizedTerm of one view, at the columns that it depends on."""
+        """Rows of one view, at the columns that it depends on."""
         ...
 
 
@@ -22,5 +22,5 @@ class Prior(Protocol):
     """What is known before looking at any view."""
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
-        """LinearizedTerm of all unknowns."""
+        """Rows of all unknowns."""
         ...

@@ -53,7 +53,7 @@ _UNPAIRED_STEMS = ("jaw", "mouth", "eyeBlink")
 
 
 def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
-    """LinearizedTerm ``(R, Ke)`` whose product with expression weights is zero, to a standard deviation of one, when both halves
+    """Rows ``(R, Ke)`` whose product with expression weights is zero, to a standard deviation of one, when both halves
     of a face act alike. Eyes that turn have :func:`gaze_rows` instead. Like those, for fits to the picture: points alone
     are fitted without."""
     rows = []
@@ -69,7 +69,7 @@ def symmetry_rows(names: tuple[str, ...]) -> np.ndarray:
 
 
 def gaze_rows(names: tuple[str, ...]) -> np.ndarray:
-    """LinearizedTerm ``(R, Ke)`` whose product with expression weights is zero, to a standard deviation of one, when both eyes
+    """Rows ``(R, Ke)`` whose product with expression weights is zero, to a standard deviation of one, when both eyes
     look the same way; no rows for a model without ARKit's eye weights."""
     rows = []
     for weights, sigma in ((_YAW, _VERGENCE_SIGMA), (_PITCH, _PITCH_SIGMA)):

@@ -67,7 +67,7 @@ class LandmarkTerm:
     opening_sharpness: float = 0.0
 
     def linearize(self, face: ViewAtState, layout: ParameterLayout) -> LinearizedTerm:
-        """LinearizedTerm of one view: two a point, two a distance; residuals are model minus photo."""
+        """Rows of one view: two a point, two a distance; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
         camera = state.camera(view, index).to(like)
@@ -128,7 +128,7 @@ def landmark_rows(
 def whitened_rows(
     jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: LandmarkTensors, tolerance: float = 1.0
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
-    """LinearizedTerm and residuals whose errors are independent and of unit variance, see
+    """Rows and residuals whose errors are independent and of unit variance, see
     :class:`recon.detection.observation.LandmarkObservation`.
 
     Over their own sigmas, bias and gain added, the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is

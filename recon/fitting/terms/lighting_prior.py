@@ -45,7 +45,7 @@ class LightingPrior:
     physical: bool = True
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
-        """LinearizedTerm of all views."""
+        """Rows of all views."""
         jacobians, residuals = [], []
         for view, lighting in enumerate(state.face.known_lighting):
             rows, residual = self.rows(lighting)
