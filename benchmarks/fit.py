@@ -57,8 +57,10 @@ class DrawnHead:
     focal_px: float
 
 
-def draw_head(model: bfm.MorphableModel, topology: Topology, number: int) -> DrawnHead:
-    """Head ``number``, always the same."""
+def draw_head(
+    model: bfm.MorphableModel, topology: Topology, number: int, distance_mm: float | None = None
+) -> DrawnHead:
+    """Head ``number``, always the same, from its own distance or from another."""
     generator = torch.Generator().manual_seed(1000 + number)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -73,7 +75,8 @@ def draw_head(model: bfm.MorphableModel, topology: Topology, number: int) -> Dra
     vertices = model.shape(normal(1, model.n_identity), expression)
     angles = torch.deg2rad((2.0 * uniform(1, 3) - 1.0) * torch.tensor([20.0, 45.0, 15.0]))
     rotation = euler_to_matrix(angles)
-    distance_mm = 600.0 + 600.0 * float(uniform(1))
+    own_distance_mm = 600.0 + 600.0 * float(uniform(1))
+    distance_mm = own_distance_mm if distance_mm is None else distance_mm
     translation = torch.cat([10.0 * normal(1, 2), torch.tensor([[-distance_mm]])], dim=1)
     focal_px = 1.75 * distance_mm
     camera = PerspectiveCamera.at(rotation, translation, size=(SIZE_PX, SIZE_PX), focal_px=torch.full((1, 2), focal_px))

@@ -1,19 +1,25 @@
 """Photos and scans of people that the open model has never seen, in the layout of ``recon evaluate scans``.
 
     python benchmarks/ict_scans.py --ict DIR -o ict_scans [--subjects 10]
-    recon evaluate scans --data ict_scans -o report
+    python benchmarks/ict_scans.py --ict DIR -o ict_traced --engine cycles --subjects 24 --photos 1
+    recon evaluate scans --data ict_traced --rules micc,now -o report
 
 Each subject is an ICT-FaceKit identity with N(0, 1) coefficients, whose components come from real scans. Its scan is the
 neutral head in a random frame; its photos are drawings of it, painted with a random albedo of the open model (ICT-FaceKit
 has none): ``cooperative`` from the front, neutral, in even light; ``indoor`` turned by up to 25 degrees with a slight
 expression; ``outdoor`` turned by up to 45 degrees in hard light with a stronger one. Drawings are not photos: figures from
 them say whether shape is found at all, not how well it would be found in the world.
+
+With ``--engine cycles`` (needs Blender's bpy) the same heads in the same poses are path-traced: light spreads below the skin,
+highlights, pores and cast shadows are there, and they are lit by invented rooms with lamps of their own, which the fit's nine
+coefficients cannot hold. Photos that are there already are kept, so a run that was cut short goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +39,15 @@ from recon.io.png import encode_png
 from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
+from recon.synthesis import SynthesisConfig
+from recon.synthesis.counter_rng import CounterRng
+from recon.synthesis.cycles import materials
+from recon.synthesis.cycles.blender import load_bpy
+from recon.synthesis.cycles.engine import CyclesSettings, path_traced
+from recon.synthesis.cycles.geometry import add_camera, add_mesh
+from recon.synthesis.cycles.lamps import add_lights
+from recon.synthesis.sample import intrinsic_matrix
+from recon.synthesis.scene.lights import draw_lights
 
 SEED = 2024
 SIZE_PX = 512
@@ -47,7 +62,6 @@ class Setting:
     """How a photo of one kind is taken: largest yaw and pitch, strength of the expression and of the lamp."""
 
     name: str
-    n_photos: int
     yaw_deg: float
     pitch_deg: float
     expression: float
@@ -55,9 +69,9 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("cooperative", 2, 4.0, 3.0, 0.0, 0.9),
-    Setting("indoor", 2, 25.0, 10.0, 0.3, 1.3),
-    Setting("outdoor", 2, 45.0, 15.0, 0.5, 2.2),
+    Setting("cooperative", 4.0, 3.0, 0.0, 0.9),
+    Setting("indoor", 25.0, 10.0, 0.3, 1.3),
+    Setting("outdoor", 45.0, 15.0, 0.5, 2.2),
 )
 ACTED = (
     "mouthSmileLeft",
@@ -134,27 +148,115 @@ def background(rng: np.random.Generator) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, (SIZE_PX, SIZE_PX), mode="bicubic", align_corners=True).clamp(0, 1)
 
 
-def photo(
-    vertices: np.ndarray, albedo: np.ndarray, topology: Topology, setting: Setting, rng: np.random.Generator
-) -> np.ndarray:
-    """One picture, uint8."""
-    pitch, yaw, roll = rng.uniform(-1, 1, 3) * [setting.pitch_deg, setting.yaw_deg, 5.0]
-    rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[pitch, yaw, roll]])).float())
-    centre = vertices.mean(axis=0)
-    translation = torch.tensor([[*rng.uniform(-20, 20, 2), -rng.uniform(800, 1100)]]).float()
-    camera = PerspectiveCamera.at(rotation, translation, size=(SIZE_PX, SIZE_PX), focal_px=torch.full((1, 2), FOCAL_PX))
-    direction = torch.tensor([[[rng.uniform(-0.8, 0.8), rng.uniform(0.2, 0.8), 0.9]]]).float()
-    light = ambient(torch.full((1, 3), 0.5)) + lamps_to_sh(direction, torch.full((1, 1, 3), setting.lamp))
-    mesh = Mesh.of(
-        torch.as_tensor(vertices - centre, dtype=torch.float32)[None],
-        topology,
-        torch.as_tensor(albedo, dtype=torch.float32)[None],
-    )
-    with torch.no_grad():
-        drawn = render(mesh, camera, light, (SIZE_PX, SIZE_PX), background(rng))
-    shown = encode_srgb(drawn.image, "linear")[0].permute(1, 2, 0).numpy()
-    noisy = 255.0 * shown + rng.normal(0.0, 1.5, shown.shape)
-    return noisy.round().clip(0, 255).astype(np.uint8)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Take:
+    """One photo before it is taken; all of its random numbers but the noise's are drawn.
+
+    Attributes:
+        setting: of its kind.
+        v_obj: ``(V, 3)`` about its middle, mm.
+        albedo: ``(V, 3)`` linear.
+        camera: with the pose.
+        lamp: ``(1, 1, 3)`` direction towards it.
+        behind: ``(1, 3, S, S)`` linear.
+        number: of the photo, the seed of what path tracing draws.
+    """
+
+    setting: Setting
+    v_obj: torch.Tensor
+    albedo: torch.Tensor
+    camera: PerspectiveCamera
+    lamp: torch.Tensor
+    behind: torch.Tensor
+    number: int
+
+    @classmethod
+    def drawn(
+        cls, vertices: np.ndarray, albedo: np.ndarray, setting: Setting, rng: np.random.Generator, number: int
+    ) -> Take:
+        pitch, yaw, roll = rng.uniform(-1, 1, 3) * [setting.pitch_deg, setting.yaw_deg, 5.0]
+        rotation = euler_to_matrix(torch.deg2rad(torch.tensor([[pitch, yaw, roll]])).float())
+        translation = torch.tensor([[*rng.uniform(-20, 20, 2), -rng.uniform(800, 1100)]]).float()
+        focal_px = torch.full((1, 2), FOCAL_PX)
+        camera = PerspectiveCamera.at(rotation, translation, size=(SIZE_PX, SIZE_PX), focal_px=focal_px)
+        lamp = torch.tensor([[[rng.uniform(-0.8, 0.8), rng.uniform(0.2, 0.8), 0.9]]]).float()
+        v_obj = torch.as_tensor(vertices - vertices.mean(axis=0), dtype=torch.float32)
+        return cls(setting, v_obj, torch.as_tensor(albedo, dtype=torch.float32), camera, lamp, background(rng), number)
+
+
+class Rasterised:
+    """Takes photos with our own renderer: albedo under distant light."""
+
+    def __init__(self, subjects: ModelData, faces: np.ndarray) -> None:
+        self.topology = Topology.of(torch.as_tensor(faces), len(subjects.mean_shape))
+
+    @torch.no_grad()
+    def photo(self, take: Take) -> torch.Tensor:
+        """``(1, 3, S, S)`` linear."""
+        light = ambient(torch.full((1, 3), 0.5)) + lamps_to_sh(take.lamp, torch.full((1, 1, 3), take.setting.lamp))
+        mesh = Mesh.of(take.v_obj[None], self.topology, take.albedo[None])
+        return render(mesh, take.camera, light, (SIZE_PX, SIZE_PX), take.behind).image
+
+
+class PathTraced:
+    """Takes photos with Cycles: subsurface skin and wet eyes in an invented room."""
+
+    def __init__(self, subjects: ModelData, faces: np.ndarray) -> None:
+        self.bpy, self.faces, self.rest = load_bpy(), faces, subjects.mean_shape.astype(np.float64)
+        eyes = subjects.regions["eyes"][faces].all(axis=1)
+        inside = np.any([subjects.regions[name] for name in ("teeth", "gums_tongue", "mouth_socket")], axis=0)
+        self.material_of = np.where(eyes, 1, np.where(inside[faces].all(axis=1), 2, 0)).astype(np.int32)
+
+    @torch.no_grad()
+    def photo(self, take: Take) -> torch.Tensor:
+        """``(1, 3, S, S)`` linear."""
+        bpy, config = self.bpy, SynthesisConfig()
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        camera = take.camera
+        add_camera(bpy, intrinsic_matrix(camera.focal_px, camera.principal_px)[0].double().numpy(), (SIZE_PX, SIZE_PX))
+        v_cam = camera.to_camera(take.v_obj[None])[0].double().numpy()
+        kinds = [materials.skin(bpy, "skin", config), *(materials.wet(bpy, n, config, r) for n, r in WET)]
+        rng = CounterRng.of(SEED, [take.number])
+        colour = np.concatenate((take.albedo.numpy(), np.ones((len(v_cam), 1), np.float32)), axis=1)
+        point = {"albedo": colour, "rest": self.rest + 32.0 * rng.uniform("skin place", 3).numpy()}
+        segment = np.zeros((len(self.faces), 1))
+        add_mesh(
+            bpy, "head", v_cam, self.faces, kinds, point=point, face={"segment": segment}, material_of=self.material_of
+        )
+        level = take.albedo[self.faces[self.material_of == 0].ravel()].mean()[None]
+        lights = draw_lights(rng, 1.0, 1.0, camera.rotation[:, :, 2], level, None)
+        add_lights(bpy, lights, rng, v_cam.mean(axis=0), shadows=True)
+        seen = torch.as_tensor(path_traced(bpy, CyclesSettings(), take.number))
+        return (seen[:3] + (1.0 - seen[3:]) * take.behind[0])[None]
+
+
+ENGINES = {"raster": Rasterised, "cycles": PathTraced}
+WET = (("eyes", 0.03), ("mouth", 0.18))
+"""Materials beside the skin, and the roughness of the film on them."""
+
+
+def developed(linear: torch.Tensor, noise: np.ndarray) -> np.ndarray:
+    """What a camera makes of linear light: code values with noise, ``(S, S, 3)`` uint8."""
+    shown = encode_srgb(linear, "linear")[0].permute(1, 2, 0).numpy()
+    return (255.0 * shown + noise).round().clip(0, 255).astype(np.uint8)
+
+
+def begin(folder: Path, engine: str, photos: int) -> None:
+    """Refuse a folder of other photos: the people in it would be others, too.
+
+    Raises:
+        SystemExit: it holds them.
+    """
+    wanted = {"engine": engine, "photos": photos, "seed": SEED, "side_px": SIZE_PX}
+    description = folder / "scans.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not description.exists():
+        if any(folder.iterdir()):
+            raise SystemExit(f"{folder} holds files of something else; give another folder")
+        write_file(description, json.dumps(wanted).encode())
+    found = json.loads(description.read_text())
+    if found != wanted:
+        raise SystemExit(f"{folder} holds photos made with {found}, asked for are {wanted}; give another folder")
 
 
 def visible_faces(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -184,18 +286,21 @@ def main() -> None:
     parser.add_argument("--ict", type=Path, required=True, help="ICT-FaceKit's repository or its FaceXModel folder")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--subjects", type=int, default=10)
+    parser.add_argument("--engine", choices=ENGINES, default="raster", help="what draws the photos [raster]")
+    parser.add_argument("--photos", type=int, default=2, help="of each kind [2]")
     options = parser.parse_args()
+    begin(options.out, options.engine, options.photos)
     subjects = ict.load(options.ict)
     model = bfm.load("open")
     if model.albedo_space != "linear":
         parser.error("the open model's albedo is expected to be linear")
     painter = Painter.of(model, subjects)
     keep = np.any([subjects.regions[name] for name in DRAWN], axis=0)
-    topology = Topology.of(torch.as_tensor(subjects.faces[keep[subjects.faces].all(axis=1)]), len(subjects.mean_shape))
+    engine = ENGINES[options.engine](subjects, subjects.faces[keep[subjects.faces].all(axis=1)])
     seen = np.any([subjects.regions[name] for name in SCANNED], axis=0)
     with torch.no_grad():
         scan_faces = visible_faces(subjects.mean_shape, subjects.faces[seen[subjects.faces].all(axis=1)])
-    rng = np.random.default_rng(SEED)
+    rng, photo_number = np.random.default_rng(SEED), 0
     for number in range(options.subjects):
         identity = rng.normal(size=subjects.identity_basis.shape[2])
         neutral = (subjects.mean_shape + subjects.identity_basis @ identity).astype(np.float64)
@@ -216,15 +321,19 @@ def main() -> None:
         for setting in SETTINGS:
             folder = place / setting.name
             folder.mkdir(exist_ok=True)
-            for take in range(setting.n_photos):
+            for take in range(options.photos):
                 weights = np.zeros(len(subjects.expression_names))
                 for name in ACTED:
                     if name in subjects.expression_names:
                         weights[subjects.expression_names.index(name)] = setting.expression * rng.uniform(0, 1)
                 acting = neutral + subjects.expression_basis @ weights
-                picture = photo(acting, albedo, topology, setting, rng)
-                write_file(folder / f"{take}.png", encode_png(picture), overwrite=True)
-        print(f"{place}: scan, landmarks, {sum(s.n_photos for s in SETTINGS)} photos")
+                wanted = Take.drawn(acting, albedo, setting, rng, photo_number)
+                photo_number += 1
+                path = folder / f"{take}.png"
+                noise = rng.normal(0.0, 1.5, (SIZE_PX, SIZE_PX, 3))  # drawn for kept photos, too
+                if options.engine == "raster" or not path.exists():
+                    write_file(path, encode_png(developed(engine.photo(wanted), noise)), overwrite=True)
+        print(f"{place}: scan, landmarks, {len(SETTINGS) * options.photos} photos", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def _synthesis(*more: str) -> Callable[[Path], list[str]]:
 
 
 def _training(out: Path) -> list[str]:
-    data = {"workers": 0, "batch_size": 4, "replay": 1, "n_validation": 2}
+    data = {"workers": 0, "plan.batch_size": 4, "plan.replay": 1, "held_out.count": 2}
     trainer = {
         **{"max_steps": 12, "val_check_interval": 3, "logger": "false", "enable_progress_bar": "false"},
         "default_root_dir": out,

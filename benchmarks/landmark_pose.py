@@ -17,8 +17,8 @@ from recon.detection import detect
 from recon.evaluation.aflw2000 import read_label
 from recon.evaluation.metrics.nme import box_size, normalised_error
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
+from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmark_pose import LandmarkPose
-from recon.inference.open_detector import OpenDetector
 from recon.io.image import read_image
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     print_header(options.threads)
     pose_of = LandmarkPose(bfm.load("open"))
     errors, found_deg, true_deg, missed = [], [], [], 0
-    with OpenDetector() as detector:
+    with DenseLandmarkDetector() as detector:
         for path in sorted(options.data.glob("*.jpg")):
             label = read_label(path)
             true = label.landmarks

@@ -1,4 +1,4 @@
-"""What a face can be: linear face models behind one class.
+"""Linear face models of any origin behind one class; the Basel Face Models, which it is named after, are some of them.
 
 ``bfm.load("open")`` gives a model that anybody may use; ``recon models`` lists the others. Names are imported on first
 use, because torch takes seconds to import and a list of models does not need it.

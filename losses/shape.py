@@ -14,7 +14,7 @@ def shape_loss(
     target: Float[Tensor, "b v 3"],
     weights: Float[Tensor, " v"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean over vertices of ||s' - s||_1 (Eq. 13), in units of the input (mm).
+    """Mean over vertices of ||s' - s||_1 (Eq. 13), in units of the input; training passes decimetres.
 
     Args:
         predicted, target: the same vertices of two shapes, in one frame. Labels of a larger template are first reduced to

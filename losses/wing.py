@@ -46,5 +46,5 @@ def dense_landmark_loss(
     wing_weight: float = 1.5,
     squared_weight: float = 0.5,
 ) -> Float[Tensor, ""]:
-    """1.5 Wing + 0.5 MSE, the loss of the dense landmark network; units of the input (pixels there)."""
+    """1.5 Wing + 0.5 MSE, the loss of the dissertation's dense landmarks; units of the input (pixels there)."""
     return wing_weight * wing_loss(predicted, target) + squared_weight * (predicted - target).square().mean()

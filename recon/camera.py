@@ -33,6 +33,8 @@ taken to be seen from there, too: a network answers in pixels, so the distance o
 PORTRAIT_DISTANCE_MM = 1500.0
 """Where a fit assumes a head whose photo tells no focal length. It goes into the perspective of the fitted face, so it is that
 of people's photos: the geometric mean of a selfie at half a metre and a portrait through a long lens at four."""
+MIN_FOCAL_SHARE = 0.8
+"""An unknown focal length is never assumed shorter than this share of the photo's longer side (64 degrees)."""
 NEAR_MM = 50.0
 FAR_MM = 20_000.0
 

@@ -1,4 +1,4 @@
-"""The old place of :mod:`recon.color`, with the old names, kept for one version."""
+"""The old place of :mod:`recon.color`, with the old names, removed in version 0.2."""
 
 import warnings
 

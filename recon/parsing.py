@@ -1,4 +1,4 @@
-"""The old place of the interface that is now :mod:`recon.segmentation.segmenter`, kept for one version."""
+"""The old place of the interface that is now :mod:`recon.segmentation.segmenter`, removed in version 0.2."""
 
 import warnings
 

@@ -42,11 +42,15 @@ class FitQuality:
             landmarks were detected.
         photometric_residual: root mean square difference of sRGB code values on bare skin, [0, 1]; nan without a picture.
         warnings: what a user should know before relying on it.
+        distance_sigma, focal_sigma: standard deviations of the head's distance from the camera and of the focal length, as
+            shares of them, by the landmarks; nan where these do not tell, see :class:`recon.fitting.fit.FitResult`.
     """
 
     landmark_error_percent: float
     photometric_residual: float
     warnings: tuple[str, ...]
+    distance_sigma: float = math.nan
+    focal_sigma: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +246,8 @@ class Reconstruction:
             "quality": {
                 "landmark_error_percent": _or_none(self.quality.landmark_error_percent),
                 "photometric_residual": _or_none(self.quality.photometric_residual),
+                "distance_sigma": _or_none(self.quality.distance_sigma),
+                "focal_sigma": _or_none(self.quality.focal_sigma),
                 "warnings": [printable(warning) for warning in self.quality.warnings],
             },
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -14,7 +15,7 @@ import bfm
 from bfm.model import MorphableModel
 from recon.camera import CAMERAS, CameraModel, PosedCamera
 from recon.detection.align import AlignmentError
-from recon.detection.detect import Detector, open_detector
+from recon.detection.detect import Detector, open_detector, smallest_face_px
 from recon.detection.face import Face
 from recon.detection.face import NoFaceError as NoFaceError
 from recon.detector_names import MEDIAPIPE, DetectionEvidence
@@ -32,7 +33,7 @@ from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import FaceSegmenter
 
 METHODS = ("fit", "regress", "hybrid")
-"""Of :class:`Reconstructor`."""
+"""How a :class:`Reconstructor` finds a head."""
 
 _SMALL_FACE_PX = 64.0
 _HALF_FACE_HIDDEN_YAW_DEG = 75.0
@@ -51,9 +52,10 @@ class Reconstructor:
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU, if there is one, for ``"regress"``; the CPU for fits, which are
             faster there.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
-        detector: a name of :data:`recon.detection.DETECTORS` or an open detector.
+        detector: a name of :data:`recon.detection.DETECTORS` or a detector that was entered by ``with``. MediaPipe has the better
+            points on frontal faces of photos, ``"open"`` on turned ones, and only the latter knows its own errors.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
-        face_parser: the old form of ``segmenter``, kept for one version.
+        face_parser: the old form of ``segmenter``, removed in version 0.2.
         segmenter: tells visible skin from hair, hands and glasses; a face-parsing network fits in here. ``None`` takes a
             :class:`recon.segmentation.grabcut.GrabCutSegmenter` for fit and texture, and a
             :class:`recon.segmentation.residual.ResidualSegmenter` for the quality of a network's answer.
@@ -92,16 +94,16 @@ class Reconstructor:
             )
         self.method = method
         self.checkpoint = checkpoint
-        self.settings, self._initialised_settings = (
+        self.settings, self._hybrid_settings = (
             dataclasses.replace(make(quality), camera=camera, white_light=white_light)
-            for make in (FitSettings.of, FitSettings.of_initial)
+            for make in (FitSettings.of, FitSettings.hybrid)
         )
         self.device = choose_device(device, method)
         self._detector = detector
         if face_parser is not None and segmenter is not None:
             raise ValueError("segmenter and face_parser are two forms of one thing: leave out face_parser")
         # The old form never had a say in how good a network's answer is.
-        self._quality_segmenter = segmenter or ResidualSegmenter()
+        self._rmse_segmenter = segmenter or ResidualSegmenter()
         if face_parser is not None:
             segmenter = segmenter_of_parser(face_parser)
         self._segmenter = segmenter or GrabCutSegmenter()
@@ -112,10 +114,12 @@ class Reconstructor:
                 "recon.landmark_transfer.transfer.transfer_landmarks makes one"
             )
         self.model = loaded.to("cpu")
-        self._working = self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
+        self._device_model = (
+            self.model if self.device.type == "cpu" else bfm.MorphableModel(loaded.data()).to(self.device)
+        )
         self._network: RegressionEstimator | None = None
         if method != "fit":
-            self._network = RegressionEstimator(self.model, checkpoint, self.device, self._quality_segmenter)
+            self._network = RegressionEstimator(self.model, checkpoint, self.device, self._rmse_segmenter)
 
     def __call__(self, photos: PhotoLike | Sequence[PhotoLike]) -> list[Reconstruction]:
         """Heads of all faces in one photo, or of the largest face in each of several photos.
@@ -173,7 +177,7 @@ class Reconstructor:
 
     @property
     def detector_name(self) -> str:
-        """Of the detector, or its class if it was given open."""
+        """Of the detector, or its class if it was given one."""
         return self._detector if isinstance(self._detector, str) else type(self._detector).__name__
 
     def detect(self, photo: Photo) -> list[Face]:
@@ -183,7 +187,7 @@ class Reconstructor:
             NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from, or
                 the network is unsteady about them.
         """
-        smallest = max(20.0, max(photo.pixels.shape[:2]) / 64.0)
+        smallest = smallest_face_px(photo.pixels)
         if isinstance(self._detector, str):
             with open_detector(self._detector) as detector:
                 found = detector.detect(photo.pixels, smallest)
@@ -237,14 +241,14 @@ class Reconstructor:
         result = self._fitter(
             [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],
             # Without landmarks the head has farther to go.
-            self._initialised_settings if self.method == "hybrid" and marked else self.settings,
+            self._hybrid_settings if self.method == "hybrid" and marked else self.settings,
             initial,
         )
         return [self._result(p, f, result, k) for k, (p, f) in enumerate(zip(photos, faces, strict=True))]
 
     @functools.cached_property
     def _fitter(self) -> FaceFitter:
-        return FaceFitter(self._working, "478", self._segmenter)
+        return FaceFitter(self._device_model, "478", self._segmenter)
 
     def _starting_network(self) -> RegressionEstimator:
         """Made when the first face without landmarks asks for it, if the method has none of its own.
@@ -253,7 +257,7 @@ class Reconstructor:
             CheckpointError: no network comes with the package for this face model.
         """
         if self._network is None:
-            self._network = RegressionEstimator(self.model, None, self.device, self._quality_segmenter)
+            self._network = RegressionEstimator(self.model, None, self.device, self._rmse_segmenter)
         return self._network
 
     def _from_regression(self, photo: Photo, face: Face, found: PhotoRegression) -> Reconstruction:
@@ -282,6 +286,7 @@ class Reconstructor:
             torch.tensor([result.principal_px[index]]),
         )
         error_percent = 100.0 * result.reprojection_error_px[index] / face.size_px
+        warnings = _warnings(photo, face, camera, error_percent, result.distance_sigma[index])
         return Reconstruction(
             model=self.model,
             photo=photo,
@@ -294,7 +299,11 @@ class Reconstructor:
             camera=camera,
             segmenter=self._segmenter,
             quality=FitQuality(
-                error_percent, result.photometric_rmse[index], _warnings(photo, face, camera, error_percent)
+                error_percent,
+                result.photometric_rmse[index],
+                warnings,
+                result.distance_sigma[index],
+                result.focal_sigma[index],
             ),
         )
 
@@ -313,7 +322,9 @@ def _view(photo: Photo, face: Face) -> View:
     return View(photo.pixels, observe(face, "478"), photo.focal_px)
 
 
-def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: float) -> tuple[str, ...]:
+def _warnings(
+    photo: Photo, face: Face, camera: PosedCamera, error_percent: float, distance_sigma: float = math.nan
+) -> tuple[str, ...]:
     from recon.rotation import matrix_to_euler
 
     found: list[str] = []
@@ -331,7 +342,8 @@ def _warnings(photo: Photo, face: Face, camera: PosedCamera, error_percent: floa
     if face.rotation_deg:
         found.append(f"the photo seems to lie on its side or head: the face is turned by {face.rotation_deg} degrees")
     if photo.focal_px is None:
-        found.append("the focal length is not known; the distance and the depth of the face are assumed")
+        known = f"known to {100.0 * distance_sigma:.0f} %" if math.isfinite(distance_sigma) else "assumed"
+        found.append(f"the focal length is not known; the distance and the depth of the face are {known}")
     return tuple(found)
 
 

@@ -23,8 +23,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subcommands.add_parser(
         "calibrate",
         help="how a landmark detector errs",
-        description="Draw faces whose landmarks are known, let a detector find them, and write its bias by pose and the "
-        "covariance of its errors, by which fits weigh its points.",
+        description="Draw faces whose landmarks are known, let a detector find them, and write its bias, how far it "
+        "flattens unusual faces, and the covariance of what is left, by which fits weigh its points.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.detection.detect import Detector, open_detector
     from recon.detection.error_model import save_error_model
     from recon.evaluation.calibration import fit_error_model, measure_errors
+    from recon.inference.dense_landmark_detector import DenseLandmarkDetector
     from recon.inference.landmarks import LandmarkRegressor
-    from recon.inference.open_detector import OpenDetector
     from recon.io.git import commit_of
     from recon.synthesis import FaceSampler, SynthesisConfig
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = SynthesisConfig(framing="free", head_share=(0.2, 0.8), yaw_deg=90.0, pitch_deg=50.0, roll_deg=35.0)
     sampler = FaceSampler(model, config, arguments.seed, (_SIZE_PX, _SIZE_PX))
     network = LandmarkRegressor(arguments.checkpoint) if arguments.checkpoint is not None else None
-    chosen: Detector = OpenDetector(network) if network is not None else open_detector(arguments.detector)
+    chosen: Detector = DenseLandmarkDetector(network) if network is not None else open_detector(arguments.detector)
     with chosen as detector:
         errors, missed = measure_errors(
             lambda pixels: detector.detect(pixels, 24.0),

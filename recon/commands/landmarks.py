@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recon.detection.detect import Detector
     from recon.detection.face import Face
     from recon.detection.landmark_sets import FaceLandmarks
-    from recon.inference.landmark_detection import LandmarkDetector
+    from recon.inference.landmark_detection import DetectorInfo
     from recon.io.image import Photo
 
 EXAMPLES = """examples:
@@ -162,7 +162,7 @@ def _opened(options: LandmarkOptions) -> Iterator[tuple[Detector, tuple[str, ...
         )
 
 
-def _wanted(options: LandmarkOptions, found: LandmarkDetector) -> tuple[str, ...]:
+def _wanted(options: LandmarkOptions, found: DetectorInfo) -> tuple[str, ...]:
     if options.point_set == "all":
         return tuple(name for name in _SETS if name in found.sets)
     if options.point_set not in found.sets:

@@ -119,9 +119,9 @@ class PhotoReader(FaceReader):
         if self._detect is not None:
             found: np.ndarray | None = self._detect(image)
             return found
-        from recon.detection.detect import open_detector
+        from recon.detection.detect import open_detector, smallest_face_px
 
         with open_detector(MEDIAPIPE) as detector:
-            faces = detector.detect(image, max(20.0, max(image.shape[:2]) / 64.0))
+            faces = detector.detect(image, smallest_face_px(image))
         marked = [face.landmarks478 for face in faces if face.landmarks478 is not None]
         return marked[0][:, :2] if marked else None

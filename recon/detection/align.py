@@ -39,7 +39,7 @@ behind the eyes and 29 mm below them. Round numbers from anthropometry (pupils 6
 Farkas 1994), placed so that the crop frames a face as Deng et al.'s does."""
 
 
-_UPRIGHT_POINTS_MM = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
+UPRIGHT_POINTS_MM = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
 """The same from the front, y down as in pictures."""
 
 
@@ -56,14 +56,14 @@ class Alignment:
         photo_from_crop: ``(3, 3)`` its inverse.
         size: side of the crop, px.
         scale: crop px per photo px.
-        roll_rad: by how much the picture was turned, clockwise as seen; 0 if roll was kept.
+        picture_turn_rad: by how much the picture was turned, clockwise as seen; 0 if roll was kept.
     """
 
     crop_from_photo: Float[np.ndarray, "3 3"]
     photo_from_crop: Float[np.ndarray, "3 3"]
     size: int
     scale: float
-    roll_rad: float
+    picture_turn_rad: float
 
     def crop(self, image: UInt8[np.ndarray, "h w 3"], fill: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
         """The crop ``(size, size, 3)`` uint8, antialiased; ``fill`` where it reaches beyond the photo."""
@@ -87,11 +87,11 @@ class Alignment:
         Raises:
             AlignmentError: roll was removed and the camera's focal lengths in x and y differ.
         """
-        return self._mapped(camera, self.crop_from_photo, self.scale, self.roll_rad)
+        return self._mapped(camera, self.crop_from_photo, self.scale, self.picture_turn_rad)
 
     def photo_camera(self, camera: _Camera) -> _Camera:
         """The camera that sees the full photo as ``camera`` sees the crop: the inverse of :meth:`crop_camera`."""
-        return self._mapped(camera, self.photo_from_crop, 1.0 / self.scale, -self.roll_rad)
+        return self._mapped(camera, self.photo_from_crop, 1.0 / self.scale, -self.picture_turn_rad)
 
     @staticmethod
     def _mapped(camera: _Camera, matrix: np.ndarray, scale: float, turn_rad: float) -> _Camera:
@@ -143,13 +143,13 @@ def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) ->
             f"left and right seem exchanged in these five points: {points.round(2).tolist()}; the order is the viewer's "
             "left eye, right eye, nose tip, left mouth corner, right mouth corner"
         )
-    roll_rad = float(planar_angle(_UPRIGHT_POINTS_MM, seen)) if remove_roll else 0.0
+    face_roll_rad = float(planar_angle(UPRIGHT_POINTS_MM, seen)) if remove_roll else 0.0
     scale = PX_PER_MM_AT_224 * size / 224.0 / px_per_mm
     crop_from_photo = np.eye(3)
-    cos, sin = math.cos(-roll_rad), math.sin(-roll_rad)
+    cos, sin = math.cos(-face_roll_rad), math.sin(-face_roll_rad)
     crop_from_photo[:2, :2] = scale * np.array([[cos, -sin], [sin, cos]])
     crop_from_photo[:2, 2] = size / 2 - crop_from_photo[:2, :2] @ origin_px
-    return Alignment(crop_from_photo, np.linalg.inv(crop_from_photo), size, scale, -roll_rad)
+    return Alignment(crop_from_photo, np.linalg.inv(crop_from_photo), size, scale, -face_roll_rad)
 
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

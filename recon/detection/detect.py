@@ -42,9 +42,9 @@ def _open_insightface() -> Detector:
 
 
 def _open_open() -> Detector:
-    from recon.inference.open_detector import OpenDetector
+    from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 
-    return OpenDetector()
+    return DenseLandmarkDetector()
 
 
 _DETECTORS: dict[str, Callable[[], Detector]] = {
@@ -64,6 +64,11 @@ def open_detector(name: str = MEDIAPIPE) -> Detector:
     if name not in _DETECTORS:
         raise UnknownDetectorError(f"there is no face detector {name!r}; choose one of: {', '.join(DETECTORS)}")
     return _DETECTORS[name]()
+
+
+def smallest_face_px(image: np.ndarray) -> float:
+    """Size of the smallest face that is looked for unless another is asked for: 20 px, or a 64th of the longer side."""
+    return max(20.0, max(image.shape[:2]) / 64.0)
 
 
 def detect(image: np.ndarray, detector: str | Detector = MEDIAPIPE, *, min_face_px: float | None = None) -> list[Face]:
@@ -89,7 +94,7 @@ def detect(image: np.ndarray, detector: str | Detector = MEDIAPIPE, *, min_face_
         )
     if min(image.shape[:2]) < 1:
         raise ValueError(f"detect needs a picture with pixels, got shape {image.shape}")
-    smallest = max(20.0, max(image.shape[:2]) / 64.0) if min_face_px is None else float(min_face_px)
+    smallest = smallest_face_px(image) if min_face_px is None else float(min_face_px)
     if not (np.isfinite(smallest) and smallest > 0):
         raise ValueError(f"min_face_px must be a positive number of pixels, got {min_face_px}")
     if isinstance(detector, str):

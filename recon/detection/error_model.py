@@ -21,18 +21,15 @@ from jaxtyping import Float
 
 from bfm.landmarks import five_points_of_68
 from recon.alignment import planar_angle
-from recon.detection.align import STANDARD_POINTS_MM
+from recon.detection.align import UPRIGHT_POINTS_MM
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.face import Face
 from recon.detection.observation import LandmarkObservation
 from recon.io.files import write_file
 
 FORMAT = "facerecon-landmark-errors-2"
-_UPRIGHT = torch.from_numpy(STANDARD_POINTS_MM[:, :2] * [1.0, -1.0])[None]
-
-
 _ARRAYS = ("mean", "axes", "bias", "gain", "own_sigma", "modes")
-UNSTATED_SIGMA = 0.01
+SIGMA_UNIT = 0.01
 """Standard deviation of points whose detector states none, as a share of the face's size; only a unit."""
 
 
@@ -43,7 +40,7 @@ class ErrorModelError(ValueError):
 @dataclasses.dataclass(frozen=True, eq=False)
 class LandmarkErrorModel:
     """How one set of landmarks is detected, in the frame of :class:`UprightFrame` and in units of the sigma that the detector
-    states (or, of detectors that state none, of :data:`UNSTATED_SIGMA`).
+    states (or, of detectors that state none, of :data:`SIGMA_UNIT`).
 
     The error of a face with the true points t is bias + gain^T c + own error + modes^T n with c = axes (t - mean), n ~ N(0, 1).
 
@@ -131,7 +128,7 @@ class UprightFrame:
 
 
 def stated_points(face: Face, landmark_set: str) -> DenseLandmarks | None:
-    """A set of a face's points with the sigmas that its detector states, or :data:`UNSTATED_SIGMA` of the face's size where
+    """A set of a face's points with the sigmas that its detector states, or :data:`SIGMA_UNIT` of the face's size where
     it states none; ``None`` if it has no such points."""
     if face.dense is not None and landmark_set in face.dense.names:
         return face.dense.subset(landmark_set)
@@ -140,7 +137,7 @@ def stated_points(face: Face, landmark_set: str) -> DenseLandmarks | None:
         return None
     count = len(points)
     depth = points[:, 2] if points.shape[1] == 3 else np.zeros(count)
-    sigma = np.full(count, UNSTATED_SIGMA * face.size_px)
+    sigma = np.full(count, SIGMA_UNIT * face.size_px)
     return DenseLandmarks(
         np.column_stack([points[:, :2], depth]), sigma, sigma, np.ones(count), ((landmark_set, count),)
     )
@@ -155,7 +152,7 @@ def upright_turn(roll_rad: float) -> Float[np.ndarray, "2 2"]:
 def roll_of(points68_px: Float[np.ndarray, "68 2"]) -> float:
     """By how much a face is turned clockwise in the photo, radians, as :func:`recon.detection.align.align` finds it."""
     seen = torch.from_numpy(np.asarray(five_points_of_68(points68_px), dtype=np.float64))[None]
-    return float(planar_angle(_UPRIGHT, seen))
+    return float(planar_angle(UPRIGHT_POINTS_MM, seen))
 
 
 def save_error_model(path: str | os.PathLike[str], model: LandmarkErrorModel) -> Path:

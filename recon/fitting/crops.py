@@ -10,19 +10,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from recon.camera import MIN_FOCAL_SHARE
 from recon.detection.observation import LandmarkObservation
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points, visibility_weight
 from recon.fitting.settings import FitSettings
-from recon.fitting.state import FitView, PointErrors
+from recon.fitting.state import LandmarkTensors, ViewTensors
 from recon.io.resample import resample
 from recon.render import vertex_normals
 
 _CROP_MARGIN = 1.35
-_MIN_FOCAL = 0.8
-"""An unknown focal length is never taken shorter than this fraction of the photo's longer side (64 degrees)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class View:
 
 def landmark_view(
     model: LandmarkModel, view: View, settings: FitSettings, initial: InitialEstimate | None, index: int
-) -> FitView:
+) -> ViewTensors:
     """Landmarks and lens of a photo; where nothing was detected, the initial estimate's landmarks without any weight."""
     height, width = view.pixels.shape[:2]
     longer_px = max(height, width)
@@ -55,21 +54,24 @@ def landmark_view(
         guessed = initial.points_px(points_obj, index, principal_px).double().cpu().numpy()
         seen = LandmarkObservation.independent(guessed, np.inf)
     focal_px = torch.full((1, 2), float(longer_px), dtype=torch.float64)
-    found = FitView(PointErrors.of(seen), focal_px, principal_px)
+    found = ViewTensors(LandmarkTensors.of(seen), focal_px, principal_px)
     if view.focal_px is not None:
         return dataclasses.replace(found, focal_px=torch.full_like(focal_px, float(view.focal_px)))
     # The apparent size fixes focal length over distance; assume the distance.
     if view.landmarks is None:
         assert initial is not None, "checked before"
-        assumed_px = initial.focal_px[index] * settings.distance_mm / -float(initial.face.translation_mm[index, 2])
+        assumed_px = (
+            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.face.translation_mm[index, 2])
+        )
     else:
         _, translation_mm = pose_from_points(model, found)
-        assumed_px = longer_px * settings.distance_mm / -float(translation_mm[2])
-    assumed_px = max(assumed_px, _MIN_FOCAL * longer_px)
-    return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=settings.focal_sigma)
+        assumed_px = longer_px * settings.assumed_distance_mm / -float(translation_mm[2])
+    assumed_px = max(assumed_px, MIN_FOCAL_SHARE * longer_px)
+    sigma = settings.focal_sigma if seen.calibrated else settings.uncalibrated_focal_sigma
+    return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=sigma)
 
 
-def cropped(view: View, seen: FitView, size_px: int, visibility: Float[Tensor, " n"]) -> FitView:
+def cropped(view: View, seen: ViewTensors, size_px: int, visibility: Float[Tensor, " n"]) -> ViewTensors:
     """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked."""
     points = seen.points.points_px.cpu().numpy()
     low, high = points.min(axis=0), points.max(axis=0)
@@ -82,7 +84,7 @@ def cropped(view: View, seen: FitView, size_px: int, visibility: Float[Tensor, "
     inside_x = (corner[0] + centres >= 0) & (corner[0] + centres < view.pixels.shape[1])
     inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
     origin = torch.from_numpy(corner)
-    return FitView(
+    return ViewTensors(
         seen.points.cropped(origin, scale, visibility),
         (seen.focal_px * scale).to(visibility),
         ((seen.principal_px - origin) * scale).to(visibility),
@@ -93,7 +95,7 @@ def cropped(view: View, seen: FitView, size_px: int, visibility: Float[Tensor, "
     )
 
 
-def masked(crop: FitView, mask: Float[Tensor, "1 1 s s"]) -> FitView:
+def masked(crop: ViewTensors, mask: Float[Tensor, "1 1 s s"]) -> ViewTensors:
     """A crop with another mask laid over its own. All crops of a view show the same square, so one mask serves them."""
     return dataclasses.replace(crop, mask=crop.face_mask * F.interpolate(mask, crop.size, mode="bilinear"))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.camera import PosedCamera
-from recon.fitting.state import ViewState
+from recon.fitting.state import ViewAtState
 from recon.render import Mesh, Render, Topology, render, vertex_normals
 from recon.render.sampling import sample_pixels
 
@@ -20,12 +20,12 @@ _FAR_MM = 1e5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FaceInView(ViewState):
+class FaceInView(ViewAtState):
     """A face in a view, computed on demand and once; of the type of the model.
 
     Attributes:
-        state, view, index: see :class:`recon.fitting.state.ViewState`.
-        model, topology: the face model.
+        state, view, index: see :class:`recon.fitting.state.ViewAtState`.
+        model, topology: the front of the head, see :attr:`recon.fitting.fit_model.FitModel.front`.
     """
 
     model: MorphableModel

@@ -15,12 +15,12 @@ from recon.fitting.crops import View, cropped, landmark_view, landmark_visibilit
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
+from recon.fitting.jaw_prior import jaw_prior_scale
 from recon.fitting.landmark_model import pose_from_points
 from recon.fitting.lighting_estimate import estimate_lighting
 from recon.fitting.settings import FitSettings
 from recon.fitting.stages import faces_in_views, landmark_stage, photometric_stage
-from recon.fitting.state import FitState, FitView
-from recon.fitting.teeth_visibility import jaw_prior_scale
+from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.photometric import photometric_rmse
 from recon.parameters import FaceParameters
@@ -35,6 +35,9 @@ class FitResult:
     Attributes:
         face: parameters; poses are those of the photos. Lighting is ``None`` if no photo was looked at.
         focal_px: focal length of each photo, px.
+        focal_sigma, distance_sigma: standard deviations of it and of the head's distance by the landmarks, as shares of them,
+            a view. Nan where landmarks do not tell: a view without any (then of all views), or an unknown focal length and
+            a detector that was not calibrated, or weak perspective.
         principal_px: ``(2,)`` of each photo.
         reprojection_error_px: mean distance of fitted from detected landmarks, a view; nan without landmarks.
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.
@@ -42,6 +45,8 @@ class FitResult:
 
     face: FaceParameters
     focal_px: tuple[float, ...]
+    focal_sigma: tuple[float, ...]
+    distance_sigma: tuple[float, ...]
     principal_px: tuple[tuple[float, float], ...]
     reprojection_error_px: tuple[float, ...]
     photometric_rmse: tuple[float, ...]
@@ -105,6 +110,7 @@ class FaceFitter:
         return FitResult(
             state.face.to(self.model.whole.mean_shape),
             tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(seen)),
+            *_shares(state, len(views)),
             tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in seen),
             tuple(
                 self._reprojection_error_px(state, points, index) if view.landmarks is not None else float("nan")
@@ -127,7 +133,7 @@ class FaceFitter:
     def _first_state(
         self,
         views: Sequence[View],
-        seen: Sequence[FitView],
+        seen: Sequence[ViewTensors],
         settings: FitSettings,
         expression_sigma: Float[Tensor, "v ke"],
         initial: InitialEstimate | None,
@@ -159,7 +165,7 @@ class FaceFitter:
         self,
         state: FitState,
         views: Sequence[View],
-        seen: Sequence[FitView],
+        seen: Sequence[ViewTensors],
         masks: Sequence[Float[Tensor, "1 1 s s"] | None],
         size_px: int,
     ) -> list[FaceInView]:
@@ -176,11 +182,19 @@ class FaceFitter:
         return segment(self._segmenter, face.view.pixels, prior)
 
     @torch.no_grad()
-    def _reprojection_error_px(self, state: FitState, view: FitView, index: int) -> float:
+    def _reprojection_error_px(self, state: FitState, view: ViewTensors, index: int) -> float:
         points = self.model.landmarks.points_obj(state.face.identity[0], state.face.expression[index])
         camera = state.camera(view, index)
         pixels = camera.to_pixels(camera.to_camera(points[None]))[0]
         return float((pixels - view.points.points_px.to(pixels)).norm(dim=1).mean())
+
+
+def _shares(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Sigmas of focal lengths and of distances."""
+    if state.camera_sigma is None:
+        return (float("nan"),) * n_views, (float("nan"),) * n_views
+    distance, focal = state.camera_sigma.unbind(1)
+    return tuple(focal.tolist()), tuple(distance.tolist())
 
 
 def _check(views: Sequence[View], n_points: int, initial: InitialEstimate | None) -> None:

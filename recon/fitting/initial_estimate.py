@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.camera import CAMERAS, CameraModel
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 from recon.parameters import FaceParameters
 from recon.rotation import turn_to_ray
@@ -82,7 +82,7 @@ class InitialEstimate:
         """The same pictures by another camera model, see :meth:`recon.parameters.FaceParameters.for_camera`."""
         return dataclasses.replace(self, face=self.face.for_camera(model))
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """Rows that draw the unknowns back to the estimate."""
         sigma, now = self.sigma, state.face
         wanted = self.face.to(now.identity)
@@ -90,7 +90,11 @@ class InitialEstimate:
         residual = torch.zeros_like(weights)
         weights[layout.identity] = 1.0 / sigma.identity
         residual[layout.identity] = now.identity[0] - wanted.identity[0]
-        rotvec = roma.rotmat_to_rotvec(wanted.rotation @ now.rotation.transpose(1, 2))
+        rotation = wanted.rotation
+        if now.camera_model == "perspective":
+            # The estimate is sure of how the head looks from its ray, which turns as the distance changes.
+            rotation = turn_to_ray(now.translation_mm) @ turn_to_ray(wanted.translation_mm).transpose(1, 2) @ rotation
+        rotvec = roma.rotmat_to_rotvec(rotation @ now.rotation.transpose(1, 2))
         for view in range(layout.n_views):
             weights[layout.expression(view)] = 1.0 / sigma.expression
             residual[layout.expression(view)] = now.expression[view] - wanted.expression[view]
@@ -100,7 +104,7 @@ class InitialEstimate:
             sigma_mm = [sigma.translation_mm, sigma.translation_mm, depth_mm]
             weights[layout.translation(view)] = 1.0 / weights.new_tensor(sigma_mm)
             residual[layout.translation(view)] = now.translation_mm[view] - wanted.translation_mm[view]
-        return Rows(torch.diag(weights), weights * residual)
+        return LinearizedTerm(torch.diag(weights), weights * residual)
 
     def points_px(
         self, points_obj: Float[Tensor, "n 3"], view: int, principal_px: Float[Tensor, "1 2"]

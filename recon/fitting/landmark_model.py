@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bfm.model import MorphableModel
 from recon.alignment import scaled_orthography
-from recon.fitting.state import FitView
+from recon.fitting.state import ViewTensors
 from recon.render import vertex_normals
 
 
@@ -85,7 +85,7 @@ def visibility_weight(facing: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     return ((facing + 0.15) / 0.45).clamp(0.06, 1.0)
 
 
-def pose_from_points(model: LandmarkModel, view: FitView) -> tuple[Float[Tensor, "3 3"], Float[Tensor, " 3"]]:
+def pose_from_points(model: LandmarkModel, view: ViewTensors) -> tuple[Float[Tensor, "3 3"], Float[Tensor, " 3"]]:
     """Rotation and translation (mm) of the mean face: scaled orthography solved linearly, then perspective.
 
     Raises:

@@ -27,21 +27,24 @@ class FitSettings:
     """Weights and effort of a fit. Defaults were set on rendered heads whose truth is known and by looking at photos.
 
     Attributes:
-        distance_sharpness: how many times better the distances between lids and between lips are known than single points, of
+        opening_sharpness: how many times better the distances between lids and between lips are known than single points, of
             detectors that were not calibrated.
         contour_sigma: standard deviation of an edge of the photo from the occluding contour, as a fraction of the crop's
             side.
-        contour_weight: how many independent edges the contour counts for; 0 leaves it out.
-        identity_weight, albedo_weight: strength of the priors: times that of N(0, 1).
+        effective_edges: how many independent edges the contour counts for; 0 leaves it out.
+        identity_precision, albedo_precision: strength of the priors: times that of N(0, 1).
         expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
         exposure_sigma, tint_sigma, band2_sigma: widths of the lighting prior, see
             :class:`recon.fitting.terms.lighting_prior.LightingPrior`.
-        distance_mm: assumed distance of the head when the focal length is unknown, see
+        assumed_distance_mm: assumed distance of the head when the focal length is unknown, see
             :data:`recon.camera.PORTRAIT_DISTANCE_MM`.
         landmark_steps: Gauss-Newton steps on landmarks.
-        focal_sigma: how far an unknown focal length may be off, as a standard deviation of its logarithm.
+        focal_sigma: how far the focal length that follows from ``assumed_distance_mm`` may be off, as a standard deviation of its
+            logarithm: selfies are taken from 0.3 m, portraits from 3 m.
+        uncalibrated_focal_sigma: the same for points of a detector that was not calibrated. What all its points are off
+            by looks like a near camera: MediaPipe's would put heads at 1.5 m to 0.75 m.
         levels: resolutions of the photometric stage, coarse to fine; none leaves the photo out.
-        photometric_weight: how many independent pixels the photo counts for. A face covers 10 000, but what the model
+        effective_pixels: how many independent pixels the photo counts for. A face covers 10 000, but what the model
             cannot explain (beards, shadows, make-up) is alike over wide areas.
         camera: how the head is projected, ``perspective`` or ``weak_perspective`` (Eq. 4 of the reconstruction paper).
         white_light: nine lighting coefficients for all colour channels (delta in R^9 of Eq. 3), not nine a channel; colour is
@@ -51,20 +54,21 @@ class FitSettings:
         CameraError: an unknown camera.
     """
 
-    distance_sharpness: float = 5.0
+    opening_sharpness: float = 5.0
     contour_sigma: float = 0.01
-    contour_weight: float = 80.0
-    identity_weight: float = 2.0
-    albedo_weight: float = 4.0
+    effective_edges: float = 80.0
+    identity_precision: float = 2.0
+    albedo_precision: float = 4.0
     expression_sigma: float = 0.40
     exposure_sigma: float = 0.15
     tint_sigma: float = 0.30
     band2_sigma: float = 0.25
-    distance_mm: float = PORTRAIT_DISTANCE_MM
+    assumed_distance_mm: float = PORTRAIT_DISTANCE_MM
     landmark_steps: int = 30
-    focal_sigma: float = 0.2
+    focal_sigma: float = 0.7
+    uncalibrated_focal_sigma: float = 0.2
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
-    photometric_weight: float = 300.0
+    effective_pixels: float = 300.0
     camera: CameraModel = "perspective"
     white_light: bool = False
 
@@ -88,7 +92,7 @@ class FitSettings:
         return chosen
 
     @classmethod
-    def of_initial(cls, quality: str) -> FitSettings:
+    def hybrid(cls, quality: str) -> FitSettings:
         """The same for a fit with an initial estimate, as a network's: fewer steps.
 
         Raises:

@@ -14,7 +14,7 @@ _BOUND_SLACK = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Rows:
+class LinearizedTerm:
     """A linearised term: R weighted residuals and their derivatives.
 
     Attributes:
@@ -27,13 +27,13 @@ class Rows:
     residual: Float[Tensor, " r"]
     columns: Int[Tensor, " d"] | None = None
 
-    def scaled(self, factor: float) -> Rows:
+    def scaled(self, factor: float) -> LinearizedTerm:
         """The same term with another weight: its energy times the factor."""
         root = factor**0.5
         return dataclasses.replace(self, jacobian=self.jacobian * root, residual=self.residual * root)
 
 
-def normal_equations(terms: Iterable[Rows], n: int) -> tuple[Float[Tensor, "n n"], Float[Tensor, " n"]]:
+def normal_equations(terms: Iterable[LinearizedTerm], n: int) -> tuple[Float[Tensor, "n n"], Float[Tensor, " n"]]:
     """Sum of ``J^T J`` and of ``-J^T r`` over terms, float64."""
     normal: Tensor | None = None
     right = torch.zeros(0)

@@ -16,23 +16,28 @@ from recon.fitting.initial_estimate import InitialEstimate
 from recon.fitting.landmark_model import LandmarkModel
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.settings import FitSettings, Level
-from recon.fitting.solver import Rows, normal_equations, solve_bounded
-from recon.fitting.state import FitState, FitView, StepLimits, ViewState
+from recon.fitting.solver import LinearizedTerm, normal_equations, solve_bounded
+from recon.fitting.state import FitState, StepLimits, ViewAtState, ViewTensors
 from recon.fitting.terms import Prior, ViewTerm
+from recon.fitting.terms.coefficient_priors import AlbedoPrior, CoefficientPrior, FocalPrior
 from recon.fitting.terms.contour import ContourTerm
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
 from recon.fitting.terms.landmark import DISTANCES, LandmarkTerm
 from recon.fitting.terms.lighting_prior import LightingPrior
 from recon.fitting.terms.photometric import PhotometricTerm
-from recon.fitting.terms.shape_prior import AlbedoPrior, CoefficientPrior, FocalPrior
 
 _ANNEALING_START, _ANNEALING_RATE = 30.0, 0.6
+"""Factor on the weight of priors, and by how much it falls with each step."""
 _FIRST_TOLERANCE = 30.0
+"""Times that factor: how much further than by its error model a calibrated detector's point may be off before it counts less,
+while priors are still strong."""
 _DAMPING = 1e-3
 _NORMALS_EVERY = 4
 """Steps between two computations of the normals' derivatives, which take as long as a step."""
-_LANDMARK_LIMITS = StepLimits(rotation_rad=0.5)
-_PHOTOMETRIC_LIMITS = StepLimits(rotation_rad=0.2, identity=3.5, albedo=3.0, log_focal=0.7)
+_MAX_LOG_FOCAL = 2.0
+"""Of the focal length over the assumed one: a head assumed at 1.5 m can be 0.2 to 11 m away."""
+_LANDMARK_LIMITS = StepLimits(rotation_rad=0.5, log_focal=_MAX_LOG_FOCAL)
+_PHOTOMETRIC_LIMITS = StepLimits(rotation_rad=0.2, identity=3.5, albedo=3.0, log_focal=_MAX_LOG_FOCAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +56,7 @@ class GaussNewton:
     unit_expression: bool
     damping: float = 0.0
 
-    def step(self, state: FitState, terms: Sequence[Rows]) -> FitState:
+    def step(self, state: FitState, terms: Sequence[LinearizedTerm]) -> FitState:
         """The state that minimises the sum of linearised terms within the bounds.
 
         Bounds are part of the solution: cutting albedo off afterwards would leave the light that was solved with it.
@@ -72,12 +77,12 @@ def prior_annealing(step: int) -> float:
 def landmark_stage(
     model: LandmarkModel,
     state: FitState,
-    views: Sequence[FitView],
+    views: Sequence[ViewTensors],
     settings: FitSettings,
     expression_sigma: Float[Tensor, "v ke"],
     initial: InitialEstimate | None = None,
 ) -> FitState:
-    """Identity, expressions and poses that explain the landmarks.
+    """Identity, expressions, poses and focal lengths that explain the landmarks.
 
     Args:
         model: the face at its landmarks.
@@ -87,25 +92,57 @@ def landmark_stage(
         expression_sigma: widths of the expression prior.
         initial: what to stay near.
     """
-    layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views))
+    layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views), n_focal=1)
     solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
-    priors: list[Prior] = [CoefficientPrior(settings.identity_weight, expression_sigma, model.size_slope)]
-    priors += [initial] if initial is not None else []
+    priors: list[Prior] = [
+        CoefficientPrior(settings.identity_precision, expression_sigma, model.size_slope),
+        FocalPrior(tuple(view.focal_sigma for view in views)),
+        *([initial] if initial is not None else []),
+    ]
     for step in range(settings.landmark_steps):
         # The priors start stiff: pose first, then identity, then what is left is expression.
         annealing = prior_annealing(step)
         landmarks = LandmarkTerm(model, _FIRST_TOLERANCE * annealing if annealing > 1.0 else 1.0)
         rows = [prior.linearize(state, layout).scaled(annealing) for prior in priors]
-        rows += [landmarks.linearize(ViewState(state, view, k), layout) for k, view in enumerate(views)]
-        state = solver.step(state, rows)
-    return state
+        rows += [landmarks.linearize(ViewAtState(state, view, k), layout) for k, view in enumerate(views)]
+        known, state = state, solver.step(state, rows)
+    return dataclasses.replace(state, camera_sigma=camera_sigma(known, views, rows, layout))
+
+
+def camera_sigma(
+    state: FitState, views: Sequence[ViewTensors], rows: Sequence[LinearizedTerm], layout: ParameterLayout
+) -> Float[Tensor, "v 2"]:
+    """How surely linearised terms tell the distance of each view's head and its focal length (Laplace's approximation).
+
+    Args:
+        state: at which the terms were linearised.
+        views: of the state.
+        rows: the terms, none of them annealed.
+        layout: of their unknowns.
+
+    Returns:
+        Standard deviations as shares of distance and focal length. Nan where nothing measures them: a focal length that is
+        unknown, and landmarks whose errors were not measured or whose camera has no perspective.
+    """
+    normal, _ = normal_equations(rows, layout.n_total)
+    covariance = torch.linalg.inv(normal)
+    found = torch.full((len(views), 2), torch.nan, dtype=torch.float64)
+    for index, view in enumerate(views):
+        guessed = not view.points.calibrated or state.face.camera_model == "weak_perspective"
+        if view.focal_sigma > 0.0 and guessed:
+            continue
+        along, focal = layout.translation(index).stop - 1, layout.focal(index).start
+        distance_mm = -state.face.translation_mm[index, 2]
+        variances = torch.stack((covariance[along, along] / distance_mm**2, covariance[focal, focal]))
+        found[index] = variances.sqrt().cpu()  # a negative variance, of a matrix that is not positive, is nan too
+    return found
 
 
 @torch.no_grad()
 def photometric_stage(
     model: FitModel,
     state: FitState,
-    views: Sequence[FitView],
+    views: Sequence[ViewTensors],
     settings: FitSettings,
     level: Level,
     expression_sigma: Float[Tensor, "v ke"],
@@ -132,31 +169,31 @@ def photometric_stage(
     solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
     surface = model.surface(level.size_px)
     photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)
-    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.distance_sharpness)
+    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.opening_sharpness)
     contour = ContourTerm(
-        photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.contour_weight
+        photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.effective_edges
     )
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_weight, expression_sigma, model.landmarks.size_slope),
+        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmarks.size_slope),
         ExpressionCouplingPrior.of(whole.expression_names),
         LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
         FocalPrior(tuple(view.focal_sigma for view in views)),
         *([initial] if initial is not None else []),
     ]
-    normal_bases: tuple[Tensor, ...] = ()
+    normal_jacobians: tuple[Tensor, ...] = ()
     for step in range(level.n_steps):
         faces = faces_in_views(model, state, views)
         if step % _NORMALS_EVERY == 0:
-            normal_bases = tuple(surface.normal_basis(face.vertices) for face in faces)
-        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_bases, settings.photometric_weight)
+            normal_jacobians = tuple(surface.normal_jacobian(face.vertices) for face in faces)
+        photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.effective_pixels)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
-        albedo = AlbedoPrior(settings.albedo_weight * (prior_annealing(step) if anneal_albedo else 1.0))
+        albedo = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
         state = solver.step(state, rows)
     return state
 
 
-def faces_in_views(model: FitModel, state: FitState, views: Sequence[FitView]) -> list[FaceInView]:
+def faces_in_views(model: FitModel, state: FitState, views: Sequence[ViewTensors]) -> list[FaceInView]:
     """The face in each view."""
     return [FaceInView(state, view, index, model.front, model.topology) for index, view in enumerate(views)]

@@ -41,7 +41,7 @@ class SurfaceModel:
         area_mm2: ``(S,)`` surface that each stands for.
         shape_basis: ``(V, 3, Ki + Ke)`` mm, identity then expression.
         albedo_basis: ``(S, 3, Ka)``.
-        normal_pattern: where the derivatives of face normals go, see :meth:`normal_basis`.
+        normal_pattern: where the derivatives of face normals go, see :meth:`normal_jacobian`.
     """
 
     model: MorphableModel
@@ -92,7 +92,7 @@ class SurfaceModel:
             ),
         )
 
-    def normal_basis(self, vertices: Float[Tensor, "v 3"]) -> Float[Tensor, "s 3 k"]:
+    def normal_jacobian(self, vertices: Float[Tensor, "v 3"]) -> Float[Tensor, "s 3 k"]:
         """Derivatives of the samples' unit normals (object frame) by the shape coefficients at ``vertices``."""
         matrix, sums = self.normal_pattern.at(vertices.double().cpu().numpy())
         flat = self.shape_basis.reshape(-1, self.shape_basis.shape[2])
@@ -196,7 +196,7 @@ def photometric_jacobian(
     samples: SurfaceSamples,
     lighting: Float[Tensor, "9 3"],
     camera: PosedCamera,
-    normal_basis: Float[Tensor, "s 3 k"],
+    normal_jacobian: Float[Tensor, "s 3 k"],
     slopes: Float[Tensor, "s 3 2"],
     layout: ParameterLayout,
 ) -> Float[Tensor, "s 3 d"]:
@@ -207,7 +207,7 @@ def photometric_jacobian(
         samples: where they are.
         lighting: radiance coefficients, camera frame.
         camera: of the crop, with the head's pose.
-        normal_basis: of :meth:`SurfaceModel.normal_basis`.
+        normal_jacobian: of :meth:`SurfaceModel.normal_jacobian`.
         slopes: image gradient by x and y at the samples, per px.
         layout: of one view; with 9 numbers of lighting, light is white.
     """
@@ -219,7 +219,7 @@ def photometric_jacobian(
     rotation = camera.rotation[0]
     by_position, by_translation = (-torch.bmm(slopes, by) for by in projection_gradients(samples.v_cam, camera))
     # Both frames' bases are rotated by R; folding R into the small matrices saves turning the large ones.
-    by_shape = torch.bmm(by_normal @ rotation, normal_basis)
+    by_shape = torch.bmm(by_normal @ rotation, normal_jacobian)
     by_shape = by_shape + torch.bmm(by_position @ rotation, surface.shape_basis[surface.samples])
     by_rotation = torch.bmm(by_normal, rotation_gradient(samples.normals))
     by_rotation = by_rotation + torch.bmm(by_position, rotation_gradient(samples.v_rot))

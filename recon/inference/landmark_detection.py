@@ -11,8 +11,8 @@ from recon.detection.detect import Detector, detect, open_detector
 from recon.detection.face import Face, NoFaceError
 from recon.detection.landmark_sets import sets_of_face
 from recon.detector_names import INSIGHTFACE, MEDIAPIPE, OPEN
+from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmarks import LandmarkRegressor
-from recon.inference.open_detector import OpenDetector
 from recon.io.image import Photo, PhotoLike, read_image
 
 _SETS = {MEDIAPIPE: ("68", "478"), INSIGHTFACE: ("68",)}
@@ -20,7 +20,7 @@ _SETS = {MEDIAPIPE: ("68", "478"), INSIGHTFACE: ("68",)}
 
 
 @dataclasses.dataclass(frozen=True)
-class LandmarkDetector:
+class DetectorInfo:
     """A detector, and what is known of it before it has seen a photo.
 
     Attributes:
@@ -34,7 +34,7 @@ class LandmarkDetector:
     network: Path | None
 
 
-def landmark_detector(name: str = OPEN, checkpoint: str | os.PathLike[str] | None = None) -> LandmarkDetector:
+def landmark_detector(name: str = OPEN, checkpoint: str | os.PathLike[str] | None = None) -> DetectorInfo:
     """A detector by name.
 
     Args:
@@ -48,10 +48,10 @@ def landmark_detector(name: str = OPEN, checkpoint: str | os.PathLike[str] | Non
     """
     if name == OPEN:
         regressor = LandmarkRegressor(checkpoint)
-        return LandmarkDetector(OpenDetector(regressor), regressor.point_sets, regressor.path)
+        return DetectorInfo(DenseLandmarkDetector(regressor), regressor.point_sets, regressor.path)
     if checkpoint is not None:
         raise ValueError(f"a checkpoint is for the detector {OPEN!r}; {name!r} has networks of its own")
-    return LandmarkDetector(open_detector(name), _SETS.get(name, ()), None)
+    return DetectorInfo(open_detector(name), _SETS.get(name, ()), None)
 
 
 def detect_landmarks(

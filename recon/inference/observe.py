@@ -10,7 +10,7 @@ from recon.detection.face import Face
 from recon.detection.observation import LandmarkObservation
 
 _FOLDER = Path(__file__).parents[1] / "networks" / "weights"
-UNKNOWN_SIGMA = 0.06
+UNCALIBRATED_SIGMA = 0.06
 """Standard deviation of points of a detector that was never calibrated, as a share of the face's size. The points of usual
 detectors err together, so this is larger than the scatter of one of them."""
 
@@ -18,11 +18,14 @@ detectors err together, so this is larger than the scatter of one of them."""
 def observe(face: Face, landmark_set: str, errors: LandmarkErrorModel | None = None) -> LandmarkObservation | None:
     """The face's points as a fit takes them, or ``None`` if it has none of this set.
 
+    The package has an error model for the points of its own network (detector ``"open"``) only. Those of MediaPipe, which
+    :class:`recon.reconstructor.Reconstructor` takes by default, are given independent errors.
+
     Args:
         face: as detected.
         landmark_set: name of the set.
         errors: of its detector; ``None`` takes the one that comes with the package, or, for other detectors, independent
-            errors of :data:`UNKNOWN_SIGMA`.
+            errors of :data:`UNCALIBRATED_SIGMA`.
     """
     stated = stated_points(face, landmark_set)
     if stated is None:
@@ -30,7 +33,7 @@ def observe(face: Face, landmark_set: str, errors: LandmarkErrorModel | None = N
     points = stated.points_px[:, :2]
     errors = errors or packaged_error_model(face.detector, landmark_set)
     if errors is None:
-        return LandmarkObservation.independent(points, UNKNOWN_SIGMA * face.size_px)
+        return LandmarkObservation.independent(points, UNCALIBRATED_SIGMA * face.size_px)
     marks = face.landmarks68
     assert marks is not None, "detectors that were calibrated give the 68"
     return errors.observe(points, stated.sigma_px, roll_of(marks))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.camera import DEFAULT_DISTANCE_MM, PerspectiveCamera, PosedCamera
+from recon.camera import DEFAULT_DISTANCE_MM, MIN_FOCAL_SHARE, PerspectiveCamera, PosedCamera
 from recon.detection.align import PX_PER_MM_AT_224, Alignment, align
 from recon.detection.face import Face
 from recon.io.image import Photo
@@ -24,9 +24,6 @@ from recon.parameters import FaceParameters
 _WEIGHTS = Path(__file__).parents[1] / "networks" / "weights"
 DEFAULT_CHECKPOINTS = {"open": _WEIGHTS / "mobile_open.safetensors"}
 """Checkpoints that come with the package, by face model."""
-
-_LEAST_FOCAL_SHARE = 0.8
-"""An unknown focal length is never taken shorter than this share of the photo's longer side, as when fitting."""
 
 
 @runtime_checkable
@@ -141,5 +138,5 @@ def _unposed_camera(photo: Photo, alignment: Alignment, size: int) -> Perspectiv
     focal_px = photo.focal_px
     if focal_px is None:
         px_per_mm = PX_PER_MM_AT_224 * size / 224.0 / alignment.scale
-        focal_px = max(px_per_mm * DEFAULT_DISTANCE_MM, _LEAST_FOCAL_SHARE * max(height, width))
+        focal_px = max(px_per_mm * DEFAULT_DISTANCE_MM, MIN_FOCAL_SHARE * max(height, width))
     return PerspectiveCamera.at(size=(height, width), focal_px=torch.full((1, 2), float(focal_px)))

@@ -6,7 +6,7 @@ an object of another class (``class_path``) with all its ``init_args``. A base m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,23 @@ def config_files(path: Path) -> tuple[Path, ...]:
     return tuple(found for found, _ in _chain(path))
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(
+    path: Path, change: Callable[[Mapping[str, Any], Path], dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """The keys of a config merged into those of its bases, without the key ``base``.
+
+    Args:
+        path: of the config.
+        change: makes of each file's keys, and its path, those that are merged; ``None`` takes them as they are.
 
     Raises:
         ConfigError: a file that is missing or no YAML mapping, a ``base`` that is no file name, lies outside the folder of
             the config at ``path``, or leads back to a config that builds on it.
     """
     merged: dict[str, Any] = {}
-    for _, content in reversed(_chain(path)):
-        merged = _merged(merged, {key: value for key, value in content.items() if key != _BASE})
+    for file, content in reversed(_chain(path)):
+        own = {key: value for key, value in content.items() if key != _BASE}
+        merged = _merged(merged, own if change is None else change(own, file))
     return merged
 
 

@@ -21,7 +21,7 @@ from recon.io.files import write_file
 from recon.networks.backbones import check_options
 from recon.networks.file_kinds import is_torch_archive, weights_beside
 from recon.networks.head import FaceBlocks
-from recon.networks.regressor import Regressor, RegressorConfig, config_of_dict
+from recon.networks.regressor import Regressor, RegressorConfig, config_of_dict, config_to_dict
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ def save_checkpoint(
     regressor: Regressor,
     metrics: dict[str, float],
     extra: dict[str, str] | None = None,
-    backbone_options: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Path:
     """Write the weights under a temporary name, then rename: a file that is there is a whole one.
@@ -50,7 +49,6 @@ def save_checkpoint(
         regressor: normalisation is part of its weights.
         metrics: what it reaches.
         extra: anything else worth knowing: command, commit.
-        backbone_options: with which its backbone was built.
         dtype: of the floating-point weights on disk.
 
     Raises:
@@ -59,9 +57,9 @@ def save_checkpoint(
     tensors = stored_weights(regressor, dtype)
     header = {
         "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(regressor.config)),
+        "config": json.dumps(config_to_dict(regressor.config)),
         "blocks": json.dumps(regressor.blocks.to_dict()),
-        "backbone_options": json.dumps(backbone_options or {}),
+        "backbone_options": json.dumps(regressor.config.backbone_options or {}),
         "metrics": json.dumps(metrics),
         **(extra or {}),
     }
@@ -162,11 +160,11 @@ def load_regressor(path: str | os.PathLike[str], blocks: FaceBlocks | None = Non
             do not make a network. A face model whose bases alone differ is a warning in the log.
     """
     header = read_header(path)
-    config, found, options = _described(path, header)
+    config, found = _described(path, header)
     if blocks is not None:
         check_serves(path, found, blocks)
     try:
-        regressor = _built(path, config, found, options)
+        regressor = _built(path, config, found)
         regressor.load_state_dict(read_weights(path), strict=True)
     except CheckpointError:
         raise
@@ -198,9 +196,7 @@ def check_serves(path: str | os.PathLike[str], found: FaceBlocks, blocks: FaceBl
         )
 
 
-def _described(
-    path: str | os.PathLike[str], header: dict[str, str]
-) -> tuple[RegressorConfig, FaceBlocks, dict[str, Any]]:
+def _described(path: str | os.PathLike[str], header: dict[str, str]) -> tuple[RegressorConfig, FaceBlocks]:
     """What the header says of the network, every value checked."""
     try:
         # The first checkpoints have no backbone_options.
@@ -216,15 +212,13 @@ def _described(
         raise CheckpointError(f"the header of {path} lacks {error}; train.py writes it") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"the header of {path} makes no sense: {error}") from error
-    return config, blocks, options
+    return dataclasses.replace(config, backbone_options=options or None), blocks
 
 
-def _built(
-    path: str | os.PathLike[str], config: RegressorConfig, blocks: FaceBlocks, options: dict[str, Any]
-) -> Regressor:
+def _built(path: str | os.PathLike[str], config: RegressorConfig, blocks: FaceBlocks) -> Regressor:
     """The network of a header, once it is known to be as large as the weights in the file."""
-    check_shapes(path, shapes_of(lambda: Regressor(config, blocks, **options)))
-    return Regressor(config, blocks, **options)
+    check_shapes(path, shapes_of(lambda: Regressor(config, blocks)))
+    return Regressor(config, blocks)
 
 
 def _tuples(options: dict[str, Any]) -> dict[str, Any]:

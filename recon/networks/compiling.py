@@ -30,12 +30,12 @@ def require_compiler(device_type: str) -> None:
             )
             raise CompilerMissing(
                 f"torch.compile needs a C++ compiler on the CPU, and {tried}; install one (apt-get install g++), or leave "
-                "model.init_args.compile off"
+                "model.init_args.run.compile off"
             )
     elif importlib.util.find_spec("triton") is None:
         raise CompilerMissing(
             f"torch.compile needs the package triton on {device_type!r}, which is not installed; pip install triton, or leave "
-            "model.init_args.compile off"
+            "model.init_args.run.compile off"
         )
 
 

@@ -4,7 +4,6 @@ dissertation (dense landmarks), beside the printed ones, and of ours."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,9 +111,7 @@ LANDMARK_ROWS: tuple[PaperRow, ...] = (
 )
 
 
-def complexity(
-    config: RegressorConfig | LandmarkNetworkConfig, blocks: FaceBlocks, **options: Any
-) -> tuple[float, float]:
+def complexity(config: RegressorConfig | LandmarkNetworkConfig, blocks: FaceBlocks) -> tuple[float, float]:
     """Millions of parameters, and 10^9 multiply-adds of one picture (what papers on networks call GFLOPs).
 
     Counted on the meta device: nothing is computed and no memory is taken. Products of matrices and convolutions count,
@@ -123,14 +120,13 @@ def complexity(
     Args:
         config: of a regressor or of a landmark network.
         blocks: of a regressor's face model; a landmark network has none.
-        **options: of the backbone.
     """
     unpretrained = dataclasses.replace(config, pretrained=False)
     with torch.device("meta"):
         pictures = torch.zeros(1, 3, config.size, config.size)
         if isinstance(unpretrained, LandmarkNetworkConfig):
-            return _counted(LandmarkNetwork(unpretrained, **options), pictures)
-        return _counted(Regressor(unpretrained, blocks, **options), pictures, torch.zeros(1, 3, 3))
+            return _counted(LandmarkNetwork(unpretrained), pictures)
+        return _counted(Regressor(unpretrained, blocks), pictures, torch.zeros(1, 3, 3))
 
 
 def _counted(network: nn.Module, *inputs: Tensor) -> tuple[float, float]:

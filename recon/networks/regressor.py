@@ -15,6 +15,8 @@ from recon.networks.fam import AggregationPyramid
 from recon.networks.head import CoefficientHead, FaceBlocks
 from recon.parameters import FaceParameters
 
+_OPTIONS = "backbone_options"
+
 
 @dataclasses.dataclass(frozen=True)
 class RegressorConfig:
@@ -33,6 +35,7 @@ class RegressorConfig:
         white_light: nine lighting coefficients for all colour channels, as in the paper, instead of nine a channel.
         pretrained: start from ImageNet.
         checkpointing: trade time for memory in training.
+        backbone_options: of the backbone, to build smaller networks; see :class:`recon.networks.backbones.Backbone`.
     """
 
     backbone: str = "swin_tiny"
@@ -46,15 +49,21 @@ class RegressorConfig:
     white_light: bool = False
     pretrained: bool = False
     checkpointing: bool = False
+    backbone_options: dict[str, Any] | None = None
+
+
+def config_to_dict(config: RegressorConfig) -> dict[str, Any]:
+    """For JSON, without the options of the backbone: checkpoints hold these beside it."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name != _OPTIONS}
 
 
 def config_of_dict(values: object) -> RegressorConfig:
-    """Back from ``dataclasses.asdict`` or JSON; never pretrained, because weights follow.
+    """Back from :func:`config_to_dict` or JSON; never pretrained, because weights follow.
 
     Raises:
         ValueError: an unknown key, or a value that no network has.
     """
-    usual = {field.name: field.default for field in dataclasses.fields(RegressorConfig)}
+    usual = {field.name: field.default for field in dataclasses.fields(RegressorConfig) if field.name != _OPTIONS}
     if not isinstance(values, dict) or not set(values) <= set(usual):
         raise ValueError(f"the config of a regressor has the keys {', '.join(sorted(usual))}")
     found: dict[str, Any] = {**usual, **values, "pretrained": False}
@@ -78,13 +87,12 @@ class Regressor(nn.Module):
     Args:
         config: how it is built.
         blocks: of the face model.
-        **options: for the backbone, see :class:`recon.networks.backbones.Backbone`.
 
     Raises:
-        BackboneError: see there.
+        BackboneError: see :class:`recon.networks.backbones.Backbone`.
     """
 
-    def __init__(self, config: RegressorConfig, blocks: FaceBlocks, **options: Any) -> None:
+    def __init__(self, config: RegressorConfig, blocks: FaceBlocks) -> None:
         super().__init__()
         self.config, self.blocks = config, blocks
         self.backbone = Backbone(
@@ -92,7 +100,7 @@ class Regressor(nn.Module):
             config.size,
             pretrained=config.pretrained,
             checkpointing=config.checkpointing,
-            **options,
+            **(config.backbone_options or {}),
         )
         channels = self.backbone.channels
         self.pyramid = AggregationPyramid(channels, config.fam_width, config.fam_norm) if config.fam else None

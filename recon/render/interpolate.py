@@ -109,7 +109,8 @@ def moved_inside(weights: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
     first = weights[:, :2].detach().clamp(0.0, 1.0)
     first = first / first.sum(dim=1, keepdim=True).clamp_min(1.0)
     inside = torch.cat((first, 1.0 - first.sum(dim=1, keepdim=True)), dim=1)
-    return weights + (inside - weights).detach()
+    # In this order: beside large weights nothing would be left of what is added.
+    return inside + (weights - weights.detach())
 
 
 class _Interpolate(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The interface to face parsers of before :mod:`recon.segmentation.segmenter`, kept for one version."""
+"""The interface to face parsers of before :mod:`recon.segmentation.segmenter`, removed in version 0.2."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def with_head(
         raster: of the head.
         colour: of its points.
         front: ``(B, H, W, 4)`` as in :class:`Layers`.
-        occlusion: strength of the dimming, [0, 1].
+        ambient_occlusion: strength of the dimming, [0, 1].
     """
     if colour.device.type != "cpu":
         return with_head_reference(back, raster, colour, front, ambient_occlusion)

@@ -61,7 +61,7 @@ class SynthesisConfig:
         background: ``"procedural"``, ``"plain"`` (grey of 0.5) or ``"folder"``.
         background_folder: pictures for ``"folder"``.
         noise, blur, motion_blur, low_resolution, jpeg, colour_cast, contrast, gray: of the camera.
-        occlusion, shine, softness: former names of ambient_occlusion, specular and subsurface, read for one version with
+        occlusion, shine, softness: former names of ambient_occlusion, specular and subsurface, read until version 0.2 with
             a FutureWarning. They can be given, but are not kept.
     """
 
@@ -203,7 +203,7 @@ class SynthesisConfig:
 
 
 FORMER_NAMES = {"occlusion": "ambient_occlusion", "shine": "specular", "softness": "subsurface"}
-"""Settings that were renamed; the names before are read for one version."""
+"""Settings that were renamed; the names before are read until version 0.2."""
 _APPEARANCE = (
     *("shadows", "ambient_occlusion", "specular", "subsurface", "skin_detail", "make_up", "beard", "hair", "clothes"),
     *(

@@ -21,7 +21,7 @@ from recon.segmentation.grabcut import GrabCutSegmenter
 from recon.segmentation.segmenter import FaceSegmenter
 from recon.texturing.delight import delight
 from recon.texturing.eyes_teeth import eye_log_residual, has_irises, tooth_log_residual
-from recon.texturing.unproject import LEAST_COLOUR, PhotographedHead, SurfacePoints, TextureUnprojection
+from recon.texturing.unproject import LOG_OFFSET, PhotographedHead, SurfacePoints, TextureUnprojection
 from recon.texturing.uv_map import UvMap, padded
 from recon.texturing.visible_skin import VisibleSkin
 
@@ -126,7 +126,7 @@ def bake_texture(
         log_change[texels.teeth] = tooth_log_residual(own - torch.from_numpy(mean_shift), visible).numpy()
     if baked:
         log_change += mean_shift
-    colours = (texels.albedo + LEAST_COLOUR) * torch.from_numpy(log_change)[texels.covered].exp() - LEAST_COLOUR
+    colours = (texels.albedo + LOG_OFFSET) * torch.from_numpy(log_change)[texels.covered].exp() - LOG_OFFSET
     if baked:
         colours = colours * texels.shading
     texture = torch.zeros(*texels.covered.shape, 3)

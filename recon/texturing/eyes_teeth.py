@@ -25,11 +25,11 @@ _TOOTH_DARK = (-0.9, -0.5)
 _TOOTH_RED = (0.18, 0.08)
 """Ramp of the red channel over the mean from lip to tooth."""
 _MOST_TOOTH, _MOST_TOOTH_TINT = 0.35, 0.06
+"""Bounds of the median tooth against the model's, as logarithms: of brightness, and of the channels apart."""
 _TOOTH_EDGE = (-0.8, -0.4)
 """Ramp of brightness against the median tooth from the shade of a lip to the dark line between two teeth."""
 _TOOTH_DETAIL = (-0.4, 0.12)
-"""Bounds of the median tooth against the model's, and of the brightness of one texel against the median: dark lines part
-teeth, highlights are no albedo."""
+"""Bounds of the brightness of one texel against the median tooth: dark lines part teeth, highlights are no albedo."""
 
 
 def has_irises(model: MorphableModel) -> bool:

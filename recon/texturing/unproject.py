@@ -27,7 +27,7 @@ _DEPTH_PX = 768
 """Longer side of the depth map that tells what is hidden: it needs no more detail than a texture has."""
 _LEAST_SHADING = 0.08
 _SMOOTH_ROUNDS = 10
-LEAST_COLOUR = 0.01
+LOG_OFFSET = 0.01
 """Added to colours before their logarithm, below which they are noise."""
 
 
@@ -160,7 +160,7 @@ class TextureUnprojection:
         not at all, because something hides it, it is seen aslant or lies beyond the border."""
         pixels = self.pixels(points)
         observed = decode_srgb(_sample_photo(self.photo, pixels), self.model.albedo_space) / points.shading
-        residual = ((observed + LEAST_COLOUR) / (points.albedo + LEAST_COLOUR)).log()
+        residual = ((observed + LOG_OFFSET) / (points.albedo + LOG_OFFSET)).log()
         inside = (pixels >= 0.0).all(dim=1) & (pixels < torch.tensor(self.photo.shape[1::-1])).all(dim=1)
         weight = ((points.facing_cosine[:, 0] - _SLANT_LOW) / (_SLANT_HIGH - _SLANT_LOW)).clamp(0.0, 1.0)
         weight = weight * inside * self.depth.shows(pixels, -points.v_cam[:, 2])

@@ -1,4 +1,5 @@
-"""Framing and camera effects that keep labels exact: what moves in the picture moves in landmarks and intrinsics."""
+"""Framing and camera effects: what moves in the picture moves in landmarks and intrinsics, exactly. For regressors; the
+landmark network has :mod:`recon.training.degrade`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ class Augmentation:
     Attributes:
         least_scale: the face is shrunk to a random size between this and 1 (the paper: 0.8).
         shift: largest shift, in shares of the side.
-        gain: largest change of brightness a colour channel; labels of light are scaled with it.
+        gain: largest change of brightness a colour channel, of code values; labels of light stay, so it is their noise too.
         noise: standard deviation of added noise, code values, at most.
         erase: share of pictures in which a random box is painted over.
     """

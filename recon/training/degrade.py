@@ -1,4 +1,5 @@
 """What cameras, files and things before the lens do to pictures, cheaply and in a batch; nothing moves, so labels stay.
+For the landmark network; regressors have :mod:`recon.training.augment`.
 
 After the strong augmentations of Wood et al. 2021 ("Fake it till you make it"): appearance, blur, noise of the sensor,
 JPEG, low resolution, grey pictures, patches.

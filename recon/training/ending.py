@@ -38,7 +38,7 @@ def run_training(train: Callable[[], object], command: Sequence[str]) -> int:
             return complain(
                 "train.py",
                 "a process that makes batches was ended from outside, most likely because memory ran out: take fewer "
-                f"data.init_args.workers; {GO_ON}",
+                f"data.init_args.workers (of landmarks: data.init_args.crops.workers); {GO_ON}",
                 1,
             )
         ours = type(error).__module__.partition(".")[0] in ("recon", "bfm", "losses", "train")

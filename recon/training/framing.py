@@ -41,7 +41,7 @@ class CropJitter:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Similarity:
+class CropSimilarity:
     """B similarities of the plane: x' = scale R(turn) x + shift, in shares of the picture's and the crop's side, from the
     middle.
 
@@ -62,9 +62,9 @@ class Similarity:
         rows = torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=1)
         return self.scale[:, None, None] * rows
 
-    def to(self, device: torch.device | str) -> Similarity:
+    def to(self, device: torch.device | str) -> CropSimilarity:
         """The same similarities on another device."""
-        return Similarity(self.scale.to(device), self.turn_rad.to(device), self.shift.to(device))
+        return CropSimilarity(self.scale.to(device), self.turn_rad.to(device), self.shift.to(device))
 
     def points(self, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
         """Points from the picture to the crop; their depth is scaled with them."""
@@ -90,7 +90,7 @@ class Similarity:
         return turn @ rotation
 
 
-def draw_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> Similarity:
+def draw_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> CropSimilarity:
     """Random framings.
 
     Args:
@@ -108,7 +108,7 @@ def draw_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.G
     turn = torch.deg2rad(of(jitter.tight_turn_deg, jitter.wide_turn_deg) * normal[:, 0])
     scale = zoom * torch.exp(of(jitter.tight_scale, jitter.wide_scale) * normal[:, 1])
     shift = of(jitter.tight_shift, jitter.wide_shift)[:, None] * normal[:, 2:]
-    return Similarity(scale, turn, shift)
+    return CropSimilarity(scale, turn, shift)
 
 
 def inside(points: Float[Tensor, "b n 3"]) -> Bool[Tensor, "b n"]:

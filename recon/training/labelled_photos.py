@@ -32,13 +32,15 @@ from recon.io.regular_files import FileKindError, open_regular
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation
 from recon.training.batch import TrainingBatch
+from recon.training.held_out import HeldOutFaces, HeldOutPeople, share_in_batches
 from recon.training.module import FaceModelConfig
-from recon.training.photo_data import ReplacedPhotos, photo_loader, place_in_stream
+from recon.training.photo_data import ReplacedPhotos, photo_loader
 from recon.training.photos import PhotoSetError
-from recon.training.stream import EndlessOrder, StreamPlan
-from recon.training.synthetic_data import SyntheticData
+from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace
 
 _LABEL_MODEL = "300wlp"
+_PLAN = BatchPlan(batch_size=5)
+_HELD_OUT = HeldOutPeople(count=256)
 logger = logging.getLogger(__name__)
 
 
@@ -68,7 +70,7 @@ class LabelledPhotos(Dataset[TrainingBatch]):
         self.folder, self.size, self.scale = folder, size, scale
         rows = [row for row in range(len(self.reader)) if part is None or part(self.reader.original(row))]
         if not rows:
-            raise PhotoSetError(f"{folder} holds too few photos to hold some of them out; change held_out_share")
+            raise PhotoSetError(f"{folder} holds too few photos to hold some of them out; change held_out.share")
         faults = {row: fault for row in rows if (fault := _fault(self.reader.files[row]))}
         self._rows = [row for row in rows if row not in faults]
         if not self._rows:
@@ -141,19 +143,15 @@ class LabelledPhotoData(lightning.LightningDataModule):
     Args:
         folder: of 300W-LP.
         face_model, size: as in the module; ``train.py`` copies them from there.
-        batch_size: photos a step and process.
+        plan: batch size, and seed of the order and of who is held out.
+        held_out: people who are not trained on and by whom the best weights are chosen, drawn by the seed; or synthetic faces
+            instead. 300W-LP does not say who is who: a person is what was made from one photo.
         augmentation: of training batches.
-        held_out_share: of the people in the set, who are not trained on and by whom the best weights are chosen, drawn by the
-            seed; 0 takes synthetic faces instead, whose depth is known too. 300W-LP does not say who is who: a person is
-            what was made from one photo.
         test: folder of the same layout, such as AFLW2000-3D; ``None`` tests on what is held out.
-        validation: what varies in the synthetic ones.
-        n_validation: number of held-out faces, at most.
         workers: processes that read.
-        seed: of the order and of who is held out.
 
     Raises:
-        ValueError: the share is not in [0, 1).
+        ValueError: fewer photos than a batch takes.
         PhotoSetError: a folder is missing or empty; raised when the data module is made.
         MissingModelFiles: the face model is ``300wlp`` and its files are not there.
     """
@@ -163,45 +161,40 @@ class LabelledPhotoData(lightning.LightningDataModule):
         folder: str,
         face_model: FaceModelConfig | None = None,
         size: int = 224,
-        batch_size: int = 5,
+        plan: BatchPlan = _PLAN,
+        held_out: HeldOutPeople = _HELD_OUT,
         augmentation: Augmentation | None = None,
-        held_out_share: float = 0.0,
         test: str | None = None,
-        validation: SynthesisConfig | None = None,
-        n_validation: int = 256,
         workers: int = 2,
-        seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 0.0 <= held_out_share < 1.0:
-            raise ValueError(f"the share of people held out must lie in [0, 1), got {held_out_share}")
-        scale = _label_scale(face_model or FaceModelConfig())
+        chosen = face_model or FaceModelConfig()
+        scale = _label_scale(chosen)
         place = Path(folder).expanduser()
         self.size = size
         self.held_out: LabelledPhotos | None = None
-        if held_out_share > 0.0:
-            self.photos = LabelledPhotos(place, size, scale, lambda name: not _is_drawn(name, held_out_share, seed))
-            self.held_out = LabelledPhotos(place, size, scale, lambda name: _is_drawn(name, held_out_share, seed))
+        if held_out.share > 0.0:
+            self.photos = LabelledPhotos(
+                place, size, scale, lambda name: not _is_drawn(name, held_out.share, plan.seed)
+            )
+            self.held_out = LabelledPhotos(place, size, scale, lambda name: _is_drawn(name, held_out.share, plan.seed))
         else:
             self.photos = LabelledPhotos(place, size, scale)
         self.test = None if test is None else LabelledPhotos(Path(test).expanduser(), size, scale)
-        self.plan = StreamPlan(batch_size, seed=seed)
-        EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
-        self.augmentation, self.workers, self.n_validation = augmentation, workers, n_validation
-        self._faces = SyntheticData(
-            validation or SynthesisConfig(), None, face_model, size, batch_size, n_validation=n_validation
-        )
+        self.plan, self.augmentation, self.workers = plan, augmentation, workers
+        EndlessOrder(len(self.photos), plan)  # says now if there are too few
+        self._faces = HeldOutFaces(held_out.synthesis or SynthesisConfig(), chosen, size, held_out.count)
 
     def train_dataloader(self) -> Any:
         """Photos from the module's next step on."""
-        return photo_loader(self.photos, *place_in_stream(self.trainer, self.plan), self.augmentation, self.workers)
+        place = StreamPlace.of_trainer(self.trainer)
+        return photo_loader(self.photos, self.plan, place, self.augmentation, self.workers)
 
     def val_dataloader(self) -> Any:
         """Held-out photos in batches, each process its share; or held-out synthetic faces."""
         if self.held_out is None:
-            self._faces.trainer = self.trainer
-            return self._faces.val_dataloader()
-        return self._measured(ReplacedPhotos(self.held_out), self.n_validation)
+            return self._faces.loader(self.plan.batch_size, self.trainer)
+        return self._measured(ReplacedPhotos(self.held_out), self._faces.count)
 
     def test_dataloader(self) -> Any:
         """All photos of the test set, or what is held out."""
@@ -209,11 +202,7 @@ class LabelledPhotoData(lightning.LightningDataModule):
         return self.val_dataloader() if self.test is None else self._measured(self.test, len(self.test))
 
     def _measured(self, photos: LabelledPhotos | ReplacedPhotos, at_most: int) -> DataLoader[TrainingBatch]:
-        trainer = self.trainer
-        rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        mine = list(range(rank, min(at_most, len(photos)), world))
-        step = self.plan.batch_size
-        batches = [mine[k : k + step] for k in range(0, len(mine), step)]
+        batches = share_in_batches(min(at_most, len(photos)), self.plan.batch_size, self.trainer)
         return DataLoader(photos, batch_sampler=batches, collate_fn=TrainingBatch.cat)
 
     def transfer_batch_to_device(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import numpy as np
@@ -16,14 +16,18 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recon.io.files import OutputError
 from recon.rotation import turn_to_ray
-from recon.synthesis import SynthesisConfig
 from recon.training.degrade import Degradation, degrade
-from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_faces
+from recon.training.face_cache import FaceCache, draw_faces
 from recon.training.framing import CropJitter, draw_framing, inside
+from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.landmark_batch import LandmarkBatch
+from recon.training.landmark_config import CropConfig, DrawingConfig
 from recon.training.module import FaceModelConfig
-from recon.training.stream import EndlessOrder, StreamPlan, step_seed, stream_loader
-from recon.training.synthetic_data import VALIDATION_SEED
+from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
+
+_PLAN = BatchPlan(batch_size=48)
+_CROPS = CropConfig()
+_HELD_OUT = HeldOutConfig(count=1024)
 
 
 class CachedFaces:
@@ -110,19 +114,19 @@ class LandmarkStream(IterableDataset[LandmarkBatch]):
     With several workers, worker k makes steps k, k + n, ...; torch's loader takes turns, so the order is that of steps.
     """
 
-    def __init__(self, settings: _Stream, plan: StreamPlan, start: int) -> None:
+    def __init__(self, settings: _Stream, plan: BatchPlan, place: StreamPlace) -> None:
         super().__init__()
-        self.settings, self.plan, self.start = settings, plan, start
+        self.settings, self.plan, self.place = settings, plan, place
 
     def __iter__(self) -> Iterator[LandmarkBatch]:
         worker = get_worker_info()
         first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        settings, plan = self.settings, self.plan
+        settings, plan, place = self.settings, self.plan, self.place
         cache = FaceCache(settings.folder, settings.count)
         faces = CachedFaces(cache, settings.point_sets, settings.margin, settings.device)
-        for step, indices in enumerate(EndlessOrder(len(faces), plan, self.start), self.start):
-            if (step - self.start) % stride == first:
-                seed = step_seed(plan.seed + 1, step, plan.rank)
+        for step, indices in enumerate(EndlessOrder(len(faces), plan, place), place.step):
+            if (step - place.step) % stride == first:
+                seed = step_seed(plan.seed + 1, step, place.rank)
                 yield faces.batch(indices, settings.size, settings.jitter, settings.degradation, seed)
 
 
@@ -131,60 +135,39 @@ class LandmarkData(lightning.LightningDataModule):
 
     Args:
         folder: of the drawn faces; 200 kB a face at 256 px.
-        synthesis: what varies in them; ``crop_margin`` gives framing its room.
+        drawing: the faces to train with.
         face_model, size, point_sets: as in the module; ``train.py`` copies them from there.
-        count: faces to train with.
-        n_validation: held-out faces, of another seed.
-        picture_size: at which faces are drawn, px.
-        jitter, degradation: of training crops; validation has tight framing and pictures as they were drawn.
-        batch_size: crops a step and process.
-        workers: processes that frame and degrade; 0 does it in the training process.
-        device: where faces are kept, framed and degraded for training: ``cpu``, or ``cuda`` when they fit into its memory,
-            with 0 workers; validation does it on the CPU.
-        drawing_workers: processes that draw.
-        seed: of the training faces.
-        block: faces in a file.
+        plan: batch size, and seed of the order, framing and degradation.
+        crops: how those of training are made; validation has tight framing and pictures as they were drawn, on the CPU.
+        held_out: faces for validation, of another seed.
+
+    Raises:
+        ValueError: crops should be made on a GPU, and there is none.
     """
 
     def __init__(
         self,
         folder: str,
-        synthesis: SynthesisConfig,
+        drawing: DrawingConfig,
         face_model: FaceModelConfig | None = None,
         size: int = 160,
         point_sets: tuple[str, ...] = ("520", "478"),
-        count: int = 32768,
-        n_validation: int = 1024,
-        picture_size: int = 256,
-        jitter: CropJitter | None = None,
-        degradation: Degradation | None = None,
-        batch_size: int = 48,
-        workers: int = 1,
-        device: Literal["cpu", "cuda"] = "cpu",
-        drawing_workers: int = 2,
-        seed: int = 0,
-        block: int = 256,
+        plan: BatchPlan = _PLAN,
+        crops: CropConfig = _CROPS,
+        held_out: HeldOutConfig = _HELD_OUT,
     ) -> None:
         super().__init__()
-        if n_validation < 1 or workers < 0 or drawing_workers < 1:
-            raise ValueError(
-                f"n_validation and drawing_workers must be at least 1 and workers at least 0, got {n_validation}, "
-                f"{drawing_workers}, {workers}"
-            )
-        if device == "cuda" and (workers or not torch.cuda.is_available()):
-            raise ValueError(
-                "with device 'cuda' crops are made on the GPU of the training process: it needs one, and data.init_args.workers 0; "
-                f"found {'a GPU' if torch.cuda.is_available() else 'none'} and {workers} workers"
-            )
+        if crops.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("with crops.device 'cuda' crops are made on a GPU, and none is found; set it to cpu")
         self.folder = Path(folder).expanduser()
         model = face_model or FaceModelConfig()
-        train = FaceCacheConfig(synthesis, model, seed, picture_size, count, block)
-        held_out = dataclasses.replace(train, seed=VALIDATION_SEED, count=n_validation)
-        self.caches = {"train": train, "held_out": held_out}
+        self.caches = {
+            "train": drawing.training_faces(model),
+            "held_out": drawing.held_out_faces(model, held_out),
+        }
         self.size, self.point_sets = size, tuple(point_sets)
-        self.jitter, self.degradation = jitter or CropJitter(), degradation or Degradation()
-        self.plan, self.workers, self.drawing_workers = StreamPlan(batch_size, seed=seed), workers, drawing_workers
-        self.device = device
+        self.plan, self.crops, self.drawing_workers = plan, crops, drawing.workers
+        self.jitter, self.degradation = crops.jitter or CropJitter(), crops.degradation or Degradation()
         self._held_out: list[LandmarkBatch] = []
 
     def prepare_data(self) -> None:
@@ -202,25 +185,20 @@ class LandmarkData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""
-        trainer, plan = self.trainer, self.plan
-        start = getattr(trainer.lightning_module, "batches_seen", 0) if trainer is not None else 0
-        if trainer is not None:
-            plan = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)
-        device = "cpu" if self.device == "cpu" else f"cuda:{torch.cuda.current_device()}"
+        place = StreamPlace.of_trainer(self.trainer)
+        device = "cpu" if self.crops.device == "cpu" else f"cuda:{torch.cuda.current_device()}"
         settings = dataclasses.replace(self._settings("train"), device=device)
-        return stream_loader(LandmarkStream(settings, plan, start), self.workers)
+        return stream_loader(LandmarkStream(settings, self.plan, place), self.crops.workers)
 
     def val_dataloader(self) -> Any:
         """Held-out faces in tight framing; each process has its share."""
         if not self._held_out:
-            trainer = self.trainer
-            rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
             faces = self.held_out()
-            mine, step = list(range(rank, len(faces), world)), self.plan.batch_size
+            parts = share_in_batches(len(faces), self.plan.batch_size, self.trainer)
             tight = dataclasses.replace(self.jitter, wide_share=0.0)
             self._held_out = [
-                faces.batch(mine[k : k + step], self.size, tight, None, VALIDATION_SEED + k)
-                for k in range(0, len(mine), step)
+                faces.batch(part, self.size, tight, None, HELD_OUT_SEED + number * self.plan.batch_size)
+                for number, part in enumerate(parts)
             ]
         return DataLoader(self._held_out, batch_size=None, shuffle=False)  # type: ignore[arg-type]
 

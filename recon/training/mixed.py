@@ -18,10 +18,12 @@ from recon.segmentation.segmenter import Segmenter
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig
 from recon.training.module import FaceModelConfig, RegressorConfig, RegressorModule
+from recon.training.run_config import RunConfig
 from recon.training.schedule import OptimiserConfig
 from recon.training.terms import LossNetworks
 
 _MEAN = "critic.mean_dm"
+_RUN = RunConfig()
 _SAME_DM = 1e-3
 """A tenth of a millimetre: the same vertices of the same face."""
 
@@ -56,6 +58,7 @@ class CriticConfig:
         region: where they lie.
         width: of its hidden layers.
         rate: learning rate.
+        regressor_clip: largest norm of the regressor's gradient, in its steps against the discriminator; 0 does not clip.
         strength, power: k and p of the gradient penalty.
         every: regressor steps to one step of the discriminator.
         real: where real shapes come from: the batch's ``labels``, or the face model's ``prior`` for labelled photos whose
@@ -67,23 +70,33 @@ class CriticConfig:
     region: str = "face"
     width: int = 256
     rate: float = 1e-4
+    regressor_clip: float = 1.0
     strength: float = 2.0
     power: float = 6.0
     every: int = 1
     real: Literal["labels", "prior"] = "labels"
 
+    def __post_init__(self) -> None:
+        if min(self.points, self.width, self.every) < 1:
+            raise ValueError(
+                f"critic.points, critic.width and critic.every must be at least 1, got {self.points}, {self.width}, {self.every}"
+            )
+        if not self.rate > 0.0 or self.regressor_clip < 0.0:
+            raise ValueError(
+                f"critic.rate must be positive and critic.regressor_clip 0 or more, got {self.rate} and {self.regressor_clip}; "
+                "a regressor_clip of 0 does not clip"
+            )
+
 
 class MixedModule(RegressorModule):
     """Alternates steps of the regressor and of the discriminator.
 
-    Optimisation is manual, so gradients are clipped here and not by ``trainer.gradient_clip_val``; Lightning counts the steps
+    Optimisation is manual, so gradients are clipped here (``critic.regressor_clip``) and not by ``trainer.gradient_clip_val``; Lightning counts the steps
     of both optimisers in ``max_steps``.
 
     Args:
-        regressor, face_model, weights, optimiser, embedding, average, picture_every, backbone_options, compile,
-            initial_weights, segmenter: see :class:`RegressorModule`.
+        regressor, face_model, weights, optimiser, embedding, run, segmenter: see :class:`RegressorModule`.
         critic: the discriminator.
-        clip: largest norm of the regressor's gradient; 0 does not clip.
     """
 
     def __init__(
@@ -93,33 +106,16 @@ class MixedModule(RegressorModule):
         weights: LossWeights | None = None,
         optimiser: OptimiserConfig | None = None,
         embedding: EmbeddingConfig | None = None,
-        average: float = 0.999,
-        picture_every: int = 1,
-        critic: CriticConfig | None = None,
-        clip: float = 1.0,
-        backbone_options: dict[str, Any] | None = None,
-        compile: bool = False,
-        initial_weights: str | None = None,
+        run: RunConfig = _RUN,
         segmenter: Segmenter | None = None,
+        critic: CriticConfig | None = None,
     ) -> None:
-        super().__init__(
-            regressor,
-            face_model,
-            weights,
-            optimiser,
-            embedding,
-            average,
-            picture_every,
-            backbone_options,
-            compile,
-            initial_weights,
-            segmenter,
-        )
+        super().__init__(regressor, face_model, weights, optimiser, embedding, run, segmenter)
         self.automatic_optimization = False
-        self.critic_config, self.clip = critic or CriticConfig(), clip
+        self.critic_config = critic or CriticConfig()
         model = self.decoder.model
         rows = discriminator_vertices(model, self.critic_config.points, self.critic_config.region)
-        # Its name is in checkpoints.
+        # Called critic because checkpoints hold that key.
         self.critic = ShapeDiscriminator(model.mean_shape[rows] / MM_PER_DM, width=self.critic_config.width)
         self._rows = rows
 
@@ -139,7 +135,7 @@ class MixedModule(RegressorModule):
             raise CheckpointError(
                 "the discriminator in this checkpoint sees other vertices of the face than the config's: an earlier version "
                 "wrote it, which chose them otherwise, or critic.points, critic.region or critic.width differ. A run cannot go "
-                "on with it: start step 2 anew, without --ckpt_path, from its network: --model.init_args.initial_weights"
+                "on with it: start step 2 anew, without --ckpt_path, from its network: --model.init_args.run.initial_weights"
             )
 
     def loss_networks(self) -> LossNetworks:
@@ -158,8 +154,9 @@ class MixedModule(RegressorModule):
             total = total + self._loss(batch.photos, weights.for_photos(), self.loss_networks(), "photos")[0]
         regressor_optimiser.zero_grad()
         self.manual_backward(total)
-        if self.clip:
-            self.clip_gradients(regressor_optimiser, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")  # type: ignore[arg-type]
+        clip = self.critic_config.regressor_clip
+        if clip:
+            self.clip_gradients(regressor_optimiser, gradient_clip_val=clip, gradient_clip_algorithm="norm")  # type: ignore[arg-type]
         regressor_optimiser.step()
         schedule = self.lr_schedulers()
         schedule.step()  # type: ignore[union-attr]

@@ -24,9 +24,12 @@ from recon.training.averaged import AveragedModule
 from recon.training.batch import TrainingBatch
 from recon.training.embedding import EmbeddingConfig, open_embedding
 from recon.training.initial_weights import load_initial_weights
+from recon.training.run_config import RunConfig
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.terms import LossNetworks, loss_terms
 from recon.training.validation import Summary, validate_batch
+
+_RUN = RunConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +56,10 @@ class RegressorModule(AveragedModule):
         weights: of the losses.
         optimiser: how it moves.
         embedding: the face recognition network of the perceptual loss.
-        average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
-        picture_every: losses that need a rendered picture are computed in every k-th step, with k times their weight.
-        backbone_options: passed on to timm, to build smaller networks.
-        initial_weights: a ``.safetensors`` or ``.ckpt`` file of another run, whose averaged weights the network starts from
-            (instead of ImageNet's); everything else starts anew. The same network for the same face model.
+        run: from where it starts, and how its steps are made and averaged.
         segmenter: tells where photos show the face, for the photometric loss (Eq. 11), unless a batch has masks; ``None`` is
             a :class:`recon.segmentation.residual.ResidualSegmenter`. Any subclass of
             :class:`recon.segmentation.segmenter.Segmenter`.
-        compile: train the network through ``torch.compile``. Worth its minutes of compiling in long runs on a GPU.
 
     Raises:
         ValueError: an impossible setting, named.
@@ -75,29 +73,22 @@ class RegressorModule(AveragedModule):
         weights: LossWeights | None = None,
         optimiser: OptimiserConfig | None = None,
         embedding: EmbeddingConfig | None = None,
-        average: float = 0.999,
-        picture_every: int = 1,
-        backbone_options: dict[str, Any] | None = None,
-        compile: bool = False,
-        initial_weights: str | None = None,
+        run: RunConfig = _RUN,
         segmenter: Segmenter | None = None,
     ) -> None:
-        super().__init__(average)
-        if picture_every < 1:
-            raise ValueError(f"picture_every must be at least 1, got {picture_every}")
+        super().__init__(run.average)
         self.weights = weights or LossWeights()
         self.optimiser = optimiser or OptimiserConfig()
-        self.picture_every, self.compiled = picture_every, compile
+        self.run = run
         chosen = face_model or FaceModelConfig()
         model = bfm.load(chosen.name, chosen.path)
-        if initial_weights is not None:
+        if run.initial_weights is not None:
             regressor = dataclasses.replace(regressor, pretrained=False)
-        self.regressor = Regressor(regressor, FaceBlocks.of(model), **(backbone_options or {}))
-        if initial_weights is not None:
-            load_initial_weights(self.regressor, Path(initial_weights).expanduser())
+        self.regressor = Regressor(regressor, FaceBlocks.of(model))
+        if run.initial_weights is not None:
+            load_initial_weights(self.regressor, Path(run.initial_weights).expanduser())
         # A quarter faster on CPUs, and what tensor cores want.
         self.regressor.to(memory_format=torch.channels_last)
-        self.backbone_options = dict(backbone_options or {})
         self.averaged = copy.deepcopy(self.regressor).requires_grad_(False)
         # In a tuple, so that neither the face model nor frozen networks are saved in every checkpoint.
         self._fixed = (
@@ -113,7 +104,7 @@ class RegressorModule(AveragedModule):
         Raises:
             CompilerMissing: it was asked for and cannot work here.
         """
-        if self.compiled:
+        if self.run.compile:
             compile_network(self.regressor, self.device.type)
 
     @property
@@ -145,9 +136,10 @@ class RegressorModule(AveragedModule):
 
     def _weights_now(self) -> LossWeights:
         """Weights of this step; see ``picture_every``."""
-        if self.picture_every == 1:
+        every = self.run.picture_every
+        if every == 1:
             return self.weights
-        now = float(self.picture_every) if self.batches_seen % self.picture_every == 0 else 0.0
+        now = float(every) if self.batches_seen % every == 0 else 0.0
         return self.weights.scaled(self.weights.RENDERED_TERMS, now)
 
     def _loss(
@@ -224,7 +216,7 @@ class RegressorModule(AveragedModule):
             raise CheckpointError(
                 f"this checkpoint holds {', '.join(sorted(parts))}, and {type(self).__name__} has {', '.join(sorted(own))}: it is "
                 "of another module, as step 1's is in step 2. Leave --ckpt_path out and start from its network with "
-                "--model.init_args.initial_weights"
+                "--model.init_args.run.initial_weights"
             )
 
     def on_validation_epoch_start(self) -> None:
@@ -252,7 +244,7 @@ class RegressorModule(AveragedModule):
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights as a safetensors checkpoint that :func:`recon.networks.checkpoint.load_regressor` reads."""
-        return save_checkpoint(path, self.averaged, metrics, extra or {}, self.backbone_options)
+        return save_checkpoint(path, self.averaged, metrics, extra or {})
 
     def configure_optimizers(self) -> Any:
         """Optimiser and a schedule that advances every step."""

@@ -18,13 +18,32 @@ from recon.io.pictures import picture_fault
 from recon.synthesis import SynthesisConfig
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
+from recon.training.held_out import HeldOutConfig, HeldOutFaces
 from recon.training.module import FaceModelConfig
 from recon.training.photos import LandmarkSource, PhotoSet, PhotoSetError
-from recon.training.stream import EndlessOrder, StreamPlan
-from recon.training.synthetic_data import SyntheticData
+from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace
 
 logger = logging.getLogger(__name__)
 _MOST_IN_A_ROW = 100
+_PLAN = BatchPlan(batch_size=5)
+_HELD_OUT = HeldOutConfig(count=256)
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoSamples:
+    """What training takes from each photo.
+
+    Attributes:
+        mirror: every photo a second time, mirrored.
+        landmarks: whose points are the target: the ``detector``'s, as in the paper, or the ``fit``'s; see
+            :class:`recon.training.photos.PhotoSet`.
+    """
+
+    mirror: bool = True
+    landmarks: LandmarkSource = "detector"
+
+
+_SAMPLES = PhotoSamples()
 
 
 class PhotoData(lightning.LightningDataModule):
@@ -35,14 +54,11 @@ class PhotoData(lightning.LightningDataModule):
     Args:
         folder: of photos that ``recon prepare-photos`` wrote.
         face_model, size: as in the module; ``train.py`` copies them from there.
-        batch_size: photos a step and process; the paper's is 5.
-        mirror: every photo a second time, mirrored.
+        plan: batch size and seed of the order; the paper's batches hold 5.
+        held_out: synthetic faces for validation.
+        samples: what is taken from each photo.
         augmentation: of training batches; the paper scales to [0.8, 1].
-        validation: what varies in held-out synthetic faces.
-        n_validation: their number.
         workers: processes that read.
-        seed: of the order.
-        landmarks: whose points are the target: the ``detector``'s, as in the paper, or the ``fit``'s; see :class:`PhotoSet`.
 
     Raises:
         PhotoSetError: the folder is missing or empty; raised when the data module is made.
@@ -53,37 +69,32 @@ class PhotoData(lightning.LightningDataModule):
         folder: str,
         face_model: FaceModelConfig | None = None,
         size: int = 224,
-        batch_size: int = 5,
-        mirror: bool = True,
+        plan: BatchPlan = _PLAN,
+        held_out: HeldOutConfig = _HELD_OUT,
+        samples: PhotoSamples = _SAMPLES,
         augmentation: Augmentation | None = None,
-        validation: SynthesisConfig | None = None,
-        n_validation: int = 256,
         workers: int = 2,
-        seed: int = 0,
-        landmarks: LandmarkSource = "detector",
     ) -> None:
         super().__init__()
-        self.photos = PhotoSet(Path(folder).expanduser(), size, mirror, landmarks)
+        self.photos = PhotoSet(Path(folder).expanduser(), size, samples.mirror, samples.landmarks)
         paths = [self.photos.folder / name for name in self.photos.names]
         faults = [fault for path in paths if (fault := picture_fault(path))]
         if len(faults) == len(paths):
             raise PhotoSetError(f"no photo in {printable(folder)} can be read; the first: {faults[0]}")
         warn_left_out(logger, "photos", folder, len(paths), faults)
-        self.plan = StreamPlan(batch_size, seed=seed)
-        EndlessOrder(len(self.photos), self.plan)  # says now if there are too few
-        self.augmentation, self.workers = augmentation, workers
-        self._faces = SyntheticData(
-            validation or SynthesisConfig(), None, face_model, size, batch_size, n_validation=n_validation
-        )
+        self.plan, self.augmentation, self.workers = plan, augmentation, workers
+        EndlessOrder(len(self.photos), plan)  # says now if there are too few
+        synthesis = held_out.synthesis or SynthesisConfig()
+        self._faces = HeldOutFaces(synthesis, face_model or FaceModelConfig(), size, held_out.count)
 
     def train_dataloader(self) -> Any:
         """Photos from the module's next step on."""
-        return photo_loader(self.photos, *place_in_stream(self.trainer, self.plan), self.augmentation, self.workers)
+        place = StreamPlace.of_trainer(self.trainer)
+        return photo_loader(self.photos, self.plan, place, self.augmentation, self.workers)
 
     def val_dataloader(self) -> Any:
-        """See :class:`SyntheticData`."""
-        self._faces.trainer = self.trainer
-        return self._faces.val_dataloader()
+        """Held-out synthetic faces; each process has its share."""
+        return self._faces.loader(self.plan.batch_size, self.trainer)
 
     test_dataloader = val_dataloader
 
@@ -148,12 +159,12 @@ class ReplacedPhotos(Dataset[TrainingBatch]):
 
 
 def photo_loader(
-    photos: Photos, plan: StreamPlan, start: int, augmentation: Augmentation | None, workers: int
+    photos: Photos, plan: BatchPlan, place: StreamPlace, augmentation: Augmentation | None, workers: int
 ) -> DataLoader[TrainingBatch]:
-    """Batches of photos for ever, from a step on; see :class:`ReplacedPhotos` for those that are damaged."""
+    """Batches of photos for ever, from a place in their order on; see :class:`ReplacedPhotos` for those that are damaged."""
     return DataLoader(
         ReplacedPhotos(photos),
-        batch_sampler=EndlessOrder(len(photos), plan, start),
+        batch_sampler=EndlessOrder(len(photos), plan, place),
         collate_fn=_Collate(augmentation, plan.seed),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
@@ -172,11 +183,3 @@ class _Collate:
             return batch
         key = int(batch.landmarks68_px.double().sum().item() * 1e3) & 0xFFFFFFFF
         return augment(batch, self.augmentation, torch.Generator().manual_seed(self.seed * 1_000_003 + key))
-
-
-def place_in_stream(trainer: Any, plan: StreamPlan) -> tuple[StreamPlan, int]:
-    """The plan of this process, and the step at which a run goes on."""
-    if trainer is None:
-        return plan, 0
-    placed = dataclasses.replace(plan, rank=trainer.global_rank, world=trainer.world_size)
-    return placed, int(getattr(trainer.lightning_module, "batches_seen", 0))

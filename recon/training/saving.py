@@ -111,7 +111,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         if weights_alone:
             raise CheckpointError(
                 f"{place} holds the weights of a network alone, and a run cannot go on from these: leave --ckpt_path out and "
-                f"start from them with --model.init_args.initial_weights {place}, or pass the run's last.ckpt"
+                f"start from them with --model.init_args.run.initial_weights {place} (of landmarks: --model.init_args.initial_weights), "
+                "or pass the run's last.ckpt"
             )
         keys = set(found) if isinstance(found, dict) else set()
         missing = sorted({"state_dict", "global_step", "pytorch-lightning_version"} - keys)

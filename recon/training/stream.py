@@ -25,47 +25,103 @@ class Sampler(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """Which samples of a data set of fixed length make which batch.
+
+    Attributes:
+        batch_size: samples a step and process.
+        seed: of the order, and of augmentation.
+
+    Raises:
+        ValueError: no sample in a batch.
+    """
+
+    batch_size: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"a batch holds at least one sample, got batch_size {self.batch_size}; give 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class StreamPlan:
-    """Which samples make which batch.
+    """Which drawn pictures make which batch.
 
     Attributes:
         batch_size: pictures a step and process.
         replay: how often a drawn picture is used, on average. Drawing costs more than a step of a small network, so on a CPU
             each picture is shown several times, every time framed and lit anew; 1 shows each once.
         window: how many of the last pictures are kept for that, a process and worker. Only used with replay.
-        seed: of the choice of pictures and of augmentation.
-        rank, world: of this process in distributed training.
+        seed: of the faces, of the choice of pictures and of augmentation.
+
+    Raises:
+        ValueError: batches that cannot be made of whole pictures, or a window smaller than a batch.
     """
 
     batch_size: int = 32
     replay: int = 1
     window: int = 2048
     seed: int = 0
-    rank: int = 0
-    world: int = 1
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.replay < 1 or self.batch_size % self.replay:
             raise ValueError(
-                f"the batch size must be a positive multiple of replay, got {self.batch_size} and {self.replay}"
+                f"the batch size must be a positive multiple of replay, got {self.batch_size} and {self.replay}; change "
+                "batch_size or replay"
             )
         if self.replay > 1 and self.window < self.batch_size:
-            raise ValueError(f"the window of replayed pictures ({self.window}) is smaller than a batch")
+            raise ValueError(
+                f"the window of replayed pictures ({self.window}) is smaller than a batch ({self.batch_size}); enlarge window"
+            )
 
     @property
     def fresh(self) -> int:
         """New pictures a step."""
         return self.batch_size // self.replay
 
-    def fresh_indices(self, step: int) -> list[int]:
+    def fresh_indices(self, step: int, place: StreamPlace) -> list[int]:
         """Samples drawn for a step: all processes and steps have their own."""
-        first = (step * self.world + self.rank) * self.fresh
+        first = (step * place.world + place.rank) * self.fresh
         return list(range(first, first + self.fresh))
 
     def replayed_steps(self, step: int, stride: int) -> list[int]:
         """The steps, oldest first, whose pictures the window holds at a step; a worker sees every ``stride``-th step."""
         kept = max(1, self.window // self.fresh)
         return [s for s in range(step - (kept - 1) * stride, step + 1, stride) if s >= 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamPlace:
+    """Where in a stream a process goes on.
+
+    Attributes:
+        step: the first that is made.
+        rank: of this process among those that train together.
+        world: how many these are.
+
+    Raises:
+        ValueError: a place that no process has.
+    """
+
+    step: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.step < 0 or not 0 <= self.rank < self.world:
+            raise ValueError(
+                f"a stream goes on at step 0 or later, in a process of rank 0 to world - 1; got step {self.step}, rank {self.rank} "
+                f"and world {self.world}"
+            )
+
+    @classmethod
+    def of_trainer(cls, trainer: Any) -> StreamPlace:
+        """Where the module of a trainer goes on, in this process; without a trainer the beginning."""
+        if trainer is None:
+            return cls()
+        step = int(getattr(trainer.lightning_module, "batches_seen", 0))
+        return cls(step, trainer.global_rank, trainer.world_size)
 
 
 class SyntheticStream(IterableDataset[TrainingBatch]):
@@ -77,7 +133,7 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
     Args:
         make_sampler: called once in each worker.
         plan: which samples make which batch.
-        start: the first step.
+        place: of the first step, and of this process.
         augmentation: of every batch; ``None`` leaves pictures as they are.
         maps: also give masks, depth and normals.
     """
@@ -86,12 +142,12 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
         self,
         make_sampler: Callable[[], Sampler],
         plan: StreamPlan,
-        start: int = 0,
+        place: StreamPlace | None = None,
         augmentation: Augmentation | None = None,
         maps: bool = True,
     ) -> None:
         super().__init__()
-        self.make_sampler, self.plan, self.start = make_sampler, plan, start
+        self.make_sampler, self.plan, self.place = make_sampler, plan, place or StreamPlace()
         self.augmentation, self.maps = augmentation, maps
 
     def __iter__(self) -> Iterator[TrainingBatch]:
@@ -99,7 +155,7 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
         first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         sampler = self.make_sampler()
         plan = self.plan
-        step = self.start + first
+        step = self.place.step + first
         if plan.replay == 1:
             while True:
                 yield self._augmented(self._draw(sampler, step), step)
@@ -113,11 +169,11 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
             step += stride
 
     def _draw(self, sampler: Sampler, step: int) -> TrainingBatch:
-        return TrainingBatch.of(sampler.batch(self.plan.fresh_indices(step)), maps=self.maps)
+        return TrainingBatch.of(sampler.batch(self.plan.fresh_indices(step, self.place)), maps=self.maps)
 
     def _mixed(self, window: list[dict[str, Tensor]], step: int) -> TrainingBatch:
         """All of the newest pictures, the rest at random from the window."""
-        generator = torch.Generator().manual_seed(step_seed(self.plan.seed, step, self.plan.rank))
+        generator = torch.Generator().manual_seed(step_seed(self.plan.seed, step, self.place.rank))
         n_old = self.plan.batch_size - self.plan.fresh
         slots = torch.randint(len(window) * self.plan.fresh, (n_old,), generator=generator).tolist()
         picked = [{n: t[s % self.plan.fresh, None] for n, t in window[s // self.plan.fresh].items()} for s in slots]
@@ -128,7 +184,7 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
     def _augmented(self, batch: TrainingBatch, step: int) -> TrainingBatch:
         if self.augmentation is None:
             return batch
-        generator = torch.Generator().manual_seed(step_seed(self.plan.seed + 1, step, self.plan.rank))
+        generator = torch.Generator().manual_seed(step_seed(self.plan.seed + 1, step, self.place.rank))
         return augment(batch, self.augmentation, generator)
 
 
@@ -149,32 +205,33 @@ class EndlessOrder:
 
     Args:
         length: samples in the data set.
-        plan: batch size, seed, rank and world; replay is not used.
-        start: the first step.
+        plan: batch size and seed.
+        place: of the first step, and of this process.
 
     Raises:
         ValueError: an empty data set, or one smaller than a batch of all processes.
     """
 
-    def __init__(self, length: int, plan: StreamPlan, start: int = 0) -> None:
-        together = plan.batch_size * plan.world
+    def __init__(self, length: int, plan: BatchPlan, place: StreamPlace | None = None) -> None:
+        self.length, self.plan, self.place = length, plan, place or StreamPlace()
+        together = plan.batch_size * self.place.world
         if length < together:
             raise ValueError(
-                f"the data set holds {length} samples, fewer than one batch of {plan.batch_size} on {plan.world} processes"
+                f"the data set holds {length} samples, fewer than one batch of {plan.batch_size} on {self.place.world} processes; "
+                "lower the batch size"
             )
-        self.length, self.plan, self.start = length, plan, start
 
     def __iter__(self) -> Iterator[list[int]]:
-        together = self.plan.batch_size * self.plan.world
+        together = self.plan.batch_size * self.place.world
         steps_a_pass = self.length // together
-        step = self.start
+        step = self.place.step
         order: list[int] = []
         while True:
-            turn, place = divmod(step, steps_a_pass)
-            if not order or place == 0:
+            turn, part = divmod(step, steps_a_pass)
+            if not order or part == 0:
                 generator = torch.Generator().manual_seed(step_seed(self.plan.seed, turn, 0))
                 order = torch.randperm(self.length, generator=generator).tolist()
-            first = place * together + self.plan.rank * self.plan.batch_size
+            first = part * together + self.place.rank * self.plan.batch_size
             yield order[first : first + self.plan.batch_size]
             step += 1
 

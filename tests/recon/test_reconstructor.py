@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -82,6 +83,9 @@ def test_the_head_lands_on_the_face(head):
     assert 150 < x.min() < 200 and 250 < x.max() < 290
     assert 60 < y.min() < 110 and 160 < y.max() < 200
     assert head.quality.landmark_error_percent < 3.0
+    # MediaPipe's points do not tell the distance of a photo without a focal length.
+    assert math.isnan(head.quality.distance_sigma) and head.to_dict()["quality"]["distance_sigma"] is None
+    assert any("depth of the face are assumed" in warning for warning in head.quality.warnings)
     assert abs(head.pose.yaw) < 15 and abs(head.pose.roll) < 15
     assert head.expression_weights["mouthSmileLeft"] > 0.1
 

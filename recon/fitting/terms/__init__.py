@@ -6,14 +6,14 @@ from typing import Protocol
 
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 
 
 class ViewTerm(Protocol):
     """How well the face explains one view."""
 
-    def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
+    def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
         """Rows of one view, at the columns that it depends on."""
         ...
 
@@ -21,6 +21,6 @@ class ViewTerm(Protocol):
 class Prior(Protocol):
     """What is known before looking at any view."""
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """Rows of all unknowns."""
         ...

@@ -19,7 +19,7 @@ from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian
 from recon.fitting.robust import geman_mcclure
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.render import Topology
 from recon.render.sampling import sample_pixels
 
@@ -111,7 +111,7 @@ def find_contour(
 
 
 def contour_rows(
-    contour: Contour, jacobian: Float[Tensor, "k 2 d"], sigma_px: float, n_independent: float
+    contour: Contour, jacobian: Float[Tensor, "k 2 d"], sigma_px: float, effective_edges: float
 ) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
     """Weighted rows and residuals: how far the contour lies inside of its edges, along the normals.
 
@@ -119,11 +119,11 @@ def contour_rows(
         contour: found edges.
         jacobian: derivative of the vertices' pixels by the unknowns.
         sigma_px: standard deviation of an edge.
-        n_independent: how many independent edges all of them count for; neighbours err together.
+        effective_edges: how many independent edges all of them count for; neighbours err together.
     """
     rows = (jacobian * contour.normals_px[..., None]).sum(dim=1)
     residual_px = -contour.shift_px
-    weight = min(1.0, n_independent / max(len(residual_px), 1)) / sigma_px**2
+    weight = min(1.0, effective_edges / max(len(residual_px), 1)) / sigma_px**2
     roots = (weight * geman_mcclure(residual_px.square(), (3.0 * sigma_px) ** 2)).sqrt()
     return rows * roots[:, None], residual_px * roots
 
@@ -137,16 +137,16 @@ class ContourTerm:
         usable: ``(V,)`` vertices whose contour a photo shows as an edge.
         shape_basis: ``(V, 3, Ki + Ke)`` mm.
         sigma: standard deviation of an edge, as a fraction of the crop's side.
-        n_independent: see :func:`contour_rows`.
+        effective_edges: see :func:`contour_rows`.
     """
 
     photos: tuple[Float[Tensor, "1 3 s s"], ...]
     usable: Bool[Tensor, " v"]
     shape_basis: Float[Tensor, "v 3 k"]
     sigma: float
-    n_independent: float
+    effective_edges: float
 
-    def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
+    def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
         """A row a contour vertex with an edge."""
         photo = self.photos[face.index]
         on_contour = contour_vertices(face.v_cam, face.rays, face.topology)
@@ -163,5 +163,5 @@ class ContourTerm:
         at = contour.vertices
         jacobian = point_jacobian(face.v_rot[at], face.v_cam[at], self.shape_basis[at], face.camera, layout.single_view)
         sigma_px = self.sigma * photo.shape[-1]
-        rows, residual = contour_rows(contour, jacobian, sigma_px, self.n_independent)
-        return Rows(rows, residual, layout.view_columns(face.index).to(rows.device))
+        rows, residual = contour_rows(contour, jacobian, sigma_px, self.effective_edges)
+        return LinearizedTerm(rows, residual, layout.view_columns(face.index).to(rows.device))

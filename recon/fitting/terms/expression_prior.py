@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 
 _YAW = {"eyeLookOutLeft": 1.0, "eyeLookInLeft": -1.0, "eyeLookInRight": -1.0, "eyeLookOutRight": 1.0}
@@ -38,7 +38,7 @@ def expression_widths(names: tuple[str, ...], jaw_prior_scale: float = 1.0) -> n
 
     Args:
         names: of the weights.
-        jaw_prior_scale: a further factor for an open jaw, see :func:`recon.fitting.teeth_visibility.jaw_prior_scale`.
+        jaw_prior_scale: a further factor for an open jaw, see :func:`recon.fitting.jaw_prior.jaw_prior_scale`.
     """
     widths = np.array([next((w for start, w in _WIDTHS.items() if name.startswith(start)), 1.0) for name in names])
     return np.asarray(widths * np.where([name == "jawOpen" for name in names], jaw_prior_scale, 1.0))
@@ -98,10 +98,10 @@ class ExpressionCouplingPrior:
         """For expressions of these names."""
         return cls(names, torch.from_numpy(np.concatenate([gaze_rows(names), symmetry_rows(names)])))
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """The rows of every view."""
         rows = self.rows.to(state.face.expression)
         jacobian = rows.new_zeros(layout.n_views, len(rows), layout.n_total)
         for view in range(layout.n_views):
             jacobian[view, :, layout.expression(view)] = rows
-        return Rows(jacobian.flatten(0, 1), (state.face.expression @ rows.T).flatten())
+        return LinearizedTerm(jacobian.flatten(0, 1), (state.face.expression @ rows.T).flatten())

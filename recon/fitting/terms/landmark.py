@@ -19,8 +19,8 @@ from recon.fitting.landmark_model import LandmarkModel, visibility_weight
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import in_front, point_jacobian
 from recon.fitting.robust import geman_mcclure
-from recon.fitting.solver import Rows
-from recon.fitting.state import PointErrors, ViewState
+from recon.fitting.solver import LinearizedTerm
+from recon.fitting.state import LandmarkTensors, ViewAtState
 
 LIPS: dict[str, tuple[tuple[int, int], ...]] = {
     "68": OPENINGS_68[4:7],
@@ -36,7 +36,7 @@ THICKNESSES: dict[str, tuple[tuple[int, int], ...]] = {
 
 DISTANCES: dict[str, tuple[tuple[int, int], ...]] = {
     "68": (*OPENINGS_68[:4], *LIPS["68"], *THICKNESSES["68"]),
-    # MediaPipe's face mesh: lids of the right and of the left eye.
+    # MediaPipe's face mesh: lids of the eye on the viewer's left, then right.
     "478": (
         *((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)),
         *(*LIPS["478"], *THICKNESSES["478"]),
@@ -57,16 +57,16 @@ class LandmarkTerm:
         tolerance: factor on the squared residual at which a calibrated point counts as an outlier. Large at first, where residuals
             are the start's and not the detector's (graduated non-convexity).
         distances: pairs of points whose distance is known better than they are, of detectors that were not calibrated.
-        distance_sharpness: how many times smaller the standard deviation of such a distance is than that of a point; 0
+        opening_sharpness: how many times smaller the standard deviation of such a distance is than that of a point; 0
             leaves distances out.
     """
 
     model: LandmarkModel
     tolerance: float = 1.0
     distances: tuple[tuple[int, int], ...] = ()
-    distance_sharpness: float = 0.0
+    opening_sharpness: float = 0.0
 
-    def linearize(self, face: ViewState, layout: ParameterLayout) -> Rows:
+    def linearize(self, face: ViewAtState, layout: ParameterLayout) -> LinearizedTerm:
         """Rows of one view: two a point, two a distance; residuals are model minus photo."""
         state, view, index = face.state, face.view, face.index
         like = self.model.mean
@@ -79,7 +79,7 @@ class LandmarkTerm:
         jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
         if view.points.calibrated:
             rows, residual = whitened_rows(jacobian, residual_px, view.points, self.tolerance)
-            return Rows(rows, residual, layout.view_columns(index).to(rows.device))
+            return LinearizedTerm(rows, residual, layout.view_columns(index).to(rows.device))
         precision = view.points.sigma_px.to(like) ** -2.0
         confidence = torch.ones_like(precision)
         if view.visibility is None:
@@ -89,9 +89,9 @@ class LandmarkTerm:
         else:
             precision = precision * view.visibility.to(like)
         rows, residual = landmark_rows(
-            jacobian, residual_px, precision, self.distances, self.distance_sharpness, confidence
+            jacobian, residual_px, precision, self.distances, self.opening_sharpness, confidence
         )
-        return Rows(rows, residual, layout.view_columns(index).to(rows.device))
+        return LinearizedTerm(rows, residual, layout.view_columns(index).to(rows.device))
 
 
 def landmark_rows(
@@ -99,7 +99,7 @@ def landmark_rows(
     residual_px: Float[Tensor, "n 2"],
     precision: Float[Tensor, " n"],
     distances: tuple[tuple[int, int], ...],
-    distance_sharpness: float,
+    opening_sharpness: float,
     confidence: Float[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
     """Weighted rows and residuals of points and distances.
@@ -108,16 +108,16 @@ def landmark_rows(
         jacobian: derivative of each point's pixel by the unknowns.
         residual_px: projected minus detected points.
         precision: one over the variance of each point, 1/px^2.
-        distances, distance_sharpness: see :class:`LandmarkTerm`.
+        distances, opening_sharpness: see :class:`LandmarkTerm`.
         confidence: further weight of each point, whatever its residual; ones if ``None``.
     """
     confidence = torch.ones_like(precision) if confidence is None else confidence
     rows, residuals, precisions, confidences = [jacobian], [residual_px], [precision], [confidence]
-    if distances and distance_sharpness > 0.0:
+    if distances and opening_sharpness > 0.0:
         first, second = torch.tensor(distances, device=residual_px.device).T
         rows.append(jacobian[first] - jacobian[second])
         residuals.append(residual_px[first] - residual_px[second])
-        precisions.append(torch.minimum(precision[first], precision[second]) * distance_sharpness**2)
+        precisions.append(torch.minimum(precision[first], precision[second]) * opening_sharpness**2)
         confidences.append(torch.minimum(confidence[first], confidence[second]))
     residual, weight = torch.cat(residuals), torch.cat(precisions)
     weight_robust = weight * geman_mcclure(residual.square().sum(-1) * weight, _OUTLIER2)
@@ -126,7 +126,7 @@ def landmark_rows(
 
 
 def whitened_rows(
-    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: PointErrors, tolerance: float = 1.0
+    jacobian: Float[Tensor, "n 2 d"], residual_px: Float[Tensor, "n 2"], errors: LandmarkTensors, tolerance: float = 1.0
 ) -> tuple[Float[Tensor, "r d"], Float[Tensor, " r"]]:
     """Rows and residuals whose errors are independent and of unit variance, see
     :class:`recon.detection.observation.LandmarkObservation`.

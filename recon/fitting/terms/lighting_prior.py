@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 from recon.lighting import irradiance_basis
 
@@ -44,7 +44,7 @@ class LightingPrior:
     band0_mean: float | None = None
     physical: bool = True
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """Rows of all views."""
         jacobians, residuals = [], []
         for view, lighting in enumerate(state.face.known_lighting):
@@ -54,7 +54,7 @@ class LightingPrior:
             jacobian[:, layout.lighting(view)] = rows if layout.n_lighting == 27 else rows.unflatten(1, (9, 3)).sum(-1)
             jacobians.append(jacobian)
             residuals.append(residual)
-        return Rows(torch.cat(jacobians), torch.cat(residuals))
+        return LinearizedTerm(torch.cat(jacobians), torch.cat(residuals))
 
     def rows(self, lighting: Float[Tensor, "9 3"]) -> tuple[Float[Tensor, "r 27"], Float[Tensor, " r"]]:
         """Weighted rows and residuals of one light."""

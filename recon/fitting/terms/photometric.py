@@ -17,7 +17,7 @@ from recon.color import encode_srgb_unclamped
 from recon.fitting.face_in_view import FaceInView
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.robust import geman_mcclure
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.surface import SurfaceModel, SurfaceSamples, photometric_jacobian
 from recon.render.sampling import sample_pixels
 
@@ -35,17 +35,17 @@ class PhotometricTerm:
         photos: ``(1, 3, S, S)`` blurred, a view.
         blur_px: standard deviation of the blur.
         surface: where they are compared.
-        normal_bases: ``(N, 3, K)`` derivatives of the samples' normals by the shape, a view.
-        n_independent: how many independent pixels the photo counts for.
+        normal_jacobians: ``(N, 3, K)`` derivatives of the samples' normals by the shape, a view.
+        effective_pixels: how many independent pixels the photo counts for.
     """
 
     photos: tuple[Float[Tensor, "1 3 s s"], ...]
     blur_px: float
     surface: SurfaceModel
-    normal_bases: tuple[Float[Tensor, "n 3 k"], ...]
-    n_independent: float
+    normal_jacobians: tuple[Float[Tensor, "n 3 k"], ...]
+    effective_pixels: float
 
-    def linearize(self, face: FaceInView, layout: ParameterLayout) -> Rows:
+    def linearize(self, face: FaceInView, layout: ParameterLayout) -> LinearizedTerm:
         """Three rows a visible sample; residuals are rendered minus photo."""
         view, photo, surface = face.view, self.photos[face.index], self.surface
         columns = layout.view_columns(face.index).to(photo.device)
@@ -59,22 +59,24 @@ class PhotometricTerm:
         weights = _sample_weights(face, samples, surface)
         keep = weights > 0
         if not bool(keep.any()):
-            return Rows(photo.new_zeros(0, len(columns)), photo.new_zeros(0), columns)
+            return LinearizedTerm(photo.new_zeros(0, len(columns)), photo.new_zeros(0), columns)
         noise = float((1.48 * residual[keep].abs().amax(dim=1).median()).clamp(_LEAST_NOISE, _MOST_NOISE))
         robust = geman_mcclure(residual.square().sum(dim=1) / noise**2, _OUTLIER2)
-        weights = self.n_independent / noise**2 * robust * weights / weights.sum()
+        weights = self.effective_pixels / noise**2 * robust * weights / weights.sum()
         slopes = [sample_pixels(slope[0], samples.pixels) for slope in _image_gradient(0.5 * (rendered + photo))]
         jacobian = photometric_jacobian(
             surface,
             samples,
             face.lighting,
             face.camera,
-            self.normal_bases[face.index],
+            self.normal_jacobians[face.index],
             torch.stack(slopes, dim=-1),
             layout.single_view,
         )
         roots = weights[keep].sqrt()[:, None]
-        return Rows((jacobian[keep] * roots[..., None]).flatten(0, 1), (residual[keep] * roots).flatten(), columns)
+        return LinearizedTerm(
+            (jacobian[keep] * roots[..., None]).flatten(0, 1), (residual[keep] * roots).flatten(), columns
+        )
 
 
 def pixel_confidence(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -> Float[Tensor, "1 1 s s"]:

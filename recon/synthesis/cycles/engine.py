@@ -162,12 +162,9 @@ class CyclesSampler:
             add_hair(bpy, scene, self.sampler.assets, config, self.settings.strands)
         centre = camera.to_camera(scene.v_obj)[0].mean(dim=0).double().numpy()
         add_lights(bpy, scene.lights, scene.rng, centre, shadows=config.shadows > 0.0, kinds=self.settings.lamps)
+        colour = path_traced(bpy, self.settings, index)[None]
         with tempfile.TemporaryDirectory(prefix="facerecon-cycles-") as folder:
-            appearance = _rendered(
-                bpy, Path(folder) / "appearance.exr", lambda: _set_up_appearance_pass(bpy, self.settings, index)
-            )
             marks = _rendered(bpy, Path(folder) / "labels.exr", lambda: _set_up_label_pass(bpy))
-        colour = np.stack([_channel(appearance, f"Combined.{c}") for c in "RGBA"])[None]
         depth_m = _channel(marks, "Depth.Z", "Depth.V")
         segment = _channel(marks, f"{materials.SEGMENT_AOV}.X", f"{materials.SEGMENT_AOV}.V")
         there = (depth_m > 0.0) & (depth_m < _FAR_M)
@@ -176,6 +173,22 @@ class CyclesSampler:
             torch.as_tensor(np.where(there, depth_m / METRES, 0.0).astype(np.float32))[None, None],
             torch.as_tensor(np.where(there, segment, 0.0).round().astype(np.int64))[None],
         )
+
+
+def path_traced(bpy: Any, settings: CyclesSettings, seed: int) -> Float[np.ndarray, "4 h w"]:
+    """The picture of Blender's scene as it stands: linear light, premultiplied by opacity, and opacity.
+
+    Args:
+        bpy: Blender's module; its scene has a camera and lights.
+        settings: how Cycles renders.
+        seed: of the paths.
+
+    Raises:
+        BlenderError: Cycles could not draw.
+    """
+    with tempfile.TemporaryDirectory(prefix="facerecon-cycles-") as folder:
+        seen = _rendered(bpy, Path(folder) / "appearance.exr", lambda: _set_up_appearance_pass(bpy, settings, seed))
+    return np.stack([_channel(seen, f"Combined.{c}") for c in "RGBA"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ def test_framing_of_deng_et_al_at_any_yaw(yaw_deg: float, px_per_mm: float) -> N
     alignment = align(view(yaw_deg, 11.0, px_per_mm))
     assert alignment.scale * px_per_mm == pytest.approx(1.02)
     np.testing.assert_allclose(alignment.crop_points(np.array([300.0, 200.0])), [112.0, 112.0], atol=1e-9)
-    assert alignment.roll_rad == 0.0
+    assert alignment.picture_turn_rad == 0.0
     larger = align(view(yaw_deg, 11.0, px_per_mm), 448)
     assert larger.scale == pytest.approx(2 * alignment.scale)
 
@@ -32,7 +32,7 @@ def test_framing_of_deng_et_al_at_any_yaw(yaw_deg: float, px_per_mm: float) -> N
 @pytest.mark.parametrize("roll_deg", [0.0, 25.0, 90.0, -170.0])
 def test_roll_is_removed_when_asked(roll_deg: float) -> None:
     alignment = align(view(0.0, roll_deg), remove_roll=True)
-    assert np.degrees(alignment.roll_rad) == pytest.approx(-roll_deg)
+    assert np.degrees(alignment.picture_turn_rad) == pytest.approx(-roll_deg)
     upright = alignment.crop_points(view(0.0, roll_deg))
     np.testing.assert_allclose(upright, STANDARD_POINTS_MM[:, :2] * [1.02, -1.02] + 112, atol=1e-9)
 

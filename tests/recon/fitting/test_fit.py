@@ -113,7 +113,7 @@ def test_an_estimate_of_small_sigma_stays(model, photo, initial):
 def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, initial):
     settings = dataclasses.replace(_SETTINGS, levels=())
     found = FaceFitter(model)([View(photo[0], None)], settings, initial)
-    assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.distance_mm / 970.0, rel=1e-4)
+    assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.assumed_distance_mm / 970.0, rel=1e-4)
     place = [
         f * s.translation_mm[0, :2] / s.translation_mm[0, 2]
         for f, s in ((_FOCAL_PX, initial.face), (found.focal_px[0], found.face))
@@ -147,11 +147,11 @@ def test_a_fit_to_landmarks_alone_knows_no_light(model, photo):
 
 @pytest.mark.parametrize("quality", ["fast", "default", "best"])
 def test_a_fit_with_an_estimate_takes_fewer_steps_on_the_same_pictures(quality):
-    whole, started = FitSettings.of(quality), FitSettings.of_initial(quality)
+    whole, started = FitSettings.of(quality), FitSettings.hybrid(quality)
     assert [level.size_px for level in started.levels] == [level.size_px for level in whole.levels]
     assert (
         all(0 < a.n_steps < b.n_steps for a, b in zip(started.levels, whole.levels, strict=True)) or quality == "best"
     )
     assert sum(level.n_steps for level in started.levels) < sum(level.n_steps for level in whole.levels)
     with pytest.raises(ValueError, match="quality must be fast, default or best, got 'hasty'"):
-        FitSettings.of_initial("hasty")
+        FitSettings.hybrid("hasty")

@@ -12,7 +12,7 @@ from recon.fitting import FitSettings
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points, size_slope
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.stages import landmark_stage
-from recon.fitting.state import FitState, FitView, ViewState
+from recon.fitting.state import FitState, ViewAtState, ViewTensors
 from recon.fitting.terms.landmark import LandmarkTerm
 from recon.parameters import FaceParameters
 
@@ -38,10 +38,10 @@ def view_of(landmarks, identity, expression, rotvec, translation_mm):
     v_cam = points_obj @ rotation.T + torch.tensor(translation_mm).double()
     principal_px = torch.tensor([[130.0, 90.0]]).double()
     points = principal_px + 900.0 * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
-    return FitView(independent(points, 0.1), torch.full((1, 2), 900.0).double(), principal_px), rotation
+    return ViewTensors(independent(points, 0.1), torch.full((1, 2), 900.0).double(), principal_px), rotation
 
 
-def fitted(landmarks, views, sigma_px, identity_weight, expression_sigma, n_steps=40, unit=True):
+def fitted(landmarks, views, sigma_px, identity_precision, expression_sigma, n_steps=40, unit=True):
     poses = [pose_from_points(landmarks, view) for view in views]
     start = FaceParameters(
         torch.zeros(1, N_IDENTITY).double(),
@@ -52,7 +52,7 @@ def fitted(landmarks, views, sigma_px, identity_weight, expression_sigma, n_step
         None,
     )
     model = dataclasses.replace(landmarks, unit_expression=unit)
-    settings = FitSettings(landmark_steps=n_steps, identity_weight=identity_weight)
+    settings = FitSettings(landmark_steps=n_steps, identity_precision=identity_precision)
     views = [dataclasses.replace(view, points=independent(view.points.points_px, sigma_px)) for view in views]
     widths = torch.full((len(views), N_EXPRESSION), expression_sigma).double()
     return landmark_stage(model, FitState.of(start), views, settings, widths).face
@@ -125,7 +125,7 @@ def test_points_that_face_away_count_less(landmarks):
         rotation[None], torch.tensor([[0.0, 0.0, -800.0]]).double(), None,
     )  # fmt: skip
     layout = ParameterLayout(4, 0, 3, 1)
-    rows = LandmarkTerm(landmarks).linearize(ViewState(FitState.of(face), view, 0), layout)
+    rows = LandmarkTerm(landmarks).linearize(ViewAtState(FitState.of(face), view, 0), layout)
     weight = rows.jacobian.unflatten(0, (60, 2))[:, 0, layout.translation(0).start].abs()
     facing = (landmarks.normals @ rotation.T)[:, 2]
     assert float(weight[facing < -0.2].max()) < 0.35 * float(weight[facing > 0.5].min())

@@ -78,7 +78,7 @@ def test_the_jacobian_equals_autograd(model, surface, kind, n_lighting):
     slopes = 0.02 * torch.randn(len(surface.samples), 3, 2, generator=generator, dtype=torch.float64)
     samples, vertices, camera = _samples(model, surface, layout, x, kind)
     lighting = _lighting(layout, x)
-    found = photometric_jacobian(surface, samples, lighting, camera, surface.normal_basis(vertices), slopes, layout)
+    found = photometric_jacobian(surface, samples, lighting, camera, surface.normal_jacobian(vertices), slopes, layout)
 
     def residual(unknowns):
         here = _samples(model, surface, layout, unknowns, kind)[0]
@@ -107,7 +107,7 @@ def test_normals_change_as_finite_differences_say(model, surface):
     step = torch.zeros_like(x)
     step[0, 2] = 1e-3
     low, high = (vertex_normals(model.shape(x + s), model.faces)[0, surface.samples] for s in (-step, step))
-    found = surface.normal_basis(model.shape(x)[0])[..., 2]
+    found = surface.normal_jacobian(model.shape(x)[0])[..., 2]
     torch.testing.assert_close(found, (high - low) / 2e-3, atol=1e-6, rtol=1e-3)
 
 
@@ -163,7 +163,7 @@ def test_inputs_are_left_alone(model, surface, point):
         samples,
         x[layout.lighting(0)].view(9, 3),
         camera,
-        surface.normal_basis(vertices),
+        surface.normal_jacobian(vertices),
         slopes,
         layout,
     )
@@ -191,5 +191,5 @@ def test_a_thinned_surface_has_the_same_derivatives_at_its_samples(model):
     assert torch.equal(whole.samples[at], thin.samples)
     assert torch.equal(whole.confidence[at], thin.confidence)
     assert torch.equal(whole.albedo_basis[at], thin.albedo_basis)
-    bases = [surface.normal_basis(model.mean_shape) for surface in (whole, thin)]
+    bases = [surface.normal_jacobian(model.mean_shape) for surface in (whole, thin)]
     assert torch.allclose(bases[0][at], bases[1], rtol=0.0, atol=1e-9)

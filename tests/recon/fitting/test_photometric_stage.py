@@ -12,7 +12,7 @@ from recon.fitting.fit_model import FitModel
 from recon.fitting.lighting_estimate import estimate_lighting
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.stages import faces_in_views, photometric_stage
-from recon.fitting.state import FitState, FitView
+from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.expression_prior import expression_widths
 from recon.fitting.terms.lighting_prior import negative_light
 from recon.fitting.terms.photometric import photometric_rmse
@@ -53,7 +53,7 @@ def face_of(model, state, view):
 
 @pytest.fixture(scope="module")
 def view(model, truth):
-    blank = FitView(
+    blank = ViewTensors(
         independent(torch.zeros(478, 2), 1.0),
         torch.full((1, 2), 420.0),
         torch.tensor([[_SIZE / 2, _SIZE / 2 - 3.0]]),
@@ -186,7 +186,7 @@ def test_no_albedo_beyond_its_bounds_and_light_follows(model, truth, view):
     """A photo far brighter than any skin: albedo stops at its bound, and light makes up for the rest."""
     bright = dataclasses.replace(view, photo=(2.2 * view.photo).clamp(0.0, 0.97))
     start = with_face(truth, albedo=torch.zeros_like(truth.face.albedo))
-    found = fitted(model, start, [bright], 12, FitSettings(exposure_sigma=1e-3, albedo_weight=1e-3), first=True)
+    found = fitted(model, start, [bright], 12, FitSettings(exposure_sigma=1e-3, albedo_precision=1e-3), first=True)
     assert float(found.face.albedo.abs().max()) <= 3.0 + 1e-5
     assert rmse(model, found, bright) < 0.5 * rmse(model, start, bright)
 

@@ -6,7 +6,7 @@ import torch
 from torch import inf
 
 from recon.fitting.robust import cauchy, geman_mcclure
-from recon.fitting.solver import Rows, normal_equations, solve_bounded
+from recon.fitting.solver import LinearizedTerm, normal_equations, solve_bounded
 
 
 def system(seed, scale=1.0):
@@ -16,8 +16,8 @@ def system(seed, scale=1.0):
 
 
 def test_terms_are_summed_at_their_columns():
-    whole = Rows(torch.tensor([[1.0, 2.0, 0.0]]).double(), torch.tensor([0.5]).double())
-    part = Rows(torch.tensor([[3.0, -1.0]]), torch.tensor([2.0]), torch.tensor([2, 0]))
+    whole = LinearizedTerm(torch.tensor([[1.0, 2.0, 0.0]]).double(), torch.tensor([0.5]).double())
+    part = LinearizedTerm(torch.tensor([[3.0, -1.0]]), torch.tensor([2.0]), torch.tensor([2, 0]))
     normal, right = normal_equations([whole, part.scaled(4.0)], 3)
     jacobian = np.array([[1.0, 2.0, 0.0], [-2.0, 0.0, 6.0]])
     np.testing.assert_allclose(normal, jacobian.T @ jacobian)

@@ -5,8 +5,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from recon.inference.dense_landmark_detector import DenseLandmarkDetector, face_of_points
 from recon.inference.landmarks import LandmarkRegressor
-from recon.inference.open_detector import OpenDetector, face_of_points
 
 CENTRE = np.array([226.0, 118.0])
 POINTS5 = CENTRE + [[-22.0, -20.0], [25.0, -20.0], [2.0, 3.0], [-20.0, 25.0], [22.0, 25.0]]
@@ -88,7 +88,7 @@ def test_of_two_faces_side_by_side_each_crop_shows_its_own(network, astronaut, u
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_photo_on_its_side_or_head_shows_the_same_face_turned(astronaut, quarters):
-    with OpenDetector() as detector:
+    with DenseLandmarkDetector() as detector:
         (upright,) = detector.detect(astronaut, 60.0)
         (turned,) = detector.detect(np.ascontiguousarray(np.rot90(astronaut, quarters)), 60.0)
     assert turned.rotation_deg == (360 - 90 * quarters) % 360 or turned.rotation_deg == 90 * quarters

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
+from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
-from recon.inference.observe import UNKNOWN_SIGMA, observe, packaged_error_model
-from recon.inference.open_detector import NAME, NAME_WITH_OTHER_NETWORK, OpenDetector
+from recon.inference.observe import UNCALIBRATED_SIGMA, observe, packaged_error_model
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network, save_landmark_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
@@ -15,7 +16,7 @@ from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConf
 
 @pytest.fixture(scope="module")
 def open_face(astronaut):
-    with OpenDetector() as detector:
+    with DenseLandmarkDetector() as detector:
         (face,) = detector.detect(astronaut, 60.0)
     return face
 
@@ -28,7 +29,7 @@ def test_the_network_of_the_package_gives_the_landmarks_of_the_open_model(open_m
 
 def test_points_of_the_network_of_the_package_come_with_their_measured_errors(open_face, astronaut, mediapipe):
     seen = observe(open_face, "478")
-    assert open_face.detector == NAME and seen.calibrated and len(seen.modes) > 0
+    assert open_face.detector == OPEN and seen.calibrated and len(seen.modes) > 0
     # Two detectors that have nothing in common agree about this face.
     size_px = open_face.size_px
     (other,) = mediapipe.detect(astronaut, 60.0)
@@ -39,12 +40,12 @@ def test_points_of_the_network_of_the_package_come_with_their_measured_errors(op
 def test_a_measured_error_is_not_that_of_another_network(astronaut, open_face, tmp_path):
     network, header = load_landmark_network(DEFAULT_LANDMARK_NETWORK)
     copy = save_landmark_network(tmp_path / "other.safetensors", network, header["landmarks"], {})
-    with OpenDetector(LandmarkRegressor(copy)) as detector:
+    with DenseLandmarkDetector(LandmarkRegressor(copy)) as detector:
         (face,) = detector.detect(astronaut, 60.0)
-    assert face.detector == NAME_WITH_OTHER_NETWORK and np.allclose(face.points5, open_face.points5)
+    assert face.detector == OPEN_OTHER_NETWORK and np.allclose(face.points5, open_face.points5)
     seen = observe(face, "478")
-    assert not seen.calibrated and np.allclose(seen.sigma_px, UNKNOWN_SIGMA * face.size_px)
-    given = observe(face, "478", packaged_error_model(NAME, "478"))
+    assert not seen.calibrated and np.allclose(seen.sigma_px, UNCALIBRATED_SIGMA * face.size_px)
+    given = observe(face, "478", packaged_error_model(OPEN, "478"))
     assert given.calibrated and np.allclose(given.sigma_px, observe(open_face, "478").sigma_px, rtol=1e-3)
 
 

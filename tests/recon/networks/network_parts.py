@@ -36,8 +36,8 @@ TINY: dict[str, dict] = {
 def tiny_regressor(name: str = "swin_tiny", seed: int = 0, **changes) -> Regressor:
     """A regressor of a shrunk backbone with weights large enough that every input matters."""
     torch.manual_seed(seed)
-    config = RegressorConfig(**{"backbone": name, "size": SIZE, "fam": True, **changes})
-    network = Regressor(config, BLOCKS, **TINY[name])
+    config = RegressorConfig(**{"backbone": name, "size": SIZE, "backbone_options": TINY[name], **changes})
+    network = Regressor(config, BLOCKS)
     torch.nn.init.normal_(network.head.linear.weight, std=0.05)
     return network
 

@@ -70,6 +70,6 @@ def test_a_gpu_without_triton_is_told_and_nothing_is_compiled(monkeypatch):
             raise AssertionError("compiled before the check")
 
     with pytest.raises(
-        CompilerMissing, match=r"needs the package triton on 'cuda'.* leave model\.init_args\.compile off"
+        CompilerMissing, match=r"needs the package triton on 'cuda'.* leave model\.init_args\.run\.compile off"
     ):
         compile_network(Network(), "cuda")

@@ -12,12 +12,16 @@ from recon.networks.complexity import BFM_BLOCKS, LANDMARK_ROWS, PAPER_ROWS, com
 from recon.networks.regressor import RegressorConfig
 
 
+def _tiny(size: int, **changes) -> RegressorConfig:
+    return RegressorConfig("swin_tiny", size, backbone_options=TINY["swin_tiny"], **changes)
+
+
 def test_counts_are_those_of_the_network():
     network = tiny_regressor()
-    millions, gflops = complexity(RegressorConfig("swin_tiny", SIZE), BLOCKS, **TINY["swin_tiny"])
+    millions, gflops = complexity(_tiny(SIZE), BLOCKS)
     assert millions == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6)
     assert gflops > 0.0
-    larger = complexity(RegressorConfig("swin_tiny", 2 * SIZE), BLOCKS, **TINY["swin_tiny"])
+    larger = complexity(_tiny(2 * SIZE), BLOCKS)
     assert larger[1] == pytest.approx(4.0 * gflops, rel=0.1)
 
 
@@ -80,10 +84,7 @@ def test_the_command_prints_ours_beside_the_papers(capsys):
 
 
 def test_white_light_leaves_out_eighteen_outputs_and_the_papers_rows_have_it():
-    sizes = [
-        complexity(RegressorConfig("swin_tiny", SIZE, white_light=white), BLOCKS, **TINY["swin_tiny"])[0]
-        for white in (False, True)
-    ]
+    sizes = [complexity(_tiny(SIZE, white_light=white), BLOCKS)[0] for white in (False, True)]
     width = tiny_regressor().head.linear.in_features
     assert 1e6 * (sizes[0] - sizes[1]) == pytest.approx(18 * (width + 1))
     assert all(row.config.white_light for row in PAPER_ROWS)

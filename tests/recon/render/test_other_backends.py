@@ -124,6 +124,8 @@ def test_weights_moved_inside_lie_there_and_keep_their_gradient():
     assert torch.allclose(inside[2], torch.tensor([0.4375, 0.5625, 0.0]))  # both are cut by their sum
     (gradient,) = torch.autograd.grad(inside, weights, torch.arange(12.0).view(4, 3))
     assert torch.equal(gradient, torch.arange(12.0).view(4, 3))
+    sliver = moved_inside(torch.tensor([[3e7, -5e7, 2e7]], requires_grad=True))
+    assert torch.equal(sliver.detach(), torch.tensor([[1.0, 0.0, 0.0]]))
 
 
 @pytest.mark.cuda

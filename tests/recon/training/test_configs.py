@@ -90,7 +90,15 @@ def test_a_recipe_has_its_own_keys_and_those_of_its_base(capsys):
     assert settings["optimiser"]["total"] == config["trainer"]["max_steps"] == 60000
     assert settings["optimiser"]["warm_up"] == 7, "the command line comes last"
     assert config["trainer"]["logger"]["init_args"]["save_dir"] == "runs/swin_large_fam"
-    assert len(config["trainer"]["callbacks"]) == 6 and config["data"]["init_args"]["batch_size"] == 32
+    assert len(config["trainer"]["callbacks"]) == 6 and config["data"]["init_args"]["plan"]["batch_size"] == 32
+
+
+@pytest.mark.parametrize("key", ["run.initial_weights", "embedding.weights"])
+def test_null_on_the_command_line_is_no_text(key, capsys):
+    path = next(path for path in _CONFIGS if path.stem == "paper_step2")
+    code, config = _printed(capsys, "--config", str(path), f"--model.init_args.{key}=null")
+    group, name = key.split(".")
+    assert code == 0 and config["model"]["init_args"][group][name] is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from training_parts import DIRECT, SIZE, sampled, tiny_module
 from recon.networks.checkpoint import CheckpointError
 from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.module import RegressorModule
+from recon.training.run_config import RunConfig
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def pictures():
 @pytest.mark.parametrize("name", ["best.safetensors", "last.ckpt"])
 def test_step_2_starts_with_the_network_of_step_1(step1, open_model, name):
     folder, first = step1
-    second = tiny_module(MixedModule, seed=2, critic=SMALL, initial_weights=str(folder / name))
+    second = tiny_module(MixedModule, seed=2, critic=SMALL, run=RunConfig(initial_weights=str(folder / name)))
     for network in (second.regressor, second.averaged):
         wanted, found = first.averaged.state_dict(), network.state_dict()
         assert wanted.keys() == found.keys()
@@ -50,26 +51,26 @@ def test_other_networks_and_files_are_refused_before_training(step1, tmp_path):
     folder, _ = step1
     weights = str(folder / "best.safetensors")
     with pytest.raises(CheckpointError, match=r"no initial weights at .*none\.ckpt"):
-        tiny_module(initial_weights=str(tmp_path / "none.ckpt"))
+        tiny_module(run=RunConfig(initial_weights=str(tmp_path / "none.ckpt")))
     (tmp_path / "weights.pth").write_bytes(b"x")
     with pytest.raises(CheckpointError, match=r"\.safetensors or \.ckpt file, got"):
-        tiny_module(initial_weights=str(tmp_path / "weights.pth"))
+        tiny_module(run=RunConfig(initial_weights=str(tmp_path / "weights.pth")))
     with pytest.raises(CheckpointError, match=r"is built otherwise than the config's"):
-        tiny_module(backbone="resnet18", initial_weights=weights)
+        tiny_module(backbone="resnet18", run=RunConfig(initial_weights=weights))
     for damaged in ("damaged.ckpt", "damaged.safetensors"):
         (tmp_path / damaged).write_bytes(b"x" * 100)
         with pytest.raises(CheckpointError, match=rf"{damaged} (cannot be read: it )?is damaged"):
-            tiny_module(initial_weights=str(tmp_path / damaged))
+            tiny_module(run=RunConfig(initial_weights=str(tmp_path / damaged)))
     for name in ("best.safetensors", "last.ckpt"):
         with pytest.raises(CheckpointError, match=r"for the camera 'perspective', the config asks for 'weak_persp"):
-            tiny_module(camera="weak_perspective", initial_weights=str(folder / name))
+            tiny_module(camera="weak_perspective", run=RunConfig(initial_weights=str(folder / name)))
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.ckpt", "best.safetensors"), ("a.pth", "last.ckpt")])
 def test_what_a_file_holds_counts_and_not_its_name(step1, tmp_path, name, content):
     folder, first = step1
     (tmp_path / name).write_bytes((folder / content).read_bytes())
-    second = tiny_module(seed=2, initial_weights=str(tmp_path / name))
+    second = tiny_module(seed=2, run=RunConfig(initial_weights=str(tmp_path / name)))
     wanted, found = first.averaged.state_dict(), second.regressor.state_dict()
     assert all(torch.equal(wanted[key], found[key]) for key in wanted)
 
@@ -82,4 +83,4 @@ def test_weights_of_another_face_model_are_refused(step1, tmp_path):
     module_of_mine.averaged.blocks = blocks
     module_of_mine.save_weights(other, {})
     with pytest.raises(CheckpointError, match="trained for the face model 'mine'"):
-        RegressorModule(module.regressor.config, weights=DIRECT, initial_weights=str(other))
+        RegressorModule(module.regressor.config, weights=DIRECT, run=RunConfig(initial_weights=str(other)))

@@ -21,7 +21,8 @@ from recon.training.saving import WholeCheckpoints
 
 _ROOT = Path(__file__).parents[3]
 _SMALL = (
-    "--data.init_args.workers=0 --data.init_args.batch_size=4 --data.init_args.replay=1 --data.init_args.n_validation=2 "
+    "--data.init_args.workers=0 --data.init_args.plan.batch_size=4 --data.init_args.plan.replay=1 "
+    "--data.init_args.held_out.count=2 "
     "--trainer.logger=false --trainer.enable_progress_bar=false --trainer.limit_val_batches=0 "
     "--trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint --trainer.callbacks.save_last=true "
     "--trainer.callbacks.save_top_k=0 --trainer.callbacks.every_n_train_steps=1"

@@ -17,12 +17,14 @@ from bfm.loaders.w300lp import LabelScale
 from recon.datasets.pose_conventions import angles_to_matrix
 from recon.training import labelled_photos
 from recon.training.augment import Augmentation
+from recon.training.held_out import HeldOutPeople
 from recon.training.labelled_photos import LabelledPhotoData, LabelledPhotos
 from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.mixed_data import MixedData
 from recon.training.module import FaceModelConfig
 from recon.training.photo_data import ReplacedPhotos
 from recon.training.photos import PhotoSetError
+from recon.training.stream import BatchPlan
 from recon.training.validation import validate_batch
 
 ANGLES = ((20.0, -8.0, 25.0), (-40.0, 12.0, -30.0), (5.0, 3.0, 2.0))
@@ -81,8 +83,8 @@ def test_coefficients_are_given_to_the_model_they_belong_to(tmp_path, open_model
     np.testing.assert_allclose(batch.expression[0], 0.25 * expression[:, 0], rtol=1e-5)
     asked = []
     monkeypatch.setattr(labelled_photos, "read_label_scale", lambda path: asked.append(path) or scale)
-    LabelledPhotoData(str(tmp_path), FaceModelConfig("300wlp", str(tmp_path / "basel")), SIZE, batch_size=1)
-    LabelledPhotoData(str(tmp_path), FaceModelConfig("open"), SIZE, batch_size=1)
+    LabelledPhotoData(str(tmp_path), FaceModelConfig("300wlp", str(tmp_path / "basel")), SIZE, plan=BatchPlan(1))
+    LabelledPhotoData(str(tmp_path), FaceModelConfig("open"), SIZE, plan=BatchPlan(1))
     assert asked == [tmp_path / "basel"]
     with pytest.raises(PhotoSetError, match=r"p0: no usable coefficients \(Shape_Para must hold 5 values"):
         LabelledPhotos(tmp_path, SIZE, LabelScale(np.ones(5), np.ones(29)))[0]
@@ -91,7 +93,7 @@ def test_coefficients_are_given_to_the_model_they_belong_to(tmp_path, open_model
 def test_batches_follow_from_the_step_and_held_out_photos_are_measured(tmp_path, open_model):
     write_labelled(tmp_path / "train", open_model)
     write_labelled(tmp_path / "test", open_model, ANGLES[:2])
-    settings = {"size": SIZE, "batch_size": 2, "workers": 0, "augmentation": Augmentation()}
+    settings = {"size": SIZE, "plan": BatchPlan(2), "workers": 0, "augmentation": Augmentation()}
     data = LabelledPhotoData(str(tmp_path / "train"), test=str(tmp_path / "test"), **settings)
     batches = list(itertools.islice(iter(data.train_dataloader()), 6))
     assert all(len(batch) == 2 and batch.rotation.shape == (2, 3, 3) for batch in batches)
@@ -118,25 +120,27 @@ def test_people_are_held_out_whole_and_the_test_set_is_not_validated_on(tmp_path
     def people(photos):
         return set(photos.originals)
 
-    settings = {"size": SIZE, "batch_size": 2, "workers": 0, "test": str(tmp_path / "one")}
-    data = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, **settings)
+    settings = {"size": SIZE, "plan": BatchPlan(2), "workers": 0, "test": str(tmp_path / "one")}
+    data = LabelledPhotoData(str(tmp_path / "set"), held_out=HeldOutPeople(0.25), **settings)
     trained, held = people(data.photos), people(data.held_out)
     assert not trained & held and len(trained | held) == 40 and 4 <= len(held) <= 18
     assert len(data.photos) + len(data.held_out) == 160 and len(data.held_out) == 4 * len(held)
-    again = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, **settings)
-    other = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, seed=1, **settings)
+    again = LabelledPhotoData(str(tmp_path / "set"), held_out=HeldOutPeople(0.25), **settings)
+    other = LabelledPhotoData(
+        str(tmp_path / "set"), held_out=HeldOutPeople(0.25), **{**settings, "plan": BatchPlan(2, seed=1)}
+    )
     assert people(again.held_out) == held != people(other.held_out)
     assert sum(len(batch) for batch in data.val_dataloader()) == len(data.held_out)
     assert sum(len(batch) for batch in data.test_dataloader()) == 1
-    few = LabelledPhotoData(str(tmp_path / "set"), held_out_share=0.25, n_validation=3, **settings)
+    few = LabelledPhotoData(str(tmp_path / "set"), held_out=HeldOutPeople(0.25, count=3), **settings)
     assert sum(len(batch) for batch in few.val_dataloader()) == 3
     with pytest.raises(ValueError, match=r"share of people held out must lie in \[0, 1\), got 1.0"):
-        LabelledPhotoData(str(tmp_path / "set"), held_out_share=1.0, **settings)
+        HeldOutPeople(share=1.0)
 
 
 def test_the_mixed_step_learns_pose_from_labelled_photos(tmp_path, open_model):
     write_labelled(tmp_path, open_model)
-    data = LabelledPhotoData(str(tmp_path), None, SIZE, batch_size=2, workers=0)
+    data = LabelledPhotoData(str(tmp_path), None, SIZE, plan=BatchPlan(2), workers=0)
     pair = next(iter(MixedData(data, size=SIZE).train_dataloader()))
     assert isinstance(pair, MixedBatch) and pair.photos is None
     critic = dataclasses.replace(SMALL, real="prior")
@@ -194,7 +198,7 @@ def test_damaged_photos_are_left_out_at_the_start(tmp_path, open_model, caplog):
 
 def test_photos_that_turn_out_damaged_do_not_end_a_training(tmp_path, open_model, caplog):
     write_labelled(tmp_path, open_model)
-    data = LabelledPhotoData(str(tmp_path), test=str(tmp_path), size=SIZE, batch_size=3, workers=0)
+    data = LabelledPhotoData(str(tmp_path), test=str(tmp_path), size=SIZE, plan=BatchPlan(3), workers=0)
     jpeg = (tmp_path / "p1.jpg").read_bytes()
     (tmp_path / "p1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     first, second = itertools.islice(iter(data.train_dataloader()), 2)

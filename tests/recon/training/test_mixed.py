@@ -142,7 +142,7 @@ def test_mixed_data_without_photos_and_with_wrong_sizes(tmp_path):
 
 def test_old_gradients_are_dropped_clipped_and_the_schedule_moves(open_model):
     batch = MixedBatch(sampled(open_model))
-    module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, every=9), clip=1e-3)
+    module = tiny_module(MixedModule, weights=WEIGHTS, critic=dataclasses.replace(SMALL, every=9, regressor_clip=1e-3))
     module.batches_seen = 1  # no step of the critic
     backward, before = module.manual_backward, []
 

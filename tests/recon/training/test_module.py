@@ -15,9 +15,12 @@ from recon.networks.checkpoint import load_regressor
 from recon.training import module as module_file
 from recon.training.augment import Augmentation
 from recon.training.averaged import TrainingDiverged
+from recon.training.held_out import HeldOutConfig
 from recon.training.module import RegressorModule
 from recon.training.progress import BestWeights, face_panel
+from recon.training.run_config import RunConfig
 from recon.training.schedule import OptimiserConfig, make_optimiser
+from recon.training.stream import StreamPlan
 from recon.training.synthetic_data import SyntheticData
 from recon.training.validation import validate_batch
 
@@ -35,8 +38,10 @@ pytestmark = [
 
 
 def data(**changes):
-    settings = {"batch_size": 2, "maps": False, "augmentation": Augmentation(), "n_validation": 2, "size": SIZE}
-    return SyntheticData(CLEAN, **{**settings, **changes})
+    plan = StreamPlan(**{"batch_size": 2, **changes})
+    return SyntheticData(
+        CLEAN, size=SIZE, plan=plan, held_out=HeldOutConfig(count=2), maps=False, augmentation=Augmentation()
+    )
 
 
 def trainer(folder, steps, **changes):
@@ -157,14 +162,14 @@ def test_compiling_is_off_unless_asked_for_and_spares_the_average(tmp_path, monk
     monkeypatch.setattr(module_file, "compile_network", lambda network, device: seen.append((network, device)))
     trainer(tmp_path, 1).fit(tiny_module(), data())
     assert not seen
-    module = tiny_module(compile=True)
+    module = tiny_module(run=RunConfig(compile=True))
     trainer(tmp_path, 1).fit(module, data())
     assert [(network is module.regressor, device) for network, device in seen] == [(True, "cpu")]
 
 
 def test_pictures_can_be_left_to_every_third_step():
     weights = dataclasses.replace(DIRECT, photometric=0.5)
-    module = tiny_module(weights=weights, picture_every=3)
+    module = tiny_module(weights=weights, run=RunConfig(picture_every=3))
     seen = []
     for step in range(6):
         module.batches_seen = step
@@ -188,15 +193,15 @@ def test_panels_show_what_they_say(open_model):
 
 def test_bad_settings_are_named_before_work():
     with pytest.raises(ValueError, match=r"decay of averaged weights must lie in \[0, 1\), got 1.0"):
-        tiny_module(average=1.0)
+        tiny_module(run=RunConfig(average=1.0))
     with pytest.raises(ValueError, match="picture_every must be at least 1, got 0"):
-        tiny_module(picture_every=0)
+        RunConfig(picture_every=0)
     with pytest.raises(WeightsMissing, match="set embedding.weights to backbone.pth"):
         tiny_module(weights=LossWeights())
     with pytest.raises(ValueError, match="learning rates must be positive, got rate 0"):
         OptimiserConfig(rate=0.0)
-    with pytest.raises(ValueError, match="n_validation must be at least 1"):
-        data(n_validation=0)
+    with pytest.raises(ValueError, match="held_out.count must be at least 1, got 0"):
+        HeldOutConfig(count=0)
     assert issubclass(TrainingDiverged, RuntimeError) and RegressorModule
 
 
@@ -209,7 +214,7 @@ def test_schedules():
 
 
 def test_a_young_average_follows_quickly():
-    module = tiny_module(average=0.999)
+    module = tiny_module(run=RunConfig(average=0.999))
     with torch.no_grad():
         module.regressor.head.linear.bias.fill_(1.0)
         module.averaged.head.linear.bias.fill_(0.0)

@@ -13,7 +13,7 @@ from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.saving import WholeCheckpoints
 
 _ROOT = Path(__file__).parents[3]
-_START = r"--model\.init_args\.initial_weights"
+_START = r"--model\.init_args\.run\.initial_weights"
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from skimage.data import astronaut
 from recon.reconstructor import Reconstructor
 from recon.training.augment import Augmentation, augment
 from recon.training.batch import TrainingBatch
-from recon.training.photo_data import PhotoData, photo_loader
+from recon.training.photo_data import PhotoData, PhotoSamples, photo_loader
 from recon.training.photos import PhotoSet, PhotoSetError, mirrored_photo
 from recon.training.preparing import prepare_photos
-from recon.training.stream import StreamPlan
+from recon.training.stream import BatchPlan, StreamPlace
 
 
 def write_set(folder, count=3, size=40, old=False):
@@ -66,7 +66,13 @@ def test_the_target_is_the_detectors_or_the_fits_points(tmp_path):
     by_default, fitted = PhotoSet(tmp_path / "set", 40), PhotoSet(tmp_path / "set", 40, landmarks="fit")
     torch.testing.assert_close(by_default[2].landmarks68_px[0], points[1] + 1.0)
     torch.testing.assert_close(fitted[2].landmarks68_px[0], points[1])
-    data = PhotoData(str(tmp_path / "set"), size=40, batch_size=2, workers=0, mirror=False, landmarks="fit")
+    data = PhotoData(
+        str(tmp_path / "set"),
+        size=40,
+        plan=BatchPlan(2),
+        workers=0,
+        samples=PhotoSamples(mirror=False, landmarks="fit"),
+    )
     wanted = {round(float(points[k].sum()), 2) for k in range(3)}
     assert {round(float(data.photos[k].landmarks68_px.sum()), 2) for k in range(3)} == wanted
 
@@ -125,9 +131,9 @@ def test_mirroring_twice_is_nothing_and_sides_are_exchanged():
 def test_loaded_batches_follow_from_the_step(tmp_path):
     write_set(tmp_path / "set")
     photos = PhotoSet(tmp_path / "set", 32)
-    plan = StreamPlan(batch_size=2, seed=1)
-    whole = list(itertools.islice(iter(photo_loader(photos, plan, 0, Augmentation(), 0)), 5))
-    late = next(iter(photo_loader(photos, plan, 4, Augmentation(), 0)))
+    plan = BatchPlan(batch_size=2, seed=1)
+    whole = list(itertools.islice(iter(photo_loader(photos, plan, StreamPlace(), Augmentation(), 0)), 5))
+    late = next(iter(photo_loader(photos, plan, StreamPlace(step=4), Augmentation(), 0)))
     assert torch.equal(whole[4].image, late.image) and len(late) == 2
 
 
@@ -148,13 +154,13 @@ def test_damaged_photos_are_counted_at_the_start_and_replaced(tmp_path, caplog):
     write_set(tmp_path / "set")
     names = json.loads((tmp_path / "set" / "photos.json").read_text())["names"]
     (tmp_path / "set" / names[1]).write_bytes(b"no picture")
-    data = PhotoData(str(tmp_path / "set"), size=20, batch_size=6, workers=0)
+    data = PhotoData(str(tmp_path / "set"), size=20, plan=BatchPlan(6), workers=0)
     assert "1 of 3 photos in" in caplog.records[0].getMessage()
     assert [len(batch) for batch in itertools.islice(iter(data.train_dataloader()), 2)] == [6, 6]
     for name in names:
         (tmp_path / "set" / name).write_bytes(b"no picture")
     with pytest.raises(PhotoSetError, match="no photo in .* can be read"):
-        PhotoData(str(tmp_path / "set"), size=20, batch_size=6, workers=0)
+        PhotoData(str(tmp_path / "set"), size=20, plan=BatchPlan(6), workers=0)
 
 
 def test_preparing_keeps_faces_and_says_why_not(tmp_path):

@@ -9,9 +9,11 @@ from recon.io.base_configs import read_config
 from train import main
 
 _CONFIGS = Path(__file__).parents[3] / "configs"
-_MODEL = ("", "regressor", "face_model", "weights", "optimiser", "embedding", "segmenter.init_args")
-_SYNTHETIC = ("", "synthesis", "validation", "augmentation", "face_model")
-_PHOTOS = ("", "augmentation", "validation", "face_model")
+_MODEL = ("", "regressor", "face_model", "weights", "optimiser", "embedding", "run", "segmenter.init_args")
+_SYNTHETIC = ("", "synthesis", "plan", "held_out", "held_out.synthesis", "augmentation", "face_model")
+_LABELLED = ("", "plan", "held_out", "augmentation", "face_model")
+_PHOTOS = ("", "plan", "held_out", "held_out.synthesis", "samples", "augmentation", "face_model")
+_LANDMARKS = ("", "drawing", "drawing.synthesis", "plan", "crops", "crops.jitter", "crops.degradation", "held_out")
 
 
 def _places():
@@ -26,7 +28,8 @@ def _places():
     places += [("paper_step2", "data.init_args.")]
     places += [("paper_step2", f"data.init_args.labelled.init_args.{place}") for place in _SYNTHETIC]
     places += [("paper_step2", f"data.init_args.photos.init_args.{place}") for place in _PHOTOS]
-    places += [("paper_step2_300wlp", f"data.init_args.labelled.init_args.{place}") for place in _PHOTOS]
+    places += [("paper_step2_300wlp", f"data.init_args.labelled.init_args.{place}") for place in _LABELLED]
+    places += [("landmarks", f"data.init_args.{place}") for place in _LANDMARKS]
     return places
 
 

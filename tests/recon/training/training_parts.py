@@ -43,14 +43,19 @@ def sampled(model, count: int = 2, first: int = 0) -> TrainingBatch:
 
 
 def tiny_module(
-    kind=RegressorModule, backbone: str = "swin_tiny", seed: int = 0, camera: str = "perspective", **changes
+    kind=RegressorModule,
+    backbone: str = "swin_tiny",
+    seed: int = 0,
+    camera: str = "perspective",
+    backbone_options: dict | None = None,
+    **changes,
 ) -> RegressorModule:
     """A module with a shrunk network."""
     torch.manual_seed(seed)
     settings = {
         "weights": DIRECT,
         "optimiser": OptimiserConfig(rate=1e-3, warm_up=2, schedule="constant"),
-        "backbone_options": TINY[backbone],
         **changes,
     }
-    return kind(RegressorConfig(backbone, SIZE, camera=camera), **settings)
+    options = TINY[backbone] if backbone_options is None else backbone_options
+    return kind(RegressorConfig(backbone, SIZE, camera=camera, backbone_options=options), **settings)

@@ -14,7 +14,7 @@ from recon.color import encode_srgb_unclamped
 from recon.fitting.fit_model import FitModel
 from recon.fitting.settings import FitSettings, Level
 from recon.fitting.stages import faces_in_views, photometric_stage
-from recon.fitting.state import FitState, FitView
+from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.contour import Contour, contour_rows, contour_vertices, find_contour
 from recon.lighting import ambient
 from recon.parameters import FaceParameters
@@ -116,7 +116,7 @@ def test_the_contour_corrects_points_that_are_off():
             ambient(torch.full((1, 3), 1.0)),
         )
     )
-    blank = FitView(
+    blank = ViewTensors(
         independent(torch.zeros(478, 2), 10.0),
         torch.full((1, 2), 420.0),
         torch.full((1, 2), _SIZE / 2),
@@ -129,11 +129,11 @@ def test_the_contour_corrects_points_that_are_off():
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
     # All points are off by the same, as those of a detector may be.
     view = dataclasses.replace(blank, photo=photo, points=independent(points + torch.tensor([2.5, 0.0]), 10.0))
-    settings = FitSettings(photometric_weight=1e-6, identity_weight=1e6)
+    settings = FitSettings(effective_pixels=1e-6, identity_precision=1e6)
     widths = torch.full((1, model.whole.n_expression), 1e-3).double()
     off = []
     for weight in (80.0, 0.0):
-        weighted = dataclasses.replace(settings, contour_weight=weight)
+        weighted = dataclasses.replace(settings, effective_edges=weight)
         found = photometric_stage(model, truth, [view], weighted, Level(_SIZE, 1.0, 6), widths)
         with torch.no_grad():
             masks = [faces_in_views(model, state, [view])[0].rendered.mask for state in (found, truth)]

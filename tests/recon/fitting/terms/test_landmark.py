@@ -9,7 +9,7 @@ import bfm
 from recon.camera import CAMERAS
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.projection import point_jacobian, rotation_gradient
-from recon.fitting.state import PointErrors
+from recon.fitting.state import LandmarkTensors
 from recon.fitting.terms.landmark import DISTANCES, THICKNESSES, landmark_rows, whitened_rows
 from recon.rotation import euler_to_matrix
 
@@ -45,23 +45,23 @@ def test_an_opening_counts_by_its_own_precision_and_not_where_the_pair_lies():
     jacobian = torch.eye(4, dtype=torch.float64).view(2, 2, 4)
     gaps = torch.tensor([[1.0, 0.5], [1.0, 0.2]], dtype=torch.float64)
     precision = torch.tensor([0.04, 0.01], dtype=torch.float64)
-    rows, residuals = landmark_rows(jacobian, gaps, precision, ((0, 1),), distance_sharpness=3.0)
+    rows, residuals = landmark_rows(jacobian, gaps, precision, ((0, 1),), opening_sharpness=3.0)
     assert rows.shape == (6, 4)
     assert residuals.shape == (6,)
     weight = 9.0 * 0.01
     root = (weight / (1.0 + 0.3**2 * weight / 9.0) ** 2) ** 0.5
     assert torch.allclose(residuals[4:], root * torch.tensor([0.0, 0.3], dtype=torch.float64))
     assert torch.allclose(rows[5], root * torch.tensor([0.0, 1.0, 0.0, -1.0], dtype=torch.float64))
-    moved = landmark_rows(jacobian, gaps + 2.0, precision, ((0, 1),), distance_sharpness=3.0)[1]
+    moved = landmark_rows(jacobian, gaps + 2.0, precision, ((0, 1),), opening_sharpness=3.0)[1]
     assert torch.allclose(moved[4:], residuals[4:])
-    assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), distance_sharpness=0.0)[1]) == 4
+    assert len(landmark_rows(jacobian, gaps, precision, ((0, 1),), opening_sharpness=0.0)[1]) == 4
 
 
-def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> PointErrors:
+def _errors(n: int, n_modes: int = 0, n_gains: int = 0) -> LandmarkTensors:
     generator = torch.Generator().manual_seed(2)
     axes = torch.linalg.qr(torch.randn(2 * n, max(n_modes, 1), generator=generator, dtype=torch.float64))[0].T
     gain, direction = (0.1 * torch.randn(n_gains, n, 2, generator=generator, dtype=torch.float64) for _ in range(2))
-    return PointErrors(
+    return LandmarkTensors(
         points_px=torch.zeros(n, 2).double(),
         sigma_px=0.5 + torch.rand(n, generator=generator, dtype=torch.float64),
         modes=axes[:n_modes].reshape(n_modes, n, 2),

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon.fitting.layout import ParameterLayout
-from recon.fitting.solver import Rows
+from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 
 _MIN_RELATIVE_SIZE = 0.5
@@ -28,22 +28,22 @@ class CoefficientPrior:
     """N(0, 1) of identity and N(0, sigma) of expressions, in shares of the head's size.
 
     Attributes:
-        identity_weight: strength of the identity prior.
+        identity_precision: strength of the identity prior.
         expression_sigma: ``(V, Ke)`` widths of the expression prior.
         size_slope: ``(Ki,)`` of :func:`recon.fitting.landmark_model.size_slope`.
     """
 
-    identity_weight: float
+    identity_precision: float
     expression_sigma: Float[Tensor, "v ke"]
     size_slope: Float[Tensor, " ki"]
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient. The residual is value / (sigma size), and size depends on the identity."""
         identity = state.face.identity[0]
         size = (1.0 + self.size_slope @ identity).clamp_min(_MIN_RELATIVE_SIZE)
         values = torch.cat([identity, state.face.expression.flatten()])
         expression_sigma = self.expression_sigma.expand_as(state.face.expression).flatten()
-        sigma = torch.cat([torch.full_like(identity, self.identity_weight**-0.5), expression_sigma])
+        sigma = torch.cat([torch.full_like(identity, self.identity_precision**-0.5), expression_sigma])
         columns = torch.cat(
             [torch.arange(layout.n_identity)]
             + [torch.arange(layout.n_total)[layout.expression(view)] for view in range(layout.n_views)]
@@ -51,7 +51,7 @@ class CoefficientPrior:
         jacobian = values.new_zeros(len(values), layout.n_total)
         jacobian[torch.arange(len(values)), columns] = 1.0 / (sigma * size)
         jacobian[:, layout.identity] -= torch.outer(values / (sigma * size**2), self.size_slope)
-        return Rows(jacobian, values / (sigma * size))
+        return LinearizedTerm(jacobian, values / (sigma * size))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,12 +64,12 @@ class AlbedoPrior:
 
     weight: float
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient."""
         albedo = state.face.albedo[0]
         jacobian = albedo.new_zeros(len(albedo), layout.n_total)
         jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(albedo)).to(albedo)
-        return Rows(jacobian, self.weight**0.5 * albedo)
+        return LinearizedTerm(jacobian, self.weight**0.5 * albedo)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +82,10 @@ class FocalPrior:
 
     sigma: tuple[float, ...]
 
-    def linearize(self, state: FitState, layout: ParameterLayout) -> Rows:
+    def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a view."""
         jacobian = state.log_focal.new_zeros(layout.n_views, layout.n_total)
         weights = 1.0 / state.log_focal.new_tensor(self.sigma).clamp_min(1e-6)
         for view in range(layout.n_views):
             jacobian[view, layout.focal(view).start] = weights[view]
-        return Rows(jacobian, weights * state.log_focal)
+        return LinearizedTerm(jacobian, weights * state.log_focal)

@@ -15,7 +15,6 @@ from recon.detection.mediapipe_detector import FaceBox, MediapipeDetector, mouth
 from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
 
-NAME, NAME_WITH_OTHER_NETWORK = OPEN, OPEN_OTHER_NETWORK
 MAX_SIGMA_SHARE = 0.05
 """Median standard deviation of the points over the size of the face above which the network has not seen a face. Of drawn
 faces with everything on 99 % lie below 0.040, of places in photos without a face 99 % above 0.056."""
@@ -23,7 +22,7 @@ MIN_SCORE = 0.6
 """Of the box networks' second look, see :mod:`recon.detection.mediapipe_detector`."""
 
 
-class OpenDetector(MediapipeDetector):
+class DenseLandmarkDetector(MediapipeDetector):
     """Finds faces of any turn and their 520 and 478 points, each with its uncertainty. A context manager.
 
     Args:

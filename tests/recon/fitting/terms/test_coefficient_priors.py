@@ -12,8 +12,8 @@ from recon.fitting import FitSettings
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points, size_slope
 from recon.fitting.layout import ParameterLayout
 from recon.fitting.stages import landmark_stage
-from recon.fitting.state import FitState, FitView
-from recon.fitting.terms.shape_prior import CoefficientPrior
+from recon.fitting.state import FitState, ViewTensors
+from recon.fitting.terms.coefficient_priors import CoefficientPrior
 from recon.parameters import FaceParameters
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -97,13 +97,13 @@ def test_heads_of_average_size_are_found_at_average_size(landmarks):
         v_cam = v_obj @ rotation.T + torch.tensor([0.0, 0.0, -1000.0])
         points = principal_px + 1500.0 * v_cam[:, :2] * torch.tensor([1.0, -1.0]) / -v_cam[:, 2:]
         points = points + torch.from_numpy(rng.normal(0.0, 2.0, (N_POINTS, 2)))
-        view = FitView(independent(points, 3.6), torch.full((1, 2), 1500.0).double(), principal_px)
+        view = ViewTensors(independent(points, 3.6), torch.full((1, 2), 1500.0).double(), principal_px)
         pose = pose_from_points(landmarks, view)
         start = FaceParameters(
             torch.zeros(1, N_IDENTITY).double(), torch.zeros(1, N_EXPRESSION).double(), torch.zeros(1, 0).double(),
             pose[0][None], pose[1][None], None,
         )  # fmt: skip
-        settings = FitSettings(identity_weight=1.0)
+        settings = FitSettings(identity_precision=1.0)
         widths = torch.full((1, N_EXPRESSION), 0.4).double()
         found = landmark_stage(landmarks, FitState.of(start), [view], settings, widths)
         sizes.append(float(landmarks.size_slope @ found.face.identity[0]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recon.fitting.teeth_visibility import jaw_prior_scale
+from recon.fitting.jaw_prior import jaw_prior_scale
 from recon.fitting.terms.landmark import LIPS
 
 SKIN, TOOTH, DARK, LIP = (190, 140, 115), (225, 215, 195), (40, 18, 16), (150, 75, 75)
