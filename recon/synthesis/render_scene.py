@@ -72,7 +72,8 @@ class Scene:
     capture: Capture | None = None
 
     def albedo_with_brows(self, mean_shape: Float[Tensor, "v 3"]) -> Float[Tensor, "b v 3"]:
-        """The albedo of vertices with the brows on it, as fine as the mesh."""
+        """The albedo of vertices with the brows on it, for renderers that know vertices only: as coarse as the mesh, so that
+        narrow brows come out in pieces."""
         if self.brows is None:
             return self.albedo
         batch, n_vertices = self.albedo.shape[:2]

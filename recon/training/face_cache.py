@@ -31,7 +31,8 @@ from recon.training.module import FaceModelConfig
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "facerecon-faces-1"
+FORMAT = "facerecon-faces-2"
+"""Its number grows when the same settings draw other faces: 2 has brows and lips of each person."""
 POINT_SETS = ("520", "478")
 LABELS = (
     *("landmarks520_px", "landmarks520_cam", "landmarks520_visible"),

@@ -66,7 +66,7 @@ class Brows:
     Attributes:
         curve: of the model.
         colour: ``(B, 3)`` linear albedo of the hairs.
-        density: ``(B,)`` [0, 1] share of the skin that they hide where they are densest.
+        density: ``(B,)`` [0, 1] share of the skin that they hide on average where they are densest.
         thickness_mm: ``(B,)`` at the thickest place.
         raised_mm: ``(B,)`` of the upper edge.
         start_mm, end_mm: ``(B,)`` x of the ends.
@@ -102,7 +102,7 @@ class Brows:
         dense = 0.35 + 0.6 * rng.uniform("brow density") ** 0.8 + 0.1 * (male - 0.5) - 0.25 * old
         sparse = rng.chance("sparse brows", 0.15)
         dense = torch.where(sparse, 0.35 * dense, dense)
-        spread = rng.normal("brow thickness").clamp(-2.0, 2.5)
+        spread = rng.normal("brow thickness").clamp(-2.0, 1.5)  # thicker ones would reach the lids
         # Brows are mostly darker than the hair of the head.
         dark = rng.uniform("brow colour", low=0.35, high=1.1)
         return cls(

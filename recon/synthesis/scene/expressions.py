@@ -91,7 +91,8 @@ def draw_expressions(
     # Faces are never wholly at rest, nor the same on both sides.
     mixed = mixed * (1.0 + 0.2 * rng.normal("asymmetry", len(names)).clamp(-2.0, 2.0))
     mixed = mixed + 0.035 * rng.normal("restless", len(names)).abs()
-    # Less red of the lips shows on many faces than on the model's, which has them full at rest.
+    # Less red of the lips shows in many pictures than on the model's face, which has them full at rest; labels tell it as
+    # part of the expression.
     hidden = 0.5 * rng.uniform("thin lips", 2) ** 2
     mixed[:, [names.index("mouthRollLower"), names.index("mouthRollUpper")]] += hidden
     mirror = torch.as_tensor(mirrored_names(names), device=rng.device)

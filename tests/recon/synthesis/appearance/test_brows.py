@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import bfm
+from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.appearance.brows import BrowCurve, Brows
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.scene.people import draw_people
@@ -77,8 +78,11 @@ def test_people_differ_in_their_brows_and_keep_them(open_model, curve):
     rng = CounterRng.of(3, range(400))
     people = draw_people(open_model, rng, 1.0, 1.0)
     hair = torch.full((400, 3), 0.05)
-    brows, again = (Brows.of(curve, people, rng, hair, 1.0) for _ in range(2))
-    assert torch.equal(brows.density, again.density)
+    brows = Brows.of(curve, people, rng, hair, 1.0)
+    alone = Brows.of(
+        curve, draw_people(open_model, CounterRng.of(3, [7]), 1.0, 1.0), CounterRng.of(3, [7]), hair[:1], 1.0
+    )
+    assert torch.equal(brows.density[7:8], alone.density) and torch.equal(brows.start_mm[7:8], alone.start_mm)
     male = people.column("male") > 0.5
     assert brows.thickness_mm[male].mean() > 1.2 * brows.thickness_mm[~male].mean()
     assert brows.density.min() < 0.15 and brows.density.max() > 0.8 and brows.thickness_mm.std() > 1.0
@@ -92,3 +96,44 @@ def test_a_model_without_the_region_has_no_curve(open_model):
     data = open_model.data()
     regions = {name: rows for name, rows in data.regions.items() if name != "brows"}
     assert BrowCurve.of(bfm.MorphableModel(dataclasses.replace(data, regions=regions))) is None
+
+
+def test_single_hairs_show_on_both_sides_and_leave_the_cover_as_dense(curve):
+    across = torch.linspace(20.0, 40.0, 400)
+    right = torch.stack((across, curve.height(across) - 3.0, torch.full_like(across, curve.front_mm)), dim=-1)
+    brows = _plain(curve, strands=torch.ones(2))
+    picture = torch.zeros(400, dtype=torch.int64)
+    for side in (1.0, -1.0):
+        cover = brows.cover(right * torch.tensor([side, 1.0, 1.0]), picture)
+        smooth = _plain(curve).cover(right * torch.tensor([side, 1.0, 1.0]), picture)
+        assert cover.std() > 0.05 and cover.mean() == pytest.approx(float(smooth.mean()), rel=0.15)
+
+
+def test_drawn_people_have_dark_brows_where_the_segment_is_and_skin_without_hair(open_model):
+    """Two people in the picture: what hides their skin is in the segment of the brows, and is gone with all hair."""
+    config = SynthesisConfig.clean(hair=1.0, skin_detail=0.0, yaw_deg=5.0, pitch_deg=5.0, roll_deg=0.0)
+    with_hair, without = (
+        FaceSampler(open_model, dataclasses.replace(config, hair=hair), 11, (192, 192)).scene(range(6))
+        for hair in (1.0, 0.0)
+    )
+    assert without.brows is None and with_hair.brows is not None
+    painted = with_hair.albedo_with_brows(open_model.mean_shape)
+    brows = open_model.region("brows")
+    darkest = (1.0 - painted / with_hair.albedo)[:, brows].amax(dim=(1, 2))
+    assert (darkest > 0.3).float().mean() > 0.8
+    rest = ~(brows | open_model.region("eyelids"))
+    assert float((with_hair.albedo - painted)[:, rest].abs().mean()) < 1e-3
+    # Below the drawn brows there is skin, not the model's own brows.
+    cheeks = with_hair.albedo[:, open_model.region("cheeks")].mean(dim=1)
+    below = with_hair.albedo[:, brows].mean(dim=1)
+    assert float((below - cheeks).abs().max()) < 0.1
+
+
+def test_lips_are_of_all_shades_and_show_more_or_less_of_their_red(open_model):
+    sampler = FaceSampler(open_model, SynthesisConfig(make_up=0.0), 12, (64, 64))
+    scene = sampler.scene(range(40))
+    lips, cheeks = (scene.albedo[:, open_model.region(name)].mean(dim=1) for name in ("lips", "cheeks"))
+    redness = (lips[:, 0] / lips[:, 1]) / (cheeks[:, 0] / cheeks[:, 1])
+    assert redness.min() < 1.03 and redness.max() > 1.2
+    rolled = scene.expression[:, open_model.expression_names.index("mouthRollLower")]
+    assert rolled.min() < 0.1 and rolled.max() > 0.35
