@@ -20,7 +20,7 @@ _BOTH = ("Left", "Right")
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "neutral": {},
     "happy": {"mouthSmile": 0.8, "cheekSquint": 0.55, "eyeSquint": 0.3, "mouthDimple": 0.3, "jawOpen": 0.06},
-    "grin": {"mouthSmile": 0.75, "mouthUpperUp": 0.4, "mouthLowerDown": 0.45, "cheekSquint": 0.55, "eyeSquint": 0.3},
+    "grin": {"mouthSmile": 0.75, "mouthUpperUp": 0.55, "mouthLowerDown": 0.65, "cheekSquint": 0.55, "eyeSquint": 0.3},
     "laugh": {"mouthSmile": 0.9, "jawOpen": 0.35, "cheekSquint": 0.7, "eyeSquint": 0.5, "mouthUpperUp": 0.3},
     "angry": {"browDown": 0.9, "eyeSquint": 0.4, "noseSneer": 0.5, "mouthPress": 0.5, "mouthFrown": 0.4},
     "sad": {"browInnerUp": 0.8, "mouthFrown": 0.7, "mouthShrugLower": 0.4, "eyeBlink": 0.15},
