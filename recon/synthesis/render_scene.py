@@ -214,7 +214,7 @@ def _head_points(
     else:
         attributes += [
             scene.albedo,
-            _ambient_visibility(scene, model, anatomy)[..., None],
+            ambient_visibility_of(scene, model, anatomy)[..., None],
             model.mean_shape[None].expand(batch, -1, -1),
         ]
     packed = interpolate_packed(torch.cat(attributes, dim=-1), raster)
@@ -240,7 +240,7 @@ def _head_points(
     return points, found.normals, segment
 
 
-def _ambient_visibility(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor, "b v"]:
+def ambient_visibility_of(scene: Scene, model: MorphableModel, anatomy: Anatomy) -> Float[Tensor, "b v"]:
     """Share of the surroundings' light that reaches each vertex, with what the surfaces about it pass on.
 
     Parted lips let light into the mouth: a centimetre is as good as an open jaw for the teeth behind them.

@@ -1,5 +1,6 @@
 """Light, shadow, camera effects and expressions, part by part."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -17,6 +18,7 @@ from recon.synthesis.camera.jpeg import jpeg
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.anatomy import ambient_visibility, light_frames
 from recon.synthesis.noise import line_noise, solid_noise
+from recon.synthesis.render_scene import ambient_visibility_of, multi_bounce
 from recon.synthesis.scene.backgrounds import BackgroundError, FolderBackgrounds
 from recon.synthesis.scene.expressions import EXPRESSIONS, draw_expressions, expression_table, mirrored_names
 from recon.synthesis.scene.lights import Lights, draw_lights
@@ -239,3 +241,30 @@ def test_bad_backgrounds_are_left_out_counted_and_replaced(tmp_path, caplog, mon
     assert [int(backgrounds.picture(k)[0, 0, 0]) for k in range(4)] == [0, 50, 150, 150]
     assert "1 of 4 background pictures turned out to be damaged" in caplog.records[-1].getMessage()
     assert backgrounds.draw(CounterRng.of(0, range(20)), (16, 16)).shape == (20, 3, 16, 16)
+
+
+def test_bright_hollows_are_less_dark_and_black_ones_as_dark_as_they_are_deep():
+    free = torch.linspace(0.0, 1.0, 21)
+    assert torch.equal(multi_bounce(free, torch.zeros(21)), free)
+    bright = multi_bounce(free, torch.full((21,), 0.6))
+    assert bool((bright >= free).all()) and bool((bright.diff() > 0.0).all())
+    assert float(bright[6]) == pytest.approx(0.526, abs=2e-3)  # by hand, for 0.3 free
+    assert float(bright[0]) == 0.0 and float(bright[-1]) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_teeth_behind_parted_lips_are_lit(open_model):
+    """A grin parts the lips with the jaw closed."""
+    names = open_model.expression_names
+    config = SynthesisConfig.clean(ambient_occlusion=1.0, skin_detail=1.0)
+    sampler = FaceSampler(open_model, config, 4, (64, 64))
+    scene = sampler.scene([0])
+    teeth = open_model.region("teeth")
+    lit = {}
+    for name, amount in (("closed", 0.0), ("grin", 0.8)):
+        weights = torch.zeros(1, len(names))
+        for part in ("mouthUpperUp", "mouthLowerDown"):
+            for side in ("Left", "Right"):
+                weights[0, names.index(part + side)] = amount
+        shown = dataclasses.replace(scene, v_obj=open_model.shape(scene.people.identity, weights), expression=weights)
+        lit[name] = ambient_visibility_of(shown, open_model, sampler.assets.anatomy)[0, teeth].quantile(0.95)
+    assert lit["closed"] < 0.15 and lit["grin"] > 0.35
