@@ -122,7 +122,7 @@ def test_drawn_people_have_dark_brows_where_the_segment_is_and_skin_without_hair
     darkest = (1.0 - painted / with_hair.albedo)[:, brows].amax(dim=(1, 2))
     assert bool((darkest > 0.02).all()) and (darkest > 0.25).float().mean() >= 0.5
     rest = ~(brows | open_model.region("eyelids"))
-    assert float((with_hair.albedo - painted)[:, rest].abs().mean()) < 1e-3
+    assert float((with_hair.albedo - painted)[:, rest].abs().mean()) < 3e-3
     # Below the drawn brows there is skin, not the model's own brows.
     cheeks = with_hair.albedo[:, open_model.region("cheeks")].mean(dim=1)
     below = with_hair.albedo[:, brows].mean(dim=1)
