@@ -71,7 +71,6 @@ def test_a_run_without_a_single_result_fails(aflw, tmp_path, capsys):
         (["synthetic", "--checkpoint", "none.safetensors"], "no such checkpoint"),
         (["synthetic", "--model", "nobody"], "nobody"),
         (["synthetic", "--device", "abacus"], "device must be"),
-        (["synthetic", "--detector", "owl"], "owl"),
         (["compare", "a.json", "b.json"], "a.json: cannot be read"),
         (["ablation", "--plan", "none.yaml", "-o", "x"], "none.yaml: cannot be read"),
         (["study", "--results", "none"], "no such folder: none"),
@@ -82,6 +81,13 @@ def test_wrong_usage_is_refused_before_work(tmp_path, monkeypatch, capsys, argum
     assert main(["evaluate", *arguments]) == 2
     assert text in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_detector_is_refused_with_those_there_are(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "synthetic", "--detector", "owl"])
+    told = capsys.readouterr().err
+    assert end.value.code == 2 and "'owl'" in told and "'open', 'mediapipe', 'insightface'" in told
 
 
 @pytest.fixture
