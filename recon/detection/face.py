@@ -102,3 +102,22 @@ def roll_rad(eyes: Float[np.ndarray, "2 2"], mouth: Float[np.ndarray, "m 2"]) ->
     x, y = mouth.mean(axis=0) - eyes.mean(axis=0)
     across_x, across_y = eyes[1] - eyes[0]
     return float(np.arctan2(across_y - x, across_x + y))
+
+
+def distinct(faces: list[Face]) -> list[Face]:
+    """One face of each group that shows the same head; the largest first.
+
+    Boxes of two heads may overlap a lot when one stands before the other, so boxes do not decide: two finds are the
+    same head when the middle of one's five points lies near the middle of the other's, or a small find lies inside a
+    large face.
+    """
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda f: (-round(f.score, 1), -f.size_px)):
+        if not any(_same_head(face, other) for other in kept):
+            kept.append(face)
+    return sorted(kept, key=lambda f: -f.size_px)
+
+
+def _same_head(a: Face, b: Face) -> bool:
+    distance = float(np.linalg.norm(a.points5.mean(axis=0) - b.points5.mean(axis=0)))
+    return distance < 0.4 * max(a.size_px, b.size_px)

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from bfm.mediapipe_table import MEDIAPIPE_68, MIRROR_478
 from recon.detection.body import head_of_person
-from recon.detection.face import Face, roll_rad, roll_turn_deg
+from recon.detection.face import Face, distinct, roll_rad, roll_turn_deg
 from recon.detection.mediapipe_graphs import (
     MESH_SIDE_PX,
     Graph,
@@ -85,12 +85,8 @@ class MediapipeDetector:
 
     def __enter__(self) -> MediapipeDetector:
         self._boxes = {kind: detection_graph(kind, _MIN_BOX_SCORE) for kind in ("full", "short")}
-        self._open_points()
-        return self
-
-    def _open_points(self) -> None:
-        """Open what finds the points in a box."""
         self._mesh = mesh_graph()
+        return self
 
     def __exit__(self, *_: object) -> None:
         for graph in (*self._boxes.values(), self._mesh, self._body, *self._weak_boxes.values()):
@@ -312,22 +308,3 @@ def _same_place(face: Face, box: FaceBox) -> bool:
     x0, y0, x1, y1 = face.box.tolist()
     known = Roi((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0), 0.0)
     return 0.5 < box.roi.side_px / known.side_px < 2.0 and box.roi.distance_px(known) < 0.225 * known.side_px
-
-
-def distinct(faces: list[Face]) -> list[Face]:
-    """One face of each group that shows the same head; the largest first.
-
-    Boxes of two heads may overlap a lot when one stands before the other, so boxes do not decide: two finds are the
-    same head when the middle of one's five points lies near the middle of the other's, or a small find lies inside a
-    large face.
-    """
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda f: (-round(f.score, 1), -f.size_px)):
-        if not any(_same_head(face, other) for other in kept):
-            kept.append(face)
-    return sorted(kept, key=lambda f: -f.size_px)
-
-
-def _same_head(a: Face, b: Face) -> bool:
-    distance = float(np.linalg.norm(a.points5.mean(axis=0) - b.points5.mean(axis=0)))
-    return distance < 0.4 * max(a.size_px, b.size_px)

@@ -57,6 +57,7 @@ class FaceCacheConfig:
         size: side of the pictures, px.
         count: faces; a multiple of ``block`` is drawn.
         block: faces in a file.
+        cutouts: pictures have a fourth channel: 255 where a person is seen, 0 on the background.
     """
 
     synthesis: SynthesisConfig
@@ -65,6 +66,7 @@ class FaceCacheConfig:
     size: int = 256
     count: int = 8192
     block: int = 256
+    cutouts: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.block < 1:
@@ -80,7 +82,9 @@ class FaceCacheConfig:
     def described(self) -> dict[str, object]:
         """All that decides on what a face of the cache is: everything but their number."""
         model = bfm.load(self.face_model.name, self.face_model.path)
+        cutouts = {"cutouts": True} if self.cutouts else {}  # the key is younger than the first caches
         return {
+            **cutouts,
             "format": FORMAT,
             "block": self.block,
             "seed": self.seed,
@@ -150,7 +154,10 @@ def _sampler(config: FaceCacheConfig) -> FaceSampler:
 
 def _draw_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
     faces = _sampler(config).batch(range(block * config.block, (block + 1) * config.block))
-    pictures = (255.0 * faces.image).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    shown = faces.image
+    if config.cutouts:
+        shown = torch.cat((shown, (faces.segmentation > 0)[:, None].to(shown)), dim=1)
+    pictures = (255.0 * shown).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     # The labels come last: a block is there when its labels are.
     write_file(_picture_file(folder, block), _npy(pictures), overwrite=True)
     write_files({_label_file(folder, block): _labels(faces)}, overwrite=True)
@@ -218,7 +225,7 @@ class FaceCache:
         return self._count
 
     def picture(self, index: int) -> np.ndarray:
-        """``(S, S, 3)`` uint8."""
+        """``(S, S, 3)`` uint8, of cutouts ``(S, S, 4)``."""
         block, place = divmod(index, self._block)
         return np.asarray(self._pictures[block][place])
 

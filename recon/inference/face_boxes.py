@@ -1,0 +1,140 @@
+"""The face box network applied to photos: the whole photo is searched at several scales, and a find is looked at again."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from recon.detection.face import roll_rad
+from recon.detection.regions import Roi, picture_size
+from recon.io.resample import resample
+from recon.networks.face_box_checkpoint import load_face_box_network
+from recon.networks.face_box_network import FaceBoxNetworkConfig, FacePeaks, peaks_of
+
+DEFAULT_FACE_BOX_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "face_boxes.safetensors"
+"""What comes with the package."""
+MIN_SCORE = 0.3
+"""Of a peak that is worth a second look."""
+_MULTIPLE_PX = 32
+_LARGEST_ROOM, _SMALLEST_ROOM = 1.2, 2.0
+"""Faces as large as the photo are looked for where they are so much smaller than the largest that the network knows; the smallest
+asked for where they are so much larger than the smallest that it knows, of which it is not sure."""
+_SECOND_LOOKS = (0.35, 0.25)
+"""Side of the face / side of the picture in the second look."""
+_LOOK_PX = 128
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceBox:
+    """A face that the box network sees. Pixels of the photo.
+
+    Attributes:
+        roi: square about all points of the face, turned as the face is.
+        points5: ``(5, 2)`` in the order of :data:`recon.detection.face.POINT_NAMES`.
+        score: in [0, 1].
+    """
+
+    roi: Roi
+    points5: Float[np.ndarray, "5 2"]
+    score: float
+
+
+class FaceBoxFinder:
+    """Finds faces of all sizes and turns in a photo. Safe to use by several threads.
+
+    Args:
+        checkpoint: ``.safetensors`` that ``train.py`` wrote; ``None`` takes the one that comes with the package.
+
+    Raises:
+        CheckpointError: no checkpoint, or a damaged one.
+    """
+
+    def __init__(self, checkpoint: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(checkpoint) if checkpoint is not None else DEFAULT_FACE_BOX_NETWORK
+        self._network, _ = load_face_box_network(self.path)
+        self._network.to(memory_format=torch.channels_last)
+
+    @property
+    def config(self) -> FaceBoxNetworkConfig:
+        """Of its network."""
+        return self._network.config
+
+    def __call__(self, image: UInt8[np.ndarray, "h w 3"], min_face_px: float) -> list[FaceBox]:
+        """Faces of at least about ``min_face_px``, each once, the surest first.
+
+        Args:
+            image: ``(H, W, 3)`` sRGB.
+            min_face_px: height of the smallest face worth finding.
+        """
+        found = [box for scale in self.scales(picture_size(image), min_face_px) for box in self._at_scale(image, scale)]
+        return _distinct(sorted(found, key=lambda box: -box.score))
+
+    def scales(self, size: tuple[int, int], min_face_px: float) -> list[float]:
+        """Pixels of searched pictures a pixel of the photo, growing: from one in which the largest face is small enough to one in
+        which the smallest is large enough; each at most twice the one before.
+
+        Args:
+            size: (H, W) of the photo.
+            min_face_px: height of the smallest face worth finding.
+        """
+        low_px, high_px = self.config.face_px
+        first, last = high_px / (_LARGEST_ROOM * max(size)), _SMALLEST_ROOM * low_px / min_face_px
+        count = max(0, math.ceil(math.log2(last / first)))
+        return [first * (last / first) ** (k / count) for k in range(count + 1)] if count else [first]
+
+    def score_again(self, image: UInt8[np.ndarray, "h w 3"], points5: Float[np.ndarray, "5 2"], face: Roi) -> float:
+        """How sure the network is of a face that it is shown upright, in the middle of two pictures of a good size: the mean
+        score; 0 where it is not seen again.
+
+        Args:
+            image: ``(H, W, 3)`` sRGB.
+            points5: where its five points are.
+            face: square about all its points, turned as the face is.
+        """
+        looks = [face.scaled(1.0 / share).to_photo(_LOOK_PX) for share in _SECOND_LOOKS]
+        peaks = self._peaks([resample(image, look, (_LOOK_PX, _LOOK_PX)) for look in looks])
+        scores = [0.0] * len(looks)
+        for picture, score, points_px in zip(
+            peaks.picture.tolist(), peaks.score.tolist(), peaks.points_px.numpy(), strict=True
+        ):
+            seen = points_px[1:] @ looks[picture][:2, :2].T + looks[picture][:2, 2]
+            if float(np.linalg.norm(seen - points5, axis=1).mean()) < 0.15 * face.side_px:
+                scores[picture] = max(scores[picture], score)
+        return float(np.mean(scores))
+
+    def _at_scale(self, image: UInt8[np.ndarray, "h w 3"], scale: float) -> list[FaceBox]:
+        size = tuple(max(1, round(scale * length)) for length in picture_size(image))
+        to_photo = np.diag([image.shape[1] / size[1], image.shape[0] / size[0], 1.0])
+        small = resample(image, to_photo, (size[0], size[1]))
+        beyond = [(0, -length % _MULTIPLE_PX) for length in size]
+        peaks = self._peaks([np.pad(small, (*beyond, (0, 0)), mode="edge")])
+        found = []
+        for score, side_px, points_px in zip(
+            peaks.score.tolist(), peaks.side_px.tolist(), peaks.points_px.double().numpy(), strict=True
+        ):
+            points = points_px @ to_photo[:2, :2].T
+            (x, y), points5 = points[0].tolist(), points[1:]
+            found.append(FaceBox(Roi(x, y, side_px / scale, roll_rad(points5[:2], points5[3:])), points5, score))
+        return found
+
+    @torch.no_grad()
+    def _peaks(self, pictures: list[UInt8[np.ndarray, "h w 3"]]) -> FacePeaks:
+        batch: Tensor = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
+        return peaks_of(self._network(batch.contiguous(memory_format=torch.channels_last)), MIN_SCORE)
+
+
+def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:
+    """One box of each face, which is seen at several scales: the first."""
+    kept: list[FaceBox] = []
+    for box in boxes:
+        sizes = ((box, other, max(box.roi.side_px, other.roi.side_px)) for other in kept)
+        if all(a.roi.distance_px(b.roi) > 0.4 * side_px for a, b, side_px in sizes):
+            kept.append(box)
+    return kept

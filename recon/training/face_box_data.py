@@ -1,0 +1,189 @@
+"""Data of the face box network: people drawn once, scenes with them composed and degraded anew in every step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from recon.color import linear_to_srgb
+from recon.synthesis.counter_rng import CounterRng
+from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
+from recon.training.degrade import Degradation, degrade
+from recon.training.face_box_batch import FaceBoxBatch
+from recon.training.face_cache import FaceCache, draw_faces
+from recon.training.face_scenes import DOUBTFUL, SEEN, Cutouts, SceneConfig, SceneFaces, compose_scenes
+from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
+from recon.training.landmark_config import DrawingConfig
+from recon.training.module import FaceModelConfig
+from recon.training.stream import BatchPlan, StreamPlace, step_seed, stream_loader
+
+_PLAN = BatchPlan(batch_size=32)
+_SCENES = SceneConfig()
+_HELD_OUT = HeldOutConfig(count=512)
+
+
+@dataclasses.dataclass(frozen=True)
+class BackgroundConfig:
+    """What is behind the people.
+
+    Attributes:
+        folder: photos without faces; ``None`` has procedural backgrounds only.
+        photos: share of the scenes before photos, where there is a folder.
+
+    Raises:
+        ValueError: a share that is none.
+    """
+
+    folder: str | None = None
+    photos: float = 0.85
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.photos <= 1.0:
+            raise ValueError(f"backgrounds.photos must lie in [0, 1], got {self.photos}")
+
+
+class SceneMaker:
+    """Makes scenes of a cache.
+
+    Args:
+        folder: of the cache.
+        count: people to use.
+        size: side of the scenes, px.
+        scenes: what is seen in them.
+        backgrounds: behind it.
+        degradation: what cameras do; ``None`` leaves scenes as they are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        count: int,
+        size: int,
+        scenes: SceneConfig,
+        backgrounds: BackgroundConfig,
+        degradation: Degradation | None,
+    ) -> None:
+        self.cutouts = Cutouts(FaceCache(folder, count))
+        self.size, self.scenes, self.degradation = size, scenes, degradation
+        self._photos = None if backgrounds.folder is None else FolderBackgrounds(backgrounds.folder)
+        self._share = backgrounds.photos if self._photos is not None else 0.0
+
+    def batch(self, seed: int, count: int) -> FaceBoxBatch:
+        """Some scenes; equal seeds make equal scenes."""
+        generator = torch.Generator().manual_seed(seed)
+        scenes, faces = compose_scenes(self._backgrounds(seed, count), self.cutouts, self.scenes, generator)
+        if self.degradation is not None:
+            scenes, hidden = degrade(scenes, self.degradation, generator)
+            faces = _doubted(faces, hidden[:, 0])
+        return FaceBoxBatch(scenes, faces.kind, faces.side_px, faces.points_px)
+
+    def _backgrounds(self, seed: int, count: int) -> Tensor:
+        rng, size = CounterRng.of(seed, range(count)), (self.size, self.size)
+        drawn = linear_to_srgb(procedural(rng, size)).clamp(0.0, 1.0)
+        if self._photos is None:
+            return drawn
+        chosen = rng.chance("photo behind", self._share)[:, None, None, None]
+        return torch.where(chosen, self._photos.draw(rng, size), drawn)
+
+
+def _doubted(faces: SceneFaces, hidden: Tensor) -> SceneFaces:
+    """Faces whose middle or half of whose five points lie under a patch are doubtful."""
+    height, width = hidden.shape[1:]
+    at = 2.0 * faces.points_px / torch.tensor([width, height]) - 1.0
+    under = torch.nn.functional.grid_sample(hidden[:, None].float(), at, mode="nearest", align_corners=False)[:, 0]
+    lost = (under[..., 0] > 0.5) | (under[..., 1:].mean(dim=-1) > 0.5)
+    return dataclasses.replace(faces, kind=torch.where(lost & (faces.kind == SEEN), DOUBTFUL, faces.kind))
+
+
+class _SceneStream(IterableDataset[FaceBoxBatch]):
+    """Batches from a step on, for ever; worker k of n makes steps k, k + n, ..."""
+
+    def __init__(self, settings: dict[str, Any], plan: BatchPlan, place: StreamPlace) -> None:
+        super().__init__()
+        self.settings, self.plan, self.place = settings, plan, place
+
+    def __iter__(self) -> Iterator[FaceBoxBatch]:
+        worker = get_worker_info()
+        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        maker, step = SceneMaker(**self.settings), self.place.step + first
+        while True:
+            yield maker.batch(step_seed(self.plan.seed, step, self.place.rank), self.plan.batch_size)
+            step += stride
+
+
+class FaceBoxData(lightning.LightningDataModule):
+    """Scenes with drawn people, who are drawn before training starts and kept in a folder.
+
+    Args:
+        folder: of the drawn people; 200 kB each at 224 px.
+        drawing: the people to train with.
+        face_model, size: as in the module; ``train.py`` copies them from there.
+        plan: batch size, and seed of the scenes.
+        scenes: what is seen in them.
+        backgrounds: behind it.
+        degradation: what cameras do to them; ``None`` is the usual one. Validation has it too.
+        held_out: people and scenes for validation, of another seed; ``synthesis`` is not used.
+        workers: processes that make scenes.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        drawing: DrawingConfig,
+        face_model: FaceModelConfig | None = None,
+        size: int = 192,
+        plan: BatchPlan = _PLAN,
+        scenes: SceneConfig = _SCENES,
+        backgrounds: BackgroundConfig | None = None,
+        degradation: Degradation | None = None,
+        held_out: HeldOutConfig = _HELD_OUT,
+        workers: int = 1,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(folder).expanduser()
+        model = face_model or FaceModelConfig()
+        caches = {"train": drawing.training_faces(model), "held_out": drawing.held_out_faces(model, held_out)}
+        self.caches = {name: dataclasses.replace(config, cutouts=True) for name, config in caches.items()}
+        self.plan, self.workers, self.drawing_workers = plan, workers, drawing.workers
+        self._shared = {
+            "size": size,
+            "scenes": scenes,
+            "backgrounds": backgrounds or BackgroundConfig(),
+            "degradation": degradation or Degradation(),
+        }
+        self._held_out: list[FaceBoxBatch] = []
+
+    def prepare_data(self) -> None:
+        """Draw the people that are not there yet.
+
+        Raises:
+            FaceCacheError: the folder holds others.
+            OutputError: it cannot be written to.
+        """
+        for name, config in self.caches.items():
+            draw_faces(self.folder / name, config, self.drawing_workers)
+
+    def train_dataloader(self) -> Any:
+        """Batches from the module's next step on: exactly those an uninterrupted run would see."""
+        return stream_loader(
+            _SceneStream(self._settings("train"), self.plan, StreamPlace.of_trainer(self.trainer)), self.workers
+        )
+
+    def val_dataloader(self) -> Any:
+        """Scenes with people who are never trained on; each process has its share."""
+        if not self._held_out:
+            count = self.caches["held_out"].count
+            maker = SceneMaker(**self._settings("held_out"))
+            parts = share_in_batches(count, self.plan.batch_size, self.trainer)
+            self._held_out = [maker.batch(HELD_OUT_SEED + part[0], len(part)) for part in parts]
+        return DataLoader(self._held_out, batch_size=None, shuffle=False)  # type: ignore[arg-type]
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        return {"folder": self.folder / name, "count": self.caches[name].count, **self._shared}
