@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     fitted = fit_error_model(errors, arguments.landmark_set, facts)
     save_error_model(arguments.out, fitted)
     sys.stdout.write(
-        f"{fitted.facts['faces']} of {arguments.count} faces were found; a gain along {len(fitted.gain)} axes, {len(fitted.modes)} shared modes; wrote "
+        f"{fitted.facts['faces']} of {arguments.count} faces were found; {len(fitted.modes)} shared modes; wrote "
         f"{printable(arguments.out)}\n"
     )
     return 0

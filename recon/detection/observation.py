@@ -14,10 +14,9 @@ class LandmarkObservation:
 
     With the residual of each point over its own sigma, u = (p - y) / sigma,
 
-        u + bias + G H (p - y) ~ N(0, I + Q diag(s^2) Q^T):
+        u + bias ~ N(0, I + Q diag(s^2) Q^T):
 
-    each point errs for itself by one sigma, all together along R modes, and, along K directions, by a share of how far the
-    face lies from what the detector takes for usual. Flattened vectors hold x and y of a point side by side.
+    each point errs for itself by one sigma, all together along R modes. Flattened vectors hold x and y of a point side by side.
 
     Attributes:
         points_px: ``(N, 2)`` y, pixels of the photo.
@@ -25,8 +24,6 @@ class LandmarkObservation:
         modes: ``(R, N, 2)`` Q^T, orthonormal, in the axes of the photo.
         mode_sigma: ``(R,)`` s, in sigmas.
         bias: ``(N, 2)`` in sigmas.
-        gain: ``(K, N, 2)`` G^T, in sigmas.
-        gain_direction: ``(K, N, 2)`` H, a pixel.
         calibrated: whether all this was measured; otherwise the sigmas are a guess that makes up for what points share.
     """
 
@@ -35,8 +32,6 @@ class LandmarkObservation:
     modes: Float[np.ndarray, "r n 2"]
     mode_sigma: Float[np.ndarray, " r"]
     bias: Float[np.ndarray, "n 2"]
-    gain: Float[np.ndarray, "k n 2"]
-    gain_direction: Float[np.ndarray, "k n 2"]
     calibrated: bool = True
 
     def __post_init__(self) -> None:
@@ -54,7 +49,7 @@ class LandmarkObservation:
         points = np.asarray(points_px, dtype=np.float64)
         sigma = np.broadcast_to(np.asarray(sigma_px, dtype=np.float64), (len(points),)).copy()
         none = np.zeros((0, len(points), 2))
-        return cls(points, sigma, none, np.zeros(0), np.zeros_like(points), none, none, calibrated=False)
+        return cls(points, sigma, none, np.zeros(0), np.zeros_like(points), calibrated=False)
 
     @property
     def size_px(self) -> float:

@@ -2,104 +2,82 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from recon.detection.error_model import LandmarkErrorModel, UprightFrame, roll_of, stated_points
+from recon.detection.error_model import LandmarkErrorModel, roll_of, stated_points, upright_turn
 from recon.detection.face import Face
 from recon.synthesis import FaceSampler
 
 MODE_COUNTS = (0, 8, 32, 64, 128)
-GAIN_COUNTS = (0, 8, 16, 32, 64)
-"""Numbers of modes and of axes of faces that are tried; the pair under which held-out faces are most likely is taken."""
+"""Numbers of modes that are tried; that under which held-out faces are most likely is taken."""
 _HELD_OUT = 0.2
 _LOST = 4.0
 """Faces whose root mean square error is so many times the median are left out: they were not seen, and must not shape the covariance."""
-_RIDGE = 3.0
-"""Faces' worth of prior that there is no bias and no gain."""
-_LEAST_VARIATION = 1e-4
-"""Axes along which faces differ by less than this share of the first are rounding."""
+_PRIOR_FACES = 3.0
+"""Faces' worth of prior that there is no bias."""
 _ROUNDS = 4
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class MeasuredErrors:
-    """True and detected points of M faces, in the frame of each detected face.
+def fit_error_model(
+    errors: Float[np.ndarray, "m n 2"], landmark_set: str, facts: dict[str, object]
+) -> LandmarkErrorModel:
+    """Bias, own sigmas and modes; their number by the likelihood of held-out faces.
 
-    Attributes:
-        true: ``(M, N, 2)``.
-        error: ``(M, N, 2)`` found less true, over the stated sigma.
-    """
-
-    true: Float[np.ndarray, "m n 2"]
-    error: Float[np.ndarray, "m n 2"]
-
-
-def fit_error_model(errors: MeasuredErrors, landmark_set: str, facts: dict[str, object]) -> LandmarkErrorModel:
-    """Bias, gain, own sigmas and modes; their numbers by the likelihood of held-out faces.
+    Args:
+        errors: ``(M, N, 2)`` of M faces, as :func:`measure_errors` gives them.
+        landmark_set: name of the set.
+        facts: how they were measured.
 
     Raises:
         ValueError: fewer than 50 faces.
     """
-    count = len(errors.error)
+    count = len(errors)
     if count < 50:
         raise ValueError(f"an error model needs at least 50 faces, got {count}")
-    size = np.sqrt((errors.error**2).mean(axis=(1, 2)))
+    size = np.sqrt((errors**2).mean(axis=(1, 2)))
     seen = size <= _LOST * np.median(size)
     count = int(seen.sum())
-    flat, true = errors.error[seen].reshape(count, -1), errors.true[seen].reshape(count, -1)
-    mean = true.mean(axis=0)
-    _, singular, axes = np.linalg.svd(true - mean, full_matrices=False)
-    varying = singular > _LEAST_VARIATION * singular[0]
-    axes = axes[varying] / (singular[varying] / np.sqrt(count))[:, None]
-    scores = (true - mean) @ axes.T
+    flat = errors[seen].reshape(count, -1)
     kept = np.arange(count) % round(1.0 / _HELD_OUT) != 0
-    likelihood: dict[tuple[int, int], float] = {}
-    widened: dict[tuple[int, int], float] = {}
-    for n_gains in GAIN_COUNTS:
-        for n_modes in MODE_COUNTS:
-            if max(n_gains, n_modes) < 0.5 * kept.sum():
-                known = np.column_stack([np.ones(count), scores[:, :n_gains]])
-                linear, own, modes = _factors(flat[kept], known[kept], n_modes)
-                left = flat[~kept] - known[~kept] @ linear
-                likelihood[n_gains, n_modes] = _log_likelihood(left, own, modes)
-                widened[n_gains, n_modes] = _worst_sigma(left, own, modes)
-    n_gains, n_modes = max(likelihood, key=lambda pair: likelihood[pair])
-    known = np.column_stack([np.ones(count), scores[:, :n_gains]])
-    linear, own, modes = _factors(flat, known, n_modes)
-    shape = errors.error.shape[1:]
+    likelihood: dict[int, float] = {}
+    widened: dict[int, float] = {}
+    for n_modes in MODE_COUNTS:
+        if n_modes < 0.5 * kept.sum():
+            bias, own, modes = _factors(flat[kept], n_modes)
+            left = flat[~kept] - bias
+            likelihood[n_modes] = _log_likelihood(left, own, modes)
+            widened[n_modes] = _worst_sigma(left, own, modes)
+    n_modes = max(likelihood, key=lambda number: likelihood[number])
+    bias, own, modes = _factors(flat, n_modes)
+    shape = errors.shape[1:]
     return LandmarkErrorModel(
         landmark_set=landmark_set,
-        mean=mean.reshape(shape),
-        axes=axes[:n_gains].reshape(-1, *shape),
-        bias=linear[0].reshape(shape),
-        gain=linear[1:].reshape(-1, *shape),
-        own_sigma=own[::2] * max(1.0, widened[n_gains, n_modes]),
+        bias=bias.reshape(shape),
+        own_sigma=own[::2] * max(1.0, widened[n_modes]),
         modes=modes.reshape(-1, *shape),
         facts={
             **facts,
             "faces": count,
             "lost": int((~seen).sum()),
-            "own_sigma_widened": round(widened[n_gains, n_modes], 3),
-            "held_out_log_likelihood": {f"{g} gains, {m} modes": round(v, 3) for (g, m), v in likelihood.items()},
+            "own_sigma_widened": round(widened[n_modes], 3),
+            "held_out_log_likelihood": {f"{m} modes": round(v, 3) for m, v in likelihood.items()},
         },
     )
 
 
 def _factors(
-    errors: Float[np.ndarray, "m d"], known: Float[np.ndarray, "m p"], n_modes: int
-) -> tuple[Float[np.ndarray, "p d"], Float[np.ndarray, " d"], Float[np.ndarray, "r d"]]:
-    """What follows from the known by ridge regression; then a factor analysis by alternating principal axes and what they leave.
+    errors: Float[np.ndarray, "m d"], n_modes: int
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"], Float[np.ndarray, "r d"]]:
+    """The bias; then a factor analysis by alternating principal axes and what they leave.
 
     x and y of a point have one own sigma.
     """
-    ridge = _RIDGE * np.eye(known.shape[1])
-    linear = np.linalg.solve(known.T @ known + ridge, known.T @ errors)
-    left: np.ndarray = errors - known @ linear
+    bias = errors.sum(axis=0) / (len(errors) + _PRIOR_FACES)
+    left: np.ndarray = errors - bias
     own = _of_points(left.std(axis=0))
     modes = np.zeros((0, left.shape[1]))
     for _ in range(_ROUNDS if n_modes else 0):
@@ -110,7 +88,7 @@ def _factors(
         noise = (variance.sum() - variance[:n_modes].sum()) / (left.shape[1] - n_modes)
         modes = np.sqrt((variance[:n_modes] - noise).clip(0.0))[:, None] * axes[:n_modes] * own
         own = _of_points(np.sqrt((left.var(axis=0) - (modes**2).sum(axis=0)).clip(1e-3 * left.var(axis=0))))
-    return linear, own, modes
+    return bias, own, modes
 
 
 def _of_points(sigma: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
@@ -151,8 +129,9 @@ def measure_errors(
     sampler: FaceSampler,
     indices: Iterable[int],
     landmark_set: str,
-) -> tuple[MeasuredErrors, int]:
-    """Errors of a detector on drawn faces, and how many faces it did not find.
+) -> tuple[Float[np.ndarray, "m n 2"], int]:
+    """Errors of a detector on drawn faces: found less true, over the stated sigma, in axes upright with each face; and how many faces
+    it did not find.
 
     Args:
         detect: finds faces in a picture.
@@ -163,7 +142,7 @@ def measure_errors(
     Raises:
         ValueError: no face was found in any of them.
     """
-    trues, errors, missed = [], [], 0
+    errors, missed = [], 0
     for index in indices:
         sample = sampler[index]
         pixels = (255.0 * sample.image[0]).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
@@ -174,13 +153,10 @@ def measure_errors(
         if points is None:
             missed += 1
             continue
-        found_px = points.points_px[:, :2]
-        frame = UprightFrame.of(found_px, roll)
-        trues.append(frame.points(true_px))
-        errors.append(((found_px - true_px) / points.sigma_px[:, None]) @ frame.turn)
+        errors.append(((points.points_px[:, :2] - true_px) / points.sigma_px[:, None]) @ upright_turn(roll))
     if not errors:
         raise ValueError(f"the detector found none of {missed} drawn faces with landmarks {landmark_set!r}")
-    return MeasuredErrors(np.stack(trues), np.stack(errors)), missed
+    return np.stack(errors), missed
 
 
 def _nearest(faces: Sequence[Face], true_px: Float[np.ndarray, "n 2"]) -> Face | None:

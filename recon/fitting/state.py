@@ -25,8 +25,6 @@ class LandmarkTensors:
     modes: Float[Tensor, "r n 2"]
     mode_sigma: Float[Tensor, " r"]
     bias: Float[Tensor, "n 2"]
-    gain: Float[Tensor, "k n 2"]
-    gain_direction: Float[Tensor, "k n 2"]
     calibrated: bool
 
     @classmethod
@@ -42,7 +40,6 @@ class LandmarkTensors:
             self,
             points_px=(self.points_px - corner_px) * scale,
             sigma_px=self.sigma_px * scale,
-            gain_direction=self.gain_direction / scale,
         )
         tensors = {field.name: getattr(changed, field.name) for field in dataclasses.fields(changed)}
         del tensors["calibrated"]

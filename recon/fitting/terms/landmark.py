@@ -131,7 +131,7 @@ def whitened_rows(
     """Rows and residuals whose errors are independent and of unit variance, see
     :class:`recon.detection.observation.LandmarkObservation`.
 
-    Over their own sigmas, bias and gain added, the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is
+    Over their own sigmas, bias added, the errors have the covariance I + Q diag(s^2) Q^T, whose inverse root is
     I + Q diag((1 + s^2)^(-1/2) - 1) Q^T. A point that lies far beyond its own and its shared error counts less
     (Geman-McClure).
 
@@ -143,10 +143,8 @@ def whitened_rows(
     """
     inverse_sigma = errors.sigma_px.to(residual_px) ** -1.0
     known = (inverse_sigma > 0.0).to(residual_px)[:, None]
-    direction, gain = errors.gain_direction.to(residual_px).flatten(1), errors.gain.to(residual_px).flatten(1)
-    rows = (jacobian * inverse_sigma[:, None, None]).flatten(0, 1) + gain.T @ (direction @ jacobian.flatten(0, 1))
-    shared = (gain.T @ (direction @ residual_px.flatten())).view(-1, 2) + errors.bias.to(residual_px)
-    residual = residual_px * inverse_sigma[:, None] + known * shared
+    rows = (jacobian * inverse_sigma[:, None, None]).flatten(0, 1)
+    residual = residual_px * inverse_sigma[:, None] + known * errors.bias.to(residual_px)
     axes, sigma = errors.modes.to(residual_px).flatten(1), errors.mode_sigma.to(residual_px)
     variance = 1.0 + (sigma[:, None] * axes).square().sum(dim=0).view(-1, 2).sum(dim=1) / 2.0
     root = (geman_mcclure(residual.square().sum(-1) / variance, _OUTLIER2 * tolerance)[:, None].sqrt() * known).expand(

@@ -7,7 +7,6 @@ from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.error_model import (
     ErrorModelError,
     LandmarkErrorModel,
-    UprightFrame,
     load_error_model,
     roll_of,
     save_error_model,
@@ -21,14 +20,11 @@ _UPRIGHT = _RNG.normal(size=(9, 2)) * [40.0, 50.0]
 _UPRIGHT = _UPRIGHT - 0.5 * (_UPRIGHT.min(axis=0) + _UPRIGHT.max(axis=0))
 
 
-def _model(n_modes: int = 2, n_gains: int = 3) -> LandmarkErrorModel:
+def _model(n_modes: int = 2) -> LandmarkErrorModel:
     rng = np.random.default_rng(1)
     return LandmarkErrorModel(
         landmark_set="9",
-        mean=0.1 * rng.normal(size=(9, 2)),
-        axes=rng.normal(size=(n_gains, 9, 2)),
         bias=rng.normal(size=(9, 2)),
-        gain=rng.normal(size=(n_gains, 9, 2)),
         own_sigma=rng.uniform(0.5, 2.0, 9),
         modes=rng.normal(size=(n_modes, 9, 2)),
         facts={"seed": 1},
@@ -56,41 +52,22 @@ def test_the_true_points_leave_no_residual_but_the_noise(roll):
     """Points made by the model's own equation: what is left of them at the truth is the error that was put in."""
     model, stated = _model(), np.linspace(1.0, 3.0, 9)
     found = _photo(roll)
-    frame = UprightFrame.of(found, roll)
-    # With the found points given, the true ones solve found - true = stated (bias + gain^T axes (true - mean) + noise).
     noise = 0.3 * np.random.default_rng(2).normal(size=(9, 2))
-    axes, gain = model.axes.reshape(3, 18), model.gain.reshape(3, 18)
-    scale = np.repeat(stated / frame.size_px, 2)
-    y = frame.points(found).reshape(-1)
-    known = y - scale * (model.bias.reshape(-1) - gain.T @ axes @ model.mean.reshape(-1) + noise.reshape(-1))
-    true = np.linalg.solve(np.eye(18) + scale[:, None] * (gain.T @ axes), known).reshape(9, 2)
-    true_px = true * frame.size_px @ frame.turn.T + frame.centre_px
+    true_px = found - stated[:, None] * ((model.bias + noise) @ upright_turn(roll).T)
     seen = model.observe(found, stated, roll)
-    step = (true_px - seen.points_px).reshape(-1)
-    shared = seen.gain.reshape(3, 18).T @ (seen.gain_direction.reshape(3, 18) @ step)
-    residual = (true_px - seen.points_px) / seen.sigma_px[:, None] + seen.bias + shared.reshape(9, 2)
-    expected = -noise / model.own_sigma[:, None] @ frame.turn.T
-    assert np.allclose(residual, expected)
+    residual = (true_px - seen.points_px) / seen.sigma_px[:, None] + seen.bias
+    assert np.allclose(residual, -noise / model.own_sigma[:, None] @ upright_turn(roll).T)
 
 
 def test_a_turned_photo_turns_bias_and_modes():
     model, stated, roll = _model(), np.full(9, 1.5), 0.7
     upright, turned = (model.observe(_photo(r), stated, r) for r in (0.0, roll))
     turn = upright_turn(roll)
-    assert np.allclose(turned.bias @ turn, upright.bias) and np.allclose(turned.gain @ turn, upright.gain)
+    assert np.allclose(turned.bias @ turn, upright.bias)
     assert np.allclose(turned.mode_sigma, upright.mode_sigma)
     # An axis may come with the other sign.
     for found, wanted in zip(turned.modes @ turn, upright.modes, strict=True):
         assert np.allclose(found, wanted) or np.allclose(found, -wanted)
-
-
-def test_the_frame_of_a_face_has_its_box_in_the_middle_and_its_size_for_unit():
-    for roll in (0.0, 0.5):
-        frame = UprightFrame.of(_photo(roll), roll)
-        points = frame.points(_photo(roll))
-        assert np.allclose(points.min(axis=0) + points.max(axis=0), 0.0, atol=1e-9)
-        assert np.prod(points.max(axis=0) - points.min(axis=0)) == pytest.approx(1.0)
-        assert np.allclose(points, _UPRIGHT / frame.size_px)
 
 
 def test_roll_is_clockwise_in_the_photo():
@@ -101,20 +78,20 @@ def test_roll_is_clockwise_in_the_photo():
 
 
 def test_without_modes_errors_are_independent():
-    seen = _model(0, 0).observe(_photo(0.2), np.full(9, 2.0), 0.2)
-    assert seen.modes.shape == seen.gain.shape == (0, 9, 2) and seen.mode_sigma.shape == (0,)
+    seen = _model(0).observe(_photo(0.2), np.full(9, 2.0), 0.2)
+    assert seen.modes.shape == (0, 9, 2) and seen.mode_sigma.shape == (0,)
 
 
 def test_files_keep_the_model_and_others_are_refused(tmp_path):
     path = save_error_model(tmp_path / "e.npz", _model())
     found = load_error_model(path)
     assert found.landmark_set == "9" and found.facts == {"seed": 1}
-    for name in ("mean", "axes", "bias", "gain", "own_sigma", "modes"):
+    for name in ("bias", "own_sigma", "modes"):
         assert np.allclose(getattr(found, name), getattr(_model(), name), rtol=1e-6)
     (tmp_path / "bad.npz").write_bytes(b"PK no archive")
     with pytest.raises(ErrorModelError, match="is no error model of landmarks"):
         load_error_model(tmp_path / "bad.npz")
-    arrays = dict.fromkeys(("mean", "axes", "bias", "gain", "own_sigma", "modes"), 0.0)
+    arrays = dict.fromkeys(("bias", "own_sigma", "modes"), 0.0)
     np.savez(tmp_path / "other.npz", header=np.array('{"format": "x", "landmark_set": "9"}'), **arrays)
     with pytest.raises(ErrorModelError, match="format 'x'"):
         load_error_model(tmp_path / "other.npz")
