@@ -12,6 +12,7 @@ OPEN = "open"
 INSIGHTFACE = "insightface"
 DETECTORS = (OPEN, MEDIAPIPE, INSIGHTFACE)
 """What users can choose from."""
+DEFAULT_DETECTOR = OPEN
 
 MEDIAPIPE_FACE_BOX = "mediapipe, box only"
 MEDIAPIPE_BODY_POSE = "mediapipe, box on a body"

@@ -18,7 +18,7 @@ from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector, smallest_face_px
 from recon.detection.face import Face
 from recon.detection.face import NoFaceError as NoFaceError
-from recon.detector_names import MEDIAPIPE, DetectionEvidence
+from recon.detector_names import DEFAULT_DETECTOR, DetectionEvidence
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import MAX_INCONSISTENCY_DEG, PhotoRegression, RegressionEstimator
 from recon.inference.observe import observe
@@ -73,7 +73,7 @@ class Reconstructor:
         method: str = "fit",
         device: str = "auto",
         quality: str = "default",
-        detector: str | Detector = MEDIAPIPE,
+        detector: str | Detector = DEFAULT_DETECTOR,
         checkpoint: str | os.PathLike[str] | None = None,
         face_parser: FaceParser | None = None,
         *,

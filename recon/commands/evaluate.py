@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from recon.commands import evaluate_tools
 from recon.commands.evaluate_tools import complain, say
-from recon.detector_names import DETECTORS, MEDIAPIPE
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def _protocol(
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights for regress and hybrid")
     parser.add_argument("--model", default="open", help="face model [open]")
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
-    parser.add_argument("--detector", choices=DETECTORS, default=MEDIAPIPE, help=f"[{MEDIAPIPE}]")
+    parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
     parser.set_defaults(run=run, call=call)
     return parser

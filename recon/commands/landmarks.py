@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recon.commands.photo_batch import PhotoBatch, PhotoJob, Row, carry_out, outcome_text, with_progress
 from recon.commands.reconstruct import collect_pictures
-from recon.detector_names import DETECTORS, OPEN
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS, OPEN
 from recon.io.faults import UsageError
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.names import printable
@@ -56,7 +56,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
     )
-    parser.add_argument("--detector", choices=DETECTORS, default=OPEN, help=f"[{OPEN}]")
+    parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector [the package's]"
     )
@@ -86,7 +86,7 @@ class LandmarkOptions:
     point_set: str = "all"
     formats: tuple[str, ...] = ("json",)
     faces: str = "largest"
-    detector: str = OPEN
+    detector: str = DEFAULT_DETECTOR
     checkpoint: Path | None = None
     overwrite: bool = False
     as_json: bool = False

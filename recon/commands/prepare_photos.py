@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bfm.registry import MODEL_NAMES
 from recon.commands.reconstruct import collect_pictures
-from recon.detector_names import DETECTORS, MEDIAPIPE
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 from recon.io.faults import UsageError
 from recon.io.names import printable
 
@@ -41,7 +41,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file [open]"
     )
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="fast", help="of the fits [fast]")
-    parser.add_argument("--detector", choices=DETECTORS, default=MEDIAPIPE, help=f"[{MEDIAPIPE}]")
+    parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda [auto]")
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print the summary as JSON on the standard output"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bfm.registry import MODEL_NAMES
 from recon.commands.head_batch import HeadBatch, SaveHead, rows_text
 from recon.commands.photo_batch import PhotoJob, Row, carry_out, with_progress
-from recon.detector_names import DETECTORS, MEDIAPIPE
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 from recon.io.faults import UsageError
 from recon.io.fingerprint import code_hash, file_hash
 from recon.io.names import printable
@@ -83,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--white-light", action="store_true", help="fit and hybrid with one light for all colour channels"
     )
     parser.add_argument("--texture-size", type=int, default=1024, metavar="PX", help="side of the texture [1024]")
-    parser.add_argument("--detector", choices=DETECTORS, default=MEDIAPIPE, help=f"[{MEDIAPIPE}]")
+    parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
     parser.add_argument(
         "--device",
         default="auto",
@@ -114,7 +114,7 @@ class HeadOptions:
     quality: str = "default"
     device: str = "auto"
     checkpoint: Path | None = None
-    detector: str = MEDIAPIPE
+    detector: str = DEFAULT_DETECTOR
     camera: Literal["perspective", "weak_perspective"] = "perspective"
     white_light: bool = False
     formats: tuple[str, ...] = ("glb",)

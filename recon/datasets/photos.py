@@ -20,7 +20,7 @@ from recon.datasets.record import (
     read_npz,
     read_picture,
 )
-from recon.detector_names import MEDIAPIPE
+from recon.detector_names import DEFAULT_DETECTOR
 from recon.io.faults import reason
 from recon.io.files import write_file
 
@@ -40,7 +40,7 @@ class PhotoReader(FaceReader):
 
     Args:
         root: folder of photos, with subfolders.
-        detect: a function from uint8 RGB ``(H, W, 3)`` to ``(478, 2)`` points or ``None``; ``None`` opens MediaPipe.
+        detect: a function from uint8 RGB ``(H, W, 3)`` to ``(478, 2)`` points or ``None``; ``None`` opens the default detector.
 
     Raises:
         FileNotFoundError: no such folder, or no photos in it.
@@ -121,7 +121,7 @@ class PhotoReader(FaceReader):
             return found
         from recon.detection.detect import open_detector, smallest_face_px
 
-        with open_detector(MEDIAPIPE) as detector:
+        with open_detector(DEFAULT_DETECTOR) as detector:
             faces = detector.detect(image, smallest_face_px(image))
         marked = [face.landmarks478 for face in faces if face.landmarks478 is not None]
         return marked[0][:, :2] if marked else None

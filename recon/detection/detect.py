@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from recon.detection.face import Face
-from recon.detector_names import DETECTORS, INSIGHTFACE, MEDIAPIPE, OPEN
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS, INSIGHTFACE, MEDIAPIPE, OPEN
 
 
 class UnknownDetectorError(ValueError):
@@ -18,7 +18,7 @@ class UnknownDetectorError(ValueError):
 
 @runtime_checkable
 class Detector(Protocol):
-    """An opened detector: ``with open_detector("mediapipe") as detector: detector.detect(image, min_face_px)``."""
+    """An opened detector: ``with open_detector() as detector: detector.detect(image, min_face_px)``."""
 
     name: str
 
@@ -54,7 +54,7 @@ _DETECTORS: dict[str, Callable[[], Detector]] = {
 }
 
 
-def open_detector(name: str = MEDIAPIPE) -> Detector:
+def open_detector(name: str = DEFAULT_DETECTOR) -> Detector:
     """A detector to use on many photos, in a ``with`` statement; its networks are read when it is entered.
 
     Raises:
@@ -71,7 +71,7 @@ def smallest_face_px(image: np.ndarray) -> float:
     return max(20.0, max(image.shape[:2]) / 64.0)
 
 
-def detect(image: np.ndarray, detector: str | Detector = MEDIAPIPE, *, min_face_px: float | None = None) -> list[Face]:
+def detect(image: np.ndarray, detector: str | Detector = DEFAULT_DETECTOR, *, min_face_px: float | None = None) -> list[Face]:
     """All faces in a photo, the largest first; an empty list when there is none.
 
     If no face is found, the photo is searched again turned by 90, 270 and 180 degrees; positions are always in the

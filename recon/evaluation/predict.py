@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bfm.model import MorphableModel
-from recon.detector_names import MEDIAPIPE
+from recon.detector_names import DEFAULT_DETECTOR
 from recon.io.faults import UsageError
 from recon.io.fingerprint import file_hash, model_hash
 from recon.io.image import Photo, read_image
@@ -60,7 +60,7 @@ class PredictorOptions:
     method: str = "fit"
     quality: str = "default"
     model: str = "open"
-    detector: str = MEDIAPIPE
+    detector: str = DEFAULT_DETECTOR
     device: str = "auto"
     checkpoint: Path | None = None
 

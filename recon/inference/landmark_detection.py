@@ -10,7 +10,7 @@ from typing import Literal
 from recon.detection.detect import Detector, detect, open_detector
 from recon.detection.face import Face, NoFaceError
 from recon.detection.landmark_sets import sets_of_face
-from recon.detector_names import INSIGHTFACE, MEDIAPIPE, OPEN
+from recon.detector_names import DEFAULT_DETECTOR, INSIGHTFACE, MEDIAPIPE, OPEN
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmarks import LandmarkRegressor
 from recon.io.image import Photo, PhotoLike, read_image
@@ -34,7 +34,7 @@ class DetectorInfo:
     network: Path | None
 
 
-def landmark_detector(name: str = OPEN, checkpoint: str | os.PathLike[str] | None = None) -> DetectorInfo:
+def landmark_detector(name: str = DEFAULT_DETECTOR, checkpoint: str | os.PathLike[str] | None = None) -> DetectorInfo:
     """A detector by name.
 
     Args:
@@ -56,7 +56,7 @@ def landmark_detector(name: str = OPEN, checkpoint: str | os.PathLike[str] | Non
 
 def detect_landmarks(
     photo: PhotoLike,
-    detector: str | Detector = OPEN,
+    detector: str | Detector = DEFAULT_DETECTOR,
     faces: Literal["all", "largest"] = "largest",
     *,
     checkpoint: str | os.PathLike[str] | None = None,

@@ -23,7 +23,14 @@ def astronaut() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def own_detector() -> Iterator[Detector]:
+    with open_detector("open") as detector:
+        yield detector
+
+
+@pytest.fixture(scope="session")
 def mediapipe() -> Iterator[Detector]:
+    pytest.importorskip("mediapipe", reason="the extra mediapipe is not installed")
     with open_detector("mediapipe") as detector:
         yield detector
 

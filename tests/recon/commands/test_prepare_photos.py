@@ -44,7 +44,7 @@ def test_all_photos_of_a_folder_are_prepared(photos, tmp_path, prepares, capsys)
     out = tmp_path / "out"
     assert main(["prepare-photos", str(photos), "-o", str(out), "--size", "128"]) == 0
     assert [path.name for path in prepares.photos] == ["a.png", "b.png"]
-    assert prepares.out == out and prepares.size == 128 and prepares.detector == "MediapipeDetector"
+    assert prepares.out == out and prepares.size == 128 and prepares.detector == "DenseLandmarkDetector"
     assert capsys.readouterr().out == f"2 of 2 photos are prepared in {out}\n"
 
 

@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image
 
 from bfm.mediapipe_table import MEDIAPIPE_68
-from recon.detection import DetectorUnavailable, Face, UnknownDetectorError, detect, open_detector
+from recon.detection import Detector, DetectorUnavailable, Face, UnknownDetectorError, detect, open_detector
 from recon.detection.body import head_of_person
 from recon.detection.face import roll_rad, roll_turn_deg
 from recon.detection.insightface_detector import InsightfaceDetector
@@ -27,8 +27,19 @@ MOUTH = np.array([[205.0, 146.0], [246.0, 146.0]])
 TOLERANCE_PX = 5.0
 
 
+@pytest.fixture(scope="module", params=["open", "mediapipe"])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    return request.getfixturevalue({"open": "own_detector"}.get(request.param, request.param))
+
+
 @pytest.fixture(scope="module")
-def truth(astronaut: np.ndarray, mediapipe) -> Face:
+def truth(astronaut: np.ndarray, detector) -> Face:
+    (face,) = detect(astronaut, detector)
+    return face
+
+
+@pytest.fixture(scope="module")
+def mesh_face(astronaut: np.ndarray, mediapipe) -> Face:
     (face,) = detect(astronaut, mediapipe)
     return face
 
@@ -41,43 +52,47 @@ def resized(image: np.ndarray, width: int) -> np.ndarray:
 def test_astronaut(truth: Face) -> None:
     assert np.linalg.norm(truth.points5[:3] - EYES_AND_NOSE, axis=1).max() < TOLERANCE_PX
     assert np.linalg.norm(truth.points5[3:] - MOUTH, axis=1).max() < 2 * TOLERANCE_PX
-    assert truth.detector == "mediapipe" and truth.rotation_deg == 0 and truth.score > 0.8
-    np.testing.assert_array_equal(truth.landmarks68, truth.landmarks478[list(MEDIAPIPE_68), :2])
+    assert truth.rotation_deg == 0 and truth.score > 0.6
     assert (truth.box[:2] <= truth.landmarks68.min(axis=0)).all()
     assert (truth.box[2:] >= truth.landmarks68.max(axis=0)).all()
     nose_z, ear_z = truth.landmarks478[1, 2], truth.landmarks478[234, 2]
     assert nose_z < ear_z - 20  # z grows away from the viewer, at the scale of the 90 px wide face
 
 
+def test_mediapipe_marks_the_68_with_its_own_points(mesh_face: Face) -> None:
+    assert mesh_face.detector == "mediapipe"
+    np.testing.assert_array_equal(mesh_face.landmarks68, mesh_face.landmarks478[list(MEDIAPIPE_68), :2])
+
+
 def test_same_photo_same_faces(astronaut: np.ndarray, truth: Face) -> None:
-    (again,) = detect(astronaut)
+    (again,) = detect(astronaut, truth.detector)
     np.testing.assert_array_equal(again.landmarks478, truth.landmarks478)
     assert again.score == truth.score
 
 
 @pytest.mark.parametrize("turn_deg", [90, 180, 270])
-def test_turned_photos(astronaut: np.ndarray, mediapipe, truth: Face, turn_deg: int) -> None:
+def test_turned_photos(astronaut: np.ndarray, detector, truth: Face, turn_deg: int) -> None:
     """Turned clockwise by some angle, the face needs the rest of a full turn, and its points turn with the photo."""
     turned = np.ascontiguousarray(np.rot90(astronaut, -turn_deg // 90))
-    (face,) = detect(turned, mediapipe)
+    (face,) = detect(turned, detector)
     assert face.rotation_deg == (360 - turn_deg) % 360
     x, y = truth.points5.T
     wanted = {90: (512 - y, x), 180: (512 - x, 512 - y), 270: (y, 512 - x)}[turn_deg]
     assert np.linalg.norm(face.points5 - np.stack(wanted, axis=1), axis=1).max() < 2.0
 
 
-def test_mirrored_photo_gives_mirrored_points(astronaut: np.ndarray, mediapipe, truth: Face) -> None:
-    (face,) = detect(np.ascontiguousarray(astronaut[:, ::-1]), mediapipe)
+def test_mirrored_photo_gives_mirrored_points(astronaut: np.ndarray, detector, truth: Face) -> None:
+    (face,) = detect(np.ascontiguousarray(astronaut[:, ::-1]), detector)
     wanted = (truth.points5 * [-1, 1] + [512, 0])[[1, 0, 2, 4, 3]]
-    assert np.linalg.norm(face.points5 - wanted, axis=1).max() < 1.0
+    assert np.linalg.norm(face.points5 - wanted, axis=1).max() < 0.02 * truth.size_px
 
 
-def test_small_faces_in_a_large_photo(astronaut: np.ndarray, mediapipe, truth: Face) -> None:
+def test_small_faces_in_a_large_photo(astronaut: np.ndarray, detector, truth: Face) -> None:
     canvas = np.full((2000, 3000, 3), (90, 110, 130), np.uint8)
     places = {(2600, 150): 300, (120, 1500): 260, (1300, 900): 500}
     for (left, top), width in places.items():
         canvas[top : top + width, left : left + width] = resized(astronaut, width)
-    faces = detect(canvas, mediapipe)
+    faces = detect(canvas, detector)
     assert len(faces) == 3
     assert [face.size_px for face in faces] == sorted((face.size_px for face in faces), reverse=True)
     for face, width, (left, top) in zip(faces, (500, 300, 260), ((1300, 900), (2600, 150), (120, 1500)), strict=True):
@@ -85,13 +100,13 @@ def test_small_faces_in_a_large_photo(astronaut: np.ndarray, mediapipe, truth: F
         assert np.linalg.norm(face.points5 - wanted, axis=1).max() < 0.05 * face.size_px
 
 
-def test_two_faces_side_by_side_and_overlapping(astronaut: np.ndarray, mediapipe, truth: Face) -> None:
-    apart = detect(np.concatenate([astronaut, astronaut], axis=1), mediapipe)
+def test_two_faces_side_by_side_and_overlapping(astronaut: np.ndarray, detector, truth: Face) -> None:
+    apart = detect(np.concatenate([astronaut, astronaut], axis=1), detector)
     assert sorted(round(face.points5[2, 0] / 512, 1) for face in apart) == [0.4, 1.4]
     # The second head is laid 75 px to the right of the first, so their boxes overlap by a fifth.
     overlapping = astronaut.copy()
     overlapping[30:200, 247:360] = astronaut[30:200, 172:285]
-    faces = detect(overlapping, mediapipe)
+    faces = detect(overlapping, detector)
     assert len(faces) == 2
     first, second = sorted(faces, key=lambda face: face.box[0])
     assert second.box[0] < first.box[2]
@@ -99,40 +114,40 @@ def test_two_faces_side_by_side_and_overlapping(astronaut: np.ndarray, mediapipe
 
 
 @pytest.mark.parametrize("width", [24, 40, 900])
-def test_thumbnails_and_close_ups(astronaut: np.ndarray, mediapipe, truth: Face, width: int) -> None:
+def test_thumbnails_and_close_ups(astronaut: np.ndarray, detector, truth: Face, width: int) -> None:
     head = resized(astronaut[40:200, 150:310], width)
-    (face,) = detect(head, mediapipe)
+    (face,) = detect(head, detector)
     wanted = (truth.points5 - [150, 40]) * width / 160
     assert np.linalg.norm(face.points5 - wanted, axis=1).max() < 0.06 * width
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "page", "text", "brick", "moon"])
-def test_a_cat_a_cup_and_a_wall_have_no_face(mediapipe, name: str) -> None:
+def test_a_cat_a_cup_and_a_wall_have_no_face(detector, name: str) -> None:
     image = getattr(skimage.data, name)()
     image = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
-    assert detect(image, mediapipe) == []
+    assert detect(image, detector) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (5, 3)])
-def test_hardly_any_pixels(mediapipe, size: tuple[int, int]) -> None:
-    assert detect(np.full((*size, 3), 128, np.uint8), mediapipe) == []
+def test_hardly_any_pixels(detector, size: tuple[int, int]) -> None:
+    assert detect(np.full((*size, 3), 128, np.uint8), detector) == []
 
 
-def test_wrong_arguments(astronaut: np.ndarray, mediapipe) -> None:
+def test_wrong_arguments(astronaut: np.ndarray, detector) -> None:
     with pytest.raises(UnknownDetectorError, match="'dlib'; choose one of: open, mediapipe, insightface"):
         detect(astronaut, "dlib")
     for image in (astronaut / 255.0, astronaut[:, :, 0], astronaut[:0]):
         with pytest.raises(ValueError, match="detect needs a"):
-            detect(image, mediapipe)
+            detect(image, detector)
     with pytest.raises(ValueError, match="min_face_px must be a positive"):
-        detect(astronaut, mediapipe, min_face_px=0.0)
+        detect(astronaut, detector, min_face_px=0.0)
     with pytest.raises(RuntimeError, match="with statement"):
         detect(astronaut, open_detector("mediapipe"))
 
 
-def test_photo_is_left_alone(astronaut: np.ndarray, mediapipe) -> None:
+def test_photo_is_left_alone(astronaut: np.ndarray, detector) -> None:
     writable = astronaut[40:200, 150:310].copy()
-    detect(writable, mediapipe)
+    detect(writable, detector)
     np.testing.assert_array_equal(writable, astronaut[40:200, 150:310])
 
 
@@ -143,13 +158,13 @@ class _WithoutMesh(MediapipeDetector):
         return None
 
 
-def test_a_face_without_mesh_has_a_box_and_five_points(astronaut: np.ndarray, truth: Face) -> None:
+def test_a_face_without_mesh_has_a_box_and_five_points(astronaut: np.ndarray, mesh_face: Face) -> None:
     with _WithoutMesh() as detector:
         (face,) = detect(astronaut, detector)
     assert face.landmarks478 is None and face.landmarks68 is None and face.score > 0.7
     assert face.evidence is DetectionEvidence.FACE_BOX
-    assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.12 * truth.size_px
-    assert np.abs(face.box - truth.box).max() < 0.3 * truth.size_px
+    assert np.linalg.norm(face.points5 - mesh_face.points5, axis=1).max() < 0.12 * mesh_face.size_px
+    assert np.abs(face.box - mesh_face.box).max() < 0.3 * mesh_face.size_px
 
 
 class _SureOfBodiesOnly(_WithoutMesh):
@@ -163,43 +178,43 @@ class _SureOfBodiesOnly(_WithoutMesh):
         return self
 
 
-def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.ndarray, truth: Face) -> None:
+def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.ndarray, mesh_face: Face) -> None:
     with _SureOfBodiesOnly() as detector:
         (face,) = detect(astronaut, detector)
         assert face.evidence is DetectionEvidence.BODY_POSE and face.landmarks478 is None and face.score >= 0.55
-        assert np.linalg.norm(face.points5 - truth.points5, axis=1).max() < 0.15 * truth.size_px
+        assert np.linalg.norm(face.points5 - mesh_face.points5, axis=1).max() < 0.15 * mesh_face.size_px
         (again,) = detect(astronaut, detector)
         np.testing.assert_array_equal(again.points5, face.points5)
         # A body without a face: the head is painted over.
         hidden = astronaut.copy()
-        x0, y0, x1, y1 = (truth.box + [-25, -45, 25, 25]).astype(int)
+        x0, y0, x1, y1 = (mesh_face.box + [-25, -45, 25, 25]).astype(int)
         hidden[y0:y1, x0:x1] = 128
         assert detect(hidden, detector) == []
 
 
 @pytest.mark.parametrize(("score", "n_faces"), [(0.5, 0), (0.6, 1)])
-def test_a_face_on_a_body_must_be_seen_again(astronaut: np.ndarray, monkeypatch, score: float, n_faces: int) -> None:
+def test_a_face_on_a_body_must_be_seen_again(astronaut: np.ndarray, monkeypatch, mediapipe, score: float, n_faces: int) -> None:
     monkeypatch.setattr(_SureOfBodiesOnly, "_second_look", lambda *_: score)
     with _SureOfBodiesOnly() as detector:
         assert len(detect(astronaut, detector)) == n_faces
 
 
-def test_bodies_are_looked_for_only_where_no_face_was_found(astronaut: np.ndarray) -> None:
+def test_bodies_are_looked_for_only_where_no_face_was_found(astronaut: np.ndarray, mediapipe) -> None:
     with MediapipeDetector() as detector:
         assert len(detect(astronaut, detector)) == 1 and detector._body is None
         assert detect(np.full((64, 64, 3), 128, np.uint8), detector) == [] and detector._body is not None
 
 
-def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, truth: Face, capfd) -> None:
+def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, mesh_face: Face, capfd) -> None:
     graph = body_graph()
     capfd.readouterr()
-    middle = truth.points5.mean(axis=0)
+    middle = mesh_face.points5.mean(axis=0)
     for width in (400, 3000):
         factor = width / 512
         head = head_of_person(graph, resized(astronaut, width))
         assert head is not None
-        assert np.hypot(head.x - factor * middle[0], head.y - factor * middle[1]) < 0.4 * factor * truth.size_px
-        assert 0.3 < head.side_px / (factor * truth.size_px) < 1.2
+        assert np.hypot(head.x - factor * middle[0], head.y - factor * middle[1]) < 0.4 * factor * mesh_face.size_px
+        assert 0.3 < head.side_px / (factor * mesh_face.size_px) < 1.2
     assert head_of_person(graph, np.full((100, 80, 3), 128, np.uint8)) is None
     assert capfd.readouterr().err == "", "the native library keeps quiet"
     graph.close()
@@ -239,8 +254,8 @@ def test_tiles_reach_the_smallest_face() -> None:
     assert tile_sides((100, 120), 20.0) == [120.0]
 
 
-def test_nothing_is_written_to_the_terminal() -> None:
-    code = "import skimage.data, recon.detection as f; assert len(f.detect(skimage.data.astronaut())) == 1"
+def test_nothing_is_written_to_the_terminal(truth: Face) -> None:
+    code = f"import skimage.data, recon.detection as f; assert len(f.detect(skimage.data.astronaut(), {truth.detector!r})) == 1"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True
     )

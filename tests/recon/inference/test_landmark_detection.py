@@ -38,16 +38,16 @@ def test_other_detectors_give_their_own_points(astronaut, mediapipe):
     assert face.dense is None and list(sets_of_face(face)) == ["68", "478"]
 
 
-def test_all_faces_or_the_largest(astronaut, mediapipe):
+def test_all_faces_or_the_largest(astronaut, own_detector):
     two = np.concatenate([astronaut, astronaut[::2, ::2].repeat(2, axis=0)], axis=1)
-    assert len(detect_landmarks(two, mediapipe, faces="all")) == 2
-    (largest,) = detect_landmarks(two, mediapipe)
+    assert len(detect_landmarks(two, own_detector, faces="all")) == 2
+    (largest,) = detect_landmarks(two, own_detector)
     assert largest.box[2] < astronaut.shape[1]
 
 
-def test_photos_without_a_face_or_its_points_are_errors(astronaut, mediapipe):
+def test_photos_without_a_face_or_its_points_are_errors(astronaut, own_detector):
     with pytest.raises(recon.NoFaceError, match="no face was found in array"):
-        detect_landmarks(np.full((90, 120, 3), 128, np.uint8), mediapipe)
+        detect_landmarks(np.full((90, 120, 3), 128, np.uint8), own_detector)
     assert recon.NoFaceError is NoFaceError
 
     class Boxes:
@@ -62,20 +62,20 @@ def test_photos_without_a_face_or_its_points_are_errors(astronaut, mediapipe):
             pass
 
         def detect(self, image, min_face_px):
-            found = mediapipe.detect(image, min_face_px)
+            found = own_detector.detect(image, min_face_px)
             return [dataclasses.replace(face, landmarks478=None, landmarks68=None) for face in found]
 
     with pytest.raises(NoFaceError, match="a face was found in array .*, but no landmarks on it"):
         detect_landmarks(astronaut, Boxes())
 
 
-def test_a_checkpoint_needs_the_detector_that_takes_it(astronaut, mediapipe, landmark_checkpoint):
+def test_a_checkpoint_needs_the_detector_that_takes_it(astronaut, own_detector, landmark_checkpoint):
     with pytest.raises(
         ValueError, match="a checkpoint is for the detector 'open'; 'mediapipe' has networks of its own"
     ):
         detect_landmarks(astronaut, "mediapipe", checkpoint=landmark_checkpoint)
     with pytest.raises(ValueError, match="this one is open and has its network"):
-        detect_landmarks(astronaut, mediapipe, checkpoint=landmark_checkpoint)
+        detect_landmarks(astronaut, own_detector, checkpoint=landmark_checkpoint)
 
 
 def test_the_sets_are_known_before_any_photo(landmark_checkpoint):
@@ -86,8 +86,8 @@ def test_the_sets_are_known_before_any_photo(landmark_checkpoint):
     assert other.network is None and other.sets == ("68", "478")
 
 
-def test_an_onnx_file_takes_the_checkpoints_place(astronaut, landmark_checkpoint, exported, open_model, mediapipe):
-    points5 = mediapipe.detect(astronaut, 20.0)[0].points5
+def test_an_onnx_file_takes_the_checkpoints_place(astronaut, landmark_checkpoint, exported, open_model, own_detector):
+    points5 = own_detector.detect(astronaut, 20.0)[0].points5
     by_torch, by_onnx = LandmarkRegressor(landmark_checkpoint), LandmarkRegressor(exported)
     assert by_onnx.point_sets == by_torch.point_sets
     wanted, found = by_torch(astronaut, points5), by_onnx(astronaut, points5)
