@@ -71,7 +71,9 @@ def smallest_face_px(image: np.ndarray) -> float:
     return max(20.0, max(image.shape[:2]) / 64.0)
 
 
-def detect(image: np.ndarray, detector: str | Detector = DEFAULT_DETECTOR, *, min_face_px: float | None = None) -> list[Face]:
+def detect(
+    image: np.ndarray, detector: str | Detector = DEFAULT_DETECTOR, *, min_face_px: float | None = None
+) -> list[Face]:
     """All faces in a photo, the largest first; an empty list when there is none.
 
     If no face is found, the photo is searched again turned by 90, 270 and 180 degrees; positions are always in the

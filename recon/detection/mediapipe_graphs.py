@@ -220,7 +220,9 @@ def detection_side_px(kind: str) -> int:
 def _package_parent() -> Path:
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or spec.origin is None:
-        raise DetectorUnavailable("the 'mediapipe' detector needs the package: pip install mediapipe==0.10.21")
+        raise DetectorUnavailable(
+            "the 'mediapipe' detector needs the package: pip install mediapipe==0.10.21 'numpy<2', on a Python before 3.13"
+        )
     return Path(os.path.abspath(spec.origin)).parent.parent
 
 

@@ -50,9 +50,13 @@ class DenseLandmarkDetector:
         if self._landmarks is None or self._boxes is None:
             name = type(self).__name__
             raise RuntimeError(f"{name} is used in a with statement: with {name}() as detector")
-        opened = (self._landmarks, self._boxes)
-        faces = (_face(image, box, *opened) for box in self._boxes(image, min_face_px))
-        return distinct([face for face in faces if face is not None])
+        for turn_deg in (0, 90, 270, 180):
+            boxes = self._boxes(image, min_face_px, turn_deg)
+            faces = (_face(image, box, self._landmarks, self._boxes) for box in boxes)
+            found = distinct([face for face in faces if face is not None])
+            if found:
+                return found
+        return []
 
 
 def _face(

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from recon.detection.face import roll_rad
-from recon.detection.regions import Roi, picture_size
+from recon.detection.regions import Roi, picture_size, turn_to_photo
 from recon.io.resample import resample
 from recon.networks.face_box_checkpoint import load_face_box_network
 from recon.networks.face_box_network import FaceBoxNetworkConfig, FacePeaks, peaks_of
@@ -45,9 +45,13 @@ class FaceBox:
     points5: Float[np.ndarray, "5 2"]
     score: float
 
+    def moved(self, matrix: Float[np.ndarray, "3 3"]) -> FaceBox:
+        """In the pixels that the similarity ``matrix`` leads to."""
+        return FaceBox(self.roi.moved(matrix), self.points5 @ matrix[:2, :2].T + matrix[:2, 2], self.score)
+
 
 class FaceBoxFinder:
-    """Finds faces of all sizes and turns in a photo. Safe to use by several threads.
+    """Finds faces of all sizes in a photo. Safe to use by several threads.
 
     Args:
         checkpoint: ``.safetensors`` that ``train.py`` wrote; ``None`` takes the one that comes with the package.
@@ -66,14 +70,19 @@ class FaceBoxFinder:
         """Of its network."""
         return self._network.config
 
-    def __call__(self, image: UInt8[np.ndarray, "h w 3"], min_face_px: float) -> list[FaceBox]:
+    def __call__(self, image: UInt8[np.ndarray, "h w 3"], min_face_px: float, turn_deg: int = 0) -> list[FaceBox]:
         """Faces of at least about ``min_face_px``, each once, the surest first.
 
         Args:
             image: ``(H, W, 3)`` sRGB.
             min_face_px: height of the smallest face worth finding.
+            turn_deg: by how much the photo is turned clockwise (0, 90, 180 or 270) to search it: faces are found that are upright
+                then, up to about 45 degrees.
         """
-        found = [box for scale in self.scales(picture_size(image), min_face_px) for box in self._at_scale(image, scale)]
+        turned = np.ascontiguousarray(np.rot90(image, -turn_deg // 90))
+        to_photo = turn_to_photo(picture_size(image), turn_deg)
+        scales = self.scales(picture_size(image), min_face_px)
+        found = [box.moved(to_photo) for scale in scales for box in self._at_scale(turned, scale)]
         return _distinct(sorted(found, key=lambda box: -box.score))
 
     def scales(self, size: tuple[int, int], min_face_px: float) -> list[float]:

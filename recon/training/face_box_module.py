@@ -40,7 +40,7 @@ class FaceBoxLossWeights:
     """
 
     side: float = 0.5
-    points: float = 4.0
+    points: float = 8.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Scenes with several faces, for the face box network: cut-out drawn people of all sizes and turns before photos without faces.
+"""Scenes with several faces, for the face box network: cut-out drawn people of all sizes before photos without faces.
 
 People are drawn once (:mod:`recon.training.face_cache`, with ``cutouts``); scenes are composed anew each time. Parts of people
 without their faces, as hands, hair and clothes are, stand among them: they are what a face is most easily taken for.
@@ -31,8 +31,7 @@ class SceneConfig:
         face_px: the smallest and the largest side of a face's box, px.
         most_faces: in a scene; as many slots has a batch.
         empty: share of scenes without a face.
-        any_turn: share of faces turned by any angle in the picture.
-        turn_deg: standard deviation of the others' angle.
+        turn_deg: standard deviation of the angle by which faces are turned in the picture.
         parts: most parts of people in a scene.
         hidden: share of a face that may be hidden or cut off before it is doubtful.
 
@@ -43,13 +42,12 @@ class SceneConfig:
     face_px: tuple[float, float] = (10.0, 130.0)
     most_faces: int = 5
     empty: float = 0.2
-    any_turn: float = 0.35
-    turn_deg: float = 14.0
+    turn_deg: float = 18.0
     parts: int = 3
     hidden: float = 0.4
 
     def __post_init__(self) -> None:
-        for name in ("empty", "any_turn", "hidden"):
+        for name in ("empty", "hidden"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"scenes.{name} must lie in [0, 1], got {getattr(self, name)}")
         low, high = self.face_px
@@ -144,10 +142,7 @@ def _paste_person(
 ) -> tuple[Tensor, Tensor]:
     """One person somewhere; the six points of the face, and where the person covers the scene."""
     index = _whole(0, len(cutouts) - 1, generator)
-    if _unit(generator) < config.any_turn:
-        turn_rad = 2.0 * math.pi * _unit(generator)
-    else:
-        turn_rad = math.radians(config.turn_deg) * float(torch.randn((), generator=generator))
+    turn_rad = math.radians(config.turn_deg) * float(torch.randn((), generator=generator))
     scale = side_px / float(cutouts.side_px[index])
     linear = scale * _rotation(turn_rad)
     middle = torch.tensor([scene.shape[2] * _unit(generator), scene.shape[1] * _unit(generator)])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import warnings
 
+import pytest
+
 from bfm.landmarks import MIRROR_68
 from bfm.mediapipe_table import MEDIAPIPE_68, MIDLINE, MIRROR_478
 
@@ -14,6 +16,7 @@ def test_mirror_is_an_involution_that_fixes_the_midline() -> None:
 
 def test_mirror_keeps_the_outlines_of_the_mesh() -> None:
     """Lips, eyes, brows, face oval and irises are symmetric; of the inner mesh only six diagonals are not."""
+    pytest.importorskip("mediapipe", reason="the extra mediapipe is not installed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # importing mediapipe's drawing tables, not our code
         from mediapipe.python.solutions import face_mesh_connections as tables

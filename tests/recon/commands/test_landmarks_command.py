@@ -105,7 +105,7 @@ def test_each_face_has_a_folder(photo, astronaut, landmarks, tmp_path):
     assert [row["status"] for row in landmarks(photo, "--faces", "all", "--set", "520")[1]] == ["kept", "kept"]
 
 
-def test_detectors_without_uncertainty_leave_it_open(photo, landmarks, tmp_path):
+def test_detectors_without_uncertainty_leave_it_open(photo, landmarks, tmp_path, mediapipe):
     code, (row,), _ = landmarks(photo, "--detector", "mediapipe", "--format", "json,csv,npy")
     assert code == 0 and row["median_sigma_px"] is None and row["visible"] is None
     found = read_landmarks(tmp_path / "out" / "astronaut" / "landmarks.json")

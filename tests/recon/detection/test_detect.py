@@ -193,7 +193,9 @@ def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.
 
 
 @pytest.mark.parametrize(("score", "n_faces"), [(0.5, 0), (0.6, 1)])
-def test_a_face_on_a_body_must_be_seen_again(astronaut: np.ndarray, monkeypatch, mediapipe, score: float, n_faces: int) -> None:
+def test_a_face_on_a_body_must_be_seen_again(
+    astronaut: np.ndarray, monkeypatch, mediapipe, score: float, n_faces: int
+) -> None:
     monkeypatch.setattr(_SureOfBodiesOnly, "_second_look", lambda *_: score)
     with _SureOfBodiesOnly() as detector:
         assert len(detect(astronaut, detector)) == n_faces

@@ -48,10 +48,10 @@ def test_boxes_scale_with_the_photo(finder, astronaut, size):
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_turned_photo_has_a_turned_box(finder, astronaut, quarters):
-    turned = finder(np.ascontiguousarray(np.rot90(astronaut, quarters)), 60.0)[0]
+    turned = finder(np.ascontiguousarray(np.rot90(astronaut, quarters)), 60.0, 90 * quarters)[0]
     usual = finder(astronaut, 60.0)[0]
     difference = turned.roi.angle_rad - usual.roi.angle_rad + 0.5 * np.pi * quarters
-    assert abs((difference + np.pi) % (2.0 * np.pi) - np.pi) < 0.3
+    assert abs((difference + np.pi) % (2.0 * np.pi) - np.pi) < 1e-6 and abs(turned.score - usual.score) < 1e-5
 
 
 def test_a_place_without_a_face_scores_low_when_looked_at_again(finder, astronaut):

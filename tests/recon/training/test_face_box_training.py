@@ -90,7 +90,7 @@ def test_pictures_without_opacity_are_refused(marked_folder, tmp_path):
 
 def test_points_lie_where_the_pasted_person_shows_them(marked):
     backgrounds = torch.zeros(24, 3, 128, 160)
-    scenes, faces = compose_scenes(backgrounds, marked, _alone(any_turn=1.0), torch.Generator().manual_seed(3))
+    scenes, faces = compose_scenes(backgrounds, marked, _alone(turn_deg=60.0), torch.Generator().manual_seed(3))
     assert not backgrounds.any(), "backgrounds are left alone"
     checked = 0
     for scene, kind, points in zip(scenes, faces.kind[:, 0], faces.points_px[:, 0], strict=True):
@@ -115,7 +115,7 @@ def test_equal_seeds_make_equal_scenes_and_sides_are_those_asked_for(folder):
 
 def test_faces_cut_off_or_covered_are_doubtful(marked):
     scenes, faces = compose_scenes(
-        torch.zeros(200, 3, 64, 64), marked, _alone(any_turn=0.0), torch.Generator().manual_seed(1)
+        torch.zeros(200, 3, 64, 64), marked, _alone(turn_deg=0.0), torch.Generator().manual_seed(1)
     )
     middle, kind = faces.points_px[:, 0, 0], faces.kind[:, 0]
     inward = torch.minimum(middle, 64.0 - middle).amin(dim=1)
