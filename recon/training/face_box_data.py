@@ -25,7 +25,6 @@ from recon.training.module import FaceModelConfig
 from recon.training.stream import BatchPlan, StreamPlace, step_seed, stream_loader
 
 _PLAN = BatchPlan(batch_size=32)
-_SCENES = SceneConfig()
 _HELD_OUT = HeldOutConfig(count=512)
 
 
@@ -49,6 +48,32 @@ class BackgroundConfig:
             raise ValueError(f"backgrounds.photos must lie in [0, 1], got {self.photos}")
 
 
+@dataclasses.dataclass(frozen=True)
+class ComposingConfig:
+    """How scenes are made.
+
+    Attributes:
+        faces: who is seen in them.
+        backgrounds: behind.
+        degradation: what cameras and files do to them.
+        workers: processes that make them; 0 makes them in the training process.
+
+    Raises:
+        ValueError: fewer than no workers.
+    """
+
+    faces: SceneConfig = SceneConfig()
+    backgrounds: BackgroundConfig = BackgroundConfig()
+    degradation: Degradation = Degradation()
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(
+                f"scenes.workers must be at least 0, got {self.workers}; 0 makes scenes in the training process"
+            )
+
+
 class SceneMaker:
     """Makes scenes of a cache.
 
@@ -56,32 +81,22 @@ class SceneMaker:
         folder: of the cache.
         count: people to use.
         size: side of the scenes, px.
-        scenes: what is seen in them.
-        backgrounds: behind it.
-        degradation: what cameras do; ``None`` leaves scenes as they are.
+        config: how scenes are made.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        count: int,
-        size: int,
-        scenes: SceneConfig,
-        backgrounds: BackgroundConfig,
-        degradation: Degradation | None,
-    ) -> None:
+    def __init__(self, folder: Path, count: int, size: int, config: ComposingConfig) -> None:
         self.cutouts = Cutouts(FaceCache(folder, count))
-        self.size, self.scenes, self.degradation = size, scenes, degradation
-        self._photos = None if backgrounds.folder is None else FolderBackgrounds(backgrounds.folder)
-        self._share = backgrounds.photos if self._photos is not None else 0.0
+        self.size, self.config = size, config
+        photos = config.backgrounds.folder
+        self._photos = None if photos is None else FolderBackgrounds(photos)
+        self._share = 0.0 if photos is None else config.backgrounds.photos
 
     def batch(self, seed: int, count: int) -> FaceBoxBatch:
         """Some scenes; equal seeds make equal scenes."""
         generator = torch.Generator().manual_seed(seed)
-        scenes, faces = compose_scenes(self._backgrounds(seed, count), self.cutouts, self.scenes, generator)
-        if self.degradation is not None:
-            scenes, hidden = degrade(scenes, self.degradation, generator)
-            faces = _doubted(faces, hidden[:, 0])
+        scenes, faces = compose_scenes(self._backgrounds(seed, count), self.cutouts, self.config.faces, generator)
+        scenes, hidden = degrade(scenes, self.config.degradation, generator)
+        faces = _doubted(faces, hidden[:, 0])
         return FaceBoxBatch(scenes, faces.kind, faces.side_px, faces.points_px)
 
     def _backgrounds(self, seed: int, count: int) -> Tensor:
@@ -126,11 +141,8 @@ class FaceBoxData(lightning.LightningDataModule):
         drawing: the people to train with.
         face_model, size: as in the module; ``train.py`` copies them from there.
         plan: batch size, and seed of the scenes.
-        scenes: what is seen in them.
-        backgrounds: behind it.
-        degradation: what cameras do to them; ``None`` is the usual one. Validation has it too.
-        held_out: people and scenes for validation, of another seed; ``synthesis`` is not used.
-        workers: processes that make scenes.
+        scenes: how they are made, those of validation too.
+        held_out: people and scenes for validation, of another seed.
     """
 
     def __init__(
@@ -140,24 +152,20 @@ class FaceBoxData(lightning.LightningDataModule):
         face_model: FaceModelConfig | None = None,
         size: int = 192,
         plan: BatchPlan = _PLAN,
-        scenes: SceneConfig = _SCENES,
-        backgrounds: BackgroundConfig | None = None,
-        degradation: Degradation | None = None,
+        scenes: ComposingConfig | None = None,
         held_out: HeldOutConfig = _HELD_OUT,
-        workers: int = 1,
     ) -> None:
         super().__init__()
         self.folder = Path(folder).expanduser()
         model = face_model or FaceModelConfig()
         caches = {"train": drawing.training_faces(model), "held_out": drawing.held_out_faces(model, held_out)}
         self.caches = {name: dataclasses.replace(config, cutouts=True) for name, config in caches.items()}
-        self.plan, self.workers, self.drawing_workers = plan, workers, drawing.workers
-        self._shared = {
-            "size": size,
-            "scenes": scenes,
-            "backgrounds": backgrounds or BackgroundConfig(),
-            "degradation": degradation or Degradation(),
-        }
+        self.size, self.plan, self.scenes, self.drawing_workers = (
+            size,
+            plan,
+            scenes or ComposingConfig(),
+            drawing.workers,
+        )
         self._held_out: list[FaceBoxBatch] = []
 
     def prepare_data(self) -> None:
@@ -172,9 +180,8 @@ class FaceBoxData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""
-        return stream_loader(
-            _SceneStream(self._settings("train"), self.plan, StreamPlace.of_trainer(self.trainer)), self.workers
-        )
+        stream = _SceneStream(self._settings("train"), self.plan, StreamPlace.of_trainer(self.trainer))
+        return stream_loader(stream, self.scenes.workers)
 
     def val_dataloader(self) -> Any:
         """Scenes with people who are never trained on; each process has its share."""
@@ -186,4 +193,9 @@ class FaceBoxData(lightning.LightningDataModule):
         return DataLoader(self._held_out, batch_size=None, shuffle=False)  # type: ignore[arg-type]
 
     def _settings(self, name: str) -> dict[str, Any]:
-        return {"folder": self.folder / name, "count": self.caches[name].count, **self._shared}
+        return {
+            "folder": self.folder / name,
+            "count": self.caches[name].count,
+            "size": self.size,
+            "config": self.scenes,
+        }

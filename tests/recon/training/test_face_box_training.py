@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.face_box_checkpoint import load_face_box_network
@@ -14,7 +15,7 @@ from recon.networks.face_box_network import FaceBoxNetworkConfig, FaceBoxPredict
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.degrade import Degradation
 from recon.training.face_box_batch import FaceBoxBatch
-from recon.training.face_box_data import BackgroundConfig, FaceBoxData, SceneMaker
+from recon.training.face_box_data import BackgroundConfig, ComposingConfig, FaceBoxData, SceneMaker
 from recon.training.face_box_module import (
     FaceBoxLossWeights,
     FaceBoxModule,
@@ -104,13 +105,40 @@ def test_points_lie_where_the_pasted_person_shows_them(marked):
 
 
 def test_equal_seeds_make_equal_scenes_and_sides_are_those_asked_for(folder):
-    maker = SceneMaker(folder, 2, 96, SceneConfig((14.0, 40.0)), BackgroundConfig(), Degradation())
+    maker = SceneMaker(folder, 2, 96, ComposingConfig(SceneConfig((14.0, 40.0))))
     first, second, other = maker.batch(7, 6), maker.batch(7, 6), maker.batch(8, 6)
     assert torch.equal(first.image, second.image) and torch.equal(first.points_px, second.points_px)
     assert not torch.equal(first.image, other.image)
     there = first.kind != ABSENT
     assert there.any() and first.side_px[there].min() >= 14.0 and first.side_px[there].max() <= 40.0
     assert first.image.min() >= 0.0 and first.image.max() <= 1.0
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_photos_of_a_folder_are_behind(marked_folder, tmp_path, share):
+    Image.new("RGB", (90, 70), (200, 30, 60)).save(tmp_path / "red.png")
+    nobody = SceneConfig(empty=1.0, parts=0)
+    still = Degradation(**{field.name: 0.0 for field in dataclasses.fields(Degradation)})
+    config = ComposingConfig(nobody, BackgroundConfig(str(tmp_path), share), still)
+    batch = SceneMaker(marked_folder, 1, 64, config).batch(2, 3)
+    red = torch.tensor([200.0, 30.0, 60.0]).view(3, 1, 1) / 255.0
+    assert bool(((batch.image - red).abs().amax(dim=(1, 2, 3)) < 1e-3).all()) == (share == 1.0)
+    assert not batch.kind.any()
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: SceneConfig(empty=1.5), "scenes.empty must lie in"),
+        (lambda: SceneConfig(face_px=(40.0, 20.0)), "two growing sizes"),
+        (lambda: SceneConfig(most_faces=0), "most_faces of 1 or more"),
+        (lambda: BackgroundConfig(photos=-0.1), "backgrounds.photos must lie in"),
+        (lambda: ComposingConfig(workers=-1), "scenes.workers must be at least 0"),
+    ],
+)
+def test_impossible_scenes_are_refused(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
 
 
 def test_faces_cut_off_or_covered_are_doubtful(marked):
@@ -209,7 +237,7 @@ def test_a_module_learns_scenes_and_saves_its_average(tmp_path, folder):
     module = FaceBoxModule(
         config, optimiser=OptimiserConfig(kind="adamw", rate=3e-3, warm_up=1, schedule="constant"), average=0.5
     )
-    batch = SceneMaker(folder, 2, 64, SceneConfig((20.0, 50.0)), BackgroundConfig(), None).batch(1, 4)
+    batch = SceneMaker(folder, 2, 64, ComposingConfig(SceneConfig((20.0, 50.0)))).batch(1, 4)
     moved = module.configure_optimizers()["optimizer"]
     module.log = module.log_dict = lambda *_, **__: None
     losses = []
@@ -236,7 +264,9 @@ def test_a_module_learns_scenes_and_saves_its_average(tmp_path, folder):
 
 def test_data_draw_people_once_and_make_the_same_batches_again(folder, tmp_path):
     drawing = DrawingConfig(_CLEAN, count=2, seed=5, side_px=64, block=2, workers=1)
-    data = FaceBoxData(str(tmp_path / "people"), drawing, size=64, held_out=HeldOutConfig(count=2), workers=0)
+    data = FaceBoxData(
+        str(tmp_path / "people"), drawing, size=64, scenes=ComposingConfig(workers=0), held_out=HeldOutConfig(count=2)
+    )
     data.trainer = None
     shutil.copytree(folder, tmp_path / "people" / "train")
     data.prepare_data()
