@@ -18,9 +18,9 @@ from recon.detection.align import AlignmentError
 from recon.detection.detect import Detector, open_detector, smallest_face_px
 from recon.detection.face import Face
 from recon.detection.face import NoFaceError as NoFaceError
-from recon.detector_names import DEFAULT_DETECTOR, DetectionEvidence
+from recon.detector_names import DEFAULT_DETECTOR
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
-from recon.inference.estimator import MAX_INCONSISTENCY_DEG, PhotoRegression, RegressionEstimator
+from recon.inference.estimator import PhotoRegression, RegressionEstimator
 from recon.inference.observe import observe
 from recon.io.image import Photo, read_image
 from recon.io.image import PhotoLike as PhotoLike
@@ -47,13 +47,13 @@ class Reconstructor:
     Args:
         model: a model's name, see ``recon models``, or a model.
         method: ``"fit"``, analysis by synthesis; ``"regress"``, one look by a trained network; ``"hybrid"``, a shorter fit
-            that starts from the network's answer and stays near it. A face without dense landmarks, as in full profile, is
+            that starts from the network's answer and stays near it. A face without dense landmarks is
             fitted from the network's answer by both ``"fit"`` and ``"hybrid"``.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU, if there is one, for ``"regress"``; the CPU for fits, which are
             faster there.
         quality: ``"fast"``, ``"default"`` or ``"best"``.
-        detector: a name of :data:`recon.detection.DETECTORS` or a detector that was entered by ``with``. MediaPipe has the better
-            points on frontal faces of photos, ``"open"`` on turned ones, and only the latter knows its own errors.
+        detector: a name of :data:`recon.detection.DETECTORS` or a detector that was entered by ``with``. Only ``"open"`` knows its
+            own errors, finds full profiles and tells how far a head is.
         checkpoint: of the network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
         face_parser: the old form of ``segmenter``, removed in version 0.2.
         segmenter: tells visible skin from hair, hands and glasses; a face-parsing network fits in here. ``None`` takes a
@@ -184,8 +184,7 @@ class Reconstructor:
         """Faces that the method can use, the largest first.
 
         Raises:
-            NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from, or
-                the network is unsteady about them.
+            NoFaceError: none was found, or the only ones have no dense landmarks and no network is there to start from.
         """
         smallest = smallest_face_px(photo.pixels)
         if isinstance(self._detector, str):
@@ -199,21 +198,15 @@ class Reconstructor:
         if len(marked) == len(found):
             return found
         try:
-            network = self._starting_network()
+            self._starting_network()
         except CheckpointError as error:
             if marked:
                 return marked
             raise NoFaceError(
-                f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile), and "
+                f"a face was found in {photo.source}, but no landmarks on it, and "
                 f"without them fitting must start from a network: {error}"
             ) from error
-        sure = [face for face in found if face.landmarks478 is not None or _is_consistent(network, photo, face)]
-        if not sure:
-            raise NoFaceError(
-                f"what may be a face was found in {photo.source}, but no landmarks on it, and the network that a fit would "
-                "start from answers differently for slightly shifted crops"
-            )
-        return sure
+        return found
 
     def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
         """The head of one detected face.
@@ -308,16 +301,6 @@ class Reconstructor:
         )
 
 
-def _is_consistent(network: RegressionEstimator, photo: Photo, face: Face) -> bool:
-    """Whether a face without a mesh is one: detectors that mark no mesh also find ears and hands."""
-    if face.evidence is DetectionEvidence.FULL:
-        return True
-    try:
-        return network.rotation_inconsistency_deg(photo, face) < MAX_INCONSISTENCY_DEG
-    except AlignmentError:
-        return False
-
-
 def _view(photo: Photo, face: Face) -> View:
     return View(photo.pixels, observe(face, "478"), photo.focal_px)
 
@@ -334,9 +317,7 @@ def _warnings(
     if abs(yaw_deg) > _HALF_FACE_HIDDEN_YAW_DEG:
         found.append(f"the head is turned by {yaw_deg:.0f} degrees; half of the face is a guess")
     if face.landmarks478 is None:
-        found.append(
-            "no dense landmarks were found, as in full profile; pose and shape start from a network and may be off"
-        )
+        found.append("no dense landmarks were found; pose and shape start from a network and may be off")
     if error_percent > _LARGE_LANDMARK_ERROR_PERCENT:
         found.append(f"the head misses the detected points by {error_percent:.1f} % of the face's size")
     if face.rotation_deg:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from jaxtyping import Float
 
 from recon.detection.dense_landmarks import DenseLandmarks
-from recon.detector_names import DetectionEvidence, evidence_of
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -35,7 +34,7 @@ class Face:
         points5: ``(5, 2)`` in the order of :data:`POINT_NAMES`. Left and right are the viewer's *of the upright face*: in
             a photo that stands on its head the "left" eye is on the right.
         score: in [0, 1]: how sure the detector is that this is a face.
-        detector: name of the detector; :attr:`evidence` tells what it rests on.
+        detector: name of the detector.
         rotation_deg: 0, 90, 180 or 270: turning the photo clockwise by so much brings the face nearest to upright.
         landmarks478: ``(478, 3)`` MediaPipe's mesh points, or None: x, y, and z in pixels at the scale of the face;
             z grows away from the viewer and its zero is near the middle of the head.
@@ -65,11 +64,6 @@ class Face:
             raise ValueError(f"a face's box must be x0 < x1, y0 < y1, got {self.box.tolist()}")
         if self.rotation_deg not in (0, 90, 180, 270):
             raise ValueError(f"rotation_deg must be 0, 90, 180 or 270, got {self.rotation_deg}")
-
-    @property
-    def evidence(self) -> DetectionEvidence:
-        """What the detector found the face by."""
-        return evidence_of(self.detector)
 
     @property
     def size_px(self) -> float:

@@ -33,7 +33,6 @@ _DETECTORS = {
     "full": (192, "face_detection_full_range_sparse", 2304, "num_layers: 1 strides: [4]", 0.0),
 }
 MESH_SIDE_PX = 192
-BODY_SIDE_PX = 224
 """Side of the picture in which people are looked for; a closer look follows by itself."""
 
 _INPUT = """
@@ -117,23 +116,6 @@ node {{
 """
 )
 
-# The package's own graph, told to look at every picture afresh.
-_BODY_GRAPH = """
-input_stream: "image"
-output_stream: "landmarks"
-node {
-  calculator: "ConstantSidePacketCalculator" output_side_packet: "PACKET:0:no" output_side_packet: "PACKET:1:full"
-  options { [mediapipe.ConstantSidePacketCalculatorOptions.ext] {
-    packet { bool_value: false } packet { int_value: 1 }
-  } }
-}
-node {
-  calculator: "PoseLandmarkCpu" input_stream: "IMAGE:image" output_stream: "LANDMARKS:landmarks"
-  input_side_packet: "USE_PREV_LANDMARKS:no" input_side_packet: "SMOOTH_LANDMARKS:no"
-  input_side_packet: "MODEL_COMPLEXITY:full"
-}
-"""
-
 
 class Graph:
     """A running MediaPipe graph with one picture in and one packet per output stream out.
@@ -207,11 +189,6 @@ def mesh_graph() -> Graph:
     return Graph(_MESH_GRAPH.format(side=MESH_SIDE_PX, low=0.0), ("landmarks", "score"), MESH_SIDE_PX)
 
 
-def body_graph() -> Graph:
-    """The network that finds one person in a picture of any size: 33 points, the first eleven on the head."""
-    return Graph(_BODY_GRAPH, ("landmarks",), BODY_SIDE_PX)
-
-
 def detection_side_px(kind: str) -> int:
     """Side of the square picture that a box network looks at."""
     return _DETECTORS[kind][0]
@@ -229,8 +206,7 @@ def _package_parent() -> Path:
 def _check_mediapipe() -> None:
     networks = [f"face_detection/{network}" for _, network, *_ in _DETECTORS.values()]
     root = _package_parent() / "mediapipe" / "modules"
-    others = ("face_landmark/face_landmark_with_attention", "pose_detection/pose_detection")
-    for network in (*networks, *others, "pose_landmark/pose_landmark_full"):
+    for network in (*networks, "face_landmark/face_landmark_with_attention"):
         path = root / f"{network}.tflite"
         if not path.is_file():
             raise DetectorUnavailable(

@@ -15,14 +15,11 @@ from bfm.model import MorphableModel
 from recon.camera import PosedCamera
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
 from recon.detection.face import Face
-from recon.detector_names import DetectionEvidence
 from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
 from recon.inference.light_albedo import LightAlbedoSettings, solve_light_and_albedo
-from recon.inference.profile_yaw import turn_to_profile
 from recon.inference.regress import CropRegression, FaceRegressor
 from recon.io.image import Photo
 from recon.parameters import FaceParameters
-from recon.rotation import rotation_angle
 from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import FaceSegmenter, RenderedRegions, segment
 
@@ -34,15 +31,6 @@ SIGMA_WITHOUT_LANDMARKS = InitialSigma(
 )
 """The same where there are no landmarks. The turn is held, too: on rendered profiles hair and shadows pull it astray, and with 6 or
 10 degrees the fit's poses were worse than the network's."""
-
-MAX_INCONSISTENCY_DEG = 9.0
-"""Turn between answers for shifted crops above which the network has not seen a face. On 29 rendered profiles without a mesh,
-those above were off by 48 degrees on average, those below by 14."""
-_SHIFTS = (
-    *((0.0, 0.0, 1.0), (0.08, 0.0, 1.0), (-0.08, 0.0, 1.0), (0.0, 0.08, 1.0), (0.0, -0.08, 1.0)),
-    *((0.0, 0.0, 1.12), (0.0, 0.0, 0.9)),
-)
-"""By x and y in sizes of the face, and scale."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,7 +97,7 @@ class RegressionEstimator:
         those of a perspective camera, whatever the network's.
         """
         answers = [self.regressor(photo, face) for photo, face in zip(photos, faces, strict=True)]
-        poses = [self._pose(face, answer) for face, answer in zip(faces, answers, strict=True)]
+        poses = [_perspective_pose(answer) for answer in answers]
         identity = torch.cat([answer.coefficients.identity for answer in answers]).mean(dim=0, keepdim=True)
         estimate = FaceParameters(
             identity,
@@ -122,36 +110,6 @@ class RegressionEstimator:
         everywhere = all(face.landmarks478 is not None for face in faces)
         focal_px = tuple(float(answer.photo_camera.focal_px[0, 0]) for answer in answers)
         return InitialEstimate(estimate, focal_px, SIGMA_WITH_LANDMARKS if everywhere else SIGMA_WITHOUT_LANDMARKS)
-
-    def rotation_inconsistency_deg(self, photo: Photo, face: Face) -> float:
-        """Mean geodesic distance of the rotations for jittered crops from their medoid, degrees.
-
-        Raises:
-            AlignmentError: five points that no face can have.
-        """
-        centre = face.points5.mean(axis=0)
-        crops = [
-            dataclasses.replace(
-                face, points5=(face.points5 - centre) * scale + centre + face.size_px * np.array([x, y])
-            )
-            for x, y, scale in _SHIFTS
-        ]
-        turns = torch.cat([self.regressor(photo, crop).photo_camera.rotation for crop in crops])
-        n = len(turns)
-        between = rotation_angle(turns[:, None].expand(n, n, 3, 3), turns[None].expand(n, n, 3, 3))
-        return math.degrees(float(between.mean(dim=1).min()))
-
-    def _pose(self, face: Face, answer: CropRegression) -> tuple[Tensor, Tensor]:
-        """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo, of a perspective camera. The yaw of a face with
-        MediaPipe's box and no mesh is corrected; others keep the network's pose."""
-        camera = answer.photo_camera
-        found = dataclasses.replace(
-            answer.coefficients, rotation=camera.rotation, translation_mm=camera.translation_mm, lighting=None
-        ).for_camera("perspective")
-        if face.evidence is not DetectionEvidence.FACE_BOX:
-            return found.rotation, found.translation_mm
-        pivot_mm = found.rotation.new_tensor(self.regressor.blocks.pivot_mm)
-        return turn_to_profile(found.rotation, found.translation_mm, pivot_mm)
 
     @torch.no_grad()
     def _landmark_error_percent(self, face: Face, found: CropRegression) -> float:
@@ -174,3 +132,12 @@ class RegressionEstimator:
         mask = rendered.covered.to(image.dtype) * segment(self._segmenter, found.crop, prior)
         residual2 = (image - found.crop).square().mean(dim=1, keepdim=True)
         return float(((mask * residual2).sum() / mask.sum().clamp_min(1e-6)).sqrt())
+
+
+def _perspective_pose(answer: CropRegression) -> tuple[Tensor, Tensor]:
+    """Rotation ``(1, 3, 3)`` and translation ``(1, 3)`` in the photo, of a perspective camera."""
+    camera = answer.photo_camera
+    found = dataclasses.replace(
+        answer.coefficients, rotation=camera.rotation, translation_mm=camera.translation_mm, lighting=None
+    ).for_camera("perspective")
+    return found.rotation, found.translation_mm

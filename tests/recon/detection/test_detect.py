@@ -14,13 +14,9 @@ from PIL import Image
 
 from bfm.mediapipe_table import MEDIAPIPE_68
 from recon.detection import Detector, DetectorUnavailable, Face, UnknownDetectorError, detect, open_detector
-from recon.detection.body import head_of_person
-from recon.detection.face import roll_rad, roll_turn_deg
+from recon.detection.face import distinct, roll_rad, roll_turn_deg
 from recon.detection.insightface_detector import InsightfaceDetector
-from recon.detection.mediapipe_detector import MediapipeDetector, distinct
-from recon.detection.mediapipe_graphs import body_graph, detection_graph
 from recon.detection.regions import tile_sides
-from recon.detector_names import DetectionEvidence
 
 EYES_AND_NOSE = np.array([[203.0, 106.0], [246.0, 107.0], [222.0, 128.0]])  # read off the picture by eye
 MOUTH = np.array([[205.0, 146.0], [246.0, 146.0]])
@@ -149,77 +145,6 @@ def test_photo_is_left_alone(astronaut: np.ndarray, detector) -> None:
     writable = astronaut[40:200, 150:310].copy()
     detect(writable, detector)
     np.testing.assert_array_equal(writable, astronaut[40:200, 150:310])
-
-
-class _WithoutMesh(MediapipeDetector):
-    """As in full profile: the mesh network sees no face."""
-
-    def _settled_points(self, image: np.ndarray, roi: object) -> None:
-        return None
-
-
-def test_a_face_without_mesh_has_a_box_and_five_points(astronaut: np.ndarray, mesh_face: Face) -> None:
-    with _WithoutMesh() as detector:
-        (face,) = detect(astronaut, detector)
-    assert face.landmarks478 is None and face.landmarks68 is None and face.score > 0.7
-    assert face.evidence is DetectionEvidence.FACE_BOX
-    assert np.linalg.norm(face.points5 - mesh_face.points5, axis=1).max() < 0.12 * mesh_face.size_px
-    assert np.abs(face.box - mesh_face.box).max() < 0.3 * mesh_face.size_px
-
-
-class _SureOfBodiesOnly(_WithoutMesh):
-    """As in a hidden profile: the box networks are not sure enough by themselves."""
-
-    def __enter__(self) -> MediapipeDetector:
-        super().__enter__()
-        for graph in self._boxes.values():
-            graph.close()
-        self._boxes = {kind: detection_graph(kind, 0.99) for kind in self._boxes}
-        return self
-
-
-def test_a_face_on_a_body_is_found_where_boxes_alone_are_not_sure(astronaut: np.ndarray, mesh_face: Face) -> None:
-    with _SureOfBodiesOnly() as detector:
-        (face,) = detect(astronaut, detector)
-        assert face.evidence is DetectionEvidence.BODY_POSE and face.landmarks478 is None and face.score >= 0.55
-        assert np.linalg.norm(face.points5 - mesh_face.points5, axis=1).max() < 0.15 * mesh_face.size_px
-        (again,) = detect(astronaut, detector)
-        np.testing.assert_array_equal(again.points5, face.points5)
-        # A body without a face: the head is painted over.
-        hidden = astronaut.copy()
-        x0, y0, x1, y1 = (mesh_face.box + [-25, -45, 25, 25]).astype(int)
-        hidden[y0:y1, x0:x1] = 128
-        assert detect(hidden, detector) == []
-
-
-@pytest.mark.parametrize(("score", "n_faces"), [(0.5, 0), (0.6, 1)])
-def test_a_face_on_a_body_must_be_seen_again(
-    astronaut: np.ndarray, monkeypatch, mediapipe, score: float, n_faces: int
-) -> None:
-    monkeypatch.setattr(_SureOfBodiesOnly, "_second_look", lambda *_: score)
-    with _SureOfBodiesOnly() as detector:
-        assert len(detect(astronaut, detector)) == n_faces
-
-
-def test_bodies_are_looked_for_only_where_no_face_was_found(astronaut: np.ndarray, mediapipe) -> None:
-    with MediapipeDetector() as detector:
-        assert len(detect(astronaut, detector)) == 1 and detector._body is None
-        assert detect(np.full((64, 64, 3), 128, np.uint8), detector) == [] and detector._body is not None
-
-
-def test_the_head_of_a_person_in_small_and_large_photos(astronaut: np.ndarray, mesh_face: Face, capfd) -> None:
-    graph = body_graph()
-    capfd.readouterr()
-    middle = mesh_face.points5.mean(axis=0)
-    for width in (400, 3000):
-        factor = width / 512
-        head = head_of_person(graph, resized(astronaut, width))
-        assert head is not None
-        assert np.hypot(head.x - factor * middle[0], head.y - factor * middle[1]) < 0.4 * factor * mesh_face.size_px
-        assert 0.3 < head.side_px / (factor * mesh_face.size_px) < 1.2
-    assert head_of_person(graph, np.full((100, 80, 3), 128, np.uint8)) is None
-    assert capfd.readouterr().err == "", "the native library keeps quiet"
-    graph.close()
 
 
 def moved(face: Face, offset: tuple[float, float], factor: float = 1.0) -> Face:

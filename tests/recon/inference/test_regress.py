@@ -12,7 +12,6 @@ from skimage.data import astronaut
 from recon.camera import CAMERAS, WeakPerspectiveCamera
 from recon.cli import main
 from recon.detection import Face
-from recon.detector_names import MEDIAPIPE_FACE_BOX
 from recon.fitting import InitialSigma
 from recon.inference import estimator
 from recon.inference.regress import FaceRegressor, default_checkpoint
@@ -170,24 +169,14 @@ def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, mon
     torch.testing.assert_close(head.identity, said.identity, atol=1e-2, rtol=0)
 
 
-def test_starts_of_faces_without_a_mesh_are_turned_and_have_their_own_sigma(
-    open_model, checkpoint, photo, face, monkeypatch
-):
+def test_starts_of_faces_without_landmarks_have_their_own_sigma(open_model, checkpoint, photo, face):
     method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
-    turned = []
-
-    def turn(rotation, translation_mm, pivot_mm):
-        turned.append(pivot_mm)
-        return -rotation, translation_mm
-
-    monkeypatch.setattr(estimator, "turn_to_profile", turn)
     plain = method.initial_estimate([photo], [face])
-    assert not turned and plain.sigma == estimator.SIGMA_WITH_LANDMARKS
-    bare = method.initial_estimate([photo], [Face(face.box, face.points5, 0.9, MEDIAPIPE_FACE_BOX)])
-    assert len(turned) == 1 and bare.sigma == estimator.SIGMA_WITHOUT_LANDMARKS
-    torch.testing.assert_close(bare.face.rotation, -plain.face.rotation)
-    both = method.initial_estimate([photo, photo], [face, Face(face.box, face.points5, 0.9, "other")])
-    assert len(turned) == 1 and both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.face) == 2
+    assert plain.sigma == estimator.SIGMA_WITH_LANDMARKS
+    bare = Face(face.box, face.points5, 0.9, "other")
+    both = method.initial_estimate([photo, photo], [face, bare])
+    assert both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.face) == 2
+    torch.testing.assert_close(both.face.rotation[1], plain.face.rotation[0])
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):
