@@ -105,7 +105,7 @@ def accuracy(n_heads: int) -> None:
     topology = Topology.of(model.faces, model.n_vertices)
     face = model.region("face").numpy()
     heads: list[tuple[DrawnHead, LandmarkObservation | None]] = []
-    with open_detector("mediapipe") as detector:
+    with open_detector() as detector:
         for number in range(n_heads):
             head = draw_head(model, topology, number)
             found = detector.detect(head.pixels, 60.0)

@@ -19,7 +19,7 @@ from _report import print_header, print_table
 import bfm
 from recon import Reconstructor
 from recon.alignment import fit_similarity
-from recon.detection.detect import DETECTORS
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 
 
 def photos_of(folder: Path, people: int, photos: int) -> dict[str, list[Path]]:
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="fast")
-    parser.add_argument("--detector", choices=DETECTORS, default="mediapipe")
+    parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     print_header(arguments.threads)

@@ -14,6 +14,7 @@ import torch
 from _report import print_header, print_table
 
 from recon.detection import open_detector
+from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 from recon.io.image import Photo
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.rotation import matrix_to_euler, rotation_angle
@@ -54,13 +55,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=60, help="profiles [60]")
     parser.add_argument("--quality", default="fast", help="of the fits [fast]")
+    parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     print_header(options.threads)
     errors_deg: dict[tuple[str, str], list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     kinds: dict[str, int] = defaultdict(int)
-    with open_detector("mediapipe") as detector:
+    with open_detector(options.detector) as detector:
         made = {name: Reconstructor(method=name, quality=options.quality, detector=detector) for name in METHODS}
         faces = profiles(FaceSampler(made["fit"].model, CONFIG, SEED, SIZE), options.count)
         for number, face in enumerate(faces):

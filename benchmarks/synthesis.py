@@ -96,7 +96,7 @@ def _detect(sampler: FaceSampler, count: int) -> None:
     from recon.detection.detect import open_detector
 
     found, off_px, missed = 0, [], []
-    with open_detector("mediapipe") as detector:
+    with open_detector() as detector:
         for index in range(count):
             batch = sampler[index]
             array = (batch.image[0].permute(1, 2, 0) * 255.0).round().byte().numpy()

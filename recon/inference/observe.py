@@ -18,8 +18,8 @@ detectors err together, so this is larger than the scatter of one of them."""
 def observe(face: Face, landmark_set: str, errors: LandmarkErrorModel | None = None) -> LandmarkObservation | None:
     """The face's points as a fit takes them, or ``None`` if it has none of this set.
 
-    The package has an error model for the points of its own network (detector ``"open"``) only. Those of MediaPipe, which
-    :class:`recon.reconstructor.Reconstructor` takes by default, are given independent errors.
+    The package has an error model for the points of its own network (detector ``"open"``) only; those of other detectors are given
+    independent errors.
 
     Args:
         face: as detected.
