@@ -118,7 +118,7 @@ def open_predictor(options: PredictorOptions) -> Iterator[Predictor]:
 
 
 def _package_networks() -> str:
-    """Hash of the weights that come with the package: fits of full profiles start from them too."""
+    """Hash of the weights that come with the package: fits of faces without landmarks start from them too."""
     import recon.networks
 
     folder = Path(recon.networks.__file__).parent / "weights"

@@ -71,14 +71,20 @@ def stream_hash(file: io.BufferedIOBase) -> str:
 
 @functools.cache
 def code_hash() -> str:
-    """SHA-256 over the source files of this project's packages as they lie on disk: the code that really runs.
+    """SHA-256 over the files of this project's packages as they lie on disk: the code that really runs, and the networks and
+    tables that come with it.
 
     The first 16 hexadecimal digits. Equal for a checkout and an installed copy of the same sources.
     """
     top = Path(__file__).resolve().parents[2]
-    return _hash_of(
-        (path.relative_to(top).as_posix(), path) for name in _PACKAGES for path in (top / name).rglob("*.py")
-    )
+    return _hash_of((path.relative_to(top).as_posix(), path) for path in package_files(top))
+
+
+def package_files(top: Path) -> list[Path]:
+    """Sources and data of this project's packages below a folder, without what Python and numba keep beside them."""
+    return [
+        path for name in _PACKAGES for path in (top / name).rglob("*") if path.suffix in (".py", ".npz", ".safetensors")
+    ]
 
 
 def package_version() -> str:

@@ -57,7 +57,7 @@ def test_texture_is_a_disc_without_folds() -> None:
     for points, faces in ((uv, quads), (step @ uv, finer)):
         triangles, _ = triangulate(faces, points)
         a, b, c = points[triangles].transpose(1, 0, 2)
-        assert (np.cross(b - a, c - a) > 1e-9).all()
+        assert (np.linalg.det(np.stack([b - a, c - a], axis=-2)) > 1e-9).all()
     assert len(quads) == len(eye.quads)
     own = (eye.uv_quads != eye.quads).any(axis=1)
     assert np.degrees(eye.angle_rad[eye.quads[own]].min()) > 150.0, "only the back has texture corners of its own"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recon.io.fingerprint import Fingerprint, file_hash, folder_hash
+from recon.io.fingerprint import Fingerprint, file_hash, folder_hash, package_files
 
 
 def test_equal_facts_have_no_difference_however_they_are_kept():
@@ -34,3 +34,12 @@ def test_a_folder_is_known_by_names_and_contents(tmp_path):
     (tmp_path / "b").write_bytes(b"2")
     assert len({first, renamed, folder_hash(tmp_path)}) == 3
     assert file_hash(tmp_path / "b") == "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35"
+
+
+def test_code_is_sources_and_networks_but_not_what_is_cached_beside_them(tmp_path):
+    kept = ("recon/a.py", "recon/networks/weights/b.safetensors", "bfm/open/c.npz", "losses/d.py")
+    others = ("recon/__pycache__/a.pyc", "recon/__pycache__/k.nbi", "tests/e.py", "recon/notes.md")
+    for name in (*kept, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert {path.relative_to(tmp_path).as_posix() for path in package_files(tmp_path)} == set(kept)
