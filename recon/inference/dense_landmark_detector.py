@@ -8,8 +8,7 @@ from jaxtyping import UInt8
 from bfm.landmarks import five_points_of_68
 from recon.detection.align import AlignmentError
 from recon.detection.dense_landmarks import DenseLandmarks
-from recon.detection.face import Face, distinct, roll_rad, roll_turn_deg
-from recon.detection.regions import Roi
+from recon.detection.face import Face, distinct, roll_turn_deg
 from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
 from recon.inference.face_boxes import FaceBox, FaceBoxFinder
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
@@ -17,8 +16,6 @@ from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegresso
 MAX_SIGMA_SHARE = 0.05
 """Median standard deviation of the points over the size of the face above which the network has not seen a face. Of drawn
 faces with everything on 99 % lie below 0.040, of places in photos without a face 99 % above 0.056."""
-MIN_SCORE = 0.5
-"""Of the box network's second look."""
 
 
 class DenseLandmarkDetector:
@@ -52,37 +49,19 @@ class DenseLandmarkDetector:
             raise RuntimeError(f"{name} is used in a with statement: with {name}() as detector")
         for turn_deg in (0, 90, 270, 180):
             boxes = self._boxes(image, min_face_px, turn_deg)
-            faces = (_face(image, box, self._landmarks, self._boxes) for box in boxes)
-            found = distinct([face for face in faces if face is not None])
-            if found:
-                return found
+            faces = distinct([face for box in boxes if (face := self._face(image, box, self._landmarks)) is not None])
+            if faces:
+                return faces
         return []
 
-
-def _face(
-    image: UInt8[np.ndarray, "h w 3"], box: FaceBox, landmarks: LandmarkRegressor, boxes: FaceBoxFinder
-) -> Face | None:
-    """The face in a box with its points, or None if the network is not sure of them or the second look denies it."""
-    name = OPEN if landmarks.path == DEFAULT_LANDMARK_NETWORK else OPEN_OTHER_NETWORK
-    try:
-        dense = landmarks(image, box.points5)
-    except AlignmentError:
-        return None
-    face = face_of_points(dense, 1.0, name)
-    if face is None:
-        return None
-    score = boxes.score_again(image, face.points5, _upright_square(dense, roll_rad(face.points5[:2], face.points5[3:])))
-    return face_of_points(dense, score, name) if score >= MIN_SCORE else None
-
-
-def _upright_square(dense: DenseLandmarks, turn_rad: float) -> Roi:
-    """About all points, as the box network's boxes are."""
-    cos, sin = np.cos(turn_rad), np.sin(turn_rad)
-    turn = np.array([[cos, -sin], [sin, cos]])
-    upright = dense.subset("478" if "478" in dense.names else "520").points_px[:, :2] @ turn
-    low, high = upright.min(axis=0), upright.max(axis=0)
-    x, y = (turn @ (0.5 * (low + high))).tolist()
-    return Roi(x, y, float((high - low).max()), turn_rad)
+    @staticmethod
+    def _face(image: UInt8[np.ndarray, "h w 3"], box: FaceBox, landmarks: LandmarkRegressor) -> Face | None:
+        """The face in a box with its points, or None if the network is not sure of them."""
+        name = OPEN if landmarks.path == DEFAULT_LANDMARK_NETWORK else OPEN_OTHER_NETWORK
+        try:
+            return face_of_points(landmarks(image, box.points5), box.score, name)
+        except AlignmentError:
+            return None
 
 
 def face_of_points(dense: DenseLandmarks, score: float = 1.0, detector: str = OPEN) -> Face | None:

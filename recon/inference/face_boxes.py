@@ -1,4 +1,4 @@
-"""The face box network applied to photos: the whole photo is searched at several scales, and a find is looked at again."""
+"""The face box network applied to photos: the whole photo is searched at several scales."""
 
 from __future__ import annotations
 
@@ -20,15 +20,12 @@ from recon.networks.face_box_network import FaceBoxNetworkConfig, FacePeaks, pea
 
 DEFAULT_FACE_BOX_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "face_boxes.safetensors"
 """What comes with the package."""
-MIN_SCORE = 0.3
-"""Of a peak that is worth a second look."""
+MIN_SCORE = 0.4
+"""Of a face. Most of what is found besides is told from faces by the landmark network, which is not sure of its points."""
 _MULTIPLE_PX = 32
 _LARGEST_ROOM, _SMALLEST_ROOM = 1.2, 2.0
 """Faces as large as the photo are looked for where they are so much smaller than the largest that the network knows; the smallest
 asked for where they are so much larger than the smallest that it knows, of which it is not sure."""
-_SECOND_LOOKS = (0.35, 0.25)
-"""Side of the face / side of the picture in the second look."""
-_LOOK_PX = 128
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,32 +95,12 @@ class FaceBoxFinder:
         count = max(0, math.ceil(math.log2(last / first)))
         return [first * (last / first) ** (k / count) for k in range(count + 1)] if count else [first]
 
-    def score_again(self, image: UInt8[np.ndarray, "h w 3"], points5: Float[np.ndarray, "5 2"], face: Roi) -> float:
-        """How sure the network is of a face that it is shown upright, in the middle of two pictures of a good size: the mean
-        score; 0 where it is not seen again.
-
-        Args:
-            image: ``(H, W, 3)`` sRGB.
-            points5: where its five points are.
-            face: square about all its points, turned as the face is.
-        """
-        looks = [face.scaled(1.0 / share).to_photo(_LOOK_PX) for share in _SECOND_LOOKS]
-        peaks = self._peaks([resample(image, look, (_LOOK_PX, _LOOK_PX)) for look in looks])
-        scores = [0.0] * len(looks)
-        for picture, score, points_px in zip(
-            peaks.picture.tolist(), peaks.score.tolist(), peaks.points_px.numpy(), strict=True
-        ):
-            seen = points_px[1:] @ looks[picture][:2, :2].T + looks[picture][:2, 2]
-            if float(np.linalg.norm(seen - points5, axis=1).mean()) < 0.15 * face.side_px:
-                scores[picture] = max(scores[picture], score)
-        return float(np.mean(scores))
-
     def _at_scale(self, image: UInt8[np.ndarray, "h w 3"], scale: float) -> list[FaceBox]:
         size = tuple(max(1, round(scale * length)) for length in picture_size(image))
         to_photo = np.diag([image.shape[1] / size[1], image.shape[0] / size[0], 1.0])
         small = resample(image, to_photo, (size[0], size[1]))
         beyond = [(0, -length % _MULTIPLE_PX) for length in size]
-        peaks = self._peaks([np.pad(small, (*beyond, (0, 0)), mode="edge")])
+        peaks = self._peaks(np.pad(small, (*beyond, (0, 0)), mode="edge"))
         found = []
         for score, side_px, points_px in zip(
             peaks.score.tolist(), peaks.side_px.tolist(), peaks.points_px.double().numpy(), strict=True
@@ -134,8 +111,8 @@ class FaceBoxFinder:
         return found
 
     @torch.no_grad()
-    def _peaks(self, pictures: list[UInt8[np.ndarray, "h w 3"]]) -> FacePeaks:
-        batch: Tensor = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
+    def _peaks(self, picture: UInt8[np.ndarray, "h w 3"]) -> FacePeaks:
+        batch: Tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255.0
         return peaks_of(self._network(batch.contiguous(memory_format=torch.channels_last)), MIN_SCORE)
 
 

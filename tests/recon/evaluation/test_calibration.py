@@ -29,7 +29,7 @@ def test_bias_sigmas_and_modes_are_found_again():
     assert np.abs(model.bias - bias).mean() < 0.1
     # Fewer samples than unknowns leave a little more than is there.
     assert 1.0 < np.median(model.own_sigma / own) < 1.7
-    flat, wanted = model.modes.reshape(len(model.modes), -1), modes.reshape(3, -1)
+    flat, wanted = model.modes.reshape(len(model.modes), -1), 0.5 * modes.reshape(3, -1)
     assert np.linalg.norm(flat.T @ flat - wanted.T @ wanted) < 0.25 * np.linalg.norm(wanted.T @ wanted)
 
 
