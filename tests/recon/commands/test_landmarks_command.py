@@ -96,13 +96,16 @@ def test_each_face_has_a_folder(photo, astronaut, landmarks, tmp_path):
     half = np.zeros_like(astronaut)
     half[:256, :256] = np.asarray(Image.fromarray(astronaut).resize((256, 256)))
     Image.fromarray(np.concatenate([astronaut, half], axis=1)).save(photo)
-    code, rows, _ = landmarks(photo, "--faces", "all", "--set", "520")
+    code, rows, _ = landmarks(photo, "--faces", "all", "--set", "520", "--detector", "open")
     assert code == 0 and [row["name"] for row in rows] == ["astronaut", "astronaut.face2"]
     first, second = (
         read_landmarks(tmp_path / "out" / row["name"] / "landmarks.json").sets["520"].xy_px for row in rows
     )
     assert first[:, 0].max() < 512 < second[:, 0].min()
-    assert [row["status"] for row in landmarks(photo, "--faces", "all", "--set", "520")[1]] == ["kept", "kept"]
+    assert [row["status"] for row in landmarks(photo, "--faces", "all", "--set", "520", "--detector", "open")[1]] == [
+        "kept",
+        "kept",
+    ]
 
 
 def test_detectors_without_uncertainty_leave_it_open(photo, landmarks, tmp_path, mediapipe):

@@ -6,7 +6,7 @@ import skimage.data
 from PIL import Image
 
 from recon.detection.regions import Roi
-from recon.inference.face_boxes import FaceBox, FaceBoxFinder, _distinct
+from recon.inference.face_boxes import FaceBox, FaceBoxFinder, _distinct, evened
 from recon.networks.checkpoint import CheckpointError
 
 
@@ -27,7 +27,7 @@ def test_scales_reach_from_the_whole_photo_to_the_smallest_face(finder, size, sm
     scales = finder.scales(size, smallest)
     assert scales[0] * max(size) < high_px, "a face as large as the photo is small enough"
     assert scales[-1] * smallest > low_px or len(scales) == 1, "the smallest is large enough"
-    assert all(first < second <= 2.001 * first for first, second in zip(scales, scales[1:], strict=False))
+    assert all(first < second <= 1.415 * first for first, second in zip(scales, scales[1:], strict=False))
 
 
 def test_the_astronaut_is_found_once_with_her_points(finder, astronaut):
@@ -41,7 +41,7 @@ def test_the_astronaut_is_found_once_with_her_points(finder, astronaut):
 def test_boxes_scale_with_the_photo(finder, astronaut, size):
     usual, scaled = finder(astronaut, 60.0)[0], finder(resized(astronaut, size), 20.0)[0]
     factor = np.array([size[1], size[0]]) / 512.0
-    assert np.linalg.norm(scaled.points5 / factor - usual.points5, axis=1).mean() < 0.08 * usual.roi.side_px
+    assert np.linalg.norm(scaled.points5 / factor - usual.points5, axis=1).mean() < 0.12 * usual.roi.side_px
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
@@ -64,11 +64,23 @@ def test_equal_photos_give_equal_boxes(finder, astronaut):
     assert [box.score for box in first] == [box.score for box in second]
 
 
+def test_faces_in_the_dark_are_found_in_the_evened_photo(finder, astronaut):
+    dark = (astronaut * 0.1).astype(np.uint8)
+    shown = evened(dark)
+    assert abs(shown.mean() / 255.0 - 0.45) < 0.03 and np.array_equal(dark, (astronaut * 0.1).astype(np.uint8))
+    usual, found = finder(astronaut, 60.0)[0], finder(shown, 60.0)[0]
+    assert np.linalg.norm(found.points5 - usual.points5, axis=1).mean() < 0.1 * usual.roi.side_px
+    for flat in (0, 128, 255):
+        assert evened(np.full((9, 7, 3), flat, np.uint8)).shape == (9, 7, 3)
+
+
 def test_one_face_seen_at_two_scales_is_one_box():
     points = np.zeros((5, 2))
     near, far = Roi(52.0, 50.0, 44.0, 0.0), Roi(90.0, 50.0, 40.0, 0.0)
-    boxes = [FaceBox(Roi(50.0, 50.0, 40.0, 0.0), points, 0.9), FaceBox(near, points, 0.8), FaceBox(far, points, 0.7)]
-    assert [box.score for box in _distinct(boxes)] == [0.9, 0.7]
+    nose = Roi(50.0, 52.0, 12.0, 0.0)
+    rois = [Roi(50.0, 50.0, 40.0, 0.0), near, far, nose]
+    boxes = [FaceBox(roi, points, score) for roi, score in zip(rois, (0.9, 0.8, 0.7, 0.6), strict=True)]
+    assert [box.score for box in _distinct(boxes)] == [0.9, 0.7, 0.6]
 
 
 def test_a_missing_network_is_told(tmp_path):
