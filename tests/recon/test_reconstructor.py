@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 
 import numpy as np
 import pytest
@@ -73,7 +72,7 @@ class _ProfileDetector:
 
 def test_a_face_without_landmarks_and_no_network_to_start_from_says_so(reconstructor):
     mine = MorphableModel(dataclasses.replace(reconstructor.model.data(), name="mine"))
-    with pytest.raises(NoFaceError, match="no landmarks on it .* must start from a network: no trained network comes"):
+    with pytest.raises(NoFaceError, match="no landmarks on it, .* must start from a network: no trained network comes"):
         Reconstructor(mine, quality="fast", device="cpu", detector=_ProfileDetector())(astronaut())
 
 
@@ -83,9 +82,9 @@ def test_the_head_lands_on_the_face(head):
     assert 150 < x.min() < 200 and 250 < x.max() < 290
     assert 60 < y.min() < 110 and 160 < y.max() < 200
     assert head.quality.landmark_error_percent < 3.0
-    # MediaPipe's points do not tell the distance of a photo without a focal length.
-    assert math.isnan(head.quality.distance_sigma) and head.to_dict()["quality"]["distance_sigma"] is None
-    assert any("depth of the face are assumed" in warning for warning in head.quality.warnings)
+    # The distance of a photo without a focal length follows from its perspective, roughly.
+    assert 0.05 < head.quality.distance_sigma < 0.8 and head.to_dict()["quality"]["distance_sigma"] > 0.0
+    assert any("depth of the face are known to" in warning for warning in head.quality.warnings)
     assert abs(head.pose.yaw) < 15 and abs(head.pose.roll) < 15
     assert head.expression_weights["mouthSmileLeft"] > 0.1
 
@@ -95,7 +94,7 @@ def test_maps_agree_with_each_other(head):
     inside = np.isfinite(depth_mm)
     assert depth_mm.shape == head.photo.pixels.shape[:2]
     assert 0.02 < inside.mean() < 0.5
-    assert 1000.0 < np.median(depth_mm[inside]) < 2000.0, "1.5 m is assumed"
+    assert 1000.0 < np.median(depth_mm[inside]) < 2000.0, "of a portrait"
     np.testing.assert_allclose(np.linalg.norm(normals[inside], axis=1), 1.0, atol=1e-4)
     assert np.isnan(normals[~inside]).all()
     changed = (head.overlay() != head.photo.pixels).any(axis=2)
