@@ -29,8 +29,8 @@ class Face:
     """A face in a photo. All positions are pixels of the photo that was given: x right, y down, centres at +0.5.
 
     Attributes:
-        box: ``(4,)`` x0, y0, x1, y1: the bounds of all landmarks (of the detector's box where there are none). It may
-            reach beyond the photo.
+        box: ``(4,)`` x0, y0, x1, y1: the bounds of the 478 points, or else of the 68, or else the detector's box. It may reach beyond
+            the photo.
         points5: ``(5, 2)`` in the order of :data:`POINT_NAMES`. Left and right are the viewer's *of the upright face*: in
             a photo that stands on its head the "left" eye is on the right.
         score: in [0, 1]: how sure the detector is that this is a face.

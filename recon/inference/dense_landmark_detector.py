@@ -102,8 +102,9 @@ def face_of_points(dense: DenseLandmarks, score: float, detector: str = OPEN) ->
     if not size_px > 0.0 or _SCORE_PER_SIGMA * float(np.median(dense.sigma_px)) > (score + _SCORE_OFFSET) * size_px:
         return None
     points5 = five_points_of_68(marks)
+    bounded = dense.subset("478").points_px[:, :2] if "478" in dense.names else marks
     return Face(
-        box=np.concatenate([low, high]),
+        box=np.concatenate([bounded.min(axis=0), bounded.max(axis=0)]),
         points5=points5,
         score=score,
         detector=detector,
