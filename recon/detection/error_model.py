@@ -5,7 +5,7 @@ independent believes many points that repeat one mistake. Here they are measured
 sigma for each point and shared modes. Fits whiten their residuals by it.
 
 How far a detector errs towards usual faces is not part of it: on drawn faces that is measurable, but taken off on photos it
-makes a fit worse (by 4 % of the error of points on 20 video frames).
+makes a fit worse (2.89 for 2.74 % of the face's size on 30 video frames).
 """
 
 from __future__ import annotations

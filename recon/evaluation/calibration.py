@@ -19,8 +19,8 @@ _LOST = 4.0
 """Faces whose root mean square error is so many times the median are left out: they were not seen, and must not shape the covariance."""
 _SHARED_ON_PHOTOS = 0.5
 """Of the size of the modes on drawn faces. There points err almost only together; on photos they also err each for itself, and a fit
-that believes the modes whole leaves too much to the prior: on 30 video frames its points are off by 2.93, 2.74 and 2.78 % with the
-modes whole, halved, and at a tenth (the detector's by 2.97)."""
+that believes the modes whole leaves too much to the prior: on 30 video frames its inner points are off by 3.01 % with the modes
+whole and by 2.80 % with them halved (the detector's by 2.97)."""
 _PRIOR_FACES = 3.0
 """Faces' worth of prior that there is no bias."""
 _ROUNDS = 4
