@@ -123,12 +123,13 @@ class FaceBoxFinder:
 def evened(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """A photo of usual exposure: code values from the first to the last percentile fill the range, with a gamma that brings their
     mean to 0.45. Faces in the dark are found in it that are not in the photo."""
-    low, high = np.percentile(image[:: 1 + image.shape[0] // 256, :: 1 + image.shape[1] // 256], (1.0, 99.0))
+    some = image[:: 1 + image.shape[0] // 256, :: 1 + image.shape[1] // 256]
+    low, high = np.percentile(some, (1.0, 99.0))
     values = ((np.arange(256) - low) / max(high - low, 1.0)).clip(0.0, 1.0)
-    mean = float(values[image].mean())
+    mean = float(values[some].mean())
     gamma = math.log(_MEAN) / math.log(min(max(mean, 0.02), 0.98))
-    evened: np.ndarray = (255.0 * values**gamma).round().astype(np.uint8)[image]
-    return evened
+    shown: np.ndarray = (255.0 * values**gamma).round().astype(np.uint8)[image]
+    return shown
 
 
 def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:
