@@ -49,8 +49,8 @@ def test_astronaut(truth: Face) -> None:
     assert np.linalg.norm(truth.points5[:3] - EYES_AND_NOSE, axis=1).max() < TOLERANCE_PX
     assert np.linalg.norm(truth.points5[3:] - MOUTH, axis=1).max() < 2 * TOLERANCE_PX
     assert truth.rotation_deg == 0 and truth.score > 0.6
-    assert (truth.box[:2] <= truth.landmarks68.min(axis=0)).all()
-    assert (truth.box[2:] >= truth.landmarks68.max(axis=0)).all()
+    assert (truth.box[:2] <= truth.landmarks478[:, :2].min(axis=0)).all()
+    assert (truth.box[2:] >= truth.landmarks478[:, :2].max(axis=0)).all()
     nose_z, ear_z = truth.landmarks478[1, 2], truth.landmarks478[234, 2]
     assert nose_z < ear_z - 20  # z grows away from the viewer, at the scale of the 90 px wide face
 
