@@ -33,7 +33,6 @@ _DETECTORS = {
     "full": (192, "face_detection_full_range_sparse", 2304, "num_layers: 1 strides: [4]", 0.0),
 }
 MESH_SIDE_PX = 192
-"""Side of the picture in which people are looked for; a closer look follows by itself."""
 
 _INPUT = """
 input_stream: "image"

@@ -35,13 +35,6 @@ class Roi:
     def scaled(self, factor: float) -> Roi:
         return dataclasses.replace(self, side_px=self.side_px * factor)
 
-    def shifted(self, share: float) -> Roi:
-        """Moved along its own x axis by this share of its side."""
-        step_px = share * self.side_px
-        return dataclasses.replace(
-            self, x=self.x + step_px * float(np.cos(self.angle_rad)), y=self.y + step_px * float(np.sin(self.angle_rad))
-        )
-
     def moved(self, matrix: Float[np.ndarray, "3 3"]) -> Roi:
         """The region in the pixels that the similarity ``matrix`` leads to."""
         x, y, _ = (matrix @ [self.x, self.y, 1.0]).tolist()

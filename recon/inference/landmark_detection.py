@@ -99,7 +99,5 @@ def faces_with_landmarks(photo: Photo, detector: Detector) -> list[Face]:
         raise NoFaceError(f"no face was found in {photo.source}")
     marked = [face for face in found if sets_of_face(face)]
     if not marked:
-        raise NoFaceError(
-            f"a face was found in {photo.source}, but no landmarks on it (it is probably a full profile or badly seen)"
-        )
+        raise NoFaceError(f"a face was found in {photo.source}, but no landmarks on it")
     return marked

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,11 +13,11 @@ from recon.networks.checkpoint import CheckpointError
 from recon.networks.face_box_checkpoint import load_face_box_network, save_face_box_network
 from recon.networks.face_box_network import FaceBoxNetwork, FaceBoxNetworkConfig, FaceBoxPrediction, peaks_of, places_px
 from recon.networks.landmark_checkpoint import load_landmark_network
-from recon.training.averaged import AveragedModule
 from recon.training.face_box_batch import FaceBoxBatch
 from recon.training.face_scenes import ABSENT, SEEN
 from recon.training.module import FaceModelConfig
-from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
+from recon.training.schedule import OptimiserConfig
+from recon.training.single_network import SingleNetworkModule
 
 _SPREAD = 0.1
 """Standard deviation of a face's peak / side of its box."""
@@ -135,7 +133,7 @@ def average_precision(found: FaceBoxPrediction, batch: FaceBoxBatch, face_px: tu
     return float((precision.flip(0).cummax(0).values.flip(0) * hits).sum() / asked.sum())
 
 
-class FaceBoxModule(AveragedModule):
+class FaceBoxModule(SingleNetworkModule[FaceBoxNetwork]):
     """Trains a face box network on scenes of drawn people.
 
     Args:
@@ -162,19 +160,16 @@ class FaceBoxModule(AveragedModule):
         initial_weights: str | None = None,
         initial_backbone: str | None = None,
     ) -> None:
-        super().__init__(average)
         if initial_weights is not None and initial_backbone is not None:
             raise ValueError("give initial_weights or initial_backbone, not both")
-        self.weights, self.optimiser = weights or FaceBoxLossWeights(), optimiser or OptimiserConfig()
-        self.face_model = face_model or FaceModelConfig()
-        self.network = FaceBoxNetwork(network)
+        made = FaceBoxNetwork(network)
         if initial_weights is not None:
             found, _ = load_face_box_network(Path(initial_weights).expanduser())
             if dataclasses.replace(found.config, size=network.size, pretrained=network.pretrained) != network:
                 raise CheckpointError(
                     f"{initial_weights} is of another network than that of the config: {found.config}"
                 )
-            self.network.load_state_dict(found.state_dict())
+            made.load_state_dict(found.state_dict())
         if initial_backbone is not None:
             place = Path(initial_backbone).expanduser()
             landmarks, _ = load_landmark_network(place)
@@ -182,66 +177,28 @@ class FaceBoxModule(AveragedModule):
                 raise CheckpointError(
                     f"the backbone of {place} is {landmarks.config.backbone}, the network's {network.backbone}: make them equal"
                 )
-            self.network.backbone.load_state_dict(landmarks.backbone.state_dict())
-        self.network.to(memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    @property
-    def trained(self) -> FaceBoxNetwork:
-        """The network that learns."""
-        return self.network
-
-    @property
-    def followed(self) -> FaceBoxNetwork:
-        """Its average."""
-        return self.averaged
+            made.backbone.load_state_dict(landmarks.backbone.state_dict())
+        super().__init__(made, optimiser or OptimiserConfig(), average, "missed")
+        self.weights = weights or FaceBoxLossWeights()
+        self.face_model = face_model or FaceModelConfig()
 
     def training_step(self, batch: FaceBoxBatch, batch_idx: int) -> Tensor:
         """One step; each term is logged under its own name."""
         self.restore_random_state()
         found = self.network(batch.image.contiguous(memory_format=torch.channels_last))
         terms = face_box_loss_terms(found, batch, self.network.config.face_px, self.weights)
-        total = torch.stack(list(terms.values())).sum()
-        if not bool(torch.isfinite(total)):
-            self.stop_diverged(total, terms, batch.tensors())
-        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
-        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(batch))
-        self.batches_seen += 1
-        return total
-
-    def on_validation_epoch_start(self) -> None:
-        """Start anew."""
-        self.averaged.eval()
-        self._sums, self._count = {}, 0
+        return self.counted_loss(terms, batch)
 
     def validation_step(self, batch: FaceBoxBatch, batch_idx: int) -> None:
-        """Add a batch's figures."""
+        """Add a batch's figures; ``missed`` is 100 less the average precision in percent."""
         face_px = self.averaged.config.face_px
         with torch.no_grad():
             found = self.averaged(batch.image)
-            metrics = {name: float(v) for name, v in face_box_loss_terms(found, batch, face_px, self.weights).items()}
-            metrics["missed"] = 100.0 * (1.0 - average_precision(found, batch, face_px))
-        for name, value in metrics.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over all batches; ``missed`` is 100 less the average precision in percent."""
-        for name, value in self._sums.items():
-            self.log(f"val/{name}", value / self._count, prog_bar=name == "missed", sync_dist=True)
-
-    test_step = validation_step
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_epoch_end = on_validation_epoch_end
+            means = face_box_loss_terms(found, batch, face_px, self.weights)
+            # Of a batch, not of a picture: precision ranks all of its finds.
+            means["missed"] = found.logit.new_tensor(100.0 * (1.0 - average_precision(found, batch, face_px)))
+            self.add_metrics({name: value.expand(len(batch)) for name, value in means.items()})
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.face_box_checkpoint.load_face_box_network`."""
         return save_face_box_network(path, self.averaged, metrics, extra)
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser and a schedule that advances every step."""
-        optimiser = make_optimiser(self.network, self.optimiser)
-        schedule = {"scheduler": make_scheduler(optimiser, self.optimiser), "interval": "step"}
-        return {"optimizer": optimiser, "lr_scheduler": schedule}

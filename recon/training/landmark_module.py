@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +15,10 @@ from losses.landmark_likelihood import gaussian_landmark_nll
 from losses.wing import dense_landmark_loss
 from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network, save_landmark_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig, LandmarkPrediction
-from recon.training.averaged import AveragedModule
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.module import FaceModelConfig
-from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
+from recon.training.schedule import OptimiserConfig
+from recon.training.single_network import SingleNetworkModule
 
 _PAPER_SIDE_PX = 224.0
 """The paper's Wing loss counts in pixels of crops of this side."""
@@ -88,7 +87,7 @@ def landmark_metrics(found: LandmarkPrediction, batch: LandmarkBatch) -> dict[st
     }
 
 
-class LandmarkModule(AveragedModule):
+class LandmarkModule(SingleNetworkModule[LandmarkNetwork]):
     """Trains a landmark network on drawn faces.
 
     Args:
@@ -113,29 +112,15 @@ class LandmarkModule(AveragedModule):
         average: float = 0.999,
         initial_weights: str | None = None,
     ) -> None:
-        super().__init__(average)
-        self.weights, self.optimiser = weights or LandmarkLossWeights(), optimiser or OptimiserConfig()
         chosen = face_model or FaceModelConfig()
-        self.fingerprint = landmark_fingerprint(bfm.load(chosen.name, chosen.path), network.point_sets)
-        self.network = LandmarkNetwork(network)
-        self._starts_from_mean = initial_weights is None
+        fingerprint = landmark_fingerprint(bfm.load(chosen.name, chosen.path), network.point_sets)
+        made = LandmarkNetwork(network)
         if initial_weights is not None:
-            found, _ = load_landmark_network(Path(initial_weights).expanduser(), self.fingerprint)
-            self.network.load_state_dict(found.state_dict())
-        self.network.to(memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-
-    @property
-    def trained(self) -> LandmarkNetwork:
-        """The network that learns."""
-        return self.network
-
-    @property
-    def followed(self) -> LandmarkNetwork:
-        """Its average."""
-        return self.averaged
+            found, _ = load_landmark_network(Path(initial_weights).expanduser(), fingerprint)
+            made.load_state_dict(found.state_dict())
+        super().__init__(made, optimiser or OptimiserConfig(), average, "nme")
+        self.weights, self.fingerprint = weights or LandmarkLossWeights(), fingerprint
+        self._starts_from_mean = initial_weights is None
 
     def on_fit_start(self) -> None:
         """A new run's points start from their mean, which the data know."""
@@ -149,46 +134,16 @@ class LandmarkModule(AveragedModule):
         """One step; each term is logged under its own name."""
         self.restore_random_state()
         stages = self.network.stages(batch.image.contiguous(memory_format=torch.channels_last))
-        terms = landmark_loss_terms(stages, batch, self.weights)
-        total = torch.stack(list(terms.values())).sum()
-        if not bool(torch.isfinite(total)):
-            self.stop_diverged(total, terms, batch.tensors())
-        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
-        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(batch))
-        self.batches_seen += 1
-        return total
-
-    def on_validation_epoch_start(self) -> None:
-        """Start anew."""
-        self.averaged.eval()
-        self._sums, self._count = {}, 0
+        return self.counted_loss(landmark_loss_terms(stages, batch, self.weights), batch)
 
     def validation_step(self, batch: LandmarkBatch, batch_idx: int) -> None:
         """Add a batch's errors."""
         with torch.no_grad():
-            metrics = landmark_metrics(self.averaged(batch.image), batch)
-        for name, values in metrics.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), device=self.device)) + values.sum()
-        self._count += len(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over all pictures."""
-        for name, value in self._sums.items():
-            self.log(f"val/{name}", value / self._count, prog_bar=name == "nme", sync_dist=True)
-
-    test_step = validation_step
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_epoch_end = on_validation_epoch_end
+            self.add_metrics(landmark_metrics(self.averaged(batch.image), batch))
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.landmark_checkpoint.load_landmark_network`."""
         return save_landmark_network(path, self.averaged, self.fingerprint, metrics, extra)
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser and a schedule that advances every step."""
-        optimiser = make_optimiser(self.network, self.optimiser)
-        schedule = {"scheduler": make_scheduler(optimiser, self.optimiser), "interval": "step"}
-        return {"optimizer": optimiser, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beside weights and optimiser."""
