@@ -65,7 +65,9 @@ def cut_head(base: BaseMesh) -> HeadMesh:
     pieces += [(part, base.faces[group], base.uv_faces[group]) for part, group in _HELPERS.items()]
 
     n_base = len(base.vertices)
-    quads, uv, uv_quads, part, base_index = [], [], [], [], []
+    quads: list[np.ndarray] = []
+    uv_quads: list[np.ndarray] = []
+    uv, part, base_index = [], [], []
     n_vertices = n_uv = 0
     for name, faces, uv_faces in pieces:
         vertices, flat = np.unique(faces, return_inverse=True)

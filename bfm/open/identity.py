@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ class Population:
 
     targets: tuple[Path, ...]
     weights: FloatArray
-    attributes: dict[str, FloatArray]
+    attributes: Mapping[str, FloatArray]
 
 
 def draw_population(folder: Path, n_people: int = N_PEOPLE, seed: int = SEED) -> Population:
@@ -113,7 +113,7 @@ def draw_population(folder: Path, n_people: int = N_PEOPLE, seed: int = SEED) ->
     return Population(tuple(targets), np.stack(weights, axis=1), attributes)
 
 
-def _phenotype_targets(folder: Path, attributes: dict[str, FloatArray]) -> list[tuple[Path, FloatArray]]:
+def _phenotype_targets(folder: Path, attributes: Mapping[str, FloatArray]) -> list[tuple[Path, FloatArray]]:
     """MakeHuman's rule: a target named by several attributes gets the product of their weights."""
     root = folder / TARGET_FOLDER / "macrodetails"
     weight_of = {

@@ -167,7 +167,7 @@ def _draw_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
 def _labels(faces: FaceBatch) -> bytes:
     content = io.BytesIO()
     tensors = faces.tensors()
-    np.savez(content, **{name: tensors[name].numpy() for name in LABELS})
+    np.savez(content, allow_pickle=False, **{name: tensors[name].numpy() for name in LABELS})
     return content.getvalue()
 
 
