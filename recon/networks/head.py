@@ -160,34 +160,89 @@ class CoefficientHead(nn.Module):
         lamp = lamps_to_sh(torch.tensor([[0.0, 0.3, 1.0]]), torch.full((1, 3), math.pi * _FRONT))
         self.register_buffer("start_lighting", ambient(torch.full((3,), _AMBIENT)) + lamp)
         self.register_buffer("pivot_mm", torch.tensor(blocks.pivot_mm))
-        self.register_buffer("sixd_start", torch.tensor(_SIXD_START))
+        self.register_buffer("sixd_start", frontal_sixd())
 
     def forward(self, features: Float[Tensor, "b c"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of the pictures with these features and intrinsics (px of the picture)."""
         # Rotations and exponentials in full precision, also under autocast.
         raw = self.linear(features).float()
         identity, expression, albedo, sixd, place, light = raw.split(self._widths, dim=-1)
-        if self.blocks.expression_prior == "unit":
-            expression = torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * expression)
-        pivot_cam = self._pivot_cam(place, intrinsics)
-        rotation = sixd_to_matrix(self.sixd_start + sixd)
-        if self.camera_model == "perspective":
-            rotation = turn_to_ray(pivot_cam) @ rotation
-        # A matrix-vector product would fix the batch size of an ONNX export.
-        offset_mm = (rotation * self.pivot_mm).sum(dim=-1)
-        if self.camera_model == "weak_perspective":
-            # The scale is that at the origin's depth, for every point: rotation must not change it.
-            offset_mm = torch.cat((offset_mm[:, :2], torch.zeros_like(offset_mm[:, 2:])), dim=-1)
-        translation_mm = pivot_cam - offset_mm
+        expression = expression_weights(expression, self.blocks.expression_prior)
+        framed = FramedPlace(place, intrinsics, self.size)
+        rotation, translation_mm = framed.pose(self.sixd_start + sixd, self.pivot_mm, self.camera_model)
         lighting = self.start_lighting + light.unflatten(-1, (9, self._widths[-1] // 9))
         return FaceParameters(identity, expression, albedo, rotation, translation_mm, lighting, self.camera_model)
 
-    def _pivot_cam(self, place: Float[Tensor, "b 3"], intrinsics: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3"]:
-        half = 0.5 * self.size
+
+def expression_weights(raw: Float[Tensor, "b ke"], prior: Prior) -> Float[Tensor, "b ke"]:
+    """A layer's outputs as expression weights: a sigmoid when the prior is ``"unit"``, 0.05 at 0."""
+    return torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * raw) if prior == "unit" else raw
+
+
+def frontal_sixd() -> Float[Tensor, " 6"]:
+    """The 6D form of a head that looks along the ray to the camera."""
+    return torch.tensor(_SIXD_START)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FramedPlace:
+    """Where the pivots of heads lie in crops, as networks tell it.
+
+    Attributes:
+        place: ``(B, 3)`` x and y in halves of the crop's side from its middle, y down; logarithm of px per mm there, over that of the
+            standard framing.
+        intrinsics: ``(B, 3, 3)`` of the crops, px.
+        size: side of the crops, px.
+    """
+
+    place: Float[Tensor, "b 3"]
+    intrinsics: Float[Tensor, "b 3 3"]
+    size: int
+
+    @classmethod
+    def of(cls, parameters: FaceParameters, intrinsics: Float[Tensor, "b 3 3"], pivot_mm: Tensor, size: int) -> FramedPlace:
+        """That of heads under a perspective camera: the inverse of :meth:`pose`."""
+        pivot_cam = (parameters.rotation * pivot_mm).sum(dim=-1) + parameters.translation_mm
+        depth_mm = -pivot_cam[:, 2]
+        focal_x, focal_y = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
+        x_px = intrinsics[:, 0, 2] + focal_x * pivot_cam[:, 0] / depth_mm
+        y_px = intrinsics[:, 1, 2] - focal_y * pivot_cam[:, 1] / depth_mm
+        half = 0.5 * size
+        scale = torch.log(0.5 * (focal_x + focal_y) / depth_mm / _px_per_mm(size))
+        return cls(torch.stack((x_px / half - 1.0, y_px / half - 1.0, scale), dim=-1), intrinsics, size)
+
+    def pose(
+        self, sixd: Float[Tensor, "b 6"], pivot_mm: Float[Tensor, " 3"], camera_model: CameraModel
+    ) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
+        """Rotation and translation (mm) of the heads.
+
+        Args:
+            sixd: the rotation against the ray to the pivot (perspective) or the axis (weak perspective).
+            pivot_mm: of the head's frame.
+            camera_model: how the pose is seen.
+        """
+        pivot_cam = self._pivot_cam()
+        rotation = sixd_to_matrix(sixd)
+        if camera_model == "perspective":
+            rotation = turn_to_ray(pivot_cam) @ rotation
+        # A matrix-vector product would fix the batch size of an ONNX export.
+        offset_mm = (rotation * pivot_mm).sum(dim=-1)
+        if camera_model == "weak_perspective":
+            # The scale is that at the origin's depth, for every point: rotation must not change it.
+            offset_mm = torch.cat((offset_mm[:, :2], torch.zeros_like(offset_mm[:, 2:])), dim=-1)
+        return rotation, pivot_cam - offset_mm
+
+    def _pivot_cam(self) -> Float[Tensor, "b 3"]:
+        place, intrinsics, half = self.place, self.intrinsics, 0.5 * self.size
         x_px, y_px = half + half * place[:, 0], half + half * place[:, 1]
-        px_per_mm = PX_PER_MM_AT_224 * self.size / 224.0 * torch.exp(place[:, 2].clamp(-3.0, 3.0))
+        px_per_mm = _px_per_mm(self.size) * torch.exp(place[:, 2].clamp(-3.0, 3.0))
         focal_x, focal_y = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
         depth_mm = 0.5 * (focal_x + focal_y) / px_per_mm
         x = (x_px - intrinsics[:, 0, 2]) * depth_mm / focal_x
         y = (intrinsics[:, 1, 2] - y_px) * depth_mm / focal_y
         return torch.stack((x, y, -depth_mm), dim=-1)
+
+
+def _px_per_mm(size: int) -> float:
+    """Of the standard framing."""
+    return PX_PER_MM_AT_224 * size / 224.0
