@@ -53,16 +53,16 @@ def main() -> None:
                 if points is None:
                     continue
                 result = fitter([View(head.pixels, points)], settings)
-                vertices = model.shape(result.face.identity, result.face.expression)[0].numpy()[face]
+                vertices = model.shape(result.parameters.identity, result.parameters.expression)[0].numpy()[face]
                 shapes[far, number] = vertices
                 truth = head.vertices[face]
                 mean_head.append(vertex_error_mm(model.mean_shape.numpy()[face], truth))
                 found[far].append(
                     (
-                        float(np.log(-float(result.face.translation_mm[0, 2]) / far)),
+                        float(np.log(-float(result.parameters.translation_mm[0, 2]) / far)),
                         result.distance_sigma[0],
                         vertex_error_mm(vertices, truth),
-                        float(torch.rad2deg(rotation_angle(result.face.rotation[0], head.rotation))),
+                        float(torch.rad2deg(rotation_angle(result.parameters.rotation[0], head.rotation))),
                     )
                 )
     rows = []

@@ -134,7 +134,7 @@ def fit_all(
     """Vertex error (mm) and rotation error (degrees) of each head."""
     fitter = FaceFitter(model)
     for head, points in heads:
-        found = fitter([View(head.pixels, points, head.focal_px)], settings).face
+        found = fitter([View(head.pixels, points, head.focal_px)], settings).parameters
         vertices = model.shape(found.identity, found.expression)[0].numpy()
         turn = rotation_angle(found.rotation[0], head.rotation)
         yield vertex_error_mm(vertices[face], head.vertices[face]), float(torch.rad2deg(turn))

@@ -271,7 +271,7 @@ class Reconstructor:
         )
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
-        own = result.face.to("cpu").select(slice(index, index + 1))
+        own = result.parameters.to("cpu").select(slice(index, index + 1))
         camera = CAMERAS[own.camera_model](
             own.rotation,
             own.translation_mm,

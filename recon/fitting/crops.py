@@ -49,8 +49,8 @@ def landmark_view(
     seen = view.landmarks
     if seen is None:
         assert initial is not None, "checked before"
-        face = initial.face
-        points_obj = model.points_obj(face.identity[0].to(model.mean), face.expression[index].to(model.mean))
+        known = initial.parameters
+        points_obj = model.points_obj(known.identity[0].to(model.mean), known.expression[index].to(model.mean))
         guessed = initial.points_px(points_obj, index, principal_px).double().cpu().numpy()
         seen = LandmarkObservation.independent(guessed, np.inf)
     focal_px = torch.full((1, 2), float(longer_px), dtype=torch.float64)
@@ -61,7 +61,7 @@ def landmark_view(
     if view.landmarks is None:
         assert initial is not None, "checked before"
         assumed_px = (
-            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.face.translation_mm[index, 2])
+            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.parameters.translation_mm[index, 2])
         )
     else:
         _, translation_mm = pose_from_points(model, found)

@@ -33,7 +33,7 @@ class FitResult:
     """What explains the photos.
 
     Attributes:
-        face: parameters; poses are those of the photos. Lighting is ``None`` if no photo was looked at.
+        parameters: poses are those of the photos. Lighting is ``None`` if no photo was looked at.
         focal_px: focal length of each photo, px.
         focal_sigma, distance_sigma: standard deviations of it and of the head's distance by the landmarks, as shares of them,
             a view. Nan where landmarks do not tell: a view without any (then of all views), or an unknown focal length and
@@ -43,7 +43,7 @@ class FitResult:
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.
     """
 
-    face: FaceParameters
+    parameters: FaceParameters
     focal_px: tuple[float, ...]
     focal_sigma: tuple[float, ...]
     distance_sigma: tuple[float, ...]
@@ -96,7 +96,7 @@ class FaceFitter:
             masks = [self._mask(face) for face in self._crops(state, views, seen, [None] * len(views), SEGMENTATION_PX)]
             for level in settings.levels:
                 faces = self._crops(state, views, seen, masks, level.size_px)
-                first = state.face.lighting is None
+                first = state.parameters.lighting is None
                 if first:
                     confidence = self.model.vertex_confidence
                     lights = [estimate_lighting(face, confidence, settings.white_light) for face in faces]
@@ -108,7 +108,7 @@ class FaceFitter:
                 for face in faces_in_views(self.model, state, crops)
             )
         return FitResult(
-            state.face.to(self.model.whole.mean_shape),
+            state.parameters.to(self.model.whole.mean_shape),
             tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(seen)),
             *_shares(state, len(views)),
             tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in seen),
@@ -141,18 +141,18 @@ class FaceFitter:
         """What the landmarks say, near the initial estimate if there is one; the estimate itself where a view has no
         landmarks."""
         if initial is not None and any(view.landmarks is None for view in views):
-            state = FitState.of(initial.face.to(self.model.landmarks.mean))
-            lighting = state.face.lighting
+            state = FitState.of(initial.parameters.to(self.model.landmarks.mean))
+            lighting = state.parameters.lighting
             if settings.white_light and lighting is not None:
                 state = state.with_lighting(lighting.mean(dim=2, keepdim=True).expand(-1, -1, 3))
             return state
         poses = [pose_from_points(self.model.landmarks, view) for view in seen]
         like = self.model.landmarks.mean
         start = FaceParameters(
-            like.new_zeros(1, self.model.whole.n_identity) if initial is None else initial.face.identity.to(like),
+            like.new_zeros(1, self.model.whole.n_identity) if initial is None else initial.parameters.identity.to(like),
             like.new_zeros(len(views), self.model.whole.n_expression)
             if initial is None
-            else initial.face.expression.to(like),
+            else initial.parameters.expression.to(like),
             like.new_zeros(1, self.model.whole.n_albedo),
             torch.stack([rotation for rotation, _ in poses]),
             torch.stack([translation_mm for _, translation_mm in poses]),
@@ -183,7 +183,7 @@ class FaceFitter:
 
     @torch.no_grad()
     def _reprojection_error_px(self, state: FitState, view: ViewTensors, index: int) -> float:
-        points = self.model.landmarks.points_obj(state.face.identity[0], state.face.expression[index])
+        points = self.model.landmarks.points_obj(state.parameters.identity[0], state.parameters.expression[index])
         camera = state.camera(view, index)
         pixels = camera.to_pixels(camera.to_camera(points[None]))[0]
         return float((pixels - view.points.points_px.to(pixels)).norm(dim=1).mean())
@@ -200,8 +200,8 @@ def _shares(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[flo
 def _check(views: Sequence[View], n_points: int, initial: InitialEstimate | None) -> None:
     if not views:
         raise ValueError("a fit needs at least one view")
-    if initial is not None and len(initial.face) != len(views):
-        raise ValueError(f"the initial estimate is of {len(initial.face)} views, the fit of {len(views)}")
+    if initial is not None and len(initial.parameters) != len(views):
+        raise ValueError(f"the initial estimate is of {len(initial.parameters)} views, the fit of {len(views)}")
     for number, view in enumerate(views):
         if view.landmarks is None:
             if initial is None:

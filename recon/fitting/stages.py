@@ -128,11 +128,11 @@ def camera_sigma(
     covariance = torch.linalg.inv(normal)
     found = torch.full((len(views), 2), torch.nan, dtype=torch.float64)
     for index, view in enumerate(views):
-        guessed = not view.points.calibrated or state.face.camera_model == "weak_perspective"
+        guessed = not view.points.calibrated or state.parameters.camera_model == "weak_perspective"
         if view.focal_sigma > 0.0 and guessed:
             continue
         along, focal = layout.translation(index).stop - 1, layout.focal(index).start
-        distance_mm = -state.face.translation_mm[index, 2]
+        distance_mm = -state.parameters.translation_mm[index, 2]
         variances = torch.stack((covariance[along, along] / distance_mm**2, covariance[focal, focal]))
         found[index] = variances.sqrt().cpu()  # a negative variance, of a matrix that is not positive, is nan too
     return found

@@ -39,10 +39,10 @@ class CoefficientPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient. The residual is value / (sigma size), and size depends on the identity."""
-        identity = state.face.identity[0]
+        identity = state.parameters.identity[0]
         size = (1.0 + self.size_slope @ identity).clamp_min(_MIN_RELATIVE_SIZE)
-        values = torch.cat([identity, state.face.expression.flatten()])
-        expression_sigma = self.expression_sigma.expand_as(state.face.expression).flatten()
+        values = torch.cat([identity, state.parameters.expression.flatten()])
+        expression_sigma = self.expression_sigma.expand_as(state.parameters.expression).flatten()
         sigma = torch.cat([torch.full_like(identity, self.identity_precision**-0.5), expression_sigma])
         columns = torch.cat(
             [torch.arange(layout.n_identity)]
@@ -66,7 +66,7 @@ class AlbedoPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient."""
-        albedo = state.face.albedo[0]
+        albedo = state.parameters.albedo[0]
         jacobian = albedo.new_zeros(len(albedo), layout.n_total)
         jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(albedo)).to(albedo)
         return LinearizedTerm(jacobian, self.weight**0.5 * albedo)

@@ -72,7 +72,7 @@ class LandmarkTerm:
         like = self.model.mean
         camera = state.camera(view, index).to(like)
         rotation = camera.rotation[0]
-        v_rot = self.model.points_obj(state.face.identity[0], state.face.expression[index]) @ rotation.T
+        v_rot = self.model.points_obj(state.parameters.identity[0], state.parameters.expression[index]) @ rotation.T
         v_cam = v_rot + camera.translation_mm[0]
         v_near = in_front(v_cam)
         residual_px = camera.to_pixels(v_near[None])[0] - view.points.points_px.to(like)

@@ -55,7 +55,7 @@ def fitted(landmarks, views, sigma_px, identity_precision, expression_sigma, n_s
     settings = FitSettings(landmark_steps=n_steps, identity_precision=identity_precision)
     views = [dataclasses.replace(view, points=independent(view.points.points_px, sigma_px)) for view in views]
     widths = torch.full((len(views), N_EXPRESSION), expression_sigma).double()
-    return landmark_stage(model, FitState.of(start), views, settings, widths).face
+    return landmark_stage(model, FitState.of(start), views, settings, widths).parameters
 
 
 def reprojected(landmarks, face, view):

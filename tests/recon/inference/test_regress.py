@@ -160,7 +160,7 @@ def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):
 def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
     """A network that is believed without reserve has the last word, points or not."""
     method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
-    said = method.initial_estimate([photo], [face]).face
+    said = method.initial_estimate([photo], [face]).parameters
     believed = InitialSigma(1e-4, 1e-4, 1e-4)
     monkeypatch.setattr(estimator, "SIGMA_WITH_LANDMARKS", believed)
     made = Reconstructor(open_model, method="hybrid", checkpoint=checkpoint, device="cpu", quality="fast")
@@ -175,8 +175,8 @@ def test_starts_of_faces_without_landmarks_have_their_own_sigma(open_model, chec
     assert plain.sigma == estimator.SIGMA_WITH_LANDMARKS
     bare = Face(face.box, face.points5, 0.9, "other")
     both = method.initial_estimate([photo, photo], [face, bare])
-    assert both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.face) == 2
-    torch.testing.assert_close(both.face.rotation[1], plain.face.rotation[0])
+    assert both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.parameters) == 2
+    torch.testing.assert_close(both.parameters.rotation[1], plain.parameters.rotation[0])
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):
@@ -273,13 +273,13 @@ def test_a_fit_takes_its_estimate_from_a_network_of_another_camera(open_model, a
     method = estimator.RegressionEstimator(open_model, as_in_the_paper, torch.device("cpu"))
     said = method.initial_estimate([photo], [face])
     answer = method.regressor(photo, face)
-    assert said.face.camera_model == "perspective"
+    assert said.parameters.camera_model == "perspective"
     weak = answer.photo_camera
     origin = torch.zeros(1, 1, 3)
     pixels = said.points_px(origin[0], 0, weak.principal_px)
     torch.testing.assert_close(pixels, weak.to_pixels(weak.to_camera(origin))[0], atol=0.01, rtol=0.0)
     seen = turn_to_ray(weak.translation_mm) @ weak.rotation
-    torch.testing.assert_close(said.face.rotation, seen, atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(said.parameters.rotation, seen, atol=1e-5, rtol=0.0)
     assert float(rotation_angle(seen, weak.rotation).rad2deg()) > 3.0, "the head is off the axis"
     settings = {"method": "hybrid", "checkpoint": as_in_the_paper, "device": "cpu", "quality": "fast"}
     heads = [Reconstructor(open_model, **settings, camera=name).fit_face(photo, face) for name in CAMERAS]

@@ -81,7 +81,7 @@ def act(model, draw_expression):
         settings = FitSettings(levels=(Level(96, 2.0, 8),))
         found = FaceFitter(model)(
             [dataclasses.replace(view, landmarks=dataclasses.replace(view.landmarks, points_px=points))], settings
-        ).face.expression[0]
+        ).parameters.expression[0]
         return dict(zip(model.expression_names, found.tolist(), strict=True))
 
     return act
