@@ -61,7 +61,7 @@ class _Texels:
     @classmethod
     def of(cls, uv_map: UvMap, model: MorphableModel, points: SurfacePoints, *, model_eyes: bool) -> _Texels:
         """Of a head's vertices; with ``model_eyes`` nothing of the eyes is taken from the photo."""
-        covered = uv_map.triangles >= 0
+        covered = uv_map.triangle_ids >= 0
         from_photo = _comparable(model)
         if model_eyes:
             from_photo &= ~model.any_region("eyes").cpu()
@@ -210,8 +210,8 @@ def _mirrored(
 
 
 def _points_at(uv_map: UvMap, unprojection: TextureUnprojection, chosen: Bool[Tensor, "t t"]) -> SurfacePoints:
-    faces = unprojection.model.faces.cpu()
-    return unprojection.points.interpolated(lambda values: uv_map.sample_at(chosen, values, faces))
+    triangles = unprojection.model.faces.cpu()
+    return unprojection.points.interpolated(lambda values: uv_map.sample_at(chosen, values, triangles))
 
 
 def _observed(

@@ -22,12 +22,12 @@ def test_texels_hold_the_values_of_the_surface_and_nothing_elsewhere():
     model = bfm.load("open", n_identity=2, n_albedo=2)
     texels = UvMap.of(model, 64)
     places = texels.sample(model.mean_shape, model.faces)
-    covered = texels.triangles >= 0
+    covered = texels.triangle_ids >= 0
     assert 0.3 < float(covered.float().mean()) < 1.0
     assert not bool(places[~covered].any())
     # The slow way, texel by texel.
     for row, column in torch.nonzero(covered)[::97].tolist():
-        corners = model.mean_shape[model.faces[texels.triangles[row, column]]]
+        corners = model.mean_shape[model.faces[texels.triangle_ids[row, column]]]
         wanted = texels.barycentrics[row, column] @ corners
         assert torch.allclose(places[row, column], wanted, rtol=0.0, atol=1e-4)
 
@@ -53,7 +53,7 @@ def test_across_a_seam_there_is_no_partner():
     """A vertex on a seam has several places in the texture; between them lies something else."""
     model = bfm.load("open", n_identity=2, n_albedo=2)
     texels = UvMap.of(model, 128)
-    everywhere = texels.triangles >= 0
+    everywhere = texels.triangle_ids >= 0
     lookup = texels.mirror_lookup(model, everywhere)
     known = np.isfinite(lookup).all(axis=-1)
     places = texels.sample(model.mean_shape, model.faces).numpy()
@@ -136,7 +136,7 @@ class Turned:
     def at(self, texture, place):
         """The texture around a point of the mean head, mm."""
         places = self.texels.sample(self.model.mean_shape, self.model.faces)
-        near = (torch.linalg.norm(places - torch.tensor(place), dim=-1) < 3.0) & (self.texels.triangles >= 0)
+        near = (torch.linalg.norm(places - torch.tensor(place), dim=-1) < 3.0) & (self.texels.triangle_ids >= 0)
         assert near.any()
         return texture[near.numpy()].mean(axis=0)
 
@@ -163,7 +163,7 @@ def marked(model, place):
 
 def test_a_photo_of_plain_paint_gives_plain_paint(model):
     head = Turned(model, 20.0)
-    difference = np.abs(head.texture() - head.plain())[head.texels.triangles.numpy() >= 0]
+    difference = np.abs(head.texture() - head.plain())[head.texels.triangle_ids.numpy() >= 0]
     assert difference.mean() < 0.01
 
 
