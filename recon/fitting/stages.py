@@ -128,7 +128,7 @@ def camera_sigma(
     covariance = torch.linalg.inv(normal)
     found = torch.full((len(views), 2), torch.nan, dtype=torch.float64)
     for index, view in enumerate(views):
-        guessed = not view.points.calibrated or state.parameters.camera_model == "weak_perspective"
+        guessed = not view.landmarks.calibrated or state.parameters.camera_model == "weak_perspective"
         if view.focal_sigma > 0.0 and guessed:
             continue
         along, focal = layout.translation(index).stop - 1, layout.focal(index).start
@@ -166,15 +166,17 @@ def photometric_stage(
     layout = ParameterLayout(
         whole.n_identity, whole.n_albedo, whole.n_expression, len(views), 9 if settings.white_light else 27, 1
     )
-    solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
+    solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmark_model.unit_expression, _DAMPING)
     surface = model.surface(level.size_px)
     photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)
-    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.opening_sharpness)
+    landmarks = LandmarkTerm(
+        model.landmark_model, 1.0, DISTANCES.get(model.landmark_set, ()), settings.opening_sharpness
+    )
     contour = ContourTerm(
         photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.effective_edges
     )
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmarks.size_slope),
+        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmark_model.size_slope),
         ExpressionCouplingPrior.of(whole.expression_names),
         LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
         FocalPrior(tuple(view.focal_sigma for view in views)),

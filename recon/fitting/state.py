@@ -28,11 +28,11 @@ class LandmarkTensors:
     calibrated: bool
 
     @classmethod
-    def of(cls, seen: LandmarkObservation) -> LandmarkTensors:
+    def of(cls, observed: LandmarkObservation) -> LandmarkTensors:
         """The same, float64."""
         names = [field.name for field in dataclasses.fields(cls) if field.name != "calibrated"]
-        tensors = {name: torch.from_numpy(getattr(seen, name).astype(np.float64)) for name in names}
-        return cls(**tensors, calibrated=seen.calibrated)
+        tensors = {name: torch.from_numpy(getattr(observed, name).astype(np.float64)) for name in names}
+        return cls(**tensors, calibrated=observed.calibrated)
 
     def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> LandmarkTensors:
         """The same in a crop that begins at a corner and has ``scale`` pixels a pixel; on the device and of the type of ``like``."""
@@ -51,7 +51,7 @@ class ViewTensors:
     """Landmarks of one photo or of a square crop of it, and the crop's pixels for the photometric stage.
 
     Attributes:
-        points: landmarks and their errors.
+        landmarks: points and their errors.
         visibility: ``(N,)`` of each point in [0, 1], for detectors that were not calibrated; ``None`` takes the mean face's at
             the pose so far.
         focal_px, principal_px: ``(1, 2)`` intrinsics.
@@ -61,7 +61,7 @@ class ViewTensors:
         mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
     """
 
-    points: LandmarkTensors
+    landmarks: LandmarkTensors
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0

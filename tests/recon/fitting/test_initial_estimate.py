@@ -104,7 +104,7 @@ def test_landmarks_move_an_estimate_as_far_as_its_sigma_allows(landmarks):  # no
 
     def fitted(sigma: InitialSigma) -> tuple[float, float]:
         views, settings = (
-            [dataclasses.replace(view, points=independent(view.points.points_px, 3.0))],
+            [dataclasses.replace(view, landmarks=independent(view.landmarks.points_px, 3.0))],
             FitSettings(identity_precision=0.01),
         )
         found = landmark_stage(

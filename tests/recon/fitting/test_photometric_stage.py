@@ -65,7 +65,7 @@ def view(model, truth):
         face = face_of(model, truth, blank)
         photo = encode_srgb_unclamped(face.rendered.image, "linear").clamp(0.0, 1.0)
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
-    return dataclasses.replace(blank, photo=photo, points=independent(points, 1.0))
+    return dataclasses.replace(blank, photo=photo, landmarks=independent(points, 1.0))
 
 
 def fitted(model, state, views, n_steps, settings=None, blur_px=1.0, first=False):
@@ -116,7 +116,7 @@ def _shape_error_mm(model, view, one, other):
 def test_the_photo_corrects_landmarks_that_are_off(model, truth, view):
     generator = torch.Generator().manual_seed(1)
     drift = torch.tensor([[1.5, -1.0]]) + 0.5 * torch.randn(478, 2, generator=generator)
-    seen = dataclasses.replace(view, points=independent(view.points.points_px + drift, 10.0**0.5))
+    seen = dataclasses.replace(view, landmarks=independent(view.landmarks.points_px + drift, 10.0**0.5))
     start = _off(truth)
     found = fitted(model, fitted(model, start, [seen], 8, blur_px=2.0, first=True), [seen], 10, blur_px=0.7)
     assert rmse(model, found, seen) < 0.3 * rmse(model, start, seen)
