@@ -1,6 +1,6 @@
 """From how far was a photo taken, if its focal length is not known? One head from several distances, each as large.
 
-    python benchmarks/distance.py                        8 drawn heads, quality fast, our own landmarks
+    python benchmarks/distance.py                        8 rendered heads, quality fast, our own landmarks
     python benchmarks/distance.py --detector mediapipe
 
 The heads are those of ``benchmarks/fit.py``. Columns: mean over heads of the logarithm of found over true distance, its
@@ -16,7 +16,7 @@ import argparse
 import numpy as np
 import torch
 from _report import print_header, print_table
-from fit import draw_head, vertex_error_mm
+from fit import render_head, vertex_error_mm
 
 import bfm
 from recon.detection.detect import open_detector
@@ -47,7 +47,7 @@ def main() -> None:
     with open_detector(arguments.detector) as detector:
         for number in range(arguments.heads):
             for far in DISTANCES_MM:
-                head = draw_head(model, topology, number, far)
+                head = render_head(model, topology, number, far)
                 faces = detector.detect(head.pixels, 60.0)
                 points = observe(faces[0], "478") if faces else None
                 if points is None:

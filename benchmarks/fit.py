@@ -1,10 +1,10 @@
 """Time, memory and accuracy of fitting one photo.
 
     python benchmarks/fit.py                  seconds of each stage for each quality, and peak memory
-    python benchmarks/fit.py --heads 50       accuracy on drawn heads whose truth is known, beside the mean head
+    python benchmarks/fit.py --heads 50       accuracy on rendered heads whose truth is known, beside the mean head
     python benchmarks/fit.py --beside 2       seconds of a run alone, and of so many at the same time
 
-The drawn heads are the open model with N(0, 1) identity, albedo at 0.8 sigma, four random expression weights, yaw to 45,
+The rendered heads are the open model with N(0, 1) identity, albedo at 0.8 sigma, four random expression weights, yaw to 45,
 pitch to 20 and roll to 15 degrees, at 0.6 to 1.2 m under an ambient light and two lamps, before a background of random
 colours; 512 px, landmarks by the detector, focal length known. The error is the mean distance of vertices of the region
 ``face`` after rigid and scale alignment.
@@ -48,7 +48,7 @@ QUALITIES = ("fast", "default", "best")
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawnHead:
+class RenderedHead:
     """A picture and its truth."""
 
     pixels: np.ndarray
@@ -57,9 +57,9 @@ class DrawnHead:
     focal_px: float
 
 
-def draw_head(
+def render_head(
     model: bfm.MorphableModel, topology: Topology, number: int, distance_mm: float | None = None
-) -> DrawnHead:
+) -> RenderedHead:
     """Head ``number``, always the same, from its own distance or from another."""
     generator = torch.Generator().manual_seed(1000 + number)
 
@@ -88,11 +88,11 @@ def draw_head(
     backdrop = np.asarray(Image.fromarray(patches).resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)) / 255.0
     with torch.no_grad():
         mesh = Mesh.of(vertices, topology, model.albedo(0.8 * normal(1, model.n_albedo)))
-        drawn = render(mesh, camera, light, (SIZE_PX, SIZE_PX))
-    shown = encode_srgb(drawn.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
-    mask = drawn.mask[0].permute(1, 2, 0).numpy()
+        rendered = render(mesh, camera, light, (SIZE_PX, SIZE_PX))
+    shown = encode_srgb(rendered.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+    mask = rendered.mask[0].permute(1, 2, 0).numpy()
     pixels = (255.0 * (shown + (1.0 - mask) * backdrop)).clip(0, 255).round().astype(np.uint8)
-    return DrawnHead(pixels, vertices[0].numpy(), rotation[0], focal_px)
+    return RenderedHead(pixels, vertices[0].numpy(), rotation[0], focal_px)
 
 
 def vertex_error_mm(found: np.ndarray, truth: np.ndarray) -> float:
@@ -104,10 +104,10 @@ def accuracy(n_heads: int) -> None:
     model = bfm.load("open")
     topology = Topology.of(model.faces, model.n_vertices)
     face = model.region("face").numpy()
-    heads: list[tuple[DrawnHead, LandmarkObservation | None]] = []
+    heads: list[tuple[RenderedHead, LandmarkObservation | None]] = []
     with open_detector() as detector:
         for number in range(n_heads):
-            head = draw_head(model, topology, number)
+            head = render_head(model, topology, number)
             found = detector.detect(head.pixels, 60.0)
             if found and found[0].landmarks478 is not None:
                 heads.append((head, observe(found[0], "478")))
@@ -121,13 +121,13 @@ def accuracy(n_heads: int) -> None:
         row = (np.mean(errors), np.max(errors), np.mean(turns), np.max(turns))
         rows.append((name, *(f"{value:.2f}" for value in row)))
     print_table(
-        f"{len(heads)} of {n_heads} drawn heads detected", ["", "mm", "largest", "rotation, deg", "largest"], rows
+        f"{len(heads)} of {n_heads} rendered heads detected", ["", "mm", "largest", "rotation, deg", "largest"], rows
     )
 
 
 def fit_all(
     model: bfm.MorphableModel,
-    heads: list[tuple[DrawnHead, LandmarkObservation | None]],
+    heads: list[tuple[RenderedHead, LandmarkObservation | None]],
     settings: FitSettings,
     face: np.ndarray,
 ) -> Iterator[tuple[float, float]]:
@@ -206,7 +206,7 @@ def beside(n_processes: int, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--heads", type=int, default=0, help="measure accuracy on this many drawn heads")
+    parser.add_argument("--heads", type=int, default=0, help="measure accuracy on this many rendered heads")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--beside", type=int, default=0, metavar="N", help="so many processes at the same time")

@@ -87,7 +87,7 @@ def main() -> None:
         cells = [f"{statistics.mean(e):.1f} / {statistics.median(e):.1f}" if e else "-" for e in shown]
         rows.append((kind, str(count), f"{statistics.median(seconds[kind]):.2f}", *cells))
     heads = ["found by", "photos", "seconds", *(f"{name}, mean / median deg" for name in METHODS)]
-    print_table(f"{len(faces)} drawn profiles, rotation error", heads, rows)
+    print_table(f"{len(faces)} rendered profiles, rotation error", heads, rows)
 
 
 if __name__ == "__main__":

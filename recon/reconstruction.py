@@ -148,23 +148,23 @@ class Reconstruction:
         return self._composite(np.zeros_like(self.photo.pixels))
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The photo with the head drawn over it."""
+        """The photo with the head rendered over it."""
         return self._composite(self.photo.pixels)
 
     def depth_map(self) -> Float[np.ndarray, "h w"]:
         """Planar depth in mm on the photo's pixels, nan off the head."""
-        box, drawn = self._window
+        box, rendered = self._window
         depth = np.full(self.photo.pixels.shape[:2], np.nan, dtype=np.float32)
-        inside = drawn.covered[0, 0].numpy()
-        depth[box][inside] = drawn.depth_mm[0, 0].numpy()[inside]
+        inside = rendered.covered[0, 0].numpy()
+        depth[box][inside] = rendered.depth_mm[0, 0].numpy()[inside]
         return depth
 
     def normal_map(self) -> Float[np.ndarray, "h w 3"]:
         """Unit normals in the camera frame on the photo's pixels, nan off the head."""
-        box, drawn = self._window
+        box, rendered = self._window
         normals = np.full(self.photo.pixels.shape, np.nan, dtype=np.float32)
-        inside = drawn.covered[0, 0].numpy()
-        normals[box][inside] = drawn.normals[0].permute(1, 2, 0).numpy()[inside]
+        inside = rendered.covered[0, 0].numpy()
+        normals[box][inside] = rendered.normals[0].permute(1, 2, 0).numpy()[inside]
         return normals
 
     def texture(self, size: int = 1024, light: str = "removed") -> UInt8[np.ndarray, "t t 3"]:
@@ -305,7 +305,7 @@ class Reconstruction:
 
     @functools.cached_property
     def _window(self) -> tuple[tuple[slice, slice], Render]:
-        """The part of the photo that the head covers, and the head drawn there."""
+        """The part of the photo that the head covers, and the head rendered there."""
         v_px = self.camera.to_pixels(self.camera.to_camera(self._vertices))[0]
         height, width = self.photo.pixels.shape[:2]
         left, top = (v_px.min(dim=0).values - 2.0).floor().long().tolist()
@@ -318,16 +318,16 @@ class Reconstruction:
             self.model.albedo(self.albedo_coefficients),
         )
         with torch.no_grad():
-            drawn = render(
+            rendered = render(
                 mesh, self.camera.cropped(float(left), float(top)), self.lighting, (bottom - top, right - left)
             )
-        return (slice(top, bottom), slice(left, right)), drawn
+        return (slice(top, bottom), slice(left, right)), rendered
 
     def _composite(self, ground: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        box, drawn = self._window
-        mask = drawn.mask[0, 0].clamp(0.0, 1.0).numpy()[..., None]
+        box, rendered = self._window
+        mask = rendered.mask[0, 0].clamp(0.0, 1.0).numpy()[..., None]
         # The picture is already weighed by coverage over black.
-        colour = drawn.image[0].permute(1, 2, 0) / drawn.mask[0, 0, ..., None].clamp_min(1e-4)
+        colour = rendered.image[0].permute(1, 2, 0) / rendered.mask[0, 0, ..., None].clamp_min(1e-4)
         shown = encode_srgb(colour, self.model.albedo_space).numpy() * 255.0
         result = ground.copy()
         result[box] = (mask * shown + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)

@@ -94,7 +94,7 @@ class Population:
     attributes: Mapping[str, FloatArray]
 
 
-def draw_population(folder: Path, n_people: int = N_PEOPLE, seed: int = SEED) -> Population:
+def sample_population(folder: Path, n_people: int = N_PEOPLE, seed: int = SEED) -> Population:
     """Adults of all ages, the younger ones more often; both sexes and all ethnic groups of MakeHuman in equal parts."""
     rng = np.random.default_rng(seed)
     attributes = {

@@ -10,8 +10,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.io.drawing import drawing_problem, write_drawing
 from recon.io.faults import complain
+from recon.io.marked_png import marked_png_problem, write_marked_png
 from recon.io.names import printable
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("--count", type=int, help="samples in the whole data set")
     parser.add_argument("--layout", choices=("c3i", "webdataset", "folder"), default="folder", help="[folder]")
-    parser.add_argument("--preview", type=Path, metavar="SHEET.png", help=f"draw {_PREVIEW} samples with labels on top")
+    parser.add_argument(
+        "--preview", type=Path, metavar="SHEET.png", help=f"render {_PREVIEW} samples with labels on top"
+    )
     parser.add_argument("--bare", action="store_true", help="leave the labels off the contact sheet")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON file of settings")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting; may be repeated")
@@ -154,7 +156,7 @@ def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple
 
     sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
     batch = sampler.batch(range(_PREVIEW))
-    write_drawing(arguments.preview, contact_sheet(batch, labels=not arguments.bare))
+    write_marked_png(arguments.preview, contact_sheet(batch, labels=not arguments.bare))
 
 
 def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
@@ -216,7 +218,7 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
         return f"the contact sheet is a PNG file: {arguments.preview} should end in .png"
     if arguments.preview is not None and not arguments.preview.absolute().parent.is_dir():
         return f"the folder of {arguments.preview} does not exist"
-    if arguments.preview is not None and (problem := drawing_problem(arguments.preview)) is not None:
+    if arguments.preview is not None and (problem := marked_png_problem(arguments.preview)) is not None:
         return problem
     part, _, parts = arguments.shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):

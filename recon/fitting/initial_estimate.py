@@ -45,7 +45,7 @@ class InitialSigma:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InitialEstimate:
-    """Where a fit starts, and how strongly it is drawn back there.
+    """Where a fit starts, and how strongly it is pulled back there.
 
     Attributes:
         parameters: poses are those of the photos, with the principal points in the photos' middles; albedo counts only if there
@@ -85,7 +85,7 @@ class InitialEstimate:
         return dataclasses.replace(self, parameters=self.parameters.for_camera(model))
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
-        """Rows that draw the unknowns back to the estimate."""
+        """Rows that pull the unknowns back to the estimate."""
         sigma, now = self.sigma, state.parameters
         wanted = self.parameters.to(now.identity)
         weights = now.identity.new_zeros(layout.n_total)

@@ -119,7 +119,7 @@ class FitState:
         log_focal: ``(V,)`` logarithm of the focal length over that of the view.
         camera_sigma: ``(V, 2)`` standard deviations of the distance of each view's head and of its focal length by the landmarks,
             as shares of them; ``None`` before the landmark stage. Steps on photos leave them: pixels do not err
-            independently (of 39 drawn heads their sigma of the distance was a tenth of the true one).
+            independently (of 39 rendered heads their sigma of the distance was a tenth of the true one).
     """
 
     parameters: FaceParameters

@@ -103,10 +103,10 @@ def solve_light_and_albedo(
 
 
 def _pixels(face: CropRegression, decoder: FaceDecoder) -> _Pixels:
-    model = decoder.drawn_model
+    model = decoder.rendered_model
     answer: FaceParameters = face.coefficients
     side = int(face.crop.shape[-1])
-    rendered = DecodedFaces(decoder, answer, face.crop_camera).drawn((side, side))
+    rendered = DecodedFaces(decoder, answer, face.crop_camera).render((side, side))
     skin = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices).bool()
     skin = skin & ~model.any_region(*_NOT_SKIN)
     corners, barycentrics = rendered.raster.corner_index, rendered.raster.barycentrics_packed

@@ -1,6 +1,6 @@
 """Landmarks of a detector carried onto a face model, without picking a point by hand.
 
-The mean head is drawn from many directions, the detector marks every picture, each mark is cast back onto the surface,
+The mean head is rendered from many directions, the detector marks every picture, each mark is cast back onto the surface,
 and the marks of one landmark are replaced by their weighted geometric median, marks on surfaces seen at a slant counting
 less. Any model with a plausible albedo can be given any detector's points in this way.
 """

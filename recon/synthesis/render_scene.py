@@ -51,7 +51,7 @@ class Scene:
         v_obj: ``(B, V, 3)`` the head in mm, object frame.
         albedo: ``(B, V, 3)`` in the model's space, with make-up and beard.
         hairstyles: hair; ``None`` if the config has none.
-        brows: drawn where pixels look; ``None`` if the config has no hair or the model no brows.
+        brows: rendered pixel by pixel; ``None`` if the config has no hair or the model no brows.
         occluders: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
@@ -100,7 +100,7 @@ def render_scene(
     """The picture, maps and landmarks of :class:`recon.synthesis.sample.FaceBatch`, by field name.
 
     Args:
-        scene: what to draw.
+        scene: what to render.
         assets, occluder_assets: prepared for the model and the occluders' faces.
         config: for the strengths.
         size: (H, W) px.

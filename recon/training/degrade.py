@@ -72,7 +72,7 @@ def degrade(
 
 
 def _normal(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal numbers for every pixel, drawn where the pictures are."""
+    """Normal numbers for every pixel, sampled on the pictures' device."""
     if pictures.device == generator.device:
         return torch.randn(pictures.shape, generator=generator)
     there = torch.Generator(pictures.device)

@@ -1,6 +1,6 @@
-"""Scenes with several faces, for the face box network: cut-out drawn people of all sizes before photos without faces.
+"""Scenes with several faces, for the face box network: cut-out synthetic people of all sizes before photos without faces.
 
-People are drawn once (:mod:`recon.training.face_cache`, with ``cutouts``); scenes are composed anew each time. Parts of people
+People are rendered once (:mod:`recon.training.face_cache`, with ``cutouts``); scenes are composed anew each time. Parts of people
 without their faces, as hands, hair and clothes are, stand among them: they are what a face is most easily taken for.
 """
 
@@ -87,7 +87,7 @@ class Cutouts:
 
     def __init__(self, cache: FaceCache) -> None:
         if cache.picture(0).shape[-1] != 4:
-            raise ValueError("scenes are made of cutouts, pictures with a fourth channel; draw a cache with cutouts")
+            raise ValueError("scenes are made of cutouts, pictures with a fourth channel; make a cache with cutouts")
         self.cache = cache
         labels = cache.labels
         points = labels["landmarks478_px"]

@@ -39,7 +39,7 @@ class FaceModelConfig:
     Attributes:
         name: see ``recon models``.
         path: of its files; ``None`` is the default folder.
-        render_region: the part that pictures are drawn of; ``None`` is all.
+        render_region: the part of the head that is rendered; ``None`` is all.
     """
 
     name: str = "open"

@@ -52,7 +52,7 @@ def validate_batch(decoder: FaceDecoder, found: FaceParameters, batch: TrainingB
         truth.lighting,
     )
     for prefix, coefficients in (("", found), ("mean_head_", mean)):
-        rendered = decoder.decode(coefficients, batch.intrinsics).drawn(batch.size)
+        rendered = decoder.decode(coefficients, batch.intrinsics).render(batch.size)
         both = rendered.covered & (batch.face_mask > 0.5)
         depth_mm, relief_mm = depth_error_mm(rendered.depth_mm, batch.depth_mm, both)
         errors[f"{prefix}depth_mm"], errors[f"{prefix}relief_mm"] = depth_mm, relief_mm

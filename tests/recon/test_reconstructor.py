@@ -212,8 +212,8 @@ def test_demo_writes_one_whole_folder_and_keeps_it(tmp_path, capsys):
     assert (tmp_path / "astronaut" / "face.json").stat().st_mtime_ns == stamp
 
 
-def _drawn_head(tmp_path, model):
-    """A head that a detector finds, drawn under weak perspective."""
+def _rendered_head(tmp_path, model):
+    """A head that a detector finds, rendered under weak perspective."""
     camera = WeakPerspectiveCamera.at(
         euler_to_matrix(torch.tensor([[0.05, 0.25, 0.0]])),
         torch.tensor([[0.0, 30.0, -700.0]]),
@@ -231,7 +231,7 @@ def _drawn_head(tmp_path, model):
 
 
 def test_the_command_fits_under_weak_perspective_and_white_light(reconstructor, tmp_path, capsys):
-    path, truth = _drawn_head(tmp_path, reconstructor.model)
+    path, truth = _rendered_head(tmp_path, reconstructor.model)
     arguments = ["reconstruct", str(path), "-o", str(tmp_path / "out"), "--quality", "fast", "--texture-size", "64"]
     assert main([*arguments, "--camera", "weak_perspective", "--white-light"]) == 0
     written = tmp_path / "out" / "drawn" / "face.json"

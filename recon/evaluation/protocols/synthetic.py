@@ -105,8 +105,8 @@ def evaluate_synthetic(
     truth = _Truth.of(predictor.model)
     settings = hashlib.sha256(repr((config, SIZE, seed, n_samples)).encode()).hexdigest()[:16]
     # The number of samples is left out: the first samples of a longer run are those of a shorter one.
-    drawn = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
-    run = Run(run_facts("synthetic", predictor.facts(), faces=drawn), n_samples, journal)
+    faces_key = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
+    run = Run(run_facts("synthetic", predictor.facts(), faces=faces_key), n_samples, journal)
     failed_yaws: list[float] = []
     shown: list[tuple[float, int, Outcome]] = []
     for number in range(n_samples):
@@ -156,7 +156,7 @@ def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predic
     try:
         face = _face(sampler, number)
         yaw_deg = float(torch.rad2deg(face.angles_rad[0, 0]))
-    # One face that cannot be drawn is one sample.
+    # One face that cannot be rendered is one sample.
     except Exception as error:
         return left_out(name, error)
     try:
@@ -168,7 +168,7 @@ def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predic
 
 
 def _tile(sampler: FaceSampler, number: int, outcome: Outcome) -> np.ndarray:
-    """The face is drawn again: it is always the same."""
+    """The face is rendered again: it is always the same."""
     assert outcome.sample is not None
     pixels = _photo(_face(sampler, number), _name(number)).pixels
     found, true = unpack(outcome.kept["found"]), unpack(outcome.kept["true"])

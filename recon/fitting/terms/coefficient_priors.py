@@ -4,7 +4,7 @@ the relative size s(c) = 1 + size_slope c, so that it does not depend on the ove
 Coefficients are millimetres over standard deviations, while a photo shows shape up to size. With the sum of squares for a
 prior, any shape gets cheaper when the whole head shrinks and every deviation with it: the most probable head then comes
 out smaller than the average one, by about its own squared length times the share that one coefficient adds to the size.
-On photos, on drawings of another model and on drawings of this one it was about 4 %. Here deviations are counted in shares
+On photos, on rendered heads of another model and on rendered heads of this one it was about 4 %. Here deviations are counted in shares
 of the head's size instead, so that size is left to what the prior says of size itself.
 """
 

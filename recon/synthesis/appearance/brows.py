@@ -1,4 +1,4 @@
-"""Eyebrows, drawn where a pixel looks: the mesh has a vertex every five millimetres there, fewer than a brow has edges.
+"""Eyebrows, computed for each pixel: the mesh has a vertex every five millimetres there, fewer than a brow has edges.
 
 A brow is a band below a curve. The curve, its upper edge, is that of the brow landmarks of the mean head, so labels stay
 where people mark brows (along the upper edge; brows are plucked from below); how wide, long, dense and dark the band is,

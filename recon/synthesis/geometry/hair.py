@@ -113,7 +113,7 @@ class Hairstyles:
         return self.style >= STYLES.index("short")
 
 
-def draw_hairstyles(rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairstyles:
+def sample_hairstyles(rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairstyles:
     """Hair by sex, age and group; ``share`` of the heads have any."""
     male = people.column("male") > 0.5
     style = torch.where(male, rng.choice("style m", _SHARES_MALE), rng.choice("style f", _SHARES_FEMALE))

@@ -44,16 +44,18 @@ def truth(model):
 
 @pytest.fixture(scope="module")
 def photo(model, truth):
-    """A drawn head, and its true landmarks."""
+    """A rendered head, and its true landmarks."""
     camera = PerspectiveCamera.at(
         truth.rotation, truth.translation_mm, size=(_HEIGHT, _WIDTH), focal_px=torch.full((1, 2), _FOCAL_PX)
     )
     vertices = model.shape(truth.identity, truth.expression)
     with torch.no_grad():
         mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo(truth.albedo))
-        drawn = render(mesh, camera, truth.lighting, (_HEIGHT, _WIDTH))
+        rendered = render(mesh, camera, truth.lighting, (_HEIGHT, _WIDTH))
     picture = (
-        (encode_srgb_unclamped(drawn.image, "linear") + 0.15 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+        (encode_srgb_unclamped(rendered.image, "linear") + 0.15 * (1.0 - rendered.mask))
+        .clamp(0.0, 1.0)[0]
+        .permute(1, 2, 0)
     )
     points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
     return (255.0 * picture).round().byte().numpy(), points

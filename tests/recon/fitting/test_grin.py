@@ -18,10 +18,10 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def grin(model, draw_expression):
-    """A drawn grin and its landmarks; the jaw is shut."""
+def grin(model, render_expression):
+    """A rendered grin and its landmarks; the jaw is shut."""
     names = ("mouthSmile", "mouthUpperUp", "mouthLowerDown")
-    return draw_expression(model, {name + side: 0.7 for name in names for side in ("Left", "Right")}, 0.1)
+    return render_expression(model, {name + side: 0.7 for name in names for side in ("Left", "Right")}, 0.1)
 
 
 def jaw(model, view):

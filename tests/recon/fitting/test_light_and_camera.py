@@ -1,4 +1,4 @@
-"""Fits with white light and under weak perspective, of drawn heads whose truth is known."""
+"""Fits with white light and under weak perspective, of rendered heads whose truth is known."""
 
 import dataclasses
 
@@ -52,7 +52,7 @@ def _lighting(colour):
 
 
 def _view(model, truth, focal_px=_FOCAL_PX):
-    """A drawn head and its true landmarks."""
+    """A rendered head and its true landmarks."""
     camera = truth.camera(
         torch.tensor([[[focal_px, 0.0, _SIZE[1] / 2], [0.0, focal_px, _SIZE[0] / 2], [0.0, 0.0, 1.0]]])
     )

@@ -157,7 +157,7 @@ def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):
         torch.testing.assert_close(second[name], tensor, atol=1e-4, rtol=1e-4, msg=name)
 
 
-def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
+def test_hybrid_is_pulled_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
     """A network that is believed without reserve has the last word, points or not."""
     method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
     said = method.initial_estimate([photo], [face]).parameters

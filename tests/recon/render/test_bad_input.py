@@ -1,4 +1,4 @@
-"""What cannot be drawn is refused with the fault, the value and the way out; what is only odd is drawn right."""
+"""What cannot be rendered is refused with the fault, the value and the way out; what is only odd is rendered right."""
 
 import pytest
 import torch

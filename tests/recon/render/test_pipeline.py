@@ -12,14 +12,14 @@ from recon.rotation import euler_to_matrix, matrix_to_sixd, rotation_angle, sixd
 MAPS = ("image", "mask", "depth_mm", "normals", "position", "triangle_ids", "albedo")
 
 
-def draw(dtype=torch.float32, **options):
+def rendered(dtype=torch.float32, **options):
     v_obj, faces = two_heads(dtype)
     mesh = Mesh.of(v_obj, faces, painted(v_obj))
     return render(mesh, camera_of(dtype=dtype), lights(dtype), SIZE, **options)
 
 
 def test_shapes_and_background():
-    result = draw()
+    result = rendered()
     for name, channels in (("image", 3), ("mask", 1), ("depth_mm", 1), ("normals", 3), ("position", 3), ("albedo", 3)):
         values = getattr(result, name)
         assert values.shape == (2, channels, *SIZE) and torch.isfinite(values).all()
@@ -29,7 +29,7 @@ def test_shapes_and_background():
 
 
 def test_maps_agree_with_each_other():
-    result = draw(torch.float64)
+    result = rendered(torch.float64)
     where = result.covered[:, 0]
     normals = result.normals.permute(0, 2, 3, 1)[where]
     position = result.position.permute(0, 2, 3, 1)[where]
@@ -62,11 +62,11 @@ def test_ambient_light_shows_the_albedo():
 
 
 def test_background_shows_around_the_mesh_and_blends_at_the_silhouette():
-    plain, backdrop = draw(), torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    result = draw(background=backdrop)
+    plain, backdrop = rendered(), torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    result = rendered(background=backdrop)
     empty = (plain.mask == 0).expand(-1, 3, -1, -1)
     assert torch.equal(result.image[empty], backdrop[empty])
-    grey = draw(background=torch.full((1, 3, 1, 1), 0.25))
+    grey = rendered(background=torch.full((1, 3, 1, 1), 0.25))
     # coverage weighs the background, so blending black and grey differs by the uncovered share
     torch.testing.assert_close(grey.image, plain.image + 0.25 * (1 - plain.mask), rtol=0, atol=1e-5)
 
@@ -106,8 +106,8 @@ def test_permuted_faces_give_the_same_picture():
     )
 
 
-def test_back_ends_draw_the_same_picture():
-    numba, plain = draw(backend="numba"), draw(backend="torch")
+def test_back_ends_render_the_same_picture():
+    numba, plain = rendered(backend="numba"), rendered(backend="torch")
     for name in MAPS:
         assert torch.equal(getattr(numba, name), getattr(plain, name))
 
@@ -181,25 +181,25 @@ def test_hard_silhouettes_still_have_gradients_inside():
 
 
 def test_autocast_does_not_change_the_picture():
-    want = draw()
+    want = rendered()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = draw()
+        got = rendered()
     assert got.image.dtype == torch.float32
     torch.testing.assert_close(got.image, want.image, rtol=0, atol=1e-2)
 
 
-def test_a_data_loader_worker_can_draw():
+def test_a_data_loader_worker_can_render():
     import multiprocessing
 
-    draw()
+    rendered()
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        image = pool.apply(_draw_in_worker)
-    assert image == pytest.approx(float(draw().image.sum()), rel=1e-5)
+        image = pool.apply(_render_in_worker)
+    assert image == pytest.approx(float(rendered().image.sum()), rel=1e-5)
 
 
-def _draw_in_worker():
+def _render_in_worker():
     torch.set_num_threads(1)
-    return float(draw().image.sum())
+    return float(rendered().image.sum())
 
 
 class Fitted:

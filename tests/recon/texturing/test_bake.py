@@ -120,8 +120,8 @@ class Turned:
         worn = self.paint if worn is None else worn
         mesh = Mesh.of(model.mean_shape[None], Topology.of(model.faces, model.n_vertices), worn)
         with torch.no_grad():
-            drawn = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
-        picture = encode_srgb(drawn, model.albedo_space)[0].permute(1, 2, 0).numpy()
+            rendered = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
+        picture = encode_srgb(rendered, model.albedo_space)[0].permute(1, 2, 0).numpy()
         if shade is not None:
             picture = shade(picture)
         self.photo = (255 * picture).round().clip(0, 255).astype(np.uint8)

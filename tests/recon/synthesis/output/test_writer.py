@@ -12,7 +12,7 @@ from recon.datasets import C3iReader, FolderReader, ShardReader
 from recon.datasets.c3i_world import Capture, world_angles_deg, world_rotation
 from recon.rotation import rotation_angle
 from recon.synthesis import FaceSampler, SynthesisConfig
-from recon.synthesis.camera.c3i_path import draw_capture
+from recon.synthesis.camera.c3i_path import sample_capture
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.output import layouts, writer
 from recon.synthesis.output.writer import DatasetError, Plan, begin, write_block
@@ -211,7 +211,7 @@ def test_the_published_text_is_to_the_letter(published):
 
 
 def test_captures_are_those_of_the_specification():
-    capture = draw_capture(CounterRng.of(0, range(90)))
+    capture = sample_capture(CounterRng.of(0, range(90)))
     modes = capture.mode.tolist()
     assert set(modes) == {0, 1, 2}
     away = torch.linalg.vector_norm(capture.camera_m - capture.head_m, dim=1)
