@@ -21,7 +21,7 @@ from fit import render_head, vertex_error_mm
 import bfm
 from recon.detection.detect import open_detector
 from recon.fitting import FaceFitter, FitSettings, View
-from recon.inference.observe import observe
+from recon.inference.landmark_observation import landmark_observation
 from recon.render import Topology
 from recon.rotation import rotation_angle
 
@@ -49,7 +49,7 @@ def main() -> None:
             for far in DISTANCES_MM:
                 head = render_head(model, topology, number, far)
                 faces = detector.detect(head.pixels, 60.0)
-                points = observe(faces[0], "478") if faces else None
+                points = landmark_observation(faces[0], "478") if faces else None
                 if points is None:
                     continue
                 result = fitter([View(head.pixels, points)], settings)

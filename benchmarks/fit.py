@@ -36,7 +36,7 @@ from recon.color import encode_srgb
 from recon.detection.detect import open_detector
 from recon.detection.observation import LandmarkObservation
 from recon.fitting import FaceFitter, FitSettings, View
-from recon.inference.observe import observe
+from recon.inference.landmark_observation import landmark_observation
 from recon.io.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import Reconstructor
@@ -110,7 +110,7 @@ def accuracy(n_heads: int) -> None:
             head = render_head(model, topology, number)
             found = detector.detect(head.pixels, 60.0)
             if found and found[0].landmarks478 is not None:
-                heads.append((head, observe(found[0], "478")))
+                heads.append((head, landmark_observation(found[0], "478")))
     mean_mm = [vertex_error_mm(model.mean_shape.numpy()[face], head.vertices[face]) for head, _ in heads]
     rows = [("mean head", f"{np.mean(mean_mm):.2f}", f"{np.max(mean_mm):.2f}", "-", "-")]
     for name, settings in (
@@ -153,7 +153,7 @@ def stages(repeats: int) -> None:
             found = reconstruct.detect(read_image(photo))[0]
             detected = time.perf_counter()
             assert found.landmarks478 is not None
-            view = View(photo, observe(found, "478"))
+            view = View(photo, landmark_observation(found, "478"))
             fitter([view], FitSettings(levels=()))
             pointed = time.perf_counter()
             head = reconstruct.fit_face(read_image(photo), found)

@@ -21,7 +21,7 @@ from recon.detection.face import NoFaceError as NoFaceError
 from recon.detector_names import DEFAULT_DETECTOR
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import PhotoRegression, RegressionEstimator
-from recon.inference.observe import observe
+from recon.inference.landmark_observation import landmark_observation
 from recon.io.image import Photo, read_image
 from recon.io.image import PhotoLike as PhotoLike
 from recon.lighting import ambient
@@ -302,7 +302,7 @@ class Reconstructor:
 
 
 def _view(photo: Photo, face: Face) -> View:
-    return View(photo.pixels, observe(face, "478"), photo.focal_px)
+    return View(photo.pixels, landmark_observation(face, "478"), photo.focal_px)
 
 
 def _warnings(

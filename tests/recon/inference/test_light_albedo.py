@@ -9,7 +9,13 @@ from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb_unclamped
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.detection.align import align
-from recon.inference.light_albedo import LightAlbedoSettings, _light_prior, _pixels, _step, solve_light_and_albedo
+from recon.inference.light_albedo import (
+    LightAlbedoSettings,
+    _gauss_newton_step,
+    _light_prior,
+    _pixels,
+    solve_light_and_albedo,
+)
 from recon.inference.regress import CropRegression
 from recon.lighting import ambient, irradiance, lamps_to_sh
 from recon.parameters import FaceParameters
@@ -118,7 +124,7 @@ def test_a_crop_without_a_face_leaves_the_answer(decoder):
         assert solve_light_and_albedo(blank, decoder) is blank
 
 
-def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_paint(decoder):
+def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_albedo(decoder):
     settings = LightAlbedoSettings()
     stiffness, wanted = _light_prior(settings)
     likeliest = torch.linalg.solve(stiffness, wanted).view(1, 9, 3)
@@ -131,14 +137,14 @@ def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_pain
     light, albedo = face.coefficients.lighting[0].double().flatten(), face.coefficients.albedo[0].double()
     gaps = []
     for _ in range(5):
-        paint = pixels.mean + pixels.albedo_basis @ albedo
-        gaps.append(float((pixels.target - paint * (pixels.basis @ light.view(9, 3))).abs().mean()))
-        light, albedo = _step(pixels, light, albedo, settings)
+        colours = pixels.mean + pixels.albedo_basis @ albedo
+        gaps.append(float((pixels.target - colours * (pixels.basis @ light.view(9, 3))).abs().mean()))
+        light, albedo = _gauss_newton_step(pixels, light, albedo, settings)
     assert gaps[-1] < 0.3 * gaps[0]
-    assert float(albedo.abs().max()) <= settings.most_albedo
+    assert float(albedo.abs().max()) <= settings.max_albedo_coefficient
 
 
-def test_a_model_without_paint_components_gets_light_alone(decoder, open_model):
+def test_a_model_without_albedo_components_gets_light_alone(decoder, open_model):
     _, face = rendered_face(decoder, ambient(torch.full((1, 3), 1.3)))
     bare = FaceDecoder(open_model.subset(n_albedo=0), "face")
     answer = dataclasses.replace(face.coefficients, albedo=torch.zeros(1, 0))
