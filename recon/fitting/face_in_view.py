@@ -62,8 +62,8 @@ class FaceInView(ViewAtState):
     @functools.cached_property
     def albedo(self) -> Float[Tensor, "v 3"]:
         """Albedo a vertex, not negative, in the model's space."""
-        albedo = self.state.parameters.albedo.to(self.model.mean_shape)
-        return self.model.albedo_unclamped(albedo)[0].clamp_min(0.0)
+        coefficients = self.state.parameters.albedo.to(self.model.mean_shape)
+        return self.model.albedo_unclamped(coefficients)[0].clamp_min(0.0)
 
     @functools.cached_property
     def camera(self) -> PosedCamera:

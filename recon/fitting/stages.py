@@ -189,8 +189,8 @@ def photometric_stage(
             normal_jacobians = tuple(surface.normal_jacobian(face.vertices) for face in faces)
         photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.effective_pixels)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
-        albedo = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
-        rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
+        albedo_prior = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
+        rows = [prior.linearize(state, layout) for prior in [*priors, albedo_prior]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
         state = solver.step(state, rows)
     return state

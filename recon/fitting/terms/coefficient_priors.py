@@ -66,10 +66,10 @@ class AlbedoPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient."""
-        albedo = state.parameters.albedo[0]
-        jacobian = albedo.new_zeros(len(albedo), layout.n_total)
-        jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(albedo)).to(albedo)
-        return LinearizedTerm(jacobian, self.weight**0.5 * albedo)
+        coefficients = state.parameters.albedo[0]
+        jacobian = coefficients.new_zeros(len(coefficients), layout.n_total)
+        jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(coefficients)).to(coefficients)
+        return LinearizedTerm(jacobian, self.weight**0.5 * coefficients)
 
 
 @dataclasses.dataclass(frozen=True)

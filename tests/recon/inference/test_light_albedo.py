@@ -1,4 +1,4 @@
-"""Light and paint solved on a crop: known light comes back, and what it must not touch stays."""
+"""Light and albedo solved on a crop: known light comes back, and what it must not touch stays."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def decoder(open_model):
 
 
 def rendered_face(decoder, lighting, skin=0.0, yaw=0.3):
-    """A face of known paint and light, and the answer "mean paint, front light" at the right place."""
+    """A face of known albedo and light, and the answer "mean albedo, front light" at the right place."""
     model = decoder.model
     generator = torch.Generator().manual_seed(1)
     albedo = torch.zeros(1, model.n_albedo)
@@ -74,7 +74,7 @@ def test_known_light_comes_back(decoder, side):
     truth, face = rendered_face(decoder, ambient(torch.full((1, 3), 0.55)) + lamp)
     found = solve_light_and_albedo(face, decoder)
     wanted, before, after = (shading(c.lighting) for c in (truth, face.coefficients, found.coefficients))
-    # The level follows the exposure prior, since paint is not known; the rest is what the crop shows.
+    # The level follows the exposure prior, since albedo is not known; the rest is what the crop shows.
     assert float(after.mean() / wanted.mean()) == pytest.approx(1.0, abs=0.2)
     wanted, before, after = (values / values.mean() for values in (wanted, before, after))
     assert float((after - wanted).abs().mean()) < 0.35 * float((before - wanted).abs().mean())
@@ -134,14 +134,14 @@ def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_albe
     )
     _, face = rendered_face(decoder, ambient(torch.full((1, 3), 1.4)), skin=1.0)
     pixels = _pixels(face, decoder)
-    light, albedo = face.coefficients.lighting[0].double().flatten(), face.coefficients.albedo[0].double()
+    light, coefficients = face.coefficients.lighting[0].double().flatten(), face.coefficients.albedo[0].double()
     gaps = []
     for _ in range(5):
-        colours = pixels.mean + pixels.albedo_basis @ albedo
-        gaps.append(float((pixels.target - colours * (pixels.basis @ light.view(9, 3))).abs().mean()))
-        light, albedo = _gauss_newton_step(pixels, light, albedo, settings)
+        albedo = pixels.mean + pixels.albedo_basis @ coefficients
+        gaps.append(float((pixels.target - albedo * (pixels.basis @ light.view(9, 3))).abs().mean()))
+        light, coefficients = _gauss_newton_step(pixels, light, coefficients, settings)
     assert gaps[-1] < 0.3 * gaps[0]
-    assert float(albedo.abs().max()) <= settings.max_albedo_coefficient
+    assert float(coefficients.abs().max()) <= settings.max_albedo_coefficient
 
 
 def test_a_model_without_albedo_components_gets_light_alone(decoder, open_model):

@@ -116,8 +116,8 @@ class Turned:
         self.light = ambient(torch.full((1, 3), 0.5)) + lamps_to_sh(
             torch.tensor([[[0.5, 0.3, 0.8]]]), torch.full((1, 1, 3), 0.9)
         )
-        self.paint = model.mean_albedo[None].clamp(0, 1)
-        worn = self.paint if worn is None else worn
+        self.albedo = model.mean_albedo[None].clamp(0, 1)
+        worn = self.albedo if worn is None else worn
         mesh = Mesh.of(model.mean_shape[None], Topology.of(model.faces, model.n_vertices), worn)
         with torch.no_grad():
             rendered = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
@@ -131,7 +131,7 @@ class Turned:
 
     def head(self):
         shape = self.model.mean_shape[None]
-        return PhotographedHead(self.model, shape, self.paint, self.light, self.camera, self.photo)
+        return PhotographedHead(self.model, shape, self.albedo, self.light, self.camera, self.photo)
 
     def at(self, texture, place):
         """The texture around a point of the mean head, mm."""
@@ -141,8 +141,8 @@ class Turned:
         return texture[near.numpy()].mean(axis=0)
 
     def plain(self):
-        """What a texture of paint alone would be."""
-        own = self.texels.sample(self.paint[0], self.model.faces)
+        """What a texture of albedo alone would be."""
+        own = self.texels.sample(self.albedo[0], self.model.faces)
         return encode_srgb(own, self.model.albedo_space).numpy()
 
 
@@ -156,9 +156,9 @@ def cheek(model, side):
 
 def marked(model, place):
     """Paint with a mole of 4 mm at a place."""
-    paint = model.mean_albedo[None].clamp(0, 1).clone()
-    paint[0, torch.linalg.norm(model.mean_shape - torch.tensor(place), dim=1) < 4.0] *= 0.5
-    return paint
+    albedo = model.mean_albedo[None].clamp(0, 1).clone()
+    albedo[0, torch.linalg.norm(model.mean_shape - torch.tensor(place), dim=1) < 4.0] *= 0.5
+    return albedo
 
 
 def test_a_photo_of_plain_paint_gives_plain_paint(model):
