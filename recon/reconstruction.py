@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ FORMATS = ("glb", "obj", "ply", "stl")
 
 
 @dataclasses.dataclass(frozen=True)
-class FitQuality:
+class FitReport:
     """How well the head explains the photo.
 
     Attributes:
@@ -84,7 +85,7 @@ class Reconstruction:
         albedo_coefficients: ``(1, Ka)``.
         lighting: ``(1, 9, 3)`` radiance coefficients, camera frame.
         camera: of the full photo, with the head's pose.
-        quality: of the fit.
+        fit_report: how well the head explains the photo.
         segmenter: tells visible skin from what covers it when the texture is taken from the photo.
     """
 
@@ -96,8 +97,14 @@ class Reconstruction:
     albedo_coefficients: Float[Tensor, "1 ka"]
     lighting: Float[Tensor, "1 9 3"]
     camera: PosedCamera
-    quality: FitQuality
+    fit_report: FitReport
     segmenter: FaceSegmenter = dataclasses.field(default_factory=GrabCutSegmenter)
+
+    @property
+    def quality(self) -> FitReport:
+        """The old name of ``fit_report``, removed in version 0.2."""
+        warnings.warn("Reconstruction.quality is now fit_report", DeprecationWarning, stacklevel=2)
+        return self.fit_report
 
     @functools.cached_property
     def vertices(self) -> Float[np.ndarray, "v 3"]:
@@ -244,11 +251,11 @@ class Reconstruction:
             "landmarks68_px": self.landmarks68,
             "landmarks68_mm": self.landmarks_mm("68"),
             "quality": {
-                "landmark_error_percent": _or_none(self.quality.landmark_error_percent),
-                "photometric_residual": _or_none(self.quality.photometric_residual),
-                "distance_sigma": _or_none(self.quality.distance_sigma),
-                "focal_sigma": _or_none(self.quality.focal_sigma),
-                "warnings": [printable(warning) for warning in self.quality.warnings],
+                "landmark_error_percent": _or_none(self.fit_report.landmark_error_percent),
+                "photometric_residual": _or_none(self.fit_report.photometric_residual),
+                "distance_sigma": _or_none(self.fit_report.distance_sigma),
+                "focal_sigma": _or_none(self.fit_report.focal_sigma),
+                "warnings": [printable(warning) for warning in self.fit_report.warnings],
             },
         }
 

@@ -81,10 +81,10 @@ def test_the_head_lands_on_the_face(head):
     x, y = head.landmarks68.T
     assert 150 < x.min() < 200 and 250 < x.max() < 290
     assert 60 < y.min() < 110 and 160 < y.max() < 200
-    assert head.quality.landmark_error_percent < 3.0
+    assert head.fit_report.landmark_error_percent < 3.0
     # The distance of a photo without a focal length follows from its perspective, roughly.
-    assert 0.05 < head.quality.distance_sigma < 0.8 and head.to_dict()["quality"]["distance_sigma"] > 0.0
-    assert any("depth of the face are known to" in warning for warning in head.quality.warnings)
+    assert 0.05 < head.fit_report.distance_sigma < 0.8 and head.to_dict()["quality"]["distance_sigma"] > 0.0
+    assert any("depth of the face are known to" in warning for warning in head.fit_report.warnings)
     assert abs(head.pose.yaw) < 15 and abs(head.pose.roll) < 15
     assert head.expression_weights["mouthSmileLeft"] > 0.1
 
@@ -148,7 +148,7 @@ def test_a_segmenter_of_ones_own_decides_where_a_networks_answer_is_measured():
 
     settings = {"method": "regress", "device": "cpu"}
     residuals = [
-        Reconstructor(**settings, segmenter=segmenter)(astronaut())[0].quality.photometric_residual
+        Reconstructor(**settings, segmenter=segmenter)(astronaut())[0].fit_report.photometric_residual
         for segmenter in (None, left_half, lambda images, prior: torch.zeros_like(images[:, :1]))
     ]
     assert len(set(residuals)) == 3 and residuals[2] == 0.0

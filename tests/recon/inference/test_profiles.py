@@ -45,7 +45,7 @@ def turn_deg(head, sample):
 def test_a_full_profile_is_found_with_its_landmarks_and_fitted(photo, sample, open_model):
     (head,) = Reconstructor(open_model, quality="fast", device="cpu")(photo)
     assert head.face.landmarks478 is not None and not head.face.dense.visible.round().all()
-    assert any("half of the face is a guess" in warning for warning in head.quality.warnings)
+    assert any("half of the face is a guess" in warning for warning in head.fit_report.warnings)
     assert turn_deg(head, sample) < 10.0
     true = sample.landmarks68_px[0].numpy()
     seen = sample.landmarks68_visible[0].numpy()
@@ -81,8 +81,8 @@ def bare_head(photo, sample, open_model):
 
 
 def test_without_landmarks_a_fit_starts_from_the_network_and_says_that_it_is_a_guess(bare_head, sample):
-    assert any("no dense landmarks were found" in warning for warning in bare_head.quality.warnings)
-    assert np.isnan(bare_head.quality.landmark_error_percent)
+    assert any("no dense landmarks were found" in warning for warning in bare_head.fit_report.warnings)
+    assert np.isnan(bare_head.fit_report.landmark_error_percent)
     assert turn_deg(bare_head, sample) < 35.0
 
 
