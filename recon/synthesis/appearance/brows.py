@@ -143,7 +143,7 @@ class Brows:
         cover[inside] = edge[inside] * self._hairs(rest_mm[inside], picture[inside], along[inside])
         return (self.density[picture] * cover).clamp(0.0, 1.0)
 
-    def painted(
+    def over_albedo(
         self, albedo: Float[Tensor, "p 3"], rest_mm: Float[Tensor, "p 3"], picture: Int[Tensor, " p"]
     ) -> Float[Tensor, "p 3"]:
         """The albedo of points with the brows on it."""

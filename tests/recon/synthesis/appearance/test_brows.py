@@ -69,7 +69,7 @@ def test_both_sides_have_brows_and_the_back_of_the_head_none(curve):
 def test_hair_shows_where_it_covers_and_skin_elsewhere(curve):
     points = _column(curve, 30.0, [-3.0, 3.0])
     skin = torch.full((2, 3), 0.5)
-    painted = _plain(curve).painted(skin, points, torch.zeros(2, dtype=torch.int64))
+    painted = _plain(curve).over_albedo(skin, points, torch.zeros(2, dtype=torch.int64))
     assert torch.equal(painted[0], skin[0])
     assert torch.allclose(painted[1], torch.full((3,), 0.5 + 0.9 * (0.05 - 0.5)), atol=0.02)
 
