@@ -82,9 +82,9 @@ def _usage_problem(arguments: argparse.Namespace, name: str | None) -> str | Non
 
 
 def _write_preview(model: bfm.model.MorphableModel, out: Path) -> None:
-    from recon.visualize.model_sheet import contact_sheet
+    from recon.visualize.model_sheet import model_sheet
 
-    write_marked_png(out, contact_sheet(model))
+    write_marked_png(out, model_sheet(model))
 
 
 def _table(states: tuple[ModelStatus, ...]) -> str:

@@ -17,7 +17,7 @@ from recon.io.names import printable
 if TYPE_CHECKING:
     from recon.synthesis.config import SynthesisConfig
     from recon.synthesis.cycles import CyclesSampler
-    from recon.synthesis.output.writer import Plan
+    from recon.synthesis.output.writer import DatasetPlan
     from recon.synthesis.sampler import FaceSampler
 
 EXAMPLES = """examples:
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write(plan: Plan, workers: int) -> int:
+def _write(plan: DatasetPlan, workers: int) -> int:
     """Write the blocks of this run that are not there yet."""
     from recon.synthesis.output.plan import DatasetError
     from recon.synthesis.output.writer import tidy
@@ -113,7 +113,7 @@ def _write(plan: Plan, workers: int) -> int:
             tidy(plan)
 
 
-def _write_blocks(plan: Plan, workers: int) -> int:
+def _write_blocks(plan: DatasetPlan, workers: int) -> int:
     from rich.progress import Progress
 
     import bfm
@@ -136,7 +136,7 @@ def _write_blocks(plan: Plan, workers: int) -> int:
 
 
 def _blocks_made(
-    plan: Plan, todo: list[int], workers: int, sampler: FaceSampler | CyclesSampler | None
+    plan: DatasetPlan, todo: list[int], workers: int, sampler: FaceSampler | CyclesSampler | None
 ) -> Generator[int, None, None]:
     """Yield how many samples were made, block by block."""
     from recon.synthesis.output.workers import make_blocks, make_blocks_in_processes
@@ -152,18 +152,18 @@ def _blocks_made(
 
 def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> None:
     from recon.synthesis.output.writer import make_sampler
-    from recon.visualize.batch_sheet import contact_sheet
+    from recon.visualize.batch_sheet import batch_sheet
 
     sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
     batch = sampler.batch(range(_PREVIEW))
-    write_marked_png(arguments.preview, contact_sheet(batch, labels=not arguments.bare))
+    write_marked_png(arguments.preview, batch_sheet(batch, labels=not arguments.bare))
 
 
-def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
-    from recon.synthesis.output.writer import Plan
+def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> DatasetPlan:
+    from recon.synthesis.output.writer import DatasetPlan
 
     part, parts = (int(x) for x in arguments.shard.split("/"))
-    return Plan(
+    return DatasetPlan(
         folder=arguments.out or arguments.preview.parent,
         count=count,
         layout=arguments.layout,

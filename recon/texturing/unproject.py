@@ -53,7 +53,7 @@ class PhotographedHead:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SurfacePoints:
+class HeadPoints:
     """N points of a head's surface.
 
     Attributes:
@@ -68,10 +68,10 @@ class SurfacePoints:
     shading: Float[Tensor, "n 3"]
     facing_cosine: Float[Tensor, "n 1"]
 
-    def interpolated(self, interpolate: Callable[[Tensor], Tensor]) -> SurfacePoints:
+    def interpolated(self, interpolate: Callable[[Tensor], Tensor]) -> HeadPoints:
         """Points between these, by a function that interpolates the columns of a matrix."""
         packed = interpolate(torch.cat([self.v_cam, self.albedo, self.shading, self.facing_cosine], dim=1))
-        return SurfacePoints(*packed.split([3, 3, 3, 1], dim=1))
+        return HeadPoints(*packed.split([3, 3, 3, 1], dim=1))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class TextureUnprojection:
     """
 
     model: MorphableModel
-    points: SurfacePoints
+    points: HeadPoints
     camera: PosedCamera
     photo: UInt8[np.ndarray, "h w 3"]
     depth: _DepthMap
@@ -142,7 +142,7 @@ class TextureUnprojection:
         smooth = _smoothed(normals, triangles)
         shading = shade(torch.ones_like(smooth)[None], smooth[None], head.lighting.cpu())[0].clamp_min(_LEAST_SHADING)
         facing_cosine = -(normals * head.camera.view_rays(v_cam)[0]).sum(dim=-1, keepdim=True)
-        points = SurfacePoints(v_cam[0], head.albedo[0].cpu().clamp(0.0, 1.0), shading, facing_cosine)
+        points = HeadPoints(v_cam[0], head.albedo[0].cpu().clamp(0.0, 1.0), shading, facing_cosine)
         depth = _DepthMap.of(v_cam, triangles, head.camera, list(head.photo.shape[:2]))
         return cls(head.model, points, head.camera, head.photo, depth)
 
@@ -151,11 +151,11 @@ class TextureUnprojection:
         """Vertices, mm, camera frame."""
         return self.points.v_cam[None]
 
-    def pixels(self, points: SurfacePoints) -> Float[Tensor, "n 2"]:
+    def pixels(self, points: HeadPoints) -> Float[Tensor, "n 2"]:
         """Where in the photo points of the surface lie."""
         return self.camera.to_pixels(points.v_cam[None])[0]
 
-    def log_albedo_residual(self, points: SurfacePoints) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
+    def log_albedo_residual(self, points: HeadPoints) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
         """The residual at points of the surface, and the weight in [0, 1] that the photo has there: 0 where it shows the point
         not at all, because something hides it, it is seen aslant or lies beyond the border."""
         pixels = self.pixels(points)

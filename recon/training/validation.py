@@ -11,7 +11,7 @@ from recon.training.batch import TrainingBatch
 from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
 
 
-class Summary:
+class ErrorMeans:
     """Means of per-picture errors over a validation run; nan, for what a picture does not show, is left out."""
 
     def __init__(self) -> None:
