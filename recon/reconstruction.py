@@ -335,9 +335,9 @@ class Reconstruction:
         mask = rendered.mask[0, 0].clamp(0.0, 1.0).numpy()[..., None]
         # The picture is already weighed by coverage over black.
         colour = rendered.image[0].permute(1, 2, 0) / rendered.mask[0, 0, ..., None].clamp_min(1e-4)
-        shown = encode_srgb(colour, self.model.albedo_space).numpy() * 255.0
+        code_values = encode_srgb(colour, self.model.albedo_space).numpy() * 255.0
         result = ground.copy()
-        result[box] = (mask * shown + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)
+        result[box] = (mask * code_values + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)
         return result
 
 

@@ -128,8 +128,8 @@ def normalize_exposure(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "
     values = ((np.arange(256) - low) / max(high - low, 1.0)).clip(0.0, 1.0)
     mean = float(values[some].mean())
     gamma = math.log(_MEAN) / math.log(min(max(mean, 0.02), 0.98))
-    shown: np.ndarray = (255.0 * values**gamma).round().astype(np.uint8)[image]
-    return shown
+    exposed: np.ndarray = (255.0 * values**gamma).round().astype(np.uint8)[image]
+    return exposed
 
 
 def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:

@@ -111,8 +111,8 @@ def _marked(model: MorphableModel, sampler: FaceSampler, detector: Detector, cou
     faces, mean = model.faces.numpy()[allowed], model.mean_shape.double().numpy()
     for k in range(count):
         sample = sampler[k]
-        shown = (255.0 * sample.image[0]).round().byte().permute(1, 2, 0).contiguous().numpy()
-        marks_px = detector(shown)
+        pixels = (255.0 * sample.image[0]).round().byte().permute(1, 2, 0).contiguous().numpy()
+        marks_px = detector(pixels)
         if marks_px is None:
             continue
         v_obj, weights = _cast_back(sample, marks_px)

@@ -145,8 +145,8 @@ def _mark_view(
     light = ambient(torch.full((1, 3), 0.45)) + lamps_to_sh(torch.tensor([[lamp]]), torch.full((1, 1, 3), 1.9))
     with torch.no_grad():
         picture = render(mesh, camera, light, (_SIZE_PX, _SIZE_PX), torch.full((1, 3, 1, 1), 0.7))
-    shown = encode_srgb(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
-    marks_px = detector((shown * 255.0).round().astype(np.uint8))
+    code_values = encode_srgb(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+    marks_px = detector((code_values * 255.0).round().astype(np.uint8))
     if marks_px is None:
         return None
     column, row = np.floor(marks_px).astype(int).T

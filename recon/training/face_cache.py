@@ -96,7 +96,7 @@ class FaceCacheConfig:
 
 
 def synthesize_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) -> None:
-    """Draw the blocks that a cache lacks, each whole or not at all.
+    """Render the blocks that a cache lacks, each whole or not at all.
 
     Args:
         folder: of the cache; made if it is not there.
@@ -154,10 +154,10 @@ def _sampler(config: FaceCacheConfig) -> FaceSampler:
 
 def _synthesize_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
     faces = _sampler(config).batch(range(block * config.block, (block + 1) * config.block))
-    shown = faces.image
+    image = faces.image
     if config.cutouts:
-        shown = torch.cat((shown, (faces.segmentation > 0)[:, None].to(shown)), dim=1)
-    pictures = (255.0 * shown).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        image = torch.cat((image, (faces.segmentation > 0)[:, None].to(image)), dim=1)
+    pictures = (255.0 * image).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     # The labels come last: a block is there when its labels are.
     write_file(_picture_file(folder, block), _npy(pictures), overwrite=True)
     write_files({_label_file(folder, block): _labels(faces)}, overwrite=True)

@@ -175,10 +175,10 @@ def _paste_part(scene: Tensor, cutouts: Cutouts, config: SceneConfig, generator:
 
 
 def _paste(scene: Float[Tensor, "3 h w"], picture: Float[Tensor, "4 s s"], linear: Tensor, shift: Tensor) -> Tensor:
-    """Paint a picture, premultiplied by its opacity, into the scene; where it then covers it.
+    """Composite a picture, premultiplied by its opacity, over the scene; returns where it covers it.
 
     Args:
-        scene: painted into.
+        scene: composited into.
         picture: what is pasted.
         linear, shift: similarity from its pixels to those of the scene.
     """
@@ -197,10 +197,10 @@ def _paste(scene: Float[Tensor, "3 h w"], picture: Float[Tensor, "4 s s"], linea
     y, x = torch.meshgrid(torch.arange(top, bottom) + 0.5, torch.arange(left, right) + 0.5, indexing="ij")
     there = (torch.stack((x, y), dim=-1) - shift) @ torch.linalg.inv(linear).T
     grid = 2.0 * there / side - 1.0
-    shown = torch.nn.functional.grid_sample(source[None], grid[None], mode="bilinear", align_corners=False)[0]
+    resampled = torch.nn.functional.grid_sample(source[None], grid[None], mode="bilinear", align_corners=False)[0]
     window = scene[:, top:bottom, left:right]
-    window.copy_(window * (1.0 - shown[3:]) + shown[:3])
-    opacity[top:bottom, left:right] = shown[3]
+    window.copy_(window * (1.0 - resampled[3:]) + resampled[:3])
+    opacity[top:bottom, left:right] = resampled[3]
     return opacity
 
 

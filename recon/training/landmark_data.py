@@ -1,4 +1,4 @@
-"""Drawn faces for the landmark network: cached on disk, framed and degraded anew each time they are shown."""
+"""Synthetic faces for the landmark network: cached on disk, framed and degraded anew each time they are shown."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Panels(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the first faces of the first batch."""
+        """Render the first faces of the first batch."""
         writer = getattr(pl_module.logger, "experiment", None)
         if (
             batch_idx

@@ -1,4 +1,4 @@
-"""Numbers about numbers: means with confidence intervals, and cumulative curves."""
+"""Means with confidence intervals, and cumulative curves."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def evaluate_alignment(
     run = Run(run_facts("alignment", predictor.facts()), len(photos), journal, left)
     dense_sets: set[str] = set()
     failed_yaws: list[float] = []
-    shown: list[tuple[float, Path, Outcome]] = []
+    worst: list[tuple[float, Path, Outcome]] = []
     for path in photos:
         progress(printable(path.name))
         found = run.outcome(path.name, files[path], lambda path=path: _outcome(path, predictor, dense))  # type: ignore[misc]
@@ -88,12 +88,12 @@ def evaluate_alignment(
             continue
         dense_sets |= set(found.kept["dense"])
         # Only those that the sheet will show: the worst.
-        shown = sorted([*shown, (found.sample.values["nme2d"], path, found)], key=lambda one: -one[0])[:_N_TILES]
+        worst = sorted([*worst, (found.sample.values["nme2d"], path, found)], key=lambda one: -one[0])[:_N_TILES]
     samples, failures = run.samples, run.failures
     figures = []
     if samples:
         figures.append(_curves(samples, failed_yaws))
-        tiles = [_tile(path, found) for _, path, found in shown]
+        tiles = [_tile(path, found) for _, path, found in worst]
         figures.append(Figure("landmarks", "Landmarks, the worst first: true white, found green", sheet_png(tiles, 4)))
     used = [p for photo in photos for p in (photo, photo.with_suffix(".mat"))]
     return Evaluation(

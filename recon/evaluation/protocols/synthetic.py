@@ -108,7 +108,7 @@ def evaluate_synthetic(
     faces_key = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
     run = Run(run_facts("synthetic", predictor.facts(), faces=faces_key), n_samples, journal)
     failed_yaws: list[float] = []
-    shown: list[tuple[float, int, Outcome]] = []
+    worst: list[tuple[float, int, Outcome]] = []
     for number in range(n_samples):
         name = _name(number)
         progress(name)
@@ -116,11 +116,11 @@ def evaluate_synthetic(
         if found.failure is not None and "yaw" in found.kept:
             failed_yaws.append(found.kept["yaw"])
         if found.sample is not None:
-            shown = sorted([*shown, (found.sample.values["nme2d"], number, found)], key=lambda one: -one[0])[:_N_TILES]
+            worst = sorted([*worst, (found.sample.values["nme2d"], number, found)], key=lambda one: -one[0])[:_N_TILES]
     samples, failures = run.samples, run.failures
     data = f"{n_samples} synthetic faces, seed {seed}"
     origin = provenance(predictor.method, predictor.weights, data, (f"settings {settings}", 0), run.seconds)
-    tiles = [_tile(sampler, number, found) for _, number, found in shown]
+    tiles = [_tile(sampler, number, found) for _, number, found in worst]
     return Evaluation(
         protocol="synthetic",
         title="Synthetic benchmark",
