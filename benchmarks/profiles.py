@@ -1,4 +1,4 @@
-"""Drawn profiles, yaw 75 to 90 degrees, everything on: how many are found and how far heads are turned from the truth.
+"""Rendered profiles, yaw 75 to 90 degrees, everything on: how many are found and how far heads are turned from the truth.
 
 python benchmarks/profiles.py --count 60 --quality fast
 """

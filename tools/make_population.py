@@ -25,7 +25,7 @@ from recon.synthesis.scene.people import POPULATION_TABLE, features
 def population_table() -> tuple[FloatArray, FloatArray]:
     """Slopes ``(F, K)`` of the coefficients on the features of a person, and what is left of each, ``(K,)``.
 
-    Draws the population, takes its components as the build does, and regresses.
+    Samples the population, takes its components as the build does, and regresses.
     """
     folder = data_folder()
     base = read_base_mesh(folder)

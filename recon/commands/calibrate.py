@@ -23,8 +23,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subcommands.add_parser(
         "calibrate",
         help="how a landmark detector errs",
-        description="Draw faces whose landmarks are known, let a detector find them, and write its bias, how far it "
-        "flattens unusual faces, and the covariance of what is left, by which fits weigh its points.",
+        description="Render faces whose landmarks are known, let a detector find them, and write its bias and the covariance of its "
+        "errors, by which fits weigh its points.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,7 +31,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subcommands.add_parser(
         "render",
         help="render a face of a model",
-        description="Draw a face of a model as a PNG picture: the mean face, or a random one with --seed.",
+        description="Render a face of a model as a PNG picture: the mean face, or a random one with --seed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

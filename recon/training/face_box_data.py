@@ -169,7 +169,7 @@ class FaceBoxData(lightning.LightningDataModule):
         self._held_out: list[FaceBoxBatch] = []
 
     def prepare_data(self) -> None:
-        """Draw the people that are not there yet.
+        """Render the people that are not there yet.
 
         Raises:
             FaceCacheError: the folder holds others.

@@ -76,7 +76,7 @@ class SceneFaces:
 
 
 class Cutouts:
-    """Drawn people by number, ready to be pasted.
+    """Synthetic people by number, ready to be pasted.
 
     Args:
         cache: of cutouts.

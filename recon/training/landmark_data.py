@@ -171,7 +171,7 @@ class LandmarkData(lightning.LightningDataModule):
         self._held_out: list[LandmarkBatch] = []
 
     def prepare_data(self) -> None:
-        """Draw the faces that are not there yet.
+        """Render the faces that are not there yet.
 
         Raises:
             FaceCacheError: the folder holds other faces.

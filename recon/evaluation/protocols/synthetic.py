@@ -151,7 +151,7 @@ def _face(sampler: FaceSampler, number: int) -> FaceBatch:
 
 
 def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predictor) -> Outcome:
-    """Draw and measure one face."""
+    """Render and measure one face."""
     name = _name(number)
     try:
         face = _face(sampler, number)

@@ -1,4 +1,4 @@
-"""Drawn faces on disk, framed and degraded anew, and the module that learns from them."""
+"""Synthetic faces on disk, framed and degraded anew, and the module that learns from them."""
 
 import dataclasses
 import json
