@@ -124,8 +124,8 @@ class Painter:
         weights = torch.as_tensor(coefficients, dtype=torch.float32)[None]
         albedo = self.model.albedo(weights)[0].double().numpy()
         corners = albedo[self.model.faces.numpy()[self.triangles]]
-        painted = np.einsum("nk,nkc->nc", self.barycentrics, corners)
-        return np.where(np.isnan(self.fixed), painted, self.fixed)
+        sampled = np.einsum("nk,nkc->nc", self.barycentrics, corners)
+        return np.where(np.isnan(self.fixed), sampled, self.fixed)
 
 
 def _nearest(

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from render_scenes import bumpy_head, camera_of, lights, painted, two_heads
+from render_scenes import albedo_of, bumpy_head, camera_of, lights, two_heads
 
 from recon.render import Mesh, Topology, antialias, interpolate, rasterize, render
 from recon.render.backends.nvdiffrast_search import screen_to_flipped_clip
@@ -49,12 +49,12 @@ def test_pytorch3d_sees_the_same_triangles():
 @needs_cuda
 def test_torch_on_cuda_equals_the_cpu():
     v_obj, faces = two_heads()
-    mesh = Mesh.of(v_obj, faces, painted(v_obj))
+    mesh = Mesh.of(v_obj, faces, albedo_of(v_obj))
     want = render(mesh, camera_of(SIZE), lights(), SIZE)
     camera = camera_of(SIZE)
     fields = (camera.rotation, camera.translation_mm, camera.focal_px, camera.principal_px)
     there = type(camera)(*(x.cuda() for x in fields))
-    cuda_mesh = Mesh.of(v_obj.cuda(), faces.cuda(), painted(v_obj).cuda())
+    cuda_mesh = Mesh.of(v_obj.cuda(), faces.cuda(), albedo_of(v_obj).cuda())
     got = render(cuda_mesh, there, lights().cuda(), SIZE, backend="torch")
     assert (got.triangle_ids.cpu() == want.triangle_ids).double().mean() > 0.999
     assert ((got.image.cpu() - want.image).abs() < 1e-3).double().mean() > 0.999

@@ -56,10 +56,10 @@ def test_the_same_generator_gives_the_same_and_nothing_is_edited(batch):
 
 
 def test_painted_boxes_are_not_face(batch):
-    painted = augment(batch, Augmentation(1.0, 0.0, 0.0, 0.0, 1.0), torch.Generator().manual_seed(0))
-    changed = (painted.image - batch.image).abs().amax(dim=1, keepdim=True) > 1e-3
+    erased = augment(batch, Augmentation(1.0, 0.0, 0.0, 0.0, 1.0), torch.Generator().manual_seed(0))
+    changed = (erased.image - batch.image).abs().amax(dim=1, keepdim=True) > 1e-3
     assert bool(changed.any())
-    assert not bool((painted.face_mask & changed).any())
+    assert not bool((erased.face_mask & changed).any())
 
 
 def test_bad_settings_are_named():

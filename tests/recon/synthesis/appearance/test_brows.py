@@ -69,9 +69,9 @@ def test_both_sides_have_brows_and_the_back_of_the_head_none(curve):
 def test_hair_shows_where_it_covers_and_skin_elsewhere(curve):
     points = _column(curve, 30.0, [-3.0, 3.0])
     skin = torch.full((2, 3), 0.5)
-    painted = _plain(curve).over_albedo(skin, points, torch.zeros(2, dtype=torch.int64))
-    assert torch.equal(painted[0], skin[0])
-    assert torch.allclose(painted[1], torch.full((3,), 0.5 + 0.9 * (0.05 - 0.5)), atol=0.02)
+    with_brows = _plain(curve).over_albedo(skin, points, torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(with_brows[0], skin[0])
+    assert torch.allclose(with_brows[1], torch.full((3,), 0.5 + 0.9 * (0.05 - 0.5)), atol=0.02)
 
 
 def test_people_differ_in_their_brows_and_keep_them(open_model, curve):
@@ -117,12 +117,12 @@ def test_synthetic_people_have_dark_brows_where_the_segment_is_and_skin_without_
         for hair in (1.0, 0.0)
     )
     assert without.brows is None and with_hair.brows is not None
-    painted = with_hair.albedo_with_brows(open_model.mean_shape)
+    with_brows = with_hair.albedo_with_brows(open_model.mean_shape)
     brows = open_model.region("brows")
-    darkest = (1.0 - painted / with_hair.albedo)[:, brows].amax(dim=(1, 2))
+    darkest = (1.0 - with_brows / with_hair.albedo)[:, brows].amax(dim=(1, 2))
     assert bool((darkest > 0.02).all()) and (darkest > 0.25).float().mean() >= 0.5
     rest = ~(brows | open_model.region("eyelids"))
-    assert float((with_hair.albedo - painted)[:, rest].abs().mean()) < 3e-3
+    assert float((with_hair.albedo - with_brows)[:, rest].abs().mean()) < 3e-3
     # Below those brows there is skin, not the model's own brows.
     cheeks = with_hair.albedo[:, open_model.region("cheeks")].mean(dim=1)
     below = with_hair.albedo[:, brows].mean(dim=1)
