@@ -100,13 +100,15 @@ class FaceFitter:
             ]
             for level in settings.levels:
                 faces = self._crops(state, views, uncropped, masks, level.size_px)
-                first = state.parameters.lighting is None
-                if first:
+                without_light = state.parameters.lighting is None
+                if without_light:
                     confidence = self.model.vertex_confidence
                     lights = [estimate_lighting(face, confidence, settings.white_light) for face in faces]
                     state = state.with_lighting(torch.stack(lights))
                 crops = [face.view for face in faces]
-                state = photometric_stage(self.model, state, crops, settings, level, expression_sigma, initial, first)
+                state = photometric_stage(
+                    self.model, state, crops, settings, level, expression_sigma, initial, without_light
+                )
             rmse = tuple(
                 photometric_rmse(face, self.model.vertex_confidence)
                 for face in faces_in_views(self.model, state, crops)
@@ -114,7 +116,7 @@ class FaceFitter:
         return FitResult(
             state.parameters.to(self.model.whole.mean_shape),
             tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(uncropped)),
-            *_shares(state, len(views)),
+            *_camera_sigmas(state, len(views)),
             tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in uncropped),
             tuple(
                 self._reprojection_error_px(state, tensors, index) if view.landmarks is not None else float("nan")
@@ -195,7 +197,7 @@ class FaceFitter:
         return float((pixels - view.landmarks.points_px.to(pixels)).norm(dim=1).mean())
 
 
-def _shares(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _camera_sigmas(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Sigmas of focal lengths and of distances."""
     if state.camera_sigma is None:
         return (float("nan"),) * n_views, (float("nan"),) * n_views

@@ -105,8 +105,8 @@ def landmark_stage(
         landmarks = LandmarkTerm(model, _FIRST_TOLERANCE * annealing if annealing > 1.0 else 1.0)
         rows = [prior.linearize(state, layout).scaled(annealing) for prior in priors]
         rows += [landmarks.linearize(ViewAtState(state, view, k), layout) for k, view in enumerate(views)]
-        known, state = state, solver.step(state, rows)
-    return dataclasses.replace(state, camera_sigma=camera_sigma(known, views, rows, layout))
+        linearized_at, state = state, solver.step(state, rows)
+    return dataclasses.replace(state, camera_sigma=camera_sigma(linearized_at, views, rows, layout))
 
 
 def camera_sigma(

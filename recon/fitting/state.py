@@ -99,15 +99,15 @@ class StepLimits:
         rotation_rad: largest rotation of one step.
         identity, albedo: largest coefficients, standard deviations; infinity for none.
         log_focal: largest logarithm of the focal scale.
-        approach: largest share of its distance that a head comes nearer or goes away in one step, and so the focal length:
-            where both move, perspective is far from linear.
+        distance_fraction: largest change of a head's distance in one step, as a fraction of it, and so of the focal length: where
+            both change, perspective is far from linear.
     """
 
     rotation_rad: float
     identity: float = torch.inf
     albedo: float = torch.inf
     log_focal: float = torch.inf
-    approach: float = 0.3
+    distance_fraction: float = 0.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -166,11 +166,11 @@ class FitState:
                 low[where], high[where] = -most - values, most - values
         for view in range(self.n_views):
             along, depth_mm = layout.translation(view).stop - 1, self.parameters.translation_mm[view, 2].abs()
-            low[along], high[along] = -limits.approach * depth_mm, limits.approach * depth_mm
+            low[along], high[along] = -limits.distance_fraction * depth_mm, limits.distance_fraction * depth_mm
             if layout.n_focal:
                 focal, now = layout.focal(view), self.log_focal[view]
-                low[focal] = (-limits.log_focal - now).clamp_min(-limits.approach)
-                high[focal] = (limits.log_focal - now).clamp_max(limits.approach)
+                low[focal] = (-limits.log_focal - now).clamp_min(-limits.distance_fraction)
+                high[focal] = (limits.log_focal - now).clamp_max(limits.distance_fraction)
         if unit_expression:
             for view in range(self.n_views):
                 expression = self.parameters.expression[view]

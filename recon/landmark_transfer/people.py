@@ -18,10 +18,10 @@ from bfm.data import FloatArray, IntArray
 from bfm.model import MorphableModel
 from bfm.surface import SurfaceTree
 from recon.landmark_transfer.transfer import (
-    Detector,
+    LandmarkDetector,
     Transfer,
     TransferError,
-    allowed_faces,
+    allowed_triangles,
     consensus,
     settled,
     spread_mm,
@@ -73,7 +73,7 @@ class _Marks:
 
 def move_to_front_marks(
     model: MorphableModel,
-    detector: Detector,
+    detector: LandmarkDetector,
     mirror: IntArray | None = None,
     touching: tuple[tuple[int, int], ...] = (),
     count: int = 600,
@@ -106,8 +106,8 @@ def move_to_front_marks(
     return Transfer(moved, spread_mm(model, moved, marks, weights), (len(found), count))
 
 
-def _marked(model: MorphableModel, sampler: FaceSampler, detector: Detector, count: int) -> Iterator[_Marks]:
-    allowed = allowed_faces(model)
+def _marked(model: MorphableModel, sampler: FaceSampler, detector: LandmarkDetector, count: int) -> Iterator[_Marks]:
+    allowed = allowed_triangles(model)
     faces, mean = model.faces.numpy()[allowed], model.mean_shape.double().numpy()
     for k in range(count):
         sample = sampler[k]

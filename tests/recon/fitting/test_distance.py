@@ -121,7 +121,7 @@ def test_a_step_goes_no_further_than_a_share_of_the_distance(step):
     face = FaceParameters(
         *(torch.zeros(1, n) for n in (2, 0, 0)), torch.eye(3)[None], torch.tensor([[0.0, 0.0, -800.0]]), None
     )
-    state, limits = FitState.of(face), StepLimits(0.5, log_focal=0.2, approach=0.25)
+    state, limits = FitState.of(face), StepLimits(0.5, log_focal=0.2, distance_fraction=0.25)
     low, high = state.bounds(layout, limits, False)
     along, focal = layout.translation(0).stop - 1, layout.focal(0).start
     bound = high if step > 0.0 else low
