@@ -11,7 +11,7 @@ A plan is a YAML file::
 
 Each row and seed has a folder of its own with the training's files, its log and the report of the evaluation. What is
 finished is not done again, so the command may be interrupted and repeated. What would come out otherwise by now (another
-config, other code, data, ...) is done again, and the former files are kept beside; see :mod:`recon.evaluation.stages`.
+config, other code, data, ...) is done again, and the former files are kept beside; see :mod:`recon.evaluation.ablation_stages`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from recon.evaluation.ablation_stages import Runner, StageError, Tell, evaluated, n_parameters, trained
 from recon.evaluation.reports import published
 from recon.evaluation.reports.provenance import fingerprint
 from recon.evaluation.reports.result import Cell, Evaluation, Skipped, Table
-from recon.evaluation.stages import Runner, StageError, Tell, evaluated, n_parameters, trained
 from recon.io.base_configs import config_files, read_config
 from recon.io.faults import UsageError
 from recon.io.fingerprint import Fingerprint, code_hash, file_hash

@@ -13,6 +13,7 @@ from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import Aflw2000Label, photos_and_labels, read_label
 from recon.evaluation.dense import NOTHING_DENSE, DensePoints, dense_file, read_dense
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.nme import (
     YAW_BINS_DEG,
     balanced_means,
@@ -24,7 +25,6 @@ from recon.evaluation.metrics.nme import (
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.metrics.statistics import cumulative_curve
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png

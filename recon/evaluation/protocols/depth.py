@@ -17,9 +17,9 @@ from recon.evaluation.depth_folder import (
     find_depth,
     read_depth_map,
 )
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import labelled, sheet_png

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from recon.evaluation.journal import Journal
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.scan_tables import by_setting, by_subject, now_table, shrinkage_table, table2
 from recon.evaluation.reports.figures import curves_png, labelled, sheet_png

@@ -16,11 +16,11 @@ from recon.alignment import fit_similarity
 from recon.color import encode_srgb
 from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.dense import DensePoints
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.depth import depth_errors
 from recon.evaluation.metrics.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import points_px
 from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
