@@ -125,9 +125,9 @@ def _make_marks(folder: Path) -> list[Path]:
 
 
 def _read_marks(path: Path) -> object:
-    from recon.evaluation.scans.scan import read_landmarks
+    from recon.evaluation.scans.scan import read_scan_landmarks
 
-    return read_landmarks(path)
+    return read_scan_landmarks(path)
 
 
 # Labels
@@ -171,9 +171,9 @@ def _make_depth(folder: Path) -> list[Path]:
 
 
 def _read_depth(path: Path) -> object:
-    from recon.evaluation.depth_folder import read_depth
+    from recon.evaluation.depth_folder import read_depth_map
 
-    return read_depth(path)
+    return read_depth_map(path)
 
 
 def _make_depth_png(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """From how far was a photo taken, if its focal length is not known? One head from several distances, each as large.
 
-    python benchmarks/distance.py                        8 drawn heads, quality fast, our own landmarks
+    python benchmarks/distance.py                        8 rendered heads, quality fast, our own landmarks
     python benchmarks/distance.py --detector mediapipe
 
 The heads are those of ``benchmarks/fit.py``. Columns: mean over heads of the logarithm of found over true distance, its
@@ -16,12 +16,12 @@ import argparse
 import numpy as np
 import torch
 from _report import print_header, print_table
-from fit import draw_head, vertex_error_mm
+from fit import render_head, vertex_error_mm
 
 import bfm
 from recon.detection.detect import open_detector
 from recon.fitting import FaceFitter, FitSettings, View
-from recon.inference.observe import observe
+from recon.inference.landmark_observation import landmark_observation
 from recon.render import Topology
 from recon.rotation import rotation_angle
 
@@ -47,22 +47,22 @@ def main() -> None:
     with open_detector(arguments.detector) as detector:
         for number in range(arguments.heads):
             for far in DISTANCES_MM:
-                head = draw_head(model, topology, number, far)
+                head = render_head(model, topology, number, far)
                 faces = detector.detect(head.pixels, 60.0)
-                points = observe(faces[0], "478") if faces else None
+                points = landmark_observation(faces[0], "478") if faces else None
                 if points is None:
                     continue
                 result = fitter([View(head.pixels, points)], settings)
-                vertices = model.shape(result.face.identity, result.face.expression)[0].numpy()[face]
+                vertices = model.shape(result.parameters.identity, result.parameters.expression)[0].numpy()[face]
                 shapes[far, number] = vertices
                 truth = head.vertices[face]
                 mean_head.append(vertex_error_mm(model.mean_shape.numpy()[face], truth))
                 found[far].append(
                     (
-                        float(np.log(-float(result.face.translation_mm[0, 2]) / far)),
+                        float(np.log(-float(result.parameters.translation_mm[0, 2]) / far)),
                         result.distance_sigma[0],
                         vertex_error_mm(vertices, truth),
-                        float(torch.rad2deg(rotation_angle(result.face.rotation[0], head.rotation))),
+                        float(torch.rad2deg(rotation_angle(result.parameters.rotation[0], head.rotation))),
                     )
                 )
     rows = []

@@ -1,10 +1,10 @@
 """Time, memory and accuracy of fitting one photo.
 
     python benchmarks/fit.py                  seconds of each stage for each quality, and peak memory
-    python benchmarks/fit.py --heads 50       accuracy on drawn heads whose truth is known, beside the mean head
+    python benchmarks/fit.py --heads 50       accuracy on rendered heads whose truth is known, beside the mean head
     python benchmarks/fit.py --beside 2       seconds of a run alone, and of so many at the same time
 
-The drawn heads are the open model with N(0, 1) identity, albedo at 0.8 sigma, four random expression weights, yaw to 45,
+The rendered heads are the open model with N(0, 1) identity, albedo at 0.8 sigma, four random expression weights, yaw to 45,
 pitch to 20 and roll to 15 degrees, at 0.6 to 1.2 m under an ambient light and two lamps, before a background of random
 colours; 512 px, landmarks by the detector, focal length known. The error is the mean distance of vertices of the region
 ``face`` after rigid and scale alignment.
@@ -36,7 +36,7 @@ from recon.color import encode_srgb
 from recon.detection.detect import open_detector
 from recon.detection.observation import LandmarkObservation
 from recon.fitting import FaceFitter, FitSettings, View
-from recon.inference.observe import observe
+from recon.inference.landmark_observation import landmark_observation
 from recon.io.image import read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import Reconstructor
@@ -48,7 +48,7 @@ QUALITIES = ("fast", "default", "best")
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawnHead:
+class RenderedHead:
     """A picture and its truth."""
 
     pixels: np.ndarray
@@ -57,9 +57,9 @@ class DrawnHead:
     focal_px: float
 
 
-def draw_head(
+def render_head(
     model: bfm.MorphableModel, topology: Topology, number: int, distance_mm: float | None = None
-) -> DrawnHead:
+) -> RenderedHead:
     """Head ``number``, always the same, from its own distance or from another."""
     generator = torch.Generator().manual_seed(1000 + number)
 
@@ -88,11 +88,11 @@ def draw_head(
     backdrop = np.asarray(Image.fromarray(patches).resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)) / 255.0
     with torch.no_grad():
         mesh = Mesh.of(vertices, topology, model.albedo(0.8 * normal(1, model.n_albedo)))
-        drawn = render(mesh, camera, light, (SIZE_PX, SIZE_PX))
-    shown = encode_srgb(drawn.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
-    mask = drawn.mask[0].permute(1, 2, 0).numpy()
+        rendered = render(mesh, camera, light, (SIZE_PX, SIZE_PX))
+    shown = encode_srgb(rendered.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+    mask = rendered.mask[0].permute(1, 2, 0).numpy()
     pixels = (255.0 * (shown + (1.0 - mask) * backdrop)).clip(0, 255).round().astype(np.uint8)
-    return DrawnHead(pixels, vertices[0].numpy(), rotation[0], focal_px)
+    return RenderedHead(pixels, vertices[0].numpy(), rotation[0], focal_px)
 
 
 def vertex_error_mm(found: np.ndarray, truth: np.ndarray) -> float:
@@ -104,13 +104,13 @@ def accuracy(n_heads: int) -> None:
     model = bfm.load("open")
     topology = Topology.of(model.faces, model.n_vertices)
     face = model.region("face").numpy()
-    heads: list[tuple[DrawnHead, LandmarkObservation | None]] = []
+    heads: list[tuple[RenderedHead, LandmarkObservation | None]] = []
     with open_detector() as detector:
         for number in range(n_heads):
-            head = draw_head(model, topology, number)
+            head = render_head(model, topology, number)
             found = detector.detect(head.pixels, 60.0)
             if found and found[0].landmarks478 is not None:
-                heads.append((head, observe(found[0], "478")))
+                heads.append((head, landmark_observation(found[0], "478")))
     mean_mm = [vertex_error_mm(model.mean_shape.numpy()[face], head.vertices[face]) for head, _ in heads]
     rows = [("mean head", f"{np.mean(mean_mm):.2f}", f"{np.max(mean_mm):.2f}", "-", "-")]
     for name, settings in (
@@ -121,20 +121,20 @@ def accuracy(n_heads: int) -> None:
         row = (np.mean(errors), np.max(errors), np.mean(turns), np.max(turns))
         rows.append((name, *(f"{value:.2f}" for value in row)))
     print_table(
-        f"{len(heads)} of {n_heads} drawn heads detected", ["", "mm", "largest", "rotation, deg", "largest"], rows
+        f"{len(heads)} of {n_heads} rendered heads detected", ["", "mm", "largest", "rotation, deg", "largest"], rows
     )
 
 
 def fit_all(
     model: bfm.MorphableModel,
-    heads: list[tuple[DrawnHead, LandmarkObservation | None]],
+    heads: list[tuple[RenderedHead, LandmarkObservation | None]],
     settings: FitSettings,
     face: np.ndarray,
 ) -> Iterator[tuple[float, float]]:
     """Vertex error (mm) and rotation error (degrees) of each head."""
     fitter = FaceFitter(model)
     for head, points in heads:
-        found = fitter([View(head.pixels, points, head.focal_px)], settings).face
+        found = fitter([View(head.pixels, points, head.focal_px)], settings).parameters
         vertices = model.shape(found.identity, found.expression)[0].numpy()
         turn = rotation_angle(found.rotation[0], head.rotation)
         yield vertex_error_mm(vertices[face], head.vertices[face]), float(torch.rad2deg(turn))
@@ -153,7 +153,7 @@ def stages(repeats: int) -> None:
             found = reconstruct.detect(read_image(photo))[0]
             detected = time.perf_counter()
             assert found.landmarks478 is not None
-            view = View(photo, observe(found, "478"))
+            view = View(photo, landmark_observation(found, "478"))
             fitter([view], FitSettings(levels=()))
             pointed = time.perf_counter()
             head = reconstruct.fit_face(read_image(photo), found)
@@ -206,7 +206,7 @@ def beside(n_processes: int, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--heads", type=int, default=0, help="measure accuracy on this many drawn heads")
+    parser.add_argument("--heads", type=int, default=0, help="measure accuracy on this many rendered heads")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--beside", type=int, default=0, metavar="N", help="so many processes at the same time")

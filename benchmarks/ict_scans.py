@@ -47,7 +47,7 @@ from recon.synthesis.cycles.engine import CyclesSettings, path_traced
 from recon.synthesis.cycles.geometry import add_camera, add_mesh
 from recon.synthesis.cycles.lamps import add_lights
 from recon.synthesis.sample import intrinsic_matrix
-from recon.synthesis.scene.lights import draw_lights
+from recon.synthesis.scene.lights import sample_lights
 
 SEED = 2024
 SIZE_PX = 512
@@ -124,8 +124,8 @@ class Painter:
         weights = torch.as_tensor(coefficients, dtype=torch.float32)[None]
         albedo = self.model.albedo(weights)[0].double().numpy()
         corners = albedo[self.model.faces.numpy()[self.triangles]]
-        painted = np.einsum("nk,nkc->nc", self.barycentrics, corners)
-        return np.where(np.isnan(self.fixed), painted, self.fixed)
+        sampled = np.einsum("nk,nkc->nc", self.barycentrics, corners)
+        return np.where(np.isnan(self.fixed), sampled, self.fixed)
 
 
 def _nearest(
@@ -150,7 +150,7 @@ def background(rng: np.random.Generator) -> torch.Tensor:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Take:
-    """One photo before it is taken; all of its random numbers but the noise's are drawn.
+    """One photo before it is taken; all of its random numbers but the noise's are sampled.
 
     Attributes:
         setting: of its kind.
@@ -159,7 +159,7 @@ class Take:
         camera: with the pose.
         lamp: ``(1, 1, 3)`` direction towards it.
         behind: ``(1, 3, S, S)`` linear.
-        number: of the photo, the seed of what path tracing draws.
+        number: of the photo, the seed of path tracing's samples.
     """
 
     setting: Setting
@@ -171,7 +171,7 @@ class Take:
     number: int
 
     @classmethod
-    def drawn(
+    def sampled(
         cls, vertices: np.ndarray, albedo: np.ndarray, setting: Setting, rng: np.random.Generator, number: int
     ) -> Take:
         pitch, yaw, roll = rng.uniform(-1, 1, 3) * [setting.pitch_deg, setting.yaw_deg, 5.0]
@@ -224,7 +224,7 @@ class PathTraced:
             bpy, "head", v_cam, self.faces, kinds, point=point, face={"segment": segment}, material_of=self.material_of
         )
         level = take.albedo[self.faces[self.material_of == 0].ravel()].mean()[None]
-        lights = draw_lights(rng, 1.0, 1.0, camera.rotation[:, :, 2], level, None)
+        lights = sample_lights(rng, 1.0, 1.0, camera.rotation[:, :, 2], level, None)
         add_lights(bpy, lights, rng, v_cam.mean(axis=0), shadows=True)
         seen = torch.as_tensor(path_traced(bpy, CyclesSettings(), take.number))
         return (seen[:3] + (1.0 - seen[3:]) * take.behind[0])[None]
@@ -286,7 +286,7 @@ def main() -> None:
     parser.add_argument("--ict", type=Path, required=True, help="ICT-FaceKit's repository or its FaceXModel folder")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--subjects", type=int, default=10)
-    parser.add_argument("--engine", choices=ENGINES, default="raster", help="what draws the photos [raster]")
+    parser.add_argument("--engine", choices=ENGINES, default="raster", help="what renders the photos [raster]")
     parser.add_argument("--photos", type=int, default=2, help="of each kind [2]")
     options = parser.parse_args()
     begin(options.out, options.engine, options.photos)
@@ -327,10 +327,10 @@ def main() -> None:
                     if name in subjects.expression_names:
                         weights[subjects.expression_names.index(name)] = setting.expression * rng.uniform(0, 1)
                 acting = neutral + subjects.expression_basis @ weights
-                wanted = Take.drawn(acting, albedo, setting, rng, photo_number)
+                wanted = Take.sampled(acting, albedo, setting, rng, photo_number)
                 photo_number += 1
                 path = folder / f"{take}.png"
-                noise = rng.normal(0.0, 1.5, (SIZE_PX, SIZE_PX, 3))  # drawn for kept photos, too
+                noise = rng.normal(0.0, 1.5, (SIZE_PX, SIZE_PX, 3))  # sampled for kept photos, too
                 if options.engine == "raster" or not path.exists():
                     write_file(path, encode_png(developed(engine.photo(wanted), noise)), overwrite=True)
         print(f"{place}: scan, landmarks, {len(SETTINGS) * options.photos} photos", flush=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/model_anthropometry.py [--people 2000]
 
-Heads are drawn with N(0, 1) identity coefficients. The survey is ANSUR II: 4082 men and 1986 women of the US Army
+Heads are sampled with N(0, 1) identity coefficients. The survey is ANSUR II: 4082 men and 1986 women of the US Army
 measured by hand in 2010-2012, whose raw data is in the public domain (Gordon et al. 2014, Natick TR-15/007; files
 "ANSUR II MALE/FEMALE Public.csv"). Means and standard deviations below were computed from those files. The column
 "both" pools men and women in equal parts, as the model does. Measures that the survey lacks are printed without it.

@@ -180,22 +180,22 @@ def main() -> None:
     print_header()
     subjects = ict.load(options.ict)
     model = bfm.load("open", n_identity=max(options.components)).data()
-    draws = np.random.default_rng(SEED).normal(size=(options.subjects, subjects.identity_basis.shape[2]))
+    coefficients = np.random.default_rng(SEED).normal(size=(options.subjects, subjects.identity_basis.shape[2]))
     masks = areas(subjects)
     apart = np.any([masks[name] for name in (*LANDMARK_AREAS, "inside of the nose")], axis=0)
     rows, per_area = [], {}
     for count in options.components:
         source, started = Source.of(model, count), time.perf_counter()
         distances, rms, scales = [], [], []
-        for draw in draws:
-            head = subjects.mean_shape + subjects.identity_basis @ draw
+        for row in coefficients:
+            head = subjects.mean_shape + subjects.identity_basis @ row
             marks = subjects.landmarks["68"].at(head, subjects.faces)[17:].astype(np.float64)
             found = fit(source, head[:N_NARROW_FACE].astype(np.float64), marks, options.ridge)
             distances.append(found[0])
             rms.append(np.sqrt((found[1] ** 2).mean()))
             scales.append(found[2])
         mm = np.stack(distances)
-        seconds = (time.perf_counter() - started) / len(draws)
+        seconds = (time.perf_counter() - started) / len(coefficients)
         row = [count, *(f"{value:.3f}" for value in (*medians(mm), *medians(mm[:, ~apart])))]
         rows.append([*row, f"{np.mean(rms):.2f}", f"{np.min(scales):.3f}..{np.max(scales):.3f}", f"{seconds:.1f}"])
         per_area[count] = mm

@@ -1,4 +1,4 @@
-"""Drawn profiles, yaw 75 to 90 degrees, everything on: how many are found and how far heads are turned from the truth.
+"""Rendered profiles, yaw 75 to 90 degrees, everything on: how many are found and how far heads are turned from the truth.
 
 python benchmarks/profiles.py --count 60 --quality fast
 """
@@ -87,7 +87,7 @@ def main() -> None:
         cells = [f"{statistics.mean(e):.1f} / {statistics.median(e):.1f}" if e else "-" for e in shown]
         rows.append((kind, str(count), f"{statistics.median(seconds[kind]):.2f}", *cells))
     heads = ["found by", "photos", "seconds", *(f"{name}, mean / median deg" for name in METHODS)]
-    print_table(f"{len(faces)} drawn profiles, rotation error", heads, rows)
+    print_table(f"{len(faces)} rendered profiles, rotation error", heads, rows)
 
 
 if __name__ == "__main__":

@@ -119,16 +119,16 @@ class Scene:
         camera = self.camera()
         return camera.to_clip(camera.to_camera(self.head.vertices(self.coefficients)), self.size)
 
-    def draw(self, backend: str = "auto"):
+    def render(self, backend: str = "auto"):
         mesh = Mesh.of(self.head.vertices(self.coefficients), self.topology, self.head.albedo[None])
         return render(mesh, self.camera(), self.lighting, self.size, backend=backend)  # type: ignore[arg-type]
 
-    def draw_all_maps(self) -> None:
-        result = self.draw()
+    def render_all_maps(self) -> None:
+        result = self.render()
         _ = result.depth_mm, result.normals, result.position, result.albedo
 
     def step(self, backend: str = "auto") -> None:
-        result = self.draw(backend)
+        result = self.render(backend)
         torch.autograd.grad((result.image * self.cotangent).sum(), self.leaves)
 
 
@@ -165,7 +165,7 @@ def table(head: Head, batch: int, repeats: int, device: str) -> Time:
     at_224 = None
     for side in (224, 512):
         scene = Scene(head, side, batch, device)
-        covered = (scene.draw().triangle_ids >= 0).float().mean().item()
+        covered = (scene.render().triangle_ids >= 0).float().mean().item()
         print(f"{side} x {side}, {100 * covered:.0f} % of the pixels covered")
         scale = 1.0 if side == 224 else 3.0
 
@@ -181,8 +181,8 @@ def table(head: Head, batch: int, repeats: int, device: str) -> Time:
             if device == "cpu":
                 show("search", lambda s=scene, v=screen, f=faces: search_only(v, f, s.size, "numba"))
             show("search, torch back end", lambda s=scene, v=screen, f=faces: search_only(v, f, s.size, "torch"))
-            forward = show("forward", scene.draw)
-            show("forward and every map", scene.draw_all_maps)
+            forward = show("forward", scene.render)
+            show("forward and every map", scene.render_all_maps)
         show("forward + backward", scene.step)
         one = Scene(head, side, 1, device)
         show("forward + backward, batch 1", one.step, per=1)
@@ -346,12 +346,12 @@ def mitsuba_rows(head: Head, repeats: int) -> None:
     key = next(k for k in traversed.keys() if k.endswith("vertex_positions"))
     positions = head.mean.numpy().ravel()
 
-    def draw() -> None:
+    def render_once() -> None:
         traversed[key] = positions
         traversed.update()
         np.asarray(mi.render(scene, spp=1))
 
-    took = measure(draw, 1, repeats)
+    took = measure(render_once, 1, repeats)
     print(
         f"  Mitsuba 3 llvm_ad_rgb, depth + normals           {took.row()}   geometry update and one ray a pixel included;"
     )

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", type=int, default=8, help="batches of 16 timed [8]")
-    parser.add_argument("--memory", type=int, metavar="N", help="draw N samples and print the memory held on the way")
+    parser.add_argument("--memory", type=int, metavar="N", help="render N samples and print the memory held on the way")
     parser.add_argument("--detect", type=int, metavar="N", help="look for the face in N pictures within yaw 60")
     parser.add_argument("--check", action="store_true", help="check labels independently")
     parser.add_argument("--cycles", type=int, metavar="N", help="path-trace N frames of the papers' capture modes")

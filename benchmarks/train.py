@@ -111,8 +111,8 @@ def _stream_table(
         sampler.batch(range((k + 1) * count, (k + 2) * count))
     if device.type == "cuda":
         torch.cuda.synchronize()
-    drawn = 2 * count / (time.perf_counter() - start)
-    rows = [("synthetic faces, everything on", f"{drawn:.1f}")]
+    per_second = 2 * count / (time.perf_counter() - start)
+    rows = [("synthetic faces, everything on", f"{per_second:.1f}")]
     if device.type == "cuda":
         rows.append(("GPU utilisation at the end, percent", f"{torch.cuda.utilization()}"))
     print_table(f"stream at {batch.size[0]} px on {device}, pictures a second", ("stream", "rate"), rows)

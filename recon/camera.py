@@ -92,7 +92,7 @@ class PosedCamera(abc.ABC):
         translation_mm: ``(B, 3)``; an object in front has t_z < 0.
         focal_px: ``(B, 2)`` focal length in x and y.
         principal_px: ``(B, 2)`` x and y of the principal point, from the top-left corner.
-        near_mm, far_mm: what is nearer or farther is not drawn.
+        near_mm, far_mm: what is nearer or farther is not rendered.
     """
 
     model: ClassVar[CameraModel]

@@ -26,8 +26,8 @@ def srgb_to_linear(srgb: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 def encode_srgb(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:
     """sRGB code values in [0, 1] of colours shaded in a model's own space."""
-    shown = linear_to_srgb(shaded) if albedo_space == "linear" else shaded
-    return shown.clamp(0.0, 1.0)
+    encoded = linear_to_srgb(shaded) if albedo_space == "linear" else shaded
+    return encoded.clamp(0.0, 1.0)
 
 
 def encode_srgb_unclamped(shaded: Float[Tensor, "*n"], albedo_space: AlbedoSpace) -> Float[Tensor, "*n"]:

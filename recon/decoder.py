@@ -54,7 +54,7 @@ class FaceDecoder(nn.Module):
     Args:
         model: the face model; the landmark set ``"520"`` is added if it lacks it.
         render_region: the part of the model that pictures show, or ``None`` for all of it. A face without the back of the
-            head is drawn in a third of the time.
+            head is rendered in a third of the time.
     """
 
     def __init__(self, model: MorphableModel, render_region: str | None = None) -> None:
@@ -63,7 +63,7 @@ class FaceDecoder(nn.Module):
             model = model.with_landmarks("520", dense_landmarks(model))
         self.model = model
         crop = render_region is not None and render_region in model.region_names
-        self.drawn_model = model.crop(render_region) if crop and render_region is not None else model
+        self.rendered_model = model.crop(render_region) if crop and render_region is not None else model
         self.points68, self.points520 = PointBasis(model, "68"), PointBasis(model, "520")
         self._topology: Topology | None = None
 
@@ -73,10 +73,10 @@ class FaceDecoder(nn.Module):
 
     @property
     def topology(self) -> Topology:
-        """Of the drawn model, on its device."""
-        faces = self.drawn_model.faces
+        """Of the rendered model, on its device."""
+        faces = self.rendered_model.faces
         if self._topology is None or self._topology.faces.device != faces.device:
-            self._topology = Topology.of(faces, self.drawn_model.n_vertices)
+            self._topology = Topology.of(faces, self.rendered_model.n_vertices)
         return self._topology
 
 
@@ -108,17 +108,17 @@ class DecodedFaces:
         """All vertices in the head's frame, mm."""
         return self.decoder.model.shape(self.coefficients.identity, self.coefficients.expression)
 
-    def drawn(self, size: tuple[int, int]) -> Render:
+    def render(self, size: tuple[int, int]) -> Render:
         """The head in its light, in the space the model shades in, on black."""
-        model = self.decoder.drawn_model
+        model = self.decoder.rendered_model
         vertices = model.shape(self.coefficients.identity, self.coefficients.expression)
         albedo = model.albedo_unclamped(self.coefficients.albedo).clamp_min(0.0)
         mesh = Mesh.of(vertices, self.decoder.topology, albedo)
         return render(mesh, self.camera, self.coefficients.known_lighting, size)
 
-    def picture(self, drawn: Render) -> Float[Tensor, "b 3 h w"]:
-        """sRGB code values of a drawn face, comparable with a photo; black off the face."""
-        return encode_srgb_unclamped(drawn.image, self.decoder.drawn_model.albedo_space)
+    def srgb_image(self, rendered: Render) -> Float[Tensor, "b 3 h w"]:
+        """sRGB code values of a rendered face, comparable with a photo; black off the face."""
+        return encode_srgb_unclamped(rendered.image, self.decoder.rendered_model.albedo_space)
 
     @staticmethod
     def _in_front(v_cam: Tensor) -> Tensor:

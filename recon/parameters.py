@@ -20,9 +20,9 @@ class FaceParameters:
     """Parameters of B faces in B pictures.
 
     Attributes:
-        identity: ``(B, Ki)``, or ``(1, Ki)`` for one person in all pictures.
-        expression: ``(B, Ke)``.
-        albedo: ``(B, Ka)``, or ``(1, Ka)`` for one person.
+        identity: ``(B, Ki)`` coefficients, or ``(1, Ki)`` for one person in all pictures.
+        expression: ``(B, Ke)`` coefficients.
+        albedo: ``(B, Ka)`` coefficients, or ``(1, Ka)`` for one person. Colours are :meth:`bfm.model.MorphableModel.albedo` of them.
         rotation: ``(B, 3, 3)``, object to camera: v_cam = R v_obj + t.
         translation_mm: ``(B, 3)``.
         lighting: ``(B, 9, 3)`` radiance coefficients in the camera frame, see :mod:`recon.lighting`; ``None`` before any

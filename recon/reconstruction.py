@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ FORMATS = ("glb", "obj", "ply", "stl")
 
 
 @dataclasses.dataclass(frozen=True)
-class FitQuality:
+class FitReport:
     """How well the head explains the photo.
 
     Attributes:
@@ -84,7 +85,7 @@ class Reconstruction:
         albedo_coefficients: ``(1, Ka)``.
         lighting: ``(1, 9, 3)`` radiance coefficients, camera frame.
         camera: of the full photo, with the head's pose.
-        quality: of the fit.
+        fit_report: how well the head explains the photo.
         segmenter: tells visible skin from what covers it when the texture is taken from the photo.
     """
 
@@ -96,8 +97,14 @@ class Reconstruction:
     albedo_coefficients: Float[Tensor, "1 ka"]
     lighting: Float[Tensor, "1 9 3"]
     camera: PosedCamera
-    quality: FitQuality
+    fit_report: FitReport
     segmenter: FaceSegmenter = dataclasses.field(default_factory=GrabCutSegmenter)
+
+    @property
+    def quality(self) -> FitReport:
+        """The old name of ``fit_report``, removed in version 0.2."""
+        warnings.warn("Reconstruction.quality is now fit_report", DeprecationWarning, stacklevel=2)
+        return self.fit_report
 
     @functools.cached_property
     def vertices(self) -> Float[np.ndarray, "v 3"]:
@@ -148,23 +155,23 @@ class Reconstruction:
         return self._composite(np.zeros_like(self.photo.pixels))
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The photo with the head drawn over it."""
+        """The photo with the head rendered over it."""
         return self._composite(self.photo.pixels)
 
     def depth_map(self) -> Float[np.ndarray, "h w"]:
         """Planar depth in mm on the photo's pixels, nan off the head."""
-        box, drawn = self._window
+        box, rendered = self._window
         depth = np.full(self.photo.pixels.shape[:2], np.nan, dtype=np.float32)
-        inside = drawn.covered[0, 0].numpy()
-        depth[box][inside] = drawn.depth_mm[0, 0].numpy()[inside]
+        inside = rendered.covered[0, 0].numpy()
+        depth[box][inside] = rendered.depth_mm[0, 0].numpy()[inside]
         return depth
 
     def normal_map(self) -> Float[np.ndarray, "h w 3"]:
         """Unit normals in the camera frame on the photo's pixels, nan off the head."""
-        box, drawn = self._window
+        box, rendered = self._window
         normals = np.full(self.photo.pixels.shape, np.nan, dtype=np.float32)
-        inside = drawn.covered[0, 0].numpy()
-        normals[box][inside] = drawn.normals[0].permute(1, 2, 0).numpy()[inside]
+        inside = rendered.covered[0, 0].numpy()
+        normals[box][inside] = rendered.normals[0].permute(1, 2, 0).numpy()[inside]
         return normals
 
     def texture(self, size: int = 1024, light: str = "removed") -> UInt8[np.ndarray, "t t 3"]:
@@ -244,11 +251,11 @@ class Reconstruction:
             "landmarks68_px": self.landmarks68,
             "landmarks68_mm": self.landmarks_mm("68"),
             "quality": {
-                "landmark_error_percent": _or_none(self.quality.landmark_error_percent),
-                "photometric_residual": _or_none(self.quality.photometric_residual),
-                "distance_sigma": _or_none(self.quality.distance_sigma),
-                "focal_sigma": _or_none(self.quality.focal_sigma),
-                "warnings": [printable(warning) for warning in self.quality.warnings],
+                "landmark_error_percent": _or_none(self.fit_report.landmark_error_percent),
+                "photometric_residual": _or_none(self.fit_report.photometric_residual),
+                "distance_sigma": _or_none(self.fit_report.distance_sigma),
+                "focal_sigma": _or_none(self.fit_report.focal_sigma),
+                "warnings": [printable(warning) for warning in self.fit_report.warnings],
             },
         }
 
@@ -305,7 +312,7 @@ class Reconstruction:
 
     @functools.cached_property
     def _window(self) -> tuple[tuple[slice, slice], Render]:
-        """The part of the photo that the head covers, and the head drawn there."""
+        """The part of the photo that the head covers, and the head rendered there."""
         v_px = self.camera.to_pixels(self.camera.to_camera(self._vertices))[0]
         height, width = self.photo.pixels.shape[:2]
         left, top = (v_px.min(dim=0).values - 2.0).floor().long().tolist()
@@ -318,19 +325,19 @@ class Reconstruction:
             self.model.albedo(self.albedo_coefficients),
         )
         with torch.no_grad():
-            drawn = render(
+            rendered = render(
                 mesh, self.camera.cropped(float(left), float(top)), self.lighting, (bottom - top, right - left)
             )
-        return (slice(top, bottom), slice(left, right)), drawn
+        return (slice(top, bottom), slice(left, right)), rendered
 
     def _composite(self, ground: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        box, drawn = self._window
-        mask = drawn.mask[0, 0].clamp(0.0, 1.0).numpy()[..., None]
+        box, rendered = self._window
+        mask = rendered.mask[0, 0].clamp(0.0, 1.0).numpy()[..., None]
         # The picture is already weighed by coverage over black.
-        colour = drawn.image[0].permute(1, 2, 0) / drawn.mask[0, 0, ..., None].clamp_min(1e-4)
-        shown = encode_srgb(colour, self.model.albedo_space).numpy() * 255.0
+        colour = rendered.image[0].permute(1, 2, 0) / rendered.mask[0, 0, ..., None].clamp_min(1e-4)
+        code_values = encode_srgb(colour, self.model.albedo_space).numpy() * 255.0
         result = ground.copy()
-        result[box] = (mask * shown + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)
+        result[box] = (mask * code_values + (1.0 - mask) * result[box]).round().clip(0, 255).astype(np.uint8)
         return result
 
 

@@ -21,12 +21,12 @@ from recon.detection.face import NoFaceError as NoFaceError
 from recon.detector_names import DEFAULT_DETECTOR
 from recon.fitting import FaceFitter, FitResult, FitSettings, InitialEstimate, View
 from recon.inference.estimator import PhotoRegression, RegressionEstimator
-from recon.inference.observe import observe
+from recon.inference.landmark_observation import landmark_observation
 from recon.io.image import Photo, read_image
 from recon.io.image import PhotoLike as PhotoLike
 from recon.lighting import ambient
 from recon.networks.checkpoint import CheckpointError
-from recon.reconstruction import FitQuality, Reconstruction
+from recon.reconstruction import FitReport, Reconstruction
 from recon.segmentation.grabcut import GrabCutSegmenter
 from recon.segmentation.numpy_parser import FaceParser, segmenter_of_parser
 from recon.segmentation.residual import ResidualSegmenter
@@ -58,7 +58,7 @@ class Reconstructor:
         face_parser: the old form of ``segmenter``, removed in version 0.2.
         segmenter: tells visible skin from hair, hands and glasses; a face-parsing network fits in here. ``None`` takes a
             :class:`recon.segmentation.grabcut.GrabCutSegmenter` for fit and texture, and a
-            :class:`recon.segmentation.residual.ResidualSegmenter` for the quality of a network's answer.
+            :class:`recon.segmentation.residual.ResidualSegmenter` for how well a network's answer explains the photo.
         camera, white_light: of fits, see :class:`recon.fitting.settings.FitSettings`. A network has its own.
 
     Raises:
@@ -265,13 +265,13 @@ class Reconstructor:
             lighting=found.coefficients.known_lighting,
             camera=found.camera,
             segmenter=self._segmenter,
-            quality=FitQuality(
+            fit_report=FitReport(
                 error_percent, found.photometric_rmse, _warnings(photo, face, found.camera, error_percent)
             ),
         )
 
     def _result(self, photo: Photo, face: Face, result: FitResult, index: int) -> Reconstruction:
-        own = result.face.to("cpu").select(slice(index, index + 1))
+        own = result.parameters.to("cpu").select(slice(index, index + 1))
         camera = CAMERAS[own.camera_model](
             own.rotation,
             own.translation_mm,
@@ -291,7 +291,7 @@ class Reconstructor:
             lighting=ambient(torch.ones(1, 3)) if own.lighting is None else own.lighting,
             camera=camera,
             segmenter=self._segmenter,
-            quality=FitQuality(
+            fit_report=FitReport(
                 error_percent,
                 result.photometric_rmse[index],
                 warnings,
@@ -302,7 +302,7 @@ class Reconstructor:
 
 
 def _view(photo: Photo, face: Face) -> View:
-    return View(photo.pixels, observe(face, "478"), photo.focal_px)
+    return View(photo.pixels, landmark_observation(face, "478"), photo.focal_px)
 
 
 def _warnings(

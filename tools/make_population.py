@@ -16,7 +16,7 @@ import numpy as np
 from bfm.data import FloatArray
 from bfm.open.build import shape_weights
 from bfm.open.head_mesh import cut_head
-from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
+from bfm.open.identity import principal_components, read_offsets, sample_population, without_rigid_motion
 from bfm.open.makehuman import data_folder, read_base_mesh
 from bfm.open.options import MAX_IDENTITY
 from recon.synthesis.scene.people import POPULATION_TABLE, features
@@ -25,13 +25,13 @@ from recon.synthesis.scene.people import POPULATION_TABLE, features
 def population_table() -> tuple[FloatArray, FloatArray]:
     """Slopes ``(F, K)`` of the coefficients on the features of a person, and what is left of each, ``(K,)``.
 
-    Draws the population, takes its components as the build does, and regresses.
+    Samples the population, takes its components as the build does, and regresses.
     """
     folder = data_folder()
     base = read_base_mesh(folder)
     head = cut_head(base)
     rest = head.binding @ base.vertices
-    population = draw_population(folder)
+    population = sample_population(folder)
     offsets = read_offsets(population, len(base.vertices), lambda o: head.binding @ o, lambda n: None)
     weights = shape_weights(head, rest)
     average = rest + np.tensordot(population.weights.mean(axis=0), offsets.astype(np.float64), 1)

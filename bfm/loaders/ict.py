@@ -32,7 +32,7 @@ _FILE_STEM = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Topology:
+class VertexRanges:
     """What the README says about vertex indices.
 
     Attributes:
@@ -50,7 +50,7 @@ class Topology:
 
 _JAW_RIGHT = (1278, 1272, 12, 1834, 243, 781, 2199, 1447)
 _JAW_LEFT = (3661, 4390, 3022, 2484, 4036, 2253, 3490, 3496)
-LIGHT = Topology(
+LIGHT = VertexRanges(
     n_vertices=26719,
     n_identity=100,
     regions={
@@ -91,12 +91,12 @@ _ATLAS: dict[str, tuple[float, float, float]] = {
 }
 
 
-def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
+def load(folder: Path, vertex_ranges: VertexRanges = LIGHT) -> ModelData:
     """The ICT-FaceKit light model.
 
     Args:
         folder: the repository or its ``FaceXModel`` folder.
-        topology: vertex ranges; the published ones by default.
+        vertex_ranges: of the regions; the published ones by default.
 
     Raises:
         MissingModelFiles: the mean, the index file or the first identity is not there.
@@ -104,16 +104,16 @@ def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
     """
     mean_path, config_path, _ = find_layout(SOURCE, folder)
     folder = mean_path.parent
-    config = _read_config(config_path, topology.n_vertices)
+    config = _read_config(config_path, vertex_ranges.n_vertices)
     mesh = read_obj(mean_path)
-    if len(mesh.vertices) != topology.n_vertices:
-        raise ModelFileError(mean_path, f"expected {topology.n_vertices} vertices, found {len(mesh.vertices)}")
+    if len(mesh.vertices) != vertex_ranges.n_vertices:
+        raise ModelFileError(mean_path, f"expected {vertex_ranges.n_vertices} vertices, found {len(mesh.vertices)}")
     expressions = config["expressions"]
     landmarks = np.array(config["idx_to_landmark_verts"], dtype=np.int64)
     jaw = landmarks.copy()
-    jaw[list(topology.jaw)] = list(topology.jaw.values())
+    jaw[list(vertex_ranges.jaw)] = list(vertex_ranges.jaw.values())
     uv, uv_faces = _atlas(mean_path, mesh)
-    identities = [f"identity{k:03d}" for k in range(topology.n_identity)]
+    identities = [f"identity{k:03d}" for k in range(vertex_ranges.n_identity)]
     return ModelData(
         name="ict",
         licence=SOURCE.licence,
@@ -122,14 +122,14 @@ def load(folder: Path, topology: Topology = LIGHT) -> ModelData:
         identity_basis=_differences(folder, identities, mesh.vertices),
         expression_basis=_differences(folder, expressions, mesh.vertices),
         faces=mesh.faces,
-        mean_albedo=np.full((topology.n_vertices, 3), 0.5, np.float32),
-        albedo_basis=np.zeros((topology.n_vertices, 3, 0), np.float32),
+        mean_albedo=np.full((vertex_ranges.n_vertices, 3), 0.5, np.float32),
+        albedo_basis=np.zeros((vertex_ranges.n_vertices, 3, 0), np.float32),
         albedo_space="srgb",
         uv=uv.astype(np.float32),
         uv_faces=uv_faces,
         expression_prior="unit",
         expression_names=tuple(_arkit_name(name) for name in expressions),
-        regions={name: _mask(ranges, topology.n_vertices) for name, ranges in topology.regions.items()},
+        regions={name: _mask(ranges, vertex_ranges.n_vertices) for name, ranges in vertex_ranges.regions.items()},
         landmarks={
             "68": SurfacePoints.at_vertices(jaw, mesh.faces),
             "68_multipie": SurfacePoints.at_vertices(landmarks, mesh.faces),

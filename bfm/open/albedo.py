@@ -146,7 +146,7 @@ def build_albedo(
         n_components: K, at least 2.
     """
     skin = skin_colour()
-    # Paint layers from below to above; each takes its share and leaves the rest to what lies beneath.
+    # Layers of albedo from below to above; each takes its share and leaves the rest to what lies beneath.
     brow, lips = maps["brows"], np.clip(1.15 * maps["lips"], 0.0, 1.0)
     hair = np.clip(0.80 * brow + 0.25 * maps["scalp"], 0.0, 1.0)
     lashes = 0.75 * maps["lashes"]

@@ -14,7 +14,7 @@ from bfm.open.albedo import SurfaceModes, build_albedo, surface_modes
 from bfm.open.cache import Progress
 from bfm.open.expression import ARKIT_NAMES, expression_offsets
 from bfm.open.head_mesh import PARTS, HeadMesh, cut_head
-from bfm.open.identity import draw_population, principal_components, read_offsets, without_rigid_motion
+from bfm.open.identity import principal_components, read_offsets, sample_population, without_rigid_motion
 from bfm.open.landmark_table import landmark_sets
 from bfm.open.lip_motion import shut_lips, slide_lips
 from bfm.open.makehuman import data_folder, read_base_mesh
@@ -41,7 +41,7 @@ _MOUTH_SHIFT_MM = {"upper_teeth": (0.0, -4.3, 5.5), "lower_teeth": (0.0, 2.4, 4.
 """MakeHuman keeps its upper teeth 2 mm above the lip line and its tongue before them, so no smile would show a tooth.
 Upper incisors end 2.7 mm below the line of the closed lips (Vig and Brundo 1978: 1.9 mm show in men at rest, 3.4 mm in
 women) and stand 11 mm behind the upper lip, as in ICT-FaceKit; the lower ones reach 1.2 mm up behind them, as there, so
-that lips drawn off shut teeth bare no gap, and the tongue lies behind."""
+that lips pulled off shut teeth bare no gap, and the tongue lies behind."""
 _LOWER_ROW_WIDTH = 0.94
 """MakeHuman's rows of teeth are equally wide. The upper one encloses the lower: ICT-FaceKit's are 67 and 63 mm wide at
 the size of this head."""
@@ -65,7 +65,7 @@ def build_without_landmarks(options: BuildOptions, progress: Progress) -> tuple[
     rest = head.binding @ base.vertices
     progress("mesh", 0.05)
 
-    population = draw_population(folder)
+    population = sample_population(folder)
     share = 0.45 / len(population.targets)
     offsets = read_offsets(
         population, len(base.vertices), lambda o: head.binding @ o, lambda n: progress("morph targets", n * share)

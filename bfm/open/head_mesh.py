@@ -97,7 +97,7 @@ def cut_head(base: BaseMesh) -> HeadMesh:
     n_skin_faces = len(quads[0])
     uv_island = _islands(uv_quads[0], len(uv[0]))
     island = np.full(n_vertices, -1)
-    # Shared border vertices go to the later (inner) island, so that no skin paint reaches into the mouth.
+    # Shared border vertices go to the later (inner) island, so that no skin albedo reaches into the mouth.
     order = _ordered_islands(uv_island, uv_quads[0], quads[0], rows[0] @ base.vertices)
     for index, label in enumerate(order):
         inside = uv_island[uv_quads[0][:, 0]] == label

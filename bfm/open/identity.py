@@ -1,6 +1,6 @@
 """Identity of the open model: a population of MakeHuman heads, and its principal components.
 
-MakeHuman makes a person as a weighted sum of morph targets. Drawing the weights from a population and taking the
+MakeHuman makes a person as a weighted sum of morph targets. Sampling the weights of a population and taking the
 principal components of the heads therefore never needs the heads themselves: with ``B`` the targets and ``C`` the
 second moments of their weights, the covariance of the heads is ``B' C B``, and its eigenvectors follow from the
 small matrix ``C^1/2 (B B') C^1/2``. That makes 20 000 people as cheap as 1 000 and the result deterministic.
@@ -94,7 +94,7 @@ class Population:
     attributes: Mapping[str, FloatArray]
 
 
-def draw_population(folder: Path, n_people: int = N_PEOPLE, seed: int = SEED) -> Population:
+def sample_population(folder: Path, n_people: int = N_PEOPLE, seed: int = SEED) -> Population:
     """Adults of all ages, the younger ones more often; both sexes and all ethnic groups of MakeHuman in equal parts."""
     rng = np.random.default_rng(seed)
     attributes = {

@@ -1,9 +1,9 @@
 """Landmarks of the open model: MediaPipe's 478 points from a shipped table, the 68, and the jaw.
 
 The table holds, for each of the 478 points, a quad of the unsubdivided head and a place in it, so that it serves every
-subdivision level. ``recon.landmark_transfer`` made it: the mean head is drawn from many views, the detector marks the
+subdivision level. ``recon.landmark_transfer`` made it: the mean head is rendered from many views, the detector marks the
 pictures, each mark is cast back onto the surface, and the consensus is mirrored onto itself; the front of the face is then
-moved to where the detector marks many drawn people.
+moved to where the detector marks many synthetic people.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where things are on the open head: soft maps for paint, and the named regions made from them.
+"""Where things are on the open head: soft maps for the albedo, and the named regions made from them.
 
 Lips, lids, ears and face come from MakeHuman's own masks; the eyebrows from the skin that ARKit's brow shapes lift
 most; the rest from distances on the mean head, in the frame with the eyes' midpoint as origin.

@@ -1,4 +1,4 @@
-"""``recon calibrate``: the error model of a landmark detector, from drawn faces."""
+"""``recon calibrate``: the error model of a landmark detector, from synthetic faces."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subcommands.add_parser(
         "calibrate",
         help="how a landmark detector errs",
-        description="Draw faces whose landmarks are known, let a detector find them, and write its bias, how far it "
-        "flattens unusual faces, and the covariance of what is left, by which fits weigh its points.",
+        description="Render faces whose landmarks are known, let a detector find them, and write its bias and the covariance of its "
+        "errors, by which fits weigh its points.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -32,8 +32,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--detector", choices=DETECTORS, default=OPEN, help=f"[{OPEN}]")
     parser.add_argument("--set", dest="landmark_set", choices=_SETS, default="478", help="which points [478]")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="landmark network of the open detector")
-    parser.add_argument("--model", default="open", help="whose faces are drawn [open]")
-    parser.add_argument("--count", type=int, default=2000, help="faces to draw [2000]")
+    parser.add_argument("--model", default="open", help="whose faces are rendered [open]")
+    parser.add_argument("--count", type=int, default=2000, help="faces to render [2000]")
     parser.add_argument("--seed", type=int, default=4_210_000, help="of the faces [4210000]")
     parser.set_defaults(run=run)
 

@@ -16,7 +16,7 @@ from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recon.evaluation.partial import Journal
+    from recon.evaluation.journal import Journal
     from recon.evaluation.predict import Predictor, PredictorOptions
     from recon.evaluation.reports.result import Evaluation
 
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.detection.face import DetectorUnavailable
     from recon.evaluation.aflw2000 import LabelError
     from recon.evaluation.depth_folder import DepthDataError
-    from recon.evaluation.folder import report_folder
+    from recon.evaluation.report_folder import report_folder
     from recon.evaluation.reports.report import summary_table, table_text
     from recon.evaluation.scans.scan import ScanError
     from recon.io.faults import UsageError, reason

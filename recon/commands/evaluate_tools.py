@@ -79,7 +79,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _ablation(arguments: argparse.Namespace) -> int:
     from recon.evaluation.ablation import AblationSettings, read_plan, run_ablation
-    from recon.evaluation.folder import held_folder
+    from recon.evaluation.report_folder import held_folder
     from recon.evaluation.reports.report import escaped, table_markdown, table_text
     from recon.io.faults import UsageError, reason
     from recon.io.files import write_file

@@ -180,7 +180,7 @@ class HeadBatch(PhotoBatch["Reconstruction"]):
 
 def done_row(name: str, head: Reconstruction) -> Row:
     """The row of a head that was made."""
-    pose, error_percent = head.pose, head.quality.landmark_error_percent
+    pose, error_percent = head.pose, head.fit_report.landmark_error_percent
     return {
         "name": printable(name),
         "status": "done",
@@ -189,7 +189,7 @@ def done_row(name: str, head: Reconstruction) -> Row:
         "roll_deg": round(pose.roll, 1),
         # JSON knows no nan.
         "landmark_error_percent": None if math.isnan(error_percent) else round(error_percent, 2),
-        "warnings": [printable(warning) for warning in head.quality.warnings],
+        "warnings": [printable(warning) for warning in head.fit_report.warnings],
     }
 
 

@@ -138,12 +138,12 @@ def run(arguments: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _opened(options: LandmarkOptions) -> Iterator[tuple[Detector, tuple[str, ...], dict[str, Any]]]:
     """An opened detector, the sets to write, and what decides the results."""
-    from recon.inference.landmark_detection import landmark_detector
+    from recon.inference.landmark_detection import detector_info
     from recon.networks.checkpoint import CheckpointError
     from recon.networks.onnx_file import OnnxError
 
     try:
-        found = landmark_detector(options.detector, options.checkpoint)
+        found = detector_info(options.detector, options.checkpoint)
     except (CheckpointError, OnnxError) as error:
         raise UsageError(str(error)) from error
     names = _wanted(options, found)

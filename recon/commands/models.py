@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, ModelStatus, UnknownModelError, available_models, load
-from recon.io.drawing import drawing_problem, write_drawing
 from recon.io.faults import complain
+from recon.io.marked_png import marked_png_problem, write_marked_png
 
 if TYPE_CHECKING:
     import bfm.model
@@ -21,7 +21,7 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
     """Add ``models`` to the subcommands of the ``recon`` command; its ``run`` default is :func:`run`."""
     parser = subcommands.add_parser(
         "models",
-        help="list the face models, check one, or draw one",
+        help="list the face models, check one, or render one",
         description="Without options: every face model, whether it is ready, where its files are looked for, "
         "its licence.",
     )
@@ -30,7 +30,7 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
         "--preview",
         nargs=2,
         metavar=("NAME", "OUT.png"),
-        help="draw the mean, the first components and random samples of this model",
+        help="render the mean, the first components and random samples of this model",
     )
     parser.add_argument("--path", type=Path, help="folder or file of the model, instead of the default folder")
     parser.set_defaults(run=run)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say(_summary(model, time.perf_counter() - started))
     if arguments.preview:
         try:
-            _draw(model, Path(arguments.preview[1]))
+            _write_preview(model, Path(arguments.preview[1]))
         except OSError as error:
             return complain("recon models", str(error), 1)
         _say(f"wrote {arguments.preview[1]}")
@@ -75,16 +75,16 @@ def _usage_problem(arguments: argparse.Namespace, name: str | None) -> str | Non
     out = Path(arguments.preview[1])
     if out.suffix.lower() != ".png":
         return f"the preview is a PNG file: {out} should end in .png"
-    # Said now, because building and drawing a model takes minutes.
+    # Said now, because building and rendering a model takes minutes.
     if not out.absolute().parent.is_dir():
         return f"the folder of {out} does not exist"
-    return drawing_problem(out)
+    return marked_png_problem(out)
 
 
-def _draw(model: bfm.model.MorphableModel, out: Path) -> None:
-    from recon.visualize.model_sheet import contact_sheet
+def _write_preview(model: bfm.model.MorphableModel, out: Path) -> None:
+    from recon.visualize.model_sheet import model_sheet
 
-    write_drawing(out, contact_sheet(model))
+    write_marked_png(out, model_sheet(model))
 
 
 def _table(states: tuple[ModelStatus, ...]) -> str:

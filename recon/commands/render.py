@@ -1,4 +1,4 @@
-"""``recon render``: draw a face of a model, with a given pose and light, as a PNG picture."""
+"""``recon render``: render a face of a model, with a given pose and light, as a PNG picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from bfm.files import ModelFileError
 from bfm.registry import MODEL_NAMES, UnknownModelError, load
-from recon.io.drawing import drawing_problem, write_drawing
 from recon.io.faults import complain
+from recon.io.marked_png import marked_png_problem, write_marked_png
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add ``render`` to the subcommands of the ``recon`` command; its ``run`` default is :func:`run`."""
     parser = subcommands.add_parser(
         "render",
-        help="draw a face of a model",
-        description="Draw a face of a model as a PNG picture: the mean face, or a random one with --seed.",
+        help="render a face of a model",
+        description="Render a face of a model as a PNG picture: the mean face, or a random one with --seed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,7 +39,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file")
     parser.add_argument("--path", type=Path, help="folder or file of the model, instead of the default folder")
     face = parser.add_argument_group("face")
-    face.add_argument("--seed", type=int, help="draw a random identity and albedo; without it, the mean face")
+    face.add_argument("--seed", type=int, help="sample a random identity and albedo; without it, the mean face")
     face.add_argument("--spread", type=float, default=1.0, help="standard deviations of random faces [1]")
     pose = parser.add_argument_group("pose, in degrees and mm")
     pose.add_argument("--yaw", type=float, default=0.0, help="positive: the face turns to the viewer's right [0]")
@@ -48,7 +48,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     pose.add_argument("--distance", type=float, default=1000.0, help="from the camera to the middle of the head [1000]")
     picture = parser.add_argument_group("picture")
     picture.add_argument("--size", type=_size, default="512", metavar="PX", help="side, or HEIGHTxWIDTH [512]")
-    picture.add_argument("--show", choices=SHOWN, default="image", help="what to draw [image]")
+    picture.add_argument("--show", choices=SHOWN, default="image", help="what to show [image]")
     picture.add_argument("--background", type=float, default=1.0, help="grey level behind the image, 0 to 1 [1]")
     picture.add_argument("--backend", default="auto", choices=("auto", "numba", "torch", "nvdiffrast", "pytorch3d"))
     parser.set_defaults(run=run)
@@ -61,20 +61,20 @@ def run(arguments: argparse.Namespace) -> int:
         return complain("recon render", problem, 2)
     try:
         model = load(arguments.model, arguments.path)
-        picture = draw(model, arguments)
+        picture = rendered_face(model, arguments)
     except UnknownModelError as error:
         return complain("recon render", str(error), 2)
     except (ModelFileError, ModuleNotFoundError, OSError, ValueError) as error:
         return complain("recon render", str(error), 1)
     try:
-        write_drawing(arguments.out, picture)
+        write_marked_png(arguments.out, picture)
     except OSError as error:
         return complain("recon render", str(error), 1)
     sys.stdout.write(f"wrote {arguments.out}\n")
     return 0
 
 
-def draw(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.ndarray:
+def rendered_face(model: bfm.model.MorphableModel, arguments: argparse.Namespace) -> np.ndarray:
     """The picture as uint8 ``(H, W, 3)``."""
     import torch
 
@@ -151,4 +151,4 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
         return f"--distance must be positive, got {arguments.distance}"
     if not 0.0 <= arguments.background <= 1.0:
         return f"--background must lie in [0, 1], got {arguments.background}"
-    return drawing_problem(arguments.out)
+    return marked_png_problem(arguments.out)

@@ -10,14 +10,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.io.drawing import drawing_problem, write_drawing
 from recon.io.faults import complain
+from recon.io.marked_png import marked_png_problem, write_marked_png
 from recon.io.names import printable
 
 if TYPE_CHECKING:
     from recon.synthesis.config import SynthesisConfig
     from recon.synthesis.cycles import CyclesSampler
-    from recon.synthesis.output.writer import Plan
+    from recon.synthesis.output.writer import DatasetPlan
     from recon.synthesis.sampler import FaceSampler
 
 EXAMPLES = """examples:
@@ -45,7 +45,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument("--count", type=int, help="samples in the whole data set")
     parser.add_argument("--layout", choices=("c3i", "webdataset", "folder"), default="folder", help="[folder]")
-    parser.add_argument("--preview", type=Path, metavar="SHEET.png", help=f"draw {_PREVIEW} samples with labels on top")
+    parser.add_argument(
+        "--preview", type=Path, metavar="SHEET.png", help=f"render {_PREVIEW} samples with labels on top"
+    )
     parser.add_argument("--bare", action="store_true", help="leave the labels off the contact sheet")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML or JSON file of settings")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting; may be repeated")
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write(plan: Plan, workers: int) -> int:
+def _write(plan: DatasetPlan, workers: int) -> int:
     """Write the blocks of this run that are not there yet."""
     from recon.synthesis.output.plan import DatasetError
     from recon.synthesis.output.writer import tidy
@@ -111,7 +113,7 @@ def _write(plan: Plan, workers: int) -> int:
             tidy(plan)
 
 
-def _write_blocks(plan: Plan, workers: int) -> int:
+def _write_blocks(plan: DatasetPlan, workers: int) -> int:
     from rich.progress import Progress
 
     import bfm
@@ -134,7 +136,7 @@ def _write_blocks(plan: Plan, workers: int) -> int:
 
 
 def _blocks_made(
-    plan: Plan, todo: list[int], workers: int, sampler: FaceSampler | CyclesSampler | None
+    plan: DatasetPlan, todo: list[int], workers: int, sampler: FaceSampler | CyclesSampler | None
 ) -> Generator[int, None, None]:
     """Yield how many samples were made, block by block."""
     from recon.synthesis.output.workers import make_blocks, make_blocks_in_processes
@@ -150,18 +152,18 @@ def _blocks_made(
 
 def _preview(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int]) -> None:
     from recon.synthesis.output.writer import make_sampler
-    from recon.visualize.batch_sheet import contact_sheet
+    from recon.visualize.batch_sheet import batch_sheet
 
     sampler = make_sampler(_plan(arguments, config, size, count=_PREVIEW))
     batch = sampler.batch(range(_PREVIEW))
-    write_drawing(arguments.preview, contact_sheet(batch, labels=not arguments.bare))
+    write_marked_png(arguments.preview, batch_sheet(batch, labels=not arguments.bare))
 
 
-def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> Plan:
-    from recon.synthesis.output.writer import Plan
+def _plan(arguments: argparse.Namespace, config: SynthesisConfig, size: tuple[int, int], count: int) -> DatasetPlan:
+    from recon.synthesis.output.writer import DatasetPlan
 
     part, parts = (int(x) for x in arguments.shard.split("/"))
-    return Plan(
+    return DatasetPlan(
         folder=arguments.out or arguments.preview.parent,
         count=count,
         layout=arguments.layout,
@@ -216,7 +218,7 @@ def _usage_problem(arguments: argparse.Namespace) -> str | None:
         return f"the contact sheet is a PNG file: {arguments.preview} should end in .png"
     if arguments.preview is not None and not arguments.preview.absolute().parent.is_dir():
         return f"the folder of {arguments.preview} does not exist"
-    if arguments.preview is not None and (problem := drawing_problem(arguments.preview)) is not None:
+    if arguments.preview is not None and (problem := marked_png_problem(arguments.preview)) is not None:
         return problem
     part, _, parts = arguments.shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):

@@ -1,4 +1,12 @@
-"""Find faces and landmarks in a photo, crop and align them."""
+"""Find faces and landmarks in a photo, crop and align them.
+
+- ``detect``: detectors by name. ``mediapipe_detector`` (with ``mediapipe_graphs``) and ``insightface_detector`` are here; the
+  detector ``"open"``, of our own networks, is :mod:`recon.inference.dense_landmark_detector`. ``regions``: squares of a photo.
+- ``face``: one detected face. Its landmarks have three forms: ``dense_landmarks`` (as a network gives them, with uncertainty),
+  ``landmark_sets`` (as files hold them, of any detector) and ``observation`` (as a fit takes them: with the detector's errors,
+  which ``error_model`` holds).
+- ``align``: the crop that networks see, and the way back to the photo.
+"""
 
 from recon.detection.align import Alignment as Alignment
 from recon.detection.align import AlignmentError as AlignmentError

@@ -1,10 +1,10 @@
 """The error of a landmark detector as data: its bias, the size of each point's error, and what points share.
 
 A detector's points err together: what moves an eye moves its lids and the brow above it. A fit that takes such errors for
-independent believes many points that repeat one mistake. Here they are measured on drawn faces by ``recon calibrate``: a bias, a
+independent believes many points that repeat one mistake. Here they are measured on synthetic faces by ``recon calibrate``: a bias, a
 sigma for each point and shared modes. Fits whiten their residuals by it.
 
-How far a detector errs towards usual faces is not part of it: on drawn faces that is measurable, but taken off on photos it
+How far a detector errs towards usual faces is not part of it: on synthetic faces that is measurable, but taken off on photos it
 makes a fit worse (2.89 for 2.74 % of the face's size on 30 video frames).
 """
 

@@ -39,15 +39,15 @@ _MESH_PASSES = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FaceBox:
+class MediapipeBox:
     """What a box network says: the region, turned as the eyes are, and the eyes, nose tip and middle of the mouth."""
 
     roi: Roi
     points: Float[np.ndarray, "4 2"]
     score: float
 
-    def moved(self, matrix: Float[np.ndarray, "3 3"]) -> FaceBox:
-        return FaceBox(self.roi.moved(matrix), self.points @ matrix[:2, :2].T + matrix[:2, 2], self.score)
+    def moved(self, matrix: Float[np.ndarray, "3 3"]) -> MediapipeBox:
+        return MediapipeBox(self.roi.moved(matrix), self.points @ matrix[:2, :2].T + matrix[:2, 2], self.score)
 
 
 class MediapipeDetector:
@@ -95,7 +95,7 @@ class MediapipeDetector:
                     faces.append(face)
         return distinct(faces)
 
-    def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[FaceBox]:
+    def _all_boxes(self, image: Image, turn_deg: int, min_face_px: float) -> Iterator[MediapipeBox]:
         """Boxes in all tiles of the turned photo, in pixels of the photo as given; a face may come several times."""
         turned = np.ascontiguousarray(np.rot90(image, -turn_deg // 90))
         to_photo = turn_to_photo(picture_size(image), turn_deg)
@@ -108,7 +108,7 @@ class MediapipeDetector:
                     for box in self._boxes_in(level, tile, kind, self._boxes[kind]):
                         yield box.moved(to_photo @ to_turned)
 
-    def _boxes_in(self, image: Image, tile: Roi, kind: str, graph: Graph) -> list[FaceBox]:
+    def _boxes_in(self, image: Image, tile: Roi, kind: str, graph: Graph) -> list[MediapipeBox]:
         """Boxes in one square of the picture."""
         from mediapipe.python import packet_getter
 
@@ -125,10 +125,10 @@ class MediapipeDetector:
                 side_px=side * max(box.width, box.height),
                 angle_rad=float(np.arctan2(*(points[1] - points[0])[::-1])),
             )
-            found.append(FaceBox(roi, points, float(detection.score[0])).moved(to_image))
+            found.append(MediapipeBox(roi, points, float(detection.score[0])).moved(to_image))
         return found
 
-    def _face(self, image: Image, box: FaceBox) -> Face | None:
+    def _face(self, image: Image, box: MediapipeBox) -> Face | None:
         """The face in a box with its points, or None if the mesh network sees none or the second look denies it."""
         points = self._settled_points(image, box.roi.scaled(_ROI_SCALE))
         if points is None:
@@ -206,13 +206,13 @@ def _roi_of(points: Float[np.ndarray, "478 3"]) -> Roi:
     return Roi(float(x), float(y), _ROI_SCALE * float((highest - lowest).max()), angle)
 
 
-def _agrees(box: FaceBox, face: Roi, nose: Float[np.ndarray, " 2"]) -> bool:
+def _agrees(box: MediapipeBox, face: Roi, nose: Float[np.ndarray, " 2"]) -> bool:
     """Whether a box of the second look shows the same face: its middle and its nose tip lie where they should."""
     nose_off_px = float(np.linalg.norm(box.points[2] - nose))
     return box.roi.distance_px(face) < 0.375 * face.side_px and nose_off_px < 0.4 * face.side_px
 
 
-def _same_place(face: Face, box: FaceBox) -> bool:
+def _same_place(face: Face, box: MediapipeBox) -> bool:
     """Whether a box is a face already found, seen in another tile."""
     x0, y0, x1, y1 = face.box.tolist()
     known = Roi((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0), 0.0)

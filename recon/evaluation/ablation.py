@@ -11,7 +11,7 @@ A plan is a YAML file::
 
 Each row and seed has a folder of its own with the training's files, its log and the report of the evaluation. What is
 finished is not done again, so the command may be interrupted and repeated. What would come out otherwise by now (another
-config, other code, data, ...) is done again, and the former files are kept beside; see :mod:`recon.evaluation.stages`.
+config, other code, data, ...) is done again, and the former files are kept beside; see :mod:`recon.evaluation.ablation_stages`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from recon.evaluation.ablation_stages import Runner, StageError, Tell, evaluated, n_parameters, trained
 from recon.evaluation.reports import published
 from recon.evaluation.reports.provenance import fingerprint
 from recon.evaluation.reports.result import Cell, Evaluation, Skipped, Table
-from recon.evaluation.stages import Runner, StageError, Tell, evaluated, n_parameters, trained
 from recon.io.base_configs import config_files, read_config
 from recon.io.faults import UsageError
 from recon.io.fingerprint import Fingerprint, code_hash, file_hash
@@ -69,7 +69,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class AblationPlan:
     """What to run."""
 
     train: tuple[str, ...]
@@ -104,14 +104,14 @@ class AblationSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class AblationResult:
     """What an ablation found: tables, and the runs that failed."""
 
     tables: tuple[Table, ...]
     failures: tuple[Skipped, ...]
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path) -> AblationPlan:
     """A plan from YAML; configs are relative to the plan's folder.
 
     Raises:
@@ -132,12 +132,12 @@ def read_plan(path: Path) -> Plan:
     train = content.get("train", [sys.executable, "train.py", "fit"])
     if not isinstance(train, list) or not train:
         raise PlanError(f"{path}: 'train' must be a list such as [python, train.py, fit], got {train!r}")
-    return Plan(tuple(str(part) for part in train), tuple(rows))
+    return AblationPlan(tuple(str(part) for part in train), tuple(rows))
 
 
 def run_ablation(
-    plan: Plan, settings: AblationSettings, run: Runner | None = None, tell: Tell = lambda _: None
-) -> Outcome:
+    plan: AblationPlan, settings: AblationSettings, run: Runner | None = None, tell: Tell = lambda _: None
+) -> AblationResult:
     """Train and measure what is not finished yet, and make the tables of all that is.
 
     Args:
@@ -162,10 +162,10 @@ def run_ablation(
                 found[row.name].append((evaluation, n_parameters(weights)))
             except StageError as error:
                 failures.append(Skipped(f"{row.name}, seed {seed}", str(error)))
-    return Outcome(_tables(plan, found, settings.protocol), tuple(failures))
+    return AblationResult(_tables(plan, found, settings.protocol), tuple(failures))
 
 
-def train_command(plan: Plan, row: Row, seed: int, place: Path) -> list[str]:
+def train_command(plan: AblationPlan, row: Row, seed: int, place: Path) -> list[str]:
     """The command that trains a row with a seed, writing below a folder."""
     return [
         *plan.train,
@@ -175,7 +175,7 @@ def train_command(plan: Plan, row: Row, seed: int, place: Path) -> list[str]:
     ]
 
 
-def train_facts(plan: Plan, row: Row, seed: int) -> Fingerprint:
+def train_facts(plan: AblationPlan, row: Row, seed: int) -> Fingerprint:
     """What the weights of a row and seed are made from, the config with its bases; where files lie does not matter."""
     config, *bases = config_files(row.config)
     programs = [Path(part) for part in plan.train if part != sys.executable and Path(part).is_file()]
@@ -221,7 +221,7 @@ def _measure_command(settings: AblationSettings, weights: Path, folder: Path) ->
     ]
 
 
-def _tables(plan: Plan, found: dict[str, list[tuple[Evaluation, int]]], protocol: str) -> tuple[Table, ...]:
+def _tables(plan: AblationPlan, found: dict[str, list[tuple[Evaluation, int]]], protocol: str) -> tuple[Table, ...]:
     tables = []
     for number in sorted({row.table for row in plan.rows}):
         rows = [row for row in plan.rows if row.table == number]

@@ -18,7 +18,7 @@ _HELD_OUT = 0.2
 _LOST = 4.0
 """Faces whose root mean square error is so many times the median are left out: they were not seen, and must not shape the covariance."""
 _SHARED_ON_PHOTOS = 0.5
-"""Of the size of the modes on drawn faces. There points err almost only together; on photos they also err each for itself, and a fit
+"""Of the size of the modes on synthetic faces. There points err almost only together; on photos they also err each for itself, and a fit
 that believes the modes whole leaves too much to the prior: on 30 video frames its inner points are off by 3.01 % with the modes
 whole and by 2.80 % with them halved (the detector's by 2.97)."""
 _PRIOR_FACES = 3.0
@@ -134,12 +134,12 @@ def measure_errors(
     indices: Iterable[int],
     landmark_set: str,
 ) -> tuple[Float[np.ndarray, "m n 2"], int]:
-    """Errors of a detector on drawn faces: found less true, over the stated sigma, in axes upright with each face; and how many faces
+    """Errors of a detector on synthetic faces: found less true, over the stated sigma, in axes upright with each face; and how many faces
     it did not find.
 
     Args:
         detect: finds faces in a picture.
-        sampler: draws the faces.
+        sampler: renders the faces.
         indices: of which samples.
         landmark_set: name of the set.
 
@@ -159,7 +159,7 @@ def measure_errors(
             continue
         errors.append(((points.points_px[:, :2] - true_px) / points.sigma_px[:, None]) @ upright_turn(roll))
     if not errors:
-        raise ValueError(f"the detector found none of {missed} drawn faces with landmarks {landmark_set!r}")
+        raise ValueError(f"the detector found none of {missed} synthetic faces with landmarks {landmark_set!r}")
     return np.stack(errors), missed
 
 

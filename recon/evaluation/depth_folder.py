@@ -111,7 +111,7 @@ def _load_pair(photo: Path, depth: Path, mask: Path | None = None) -> DepthSampl
         picture = read_image(photo)
     except (ImageError, OSError) as error:
         raise DepthDataError(str(error)) from None
-    return _checked(DepthSample(picture, read_depth(depth), None if mask is None else read_mask(mask)), photo.name)
+    return _checked(DepthSample(picture, read_depth_map(depth), None if mask is None else read_mask(mask)), photo.name)
 
 
 def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
@@ -160,7 +160,7 @@ def depth_file(folder: Path, stem: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def read_depth(path: Path) -> Float[np.ndarray, "h w"]:
+def read_depth_map(path: Path) -> Float[np.ndarray, "h w"]:
     """A depth map in mm, nan where unknown.
 
     Raises:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recon.evaluation.journal import Journal
 from recon.evaluation.outcome import Outcome, failed, left_out
-from recon.evaluation.partial import Journal
 from recon.evaluation.reports.provenance import Provenance, fingerprint, provenance, software
 from recon.evaluation.reports.result import Sample, Skipped
 from recon.io.fingerprint import code_hash, file_hash
@@ -32,7 +32,7 @@ class Run:
         samples, failures, dropped: so far, in the order of the items.
 
     Raises:
-        UsageError, OutputError: see :meth:`recon.evaluation.partial.Journal.begin`.
+        UsageError, OutputError: see :meth:`recon.evaluation.journal.Journal.begin`.
     """
 
     def __init__(

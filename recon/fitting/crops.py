@@ -46,34 +46,41 @@ def landmark_view(
     height, width = view.pixels.shape[:2]
     longer_px = max(height, width)
     principal_px = torch.tensor([[width / 2, height / 2]], dtype=torch.float64)
-    seen = view.landmarks
-    if seen is None:
+    landmarks = view.landmarks
+    if landmarks is None:
         assert initial is not None, "checked before"
-        face = initial.face
-        points_obj = model.points_obj(face.identity[0].to(model.mean), face.expression[index].to(model.mean))
+        known = initial.parameters
+        points_obj = model.points_obj(known.identity[0].to(model.mean), known.expression[index].to(model.mean))
         guessed = initial.points_px(points_obj, index, principal_px).double().cpu().numpy()
-        seen = LandmarkObservation.independent(guessed, np.inf)
+        landmarks = LandmarkObservation.independent(guessed, np.inf)
     focal_px = torch.full((1, 2), float(longer_px), dtype=torch.float64)
-    found = ViewTensors(LandmarkTensors.of(seen), focal_px, principal_px)
+    found = ViewTensors(LandmarkTensors.of(landmarks), focal_px, principal_px)
     if view.focal_px is not None:
         return dataclasses.replace(found, focal_px=torch.full_like(focal_px, float(view.focal_px)))
     # The apparent size fixes focal length over distance; assume the distance.
     if view.landmarks is None:
         assert initial is not None, "checked before"
         assumed_px = (
-            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.face.translation_mm[index, 2])
+            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.parameters.translation_mm[index, 2])
         )
     else:
         _, translation_mm = pose_from_points(model, found)
         assumed_px = longer_px * settings.assumed_distance_mm / -float(translation_mm[2])
     assumed_px = max(assumed_px, MIN_FOCAL_SHARE * longer_px)
-    sigma = settings.focal_sigma if seen.calibrated else settings.uncalibrated_focal_sigma
+    sigma = settings.focal_sigma if landmarks.calibrated else settings.uncalibrated_focal_sigma
     return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=sigma)
 
 
-def cropped(view: View, seen: ViewTensors, size_px: int, visibility: Float[Tensor, " n"]) -> ViewTensors:
-    """The square around the landmarks at the wanted size; what lies beyond the photo's border is masked."""
-    points = seen.points.points_px.cpu().numpy()
+def cropped(view: View, uncropped: ViewTensors, size_px: int, visibility: Float[Tensor, " n"]) -> ViewTensors:
+    """The square around the landmarks; what lies beyond the photo's border is masked.
+
+    Args:
+        view: the photo.
+        uncropped: its landmarks and lens, see :func:`landmark_view`.
+        size_px: side of the crop.
+        visibility: ``(N,)`` of each landmark, see :func:`landmark_visibility`.
+    """
+    points = uncropped.landmarks.points_px.cpu().numpy()
     low, high = points.min(axis=0), points.max(axis=0)
     side = _CROP_MARGIN * float((high - low).max())
     corner = 0.5 * (low + high) - 0.5 * side
@@ -85,10 +92,10 @@ def cropped(view: View, seen: ViewTensors, size_px: int, visibility: Float[Tenso
     inside_y = (corner[1] + centres >= 0) & (corner[1] + centres < view.pixels.shape[0])
     origin = torch.from_numpy(corner)
     return ViewTensors(
-        seen.points.cropped(origin, scale, visibility),
-        (seen.focal_px * scale).to(visibility),
-        ((seen.principal_px - origin) * scale).to(visibility),
-        seen.focal_sigma,
+        uncropped.landmarks.cropped(origin, scale, visibility),
+        (uncropped.focal_px * scale).to(visibility),
+        ((uncropped.principal_px - origin) * scale).to(visibility),
+        uncropped.focal_sigma,
         visibility,
         pixels.permute(2, 0, 1)[None] / 255.0,
         torch.from_numpy(np.outer(inside_y, inside_x)).to(visibility)[None, None],

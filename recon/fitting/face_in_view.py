@@ -34,8 +34,10 @@ class FaceInView(ViewAtState):
     @functools.cached_property
     def vertices(self) -> Float[Tensor, "v 3"]:
         """Object frame, mm."""
-        face, like = self.state.face, self.model.mean_shape
-        return self.model.shape(face.identity.to(like), face.expression[self.index : self.index + 1].to(like))[0]
+        parameters, like = self.state.parameters, self.model.mean_shape
+        return self.model.shape(
+            parameters.identity.to(like), parameters.expression[self.index : self.index + 1].to(like)
+        )[0]
 
     @functools.cached_property
     def v_rot(self) -> Float[Tensor, "v 3"]:
@@ -60,8 +62,8 @@ class FaceInView(ViewAtState):
     @functools.cached_property
     def albedo(self) -> Float[Tensor, "v 3"]:
         """Albedo a vertex, not negative, in the model's space."""
-        albedo = self.state.face.albedo.to(self.model.mean_shape)
-        return self.model.albedo_unclamped(albedo)[0].clamp_min(0.0)
+        coefficients = self.state.parameters.albedo.to(self.model.mean_shape)
+        return self.model.albedo_unclamped(coefficients)[0].clamp_min(0.0)
 
     @functools.cached_property
     def camera(self) -> PosedCamera:
@@ -76,7 +78,7 @@ class FaceInView(ViewAtState):
     @functools.cached_property
     def lighting(self) -> Float[Tensor, "9 3"]:
         """Camera frame; zeros while no light is known, for renders of the geometry alone."""
-        lighting = self.state.face.lighting
+        lighting = self.state.parameters.lighting
         like = self.model.mean_shape
         return torch.zeros(9, 3).to(like) if lighting is None else lighting[self.index].to(like)
 

@@ -33,7 +33,7 @@ class FitResult:
     """What explains the photos.
 
     Attributes:
-        face: parameters; poses are those of the photos. Lighting is ``None`` if no photo was looked at.
+        parameters: poses are those of the photos. Lighting is ``None`` if no photo was looked at.
         focal_px: focal length of each photo, px.
         focal_sigma, distance_sigma: standard deviations of it and of the head's distance by the landmarks, as shares of them,
             a view. Nan where landmarks do not tell: a view without any (then of all views), or an unknown focal length and
@@ -43,7 +43,7 @@ class FitResult:
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.
     """
 
-    face: FaceParameters
+    parameters: FaceParameters
     focal_px: tuple[float, ...]
     focal_sigma: tuple[float, ...]
     distance_sigma: tuple[float, ...]
@@ -83,38 +83,44 @@ class FaceFitter:
                 and no initial estimate.
             SegmentationError: see :func:`recon.segmentation.segmenter.segment`.
         """
-        _check(views, len(self.model.landmarks.mean), initial)
+        _check(views, len(self.model.landmark_model.mean), initial)
         if initial is not None:
             initial = initial.for_camera(settings.camera)
-        seen = [landmark_view(self.model.landmarks, view, settings, initial, index) for index, view in enumerate(views)]
+        uncropped = [
+            landmark_view(self.model.landmark_model, view, settings, initial, index) for index, view in enumerate(views)
+        ]
         if initial is not None:
-            initial = initial.with_focal(tuple(float(view.focal_px[0, 0]) for view in seen))
+            initial = initial.with_focal(tuple(float(view.focal_px[0, 0]) for view in uncropped))
         expression_sigma = self._expression_sigma(views, settings)
-        state = self._first_state(views, seen, settings, expression_sigma, initial)
+        state = self._first_state(views, uncropped, settings, expression_sigma, initial)
         rmse = tuple(float("nan") for _ in views)
         if settings.levels:
-            masks = [self._mask(face) for face in self._crops(state, views, seen, [None] * len(views), SEGMENTATION_PX)]
+            masks = [
+                self._mask(face) for face in self._crops(state, views, uncropped, [None] * len(views), SEGMENTATION_PX)
+            ]
             for level in settings.levels:
-                faces = self._crops(state, views, seen, masks, level.size_px)
-                first = state.face.lighting is None
-                if first:
+                faces = self._crops(state, views, uncropped, masks, level.size_px)
+                without_light = state.parameters.lighting is None
+                if without_light:
                     confidence = self.model.vertex_confidence
                     lights = [estimate_lighting(face, confidence, settings.white_light) for face in faces]
                     state = state.with_lighting(torch.stack(lights))
                 crops = [face.view for face in faces]
-                state = photometric_stage(self.model, state, crops, settings, level, expression_sigma, initial, first)
+                state = photometric_stage(
+                    self.model, state, crops, settings, level, expression_sigma, initial, without_light
+                )
             rmse = tuple(
                 photometric_rmse(face, self.model.vertex_confidence)
                 for face in faces_in_views(self.model, state, crops)
             )
         return FitResult(
-            state.face.to(self.model.whole.mean_shape),
-            tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(seen)),
-            *_shares(state, len(views)),
-            tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in seen),
+            state.parameters.to(self.model.whole.mean_shape),
+            tuple(float(state.camera(view, index).focal_px[0, 0]) for index, view in enumerate(uncropped)),
+            *_camera_sigmas(state, len(views)),
+            tuple((float(view.principal_px[0, 0]), float(view.principal_px[0, 1])) for view in uncropped),
             tuple(
-                self._reprojection_error_px(state, points, index) if view.landmarks is not None else float("nan")
-                for index, (view, points) in enumerate(zip(views, seen, strict=True))
+                self._reprojection_error_px(state, tensors, index) if view.landmarks is not None else float("nan")
+                for index, (view, tensors) in enumerate(zip(views, uncropped, strict=True))
             ),
             rmse,
         )
@@ -124,16 +130,16 @@ class FaceFitter:
         widths = []
         for view in views:
             scale = 1.0
-            seen = view.landmarks
-            if seen is not None:
-                scale = jaw_prior_scale(view.pixels, seen.points_px, seen.size_px, self.model.landmark_set)
+            landmarks = view.landmarks
+            if landmarks is not None:
+                scale = jaw_prior_scale(view.pixels, landmarks.points_px, landmarks.size_px, self.model.landmark_set)
             widths.append(settings.expression_sigma * expression_widths(self.model.whole.expression_names, scale))
-        return torch.from_numpy(np.stack(widths)).to(self.model.landmarks.mean)
+        return torch.from_numpy(np.stack(widths)).to(self.model.landmark_model.mean)
 
     def _first_state(
         self,
         views: Sequence[View],
-        seen: Sequence[ViewTensors],
+        uncropped: Sequence[ViewTensors],
         settings: FitSettings,
         expression_sigma: Float[Tensor, "v ke"],
         initial: InitialEstimate | None,
@@ -141,37 +147,39 @@ class FaceFitter:
         """What the landmarks say, near the initial estimate if there is one; the estimate itself where a view has no
         landmarks."""
         if initial is not None and any(view.landmarks is None for view in views):
-            state = FitState.of(initial.face.to(self.model.landmarks.mean))
-            lighting = state.face.lighting
+            state = FitState.of(initial.parameters.to(self.model.landmark_model.mean))
+            lighting = state.parameters.lighting
             if settings.white_light and lighting is not None:
                 state = state.with_lighting(lighting.mean(dim=2, keepdim=True).expand(-1, -1, 3))
             return state
-        poses = [pose_from_points(self.model.landmarks, view) for view in seen]
-        like = self.model.landmarks.mean
+        poses = [pose_from_points(self.model.landmark_model, view) for view in uncropped]
+        like = self.model.landmark_model.mean
         start = FaceParameters(
-            like.new_zeros(1, self.model.whole.n_identity) if initial is None else initial.face.identity.to(like),
+            like.new_zeros(1, self.model.whole.n_identity) if initial is None else initial.parameters.identity.to(like),
             like.new_zeros(len(views), self.model.whole.n_expression)
             if initial is None
-            else initial.face.expression.to(like),
+            else initial.parameters.expression.to(like),
             like.new_zeros(1, self.model.whole.n_albedo),
             torch.stack([rotation for rotation, _ in poses]),
             torch.stack([translation_mm for _, translation_mm in poses]),
             None,
             settings.camera,
         )
-        return landmark_stage(self.model.landmarks, FitState.of(start), seen, settings, expression_sigma, initial)
+        return landmark_stage(
+            self.model.landmark_model, FitState.of(start), uncropped, settings, expression_sigma, initial
+        )
 
     def _crops(
         self,
         state: FitState,
         views: Sequence[View],
-        seen: Sequence[ViewTensors],
+        uncropped: Sequence[ViewTensors],
         masks: Sequence[Float[Tensor, "1 1 s s"] | None],
         size_px: int,
     ) -> list[FaceInView]:
         """The face so far in crops of one size."""
         crops = []
-        for face, view, mask in zip(faces_in_views(self.model, state, seen), views, masks, strict=True):
+        for face, view, mask in zip(faces_in_views(self.model, state, uncropped), views, masks, strict=True):
             crop = cropped(view, face.view, size_px, landmark_visibility(self.model, face))
             crops.append(crop if mask is None else masked(crop, mask))
         return faces_in_views(self.model, state, crops)
@@ -183,13 +191,13 @@ class FaceFitter:
 
     @torch.no_grad()
     def _reprojection_error_px(self, state: FitState, view: ViewTensors, index: int) -> float:
-        points = self.model.landmarks.points_obj(state.face.identity[0], state.face.expression[index])
+        points = self.model.landmark_model.points_obj(state.parameters.identity[0], state.parameters.expression[index])
         camera = state.camera(view, index)
         pixels = camera.to_pixels(camera.to_camera(points[None]))[0]
-        return float((pixels - view.points.points_px.to(pixels)).norm(dim=1).mean())
+        return float((pixels - view.landmarks.points_px.to(pixels)).norm(dim=1).mean())
 
 
-def _shares(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _camera_sigmas(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Sigmas of focal lengths and of distances."""
     if state.camera_sigma is None:
         return (float("nan"),) * n_views, (float("nan"),) * n_views
@@ -200,8 +208,8 @@ def _shares(state: FitState, n_views: int) -> tuple[tuple[float, ...], tuple[flo
 def _check(views: Sequence[View], n_points: int, initial: InitialEstimate | None) -> None:
     if not views:
         raise ValueError("a fit needs at least one view")
-    if initial is not None and len(initial.face) != len(views):
-        raise ValueError(f"the initial estimate is of {len(initial.face)} views, the fit of {len(views)}")
+    if initial is not None and len(initial.parameters) != len(views):
+        raise ValueError(f"the initial estimate is of {len(initial.parameters)} views, the fit of {len(views)}")
     for number, view in enumerate(views):
         if view.landmarks is None:
             if initial is None:

@@ -26,7 +26,7 @@ class FitModel:
         front: the part of it that a photo of a face shows.
         landmark_set: the points that correspond to detected ones.
         topology: of the front.
-        landmarks: the model at these points.
+        landmark_model: the model at these points.
         vertex_confidence: ``(V,)`` how well each vertex of the front explains photos, in [0, 1].
         contour_usable: ``(V,)`` vertices whose contour a photo shows as an edge.
         dense, sparse: vertices of the front that photos are compared at.
@@ -36,7 +36,7 @@ class FitModel:
     front: MorphableModel
     landmark_set: str
     topology: Topology
-    landmarks: LandmarkModel
+    landmark_model: LandmarkModel
     vertex_confidence: Float[Tensor, " v"]
     contour_usable: Bool[Tensor, " v"]
     dense: SurfaceModel

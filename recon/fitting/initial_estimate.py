@@ -45,47 +45,49 @@ class InitialSigma:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InitialEstimate:
-    """Where a fit starts, and how strongly it is drawn back there.
+    """Where a fit starts, and how strongly it is pulled back there.
 
     Attributes:
-        face: poses are those of the photos, with the principal points in the photos' middles; albedo counts only if there
+        parameters: poses are those of the photos, with the principal points in the photos' middles; albedo counts only if there
             is lighting.
         focal_px: focal length of each photo that the poses were found with.
         sigma: how wrong the parameters may be.
     """
 
-    face: FaceParameters
+    parameters: FaceParameters
     focal_px: tuple[float, ...]
     sigma: InitialSigma
 
     def __post_init__(self) -> None:
-        if len(self.focal_px) != len(self.face):
-            raise ValueError(f"an initial estimate of {len(self.face)} views has {len(self.focal_px)} focal lengths")
+        if len(self.focal_px) != len(self.parameters):
+            raise ValueError(
+                f"an initial estimate of {len(self.parameters)} views has {len(self.focal_px)} focal lengths"
+            )
         for name in ("identity", "expression", "rotation", "translation_mm"):
-            if not bool(torch.isfinite(getattr(self.face, name)).all()):
+            if not bool(torch.isfinite(getattr(self.parameters, name)).all()):
                 raise ValueError(f"the initial estimate's {name} holds nan or inf")
-        if not bool((self.face.translation_mm[:, 2] < 0.0).all()):
+        if not bool((self.parameters.translation_mm[:, 2] < 0.0).all()):
             raise ValueError("the initial estimate puts a head behind the camera")
 
     def with_focal(self, focal_px: tuple[float, ...]) -> InitialEstimate:
         """The same pictures through other lenses: distances grow with the focal lengths, and a head beside the axis keeps
         its rotation against the ray on which it is seen."""
-        before, rotation = self.face.translation_mm, self.face.rotation
+        before, rotation = self.parameters.translation_mm, self.parameters.rotation
         ratio = torch.tensor(focal_px, dtype=torch.float64) / torch.tensor(self.focal_px, dtype=torch.float64)
         moved = torch.cat([before[:, :2], before[:, 2:] * ratio[:, None].to(before)], dim=1)
-        if self.face.camera_model == "perspective":
+        if self.parameters.camera_model == "perspective":
             rotation = turn_to_ray(moved) @ turn_to_ray(before).transpose(1, 2) @ rotation
-        face = dataclasses.replace(self.face, translation_mm=moved, rotation=rotation)
-        return dataclasses.replace(self, face=face, focal_px=focal_px)
+        parameters = dataclasses.replace(self.parameters, translation_mm=moved, rotation=rotation)
+        return dataclasses.replace(self, parameters=parameters, focal_px=focal_px)
 
     def for_camera(self, model: CameraModel) -> InitialEstimate:
         """The same pictures by another camera model, see :meth:`recon.parameters.FaceParameters.for_camera`."""
-        return dataclasses.replace(self, face=self.face.for_camera(model))
+        return dataclasses.replace(self, parameters=self.parameters.for_camera(model))
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
-        """Rows that draw the unknowns back to the estimate."""
-        sigma, now = self.sigma, state.face
-        wanted = self.face.to(now.identity)
+        """Rows that pull the unknowns back to the estimate."""
+        sigma, now = self.sigma, state.parameters
+        wanted = self.parameters.to(now.identity)
         weights = now.identity.new_zeros(layout.n_total)
         residual = torch.zeros_like(weights)
         weights[layout.identity] = 1.0 / sigma.identity
@@ -110,9 +112,9 @@ class InitialEstimate:
         self, points_obj: Float[Tensor, "n 3"], view: int, principal_px: Float[Tensor, "1 2"]
     ) -> Float[Tensor, "n 2"]:
         """Where points of the head lie in one photo."""
-        camera = CAMERAS[self.face.camera_model](
-            self.face.rotation[view : view + 1],
-            self.face.translation_mm[view : view + 1],
+        camera = CAMERAS[self.parameters.camera_model](
+            self.parameters.rotation[view : view + 1],
+            self.parameters.translation_mm[view : view + 1],
             torch.full_like(principal_px, self.focal_px[view]),
             principal_px,
         )

@@ -1,6 +1,6 @@
 """Whether the jaw is shut behind parted lips: teeth that fill the mouth show it.
 
-Landmarks alone cannot tell a grin, lips drawn off a shut row of teeth, from a mouth that falls open by the same distance.
+Landmarks alone cannot tell a grin, lips pulled off a shut row of teeth, from a mouth that falls open by the same distance.
 The picture between the lips can: teeth are bright and hardly redder than light, what lies behind an open jaw is dark or
 red.
 """

@@ -92,9 +92,9 @@ def pose_from_points(model: LandmarkModel, view: ViewTensors) -> tuple[Float[Ten
         ValueError: the points lie on a line or in one spot, so that no pose follows.
     """
     like = model.mean
-    seen = (view.points.points_px - view.principal_px).to(like) * like.new_tensor([1.0, -1.0])
+    seen = (view.landmarks.points_px - view.principal_px).to(like) * like.new_tensor([1.0, -1.0])
     try:
-        rows, origin = scaled_orthography(like, seen[None], _weights(view.points.sigma_px).to(like)[None])
+        rows, origin = scaled_orthography(like, seen[None], _weights(view.landmarks.sigma_px).to(like)[None])
     except ValueError:
         raise ValueError("the landmarks lie on a line or in one spot: no pose follows from them") from None
     u, singular, vt = torch.linalg.svd(rows[0], full_matrices=False)

@@ -105,8 +105,8 @@ def landmark_stage(
         landmarks = LandmarkTerm(model, _FIRST_TOLERANCE * annealing if annealing > 1.0 else 1.0)
         rows = [prior.linearize(state, layout).scaled(annealing) for prior in priors]
         rows += [landmarks.linearize(ViewAtState(state, view, k), layout) for k, view in enumerate(views)]
-        known, state = state, solver.step(state, rows)
-    return dataclasses.replace(state, camera_sigma=camera_sigma(known, views, rows, layout))
+        linearized_at, state = state, solver.step(state, rows)
+    return dataclasses.replace(state, camera_sigma=camera_sigma(linearized_at, views, rows, layout))
 
 
 def camera_sigma(
@@ -128,11 +128,11 @@ def camera_sigma(
     covariance = torch.linalg.inv(normal)
     found = torch.full((len(views), 2), torch.nan, dtype=torch.float64)
     for index, view in enumerate(views):
-        guessed = not view.points.calibrated or state.face.camera_model == "weak_perspective"
+        guessed = not view.landmarks.calibrated or state.parameters.camera_model == "weak_perspective"
         if view.focal_sigma > 0.0 and guessed:
             continue
         along, focal = layout.translation(index).stop - 1, layout.focal(index).start
-        distance_mm = -state.face.translation_mm[index, 2]
+        distance_mm = -state.parameters.translation_mm[index, 2]
         variances = torch.stack((covariance[along, along] / distance_mm**2, covariance[focal, focal]))
         found[index] = variances.sqrt().cpu()  # a negative variance, of a matrix that is not positive, is nan too
     return found
@@ -166,15 +166,17 @@ def photometric_stage(
     layout = ParameterLayout(
         whole.n_identity, whole.n_albedo, whole.n_expression, len(views), 9 if settings.white_light else 27, 1
     )
-    solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmarks.unit_expression, _DAMPING)
+    solver = GaussNewton(layout, _PHOTOMETRIC_LIMITS, model.landmark_model.unit_expression, _DAMPING)
     surface = model.surface(level.size_px)
     photos = tuple(gaussian_blur(view.pixels, level.blur_px) for view in views)
-    landmarks = LandmarkTerm(model.landmarks, 1.0, DISTANCES.get(model.landmark_set, ()), settings.opening_sharpness)
+    landmarks = LandmarkTerm(
+        model.landmark_model, 1.0, DISTANCES.get(model.landmark_set, ()), settings.opening_sharpness
+    )
     contour = ContourTerm(
         photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.effective_edges
     )
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmarks.size_slope),
+        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmark_model.size_slope),
         ExpressionCouplingPrior.of(whole.expression_names),
         LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
         FocalPrior(tuple(view.focal_sigma for view in views)),
@@ -187,8 +189,8 @@ def photometric_stage(
             normal_jacobians = tuple(surface.normal_jacobian(face.vertices) for face in faces)
         photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.effective_pixels)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
-        albedo = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
-        rows = [prior.linearize(state, layout) for prior in [*priors, albedo]]
+        albedo_prior = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
+        rows = [prior.linearize(state, layout) for prior in [*priors, albedo_prior]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]
         state = solver.step(state, rows)
     return state

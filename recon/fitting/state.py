@@ -28,11 +28,11 @@ class LandmarkTensors:
     calibrated: bool
 
     @classmethod
-    def of(cls, seen: LandmarkObservation) -> LandmarkTensors:
+    def of(cls, observed: LandmarkObservation) -> LandmarkTensors:
         """The same, float64."""
         names = [field.name for field in dataclasses.fields(cls) if field.name != "calibrated"]
-        tensors = {name: torch.from_numpy(getattr(seen, name).astype(np.float64)) for name in names}
-        return cls(**tensors, calibrated=seen.calibrated)
+        tensors = {name: torch.from_numpy(getattr(observed, name).astype(np.float64)) for name in names}
+        return cls(**tensors, calibrated=observed.calibrated)
 
     def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> LandmarkTensors:
         """The same in a crop that begins at a corner and has ``scale`` pixels a pixel; on the device and of the type of ``like``."""
@@ -51,7 +51,7 @@ class ViewTensors:
     """Landmarks of one photo or of a square crop of it, and the crop's pixels for the photometric stage.
 
     Attributes:
-        points: landmarks and their errors.
+        landmarks: points and their errors.
         visibility: ``(N,)`` of each point in [0, 1], for detectors that were not calibrated; ``None`` takes the mean face's at
             the pose so far.
         focal_px, principal_px: ``(1, 2)`` intrinsics.
@@ -61,7 +61,7 @@ class ViewTensors:
         mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
     """
 
-    points: LandmarkTensors
+    landmarks: LandmarkTensors
     focal_px: Float[Tensor, "1 2"]
     principal_px: Float[Tensor, "1 2"]
     focal_sigma: float = 0.0
@@ -99,15 +99,15 @@ class StepLimits:
         rotation_rad: largest rotation of one step.
         identity, albedo: largest coefficients, standard deviations; infinity for none.
         log_focal: largest logarithm of the focal scale.
-        approach: largest share of its distance that a head comes nearer or goes away in one step, and so the focal length:
-            where both move, perspective is far from linear.
+        distance_fraction: largest change of a head's distance in one step, as a fraction of it, and so of the focal length: where
+            both change, perspective is far from linear.
     """
 
     rotation_rad: float
     identity: float = torch.inf
     albedo: float = torch.inf
     log_focal: float = torch.inf
-    approach: float = 0.3
+    distance_fraction: float = 0.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,36 +115,42 @@ class FitState:
     """The unknowns of V views of one person, float64.
 
     Attributes:
-        face: identity and albedo ``(1, K)``, the rest by view; poses in the camera frame of the photos.
+        parameters: identity and albedo ``(1, K)``, the rest by view; poses in the camera frame of the photos.
         log_focal: ``(V,)`` logarithm of the focal length over that of the view.
         camera_sigma: ``(V, 2)`` standard deviations of the distance of each view's head and of its focal length by the landmarks,
             as shares of them; ``None`` before the landmark stage. Steps on photos leave them: pixels do not err
-            independently (of 39 drawn heads their sigma of the distance was a tenth of the true one).
+            independently (of 39 rendered heads their sigma of the distance was a tenth of the true one).
     """
 
-    face: FaceParameters
+    parameters: FaceParameters
     log_focal: Float[Tensor, " v"]
     camera_sigma: Float[Tensor, "v 2"] | None = None
 
     @classmethod
-    def of(cls, face: FaceParameters) -> FitState:
+    def of(cls, parameters: FaceParameters) -> FitState:
         """Parameters with the focal lengths of their views."""
-        return cls(face.to(torch.float64), face.translation_mm.new_zeros(len(face), dtype=torch.float64))
+        return cls(
+            parameters.to(torch.float64), parameters.translation_mm.new_zeros(len(parameters), dtype=torch.float64)
+        )
 
     @property
     def n_views(self) -> int:
-        return len(self.face)
+        return len(self.parameters)
 
     def camera(self, view: ViewTensors, index: int) -> PosedCamera:
         """The camera of one view, float64."""
         at, like = slice(index, index + 1), self.log_focal
         focal_px = view.focal_px.to(like) * torch.exp(self.log_focal[index])
-        kind = CAMERAS[self.face.camera_model]
-        return kind(self.face.rotation[at], self.face.translation_mm[at], focal_px, view.principal_px.to(like))
+        kind = CAMERAS[self.parameters.camera_model]
+        return kind(
+            self.parameters.rotation[at], self.parameters.translation_mm[at], focal_px, view.principal_px.to(like)
+        )
 
     def with_lighting(self, lighting: Float[Tensor, "v 9 3"]) -> FitState:
         """The same with another light."""
-        return dataclasses.replace(self, face=dataclasses.replace(self.face, lighting=lighting.to(self.face.albedo)))
+        return dataclasses.replace(
+            self, parameters=dataclasses.replace(self.parameters, lighting=lighting.to(self.parameters.albedo))
+        )
 
     def bounds(self, layout: ParameterLayout, limits: StepLimits, unit_expression: bool) -> Float[Tensor, "2 d"]:
         """Least and largest step of each unknown that keeps it within its bounds."""
@@ -153,21 +159,21 @@ class FitState:
             self.log_focal.new_full((layout.n_total,), torch.inf),
         )
         for where, values, most in (
-            (layout.identity, self.face.identity[0], limits.identity),
-            (layout.albedo, self.face.albedo[0], limits.albedo),
+            (layout.identity, self.parameters.identity[0], limits.identity),
+            (layout.albedo, self.parameters.albedo[0], limits.albedo),
         ):
             if where.stop > where.start:
                 low[where], high[where] = -most - values, most - values
         for view in range(self.n_views):
-            along, depth_mm = layout.translation(view).stop - 1, self.face.translation_mm[view, 2].abs()
-            low[along], high[along] = -limits.approach * depth_mm, limits.approach * depth_mm
+            along, depth_mm = layout.translation(view).stop - 1, self.parameters.translation_mm[view, 2].abs()
+            low[along], high[along] = -limits.distance_fraction * depth_mm, limits.distance_fraction * depth_mm
             if layout.n_focal:
                 focal, now = layout.focal(view), self.log_focal[view]
-                low[focal] = (-limits.log_focal - now).clamp_min(-limits.approach)
-                high[focal] = (limits.log_focal - now).clamp_max(limits.approach)
+                low[focal] = (-limits.log_focal - now).clamp_min(-limits.distance_fraction)
+                high[focal] = (limits.log_focal - now).clamp_max(limits.distance_fraction)
         if unit_expression:
             for view in range(self.n_views):
-                expression = self.face.expression[view]
+                expression = self.parameters.expression[view]
                 low[layout.expression(view)], high[layout.expression(view)] = -expression, 1.0 - expression
         return torch.stack([low, high])
 
@@ -180,30 +186,30 @@ class FitState:
         def own(part: str) -> Float[Tensor, "v k"]:
             return torch.stack([step[getattr(layout, part)(view)] for view in views])
 
-        face = self.face
-        expression = face.expression + own("expression")
-        albedo, lighting, log_focal = face.albedo, face.lighting, self.log_focal
+        now = self.parameters
+        expression = now.expression + own("expression")
+        albedo, lighting, log_focal = now.albedo, now.lighting, self.log_focal
         if layout.n_albedo:
             albedo = (albedo + step[layout.albedo]).clamp(-limits.albedo, limits.albedo)
         if layout.n_lighting:
             # White light has one step for all channels.
-            lighting = face.known_lighting + own("lighting").unflatten(1, (9, layout.n_lighting // 9))
+            lighting = now.known_lighting + own("lighting").unflatten(1, (9, layout.n_lighting // 9))
         if layout.n_focal:
             log_focal = log_focal + own("focal")[:, 0]
-        translation_mm = face.translation_mm + own("translation")
-        if face.camera_model == "weak_perspective":
+        translation_mm = now.translation_mm + own("translation")
+        if now.camera_model == "weak_perspective":
             # Its scale is one over this depth; perspective bounds the depths of points.
             depth = translation_mm[:, 2:].clamp_max(-NEAR_MM)
             translation_mm = torch.cat([translation_mm[:, :2], depth], dim=1)
         return FitState(
             FaceParameters(
-                (face.identity + step[layout.identity]).clamp(-limits.identity, limits.identity),
+                (now.identity + step[layout.identity]).clamp(-limits.identity, limits.identity),
                 expression.clamp(0.0, 1.0) if unit_expression else expression,
                 albedo,
-                rotvec_to_matrix(own("rotation"), limits.rotation_rad) @ face.rotation,
+                rotvec_to_matrix(own("rotation"), limits.rotation_rad) @ now.rotation,
                 translation_mm,
                 lighting,
-                face.camera_model,
+                now.camera_model,
             ),
             log_focal,
             self.camera_sigma,

@@ -41,7 +41,7 @@ class SurfaceModel:
         area_mm2: ``(S,)`` surface that each stands for.
         shape_basis: ``(V, 3, Ki + Ke)`` mm, identity then expression.
         albedo_basis: ``(S, 3, Ka)``.
-        normal_pattern: where the derivatives of face normals go, see :meth:`normal_jacobian`.
+        normal_pattern: where the derivatives of triangles' normals go, see :meth:`normal_jacobian`.
     """
 
     model: MorphableModel
@@ -104,19 +104,19 @@ class SurfaceModel:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NormalPattern:
-    """Which entry of which face's derivative adds to which sample's normal. Only the numbers change from step to step.
+    """Which entry of which triangle's derivative adds to which sample's normal. Only the numbers change from step to step.
 
-    A face's normal (v1 - v0) x (v2 - v0) changes by d_i x (v_{i+1} - v_{i+2}) when corner i moves by d_i.
+    A triangle's normal (v1 - v0) x (v2 - v0) changes by d_i x (v_{i+1} - v_{i+2}) when corner i moves by d_i.
 
     Attributes:
-        faces: ``(F, 3)``.
+        triangles: ``(F, 3)`` vertices of each.
         n_samples, n_vertices: sizes.
         order: sorts the entries by row.
         columns, starts: the sparse matrix's columns in that order, and where its rows start.
         rows_of: ``(3, F)`` sample of each corner, -1 for none.
     """
 
-    faces: np.ndarray
+    triangles: np.ndarray
     n_samples: int
     n_vertices: int
     order: np.ndarray
@@ -125,25 +125,25 @@ class NormalPattern:
     rows_of: np.ndarray
 
     @classmethod
-    def of(cls, faces: np.ndarray, samples: np.ndarray, n_vertices: int) -> NormalPattern:
+    def of(cls, triangles: np.ndarray, samples: np.ndarray, n_vertices: int) -> NormalPattern:
         row_of = np.full(n_vertices, -1)
         row_of[samples] = np.arange(len(samples))
         rows, columns = [], []
         for target in range(3):
-            used = row_of[faces[:, target]] >= 0
+            used = row_of[triangles[:, target]] >= 0
             for corner in range(3):
                 for q, w in _OFF_DIAGONAL:
-                    rows.append(3 * row_of[faces[used, target]] + q)
-                    columns.append(3 * faces[used, corner] + w)
+                    rows.append(3 * row_of[triangles[used, target]] + q)
+                    columns.append(3 * triangles[used, corner] + w)
         flat_rows = np.concatenate(rows)
         order = np.argsort(flat_rows, kind="stable")
         starts = np.searchsorted(flat_rows[order], np.arange(3 * len(samples) + 1))
         columns_in_order = np.concatenate(columns)[order]
-        return cls(faces, len(samples), n_vertices, order, columns_in_order, starts, row_of[faces].T)
+        return cls(triangles, len(samples), n_vertices, order, columns_in_order, starts, row_of[triangles].T)
 
     def at(self, vertices: np.ndarray) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
         """The derivative ``(3 S, 3 V)`` of the samples' normal sums, and the sums ``(S, 3)`` themselves."""
-        corners = vertices[self.faces]
+        corners = vertices[self.triangles]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         sums = np.zeros((self.n_samples + 1, 3))
         values: list[np.ndarray] = []

@@ -12,7 +12,7 @@ from recon.detection.align import AlignmentError
 from recon.detection.dense_landmarks import DenseLandmarks
 from recon.detection.face import Face, distinct, roll_rad, roll_turn_deg
 from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
-from recon.inference.face_boxes import FaceBox, FaceBoxFinder, evened
+from recon.inference.face_boxes import FaceBox, FaceBoxFinder, normalize_exposure
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
 
 _SCORE_PER_SIGMA, _SCORE_OFFSET = 10.0, 0.1
@@ -31,7 +31,7 @@ class DenseLandmarkDetector:
 
     Args:
         landmarks: the network; ``None`` opens the one of the package on entering. Fits take the error of another network for
-            unknown, see :func:`recon.inference.observe.observe`.
+            unknown, see :func:`recon.inference.landmark_observation.landmark_observation`.
         boxes: what finds faces; ``None`` opens the network of the package on entering.
     """
 
@@ -53,7 +53,7 @@ class DenseLandmarkDetector:
         if self._landmarks is None or self._boxes is None:
             name = type(self).__name__
             raise RuntimeError(f"{name} is used in a with statement: with {name}() as detector")
-        for turn_deg, searched in self._looks(image):
+        for turn_deg, searched in self._searched_images(image):
             boxes = self._boxes(searched, min_face_px, turn_deg)
             faces = distinct([face for box in boxes if (face := self._face(image, box, self._landmarks)) is not None])
             if faces:
@@ -61,10 +61,11 @@ class DenseLandmarkDetector:
         return []
 
     @staticmethod
-    def _looks(image: UInt8[np.ndarray, "h w 3"]) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-        """What is searched, one after the other until a face is found: the photo; in usual exposure; and so on its sides and its head."""
+    def _searched_images(image: UInt8[np.ndarray, "h w 3"]) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+        """Clockwise turns and images to search one after the other until a face is found: the photo, then the photo in usual exposure
+        upright, on its sides and on its head."""
         yield 0, image
-        exposed = evened(image)
+        exposed = normalize_exposure(image)
         for turn_deg in (0, 90, 270, 180):
             yield turn_deg, exposed
 
@@ -76,7 +77,7 @@ class DenseLandmarkDetector:
             dense = landmarks(image, box.points5)
         except AlignmentError:
             return None
-        face = face_of_points(dense, box.score, name)
+        face = face_from_landmarks(dense, box.score, name)
         return face if face is not None and _agree(box, face) else None
 
 
@@ -88,7 +89,7 @@ def _agree(box: FaceBox, face: Face) -> bool:
     return abs(turn_rad) < _MOST_TURN_RAD and shift_px < _MOST_SHIFT * box.roi.side_px
 
 
-def face_of_points(dense: DenseLandmarks, score: float, detector: str = OPEN) -> Face | None:
+def face_from_landmarks(dense: DenseLandmarks, score: float, detector: str = OPEN) -> Face | None:
     """The face that dense landmarks make; None if they are too unsure of themselves for what the box network says.
 
     Args:

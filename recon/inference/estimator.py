@@ -125,9 +125,9 @@ class RegressionEstimator:
     def _photometric_rmse(self, found: CropRegression) -> float:
         side = int(found.crop.shape[-1])
         faces = DecodedFaces(self._decoder, found.coefficients, found.crop_camera)
-        rendered = faces.drawn((side, side))
-        image = faces.picture(rendered)
-        prior = RenderedRegions.of_render(self._decoder.drawn_model, rendered)
+        rendered = faces.render((side, side))
+        image = faces.srgb_image(rendered)
+        prior = RenderedRegions.of_render(self._decoder.rendered_model, rendered)
         # Skin that the head does not cover says nothing of the head.
         mask = rendered.covered.to(image.dtype) * segment(self._segmenter, found.crop, prior)
         residual2 = (image - found.crop).square().mean(dim=1, keepdim=True)

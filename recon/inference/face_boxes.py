@@ -120,7 +120,7 @@ class FaceBoxFinder:
         return peaks_of(self._network(batch.contiguous(memory_format=torch.channels_last)), MIN_SCORE)
 
 
-def evened(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def normalize_exposure(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """A photo of usual exposure: code values from the first to the last percentile fill the range, with a gamma that brings their
     mean to 0.45. Faces in the dark are found in it that are not in the photo."""
     some = image[:: 1 + image.shape[0] // 256, :: 1 + image.shape[1] // 256]
@@ -128,8 +128,8 @@ def evened(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     values = ((np.arange(256) - low) / max(high - low, 1.0)).clip(0.0, 1.0)
     mean = float(values[some].mean())
     gamma = math.log(_MEAN) / math.log(min(max(mean, 0.02), 0.98))
-    shown: np.ndarray = (255.0 * values**gamma).round().astype(np.uint8)[image]
-    return shown
+    exposed: np.ndarray = (255.0 * values**gamma).round().astype(np.uint8)[image]
+    return exposed
 
 
 def _distinct(boxes: list[FaceBox]) -> list[FaceBox]:

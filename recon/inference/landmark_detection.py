@@ -34,7 +34,7 @@ class DetectorInfo:
     network: Path | None
 
 
-def landmark_detector(name: str = DEFAULT_DETECTOR, checkpoint: str | os.PathLike[str] | None = None) -> DetectorInfo:
+def detector_info(name: str = DEFAULT_DETECTOR, checkpoint: str | os.PathLike[str] | None = None) -> DetectorInfo:
     """A detector by name.
 
     Args:
@@ -70,16 +70,16 @@ def detect_landmarks(
         photo: a path, a Pillow image, a uint8 RGB array, or a :class:`recon.io.image.Photo`.
         detector: a name of :data:`recon.detection.DETECTORS`, or a detector already entered (faster for many photos).
         faces: ``"all"`` or ``"largest"``.
-        checkpoint: see :func:`landmark_detector`.
+        checkpoint: see :func:`detector_info`.
 
     Raises:
         NoFaceError: no face was found, or none with landmarks.
         ImageError, OSError: the photo cannot be read.
-        ValueError: a checkpoint beside an open detector; otherwise see :func:`landmark_detector`.
+        ValueError: a checkpoint beside an open detector; otherwise see :func:`detector_info`.
     """
     image = photo if isinstance(photo, Photo) else read_image(photo)
     if isinstance(detector, str):
-        with landmark_detector(detector, checkpoint).detector as opened:
+        with detector_info(detector, checkpoint).detector as opened:
             found = faces_with_landmarks(image, opened)
     elif checkpoint is not None:
         raise ValueError("a checkpoint is for a detector that is given by name; this one is open and has its network")

@@ -21,11 +21,11 @@ from recon.networks.landmark_network import LandmarkNetworkConfig, LandmarkPredi
 
 DEFAULT_LANDMARK_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "landmarks_open.safetensors"
 """What comes with the package."""
-_LOOKS = 2
+_PASSES = 2
 
 
 @runtime_checkable
-class LandmarkFunction(Protocol):
+class LandmarkPredictor(Protocol):
     """A landmark network, in torch or in onnxruntime."""
 
     config: LandmarkNetworkConfig
@@ -38,33 +38,33 @@ class LandmarkFunction(Protocol):
 class LandmarkRegressor:
     """Dense landmarks of faces whose five points are known.
 
-    The first look frames the face by the five points, each further one by the points of the look before, as faces were
+    The first pass frames the face by the five points, each further one by the points of the pass before, as faces were
     framed in training.
 
     Args:
         checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote; ``None`` takes the
             one that comes with the package.
         model: the face model whose landmarks they must be; ``None`` takes any.
-        looks: how often the face is framed anew.
+        passes: how often the face is framed anew.
 
     Attributes:
         path: of the checkpoint.
 
     Raises:
         CheckpointError, OnnxError: no checkpoint, a damaged one, or one for other landmarks.
-        ValueError: fewer than one look.
+        ValueError: fewer than one pass.
     """
 
     def __init__(
         self,
         checkpoint: str | os.PathLike[str] | None = None,
         model: MorphableModel | None = None,
-        looks: int = _LOOKS,
+        passes: int = _PASSES,
     ) -> None:
-        if looks < 1:
-            raise ValueError(f"a face must be looked at at least once, got {looks} looks")
+        if passes < 1:
+            raise ValueError(f"a face must be looked at at least once, got {passes} passes")
         path = Path(checkpoint) if checkpoint is not None else DEFAULT_LANDMARK_NETWORK
-        self.looks = looks
+        self.passes = passes
         self.path = path
         self._network, fingerprint = _opened(path)
         config = self._network.config
@@ -95,19 +95,19 @@ class LandmarkRegressor:
         Raises:
             AlignmentError: the five points cannot be a face's.
         """
-        found = self._look(image, align(points5, self._network.config.size, remove_roll=True))
-        for _ in range(self.looks - 1):
+        found = self._predict(image, align(points5, self._network.config.size, remove_roll=True))
+        for _ in range(self.passes - 1):
             try:
                 crop = align(
                     five_points_of_68(found.subset("68").points_px[:, :2]), self._network.config.size, remove_roll=True
                 )
             except AlignmentError:
-                break  # the points make no face: a further look would not mend that, and their sigmas say so
-            found = self._look(image, crop)
+                break  # the points make no face: a further pass would not mend that, and their sigmas say so
+            found = self._predict(image, crop)
         return found
 
     @torch.no_grad()
-    def _look(self, image: UInt8[np.ndarray, "h w 3"], alignment: Alignment) -> DenseLandmarks:
+    def _predict(self, image: UInt8[np.ndarray, "h w 3"], alignment: Alignment) -> DenseLandmarks:
         size, config = alignment.size, self._network.config
         crop = torch.from_numpy(alignment.crop(image).copy()).permute(2, 0, 1)[None].float() / 255.0
         found = self._network(crop)
@@ -123,7 +123,7 @@ class LandmarkRegressor:
         )
 
 
-def _opened(path: Path) -> tuple[LandmarkFunction, str | None]:
+def _opened(path: Path) -> tuple[LandmarkPredictor, str | None]:
     """The network of a file, and the fingerprint of its points."""
     if path.suffix.lower() == ".onnx":
         from recon.networks.landmark_onnx import OnnxLandmarkNetwork

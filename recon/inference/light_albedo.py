@@ -33,26 +33,26 @@ class LightAlbedoSettings:
     """Noise and priors of the solution.
 
     Attributes:
-        noise: standard deviation of a pixel's colour, in the model's space.
-        independent: the pixels of a face are worth so many independent ones.
+        noise_sigma: standard deviation of a pixel's colour, in the model's space.
+        effective_pixels: how many independent pixels a face counts for, see :class:`recon.fitting.settings.FitSettings`.
         exposure_sigma: how far a photo's exposure is from showing the face at its own albedo, as a fraction. Without it light
             and dark albedo would trade freely.
         tint_sigma: standard deviation of the light's colour, in fractions of the light that shows albedo as it is.
         band0_sigma, band1_sigma, band2_sigma: the same of its constant part about that light, and of its linear and
             quadratic parts.
-        most_albedo: bound of albedo coefficients, standard deviations.
+        max_albedo_coefficient: bound of albedo coefficients, standard deviations.
         steps: Gauss-Newton steps.
         white_light: one light for all colour channels; colour is then the albedo's alone.
     """
 
-    noise: float = 0.06
-    independent: float = 25.0
+    noise_sigma: float = 0.06
+    effective_pixels: float = 25.0
     exposure_sigma: float = 0.12
     tint_sigma: float = 0.15
     band0_sigma: float = 0.25
     band1_sigma: float = 0.2
     band2_sigma: float = 0.1
-    most_albedo: float = 3.0
+    max_albedo_coefficient: float = 3.0
     steps: int = 8
     white_light: bool = False
 
@@ -76,42 +76,44 @@ class _Pixels:
 
 @torch.no_grad()
 def solve_light_and_albedo(
-    face: CropRegression, decoder: FaceDecoder, settings: LightAlbedoSettings | None = None
+    regression: CropRegression, decoder: FaceDecoder, settings: LightAlbedoSettings | None = None
 ) -> CropRegression:
     """The face with the light and the albedo that its crop shows; shape and pose are left as they are.
 
     A crop that shows too little of the face (beyond the photo's border, or over-exposed) leaves the answer as it was.
 
     Args:
-        face: what a network says.
+        regression: what a network says of one face.
         decoder: of the same model.
         settings: noise and priors.
     """
-    chosen = settings or LightAlbedoSettings()
-    pixels = _pixels(face, decoder)
+    settings = settings or LightAlbedoSettings()
+    pixels = _pixels(regression, decoder)
     if len(pixels.target) < _LEAST_PIXELS:
-        return face
-    albedo = face.coefficients.albedo[0].double()
-    light = face.coefficients.known_lighting[0].double().flatten()
-    if chosen.white_light:
+        return regression
+    coefficients = regression.coefficients.albedo[0].double()
+    light = regression.coefficients.known_lighting[0].double().flatten()
+    if settings.white_light:
         light = _WHITE.to(light) @ light.view(9, 3).mean(dim=1)
-    for _ in range(chosen.steps):
-        light, albedo = _step(pixels, light, albedo, chosen)
-    like = face.coefficients.known_lighting
-    answer = dataclasses.replace(face.coefficients, lighting=light.view(1, 9, 3).to(like), albedo=albedo[None].to(like))
-    return dataclasses.replace(face, coefficients=answer)
+    for _ in range(settings.steps):
+        light, coefficients = _gauss_newton_step(pixels, light, coefficients, settings)
+    like = regression.coefficients.known_lighting
+    answer = dataclasses.replace(
+        regression.coefficients, lighting=light.view(1, 9, 3).to(like), albedo=coefficients[None].to(like)
+    )
+    return dataclasses.replace(regression, coefficients=answer)
 
 
-def _pixels(face: CropRegression, decoder: FaceDecoder) -> _Pixels:
-    model = decoder.drawn_model
-    answer: FaceParameters = face.coefficients
-    side = int(face.crop.shape[-1])
-    rendered = DecodedFaces(decoder, answer, face.crop_camera).drawn((side, side))
+def _pixels(regression: CropRegression, decoder: FaceDecoder) -> _Pixels:
+    model = decoder.rendered_model
+    answer: FaceParameters = regression.coefficients
+    side = int(regression.crop.shape[-1])
+    rendered = DecodedFaces(decoder, answer, regression.crop_camera).render((side, side))
     skin = model.region("face") if "face" in model.region_names else torch.ones(model.n_vertices).bool()
     skin = skin & ~model.any_region(*_NOT_SKIN)
     corners, barycentrics = rendered.raster.corner_index, rendered.raster.barycentrics_packed
-    photo = face.crop[0].flatten(1).T[rendered.raster.pixel_index.long()]
-    rays = face.crop_camera.view_rays(rendered.surface.position[None])[0]
+    photo = regression.crop[0].flatten(1).T[rendered.raster.pixel_index.long()]
+    rays = regression.crop_camera.view_rays(rendered.surface.position[None])[0]
     facing = -(rendered.surface.normals * rays).sum(dim=1)
     keep = skin[corners].all(dim=1) & (facing > _LEAST_FACING) & (photo.amax(dim=1) < _SATURATED)
     keep &= photo.amax(dim=1) > 0.0  # black is what lies beyond the photo
@@ -129,16 +131,16 @@ def _pixels(face: CropRegression, decoder: FaceDecoder) -> _Pixels:
     )
 
 
-def _step(
-    pixels: _Pixels, light: Float[Tensor, " 27"], albedo: Float[Tensor, " k"], settings: LightAlbedoSettings
+def _gauss_newton_step(
+    pixels: _Pixels, light: Float[Tensor, " 27"], coefficients: Float[Tensor, " k"], settings: LightAlbedoSettings
 ) -> tuple[Float[Tensor, " 27"], Float[Tensor, " k"]]:
-    """One Gauss-Newton step on ``albedo * shading(light) = photo`` with priors, halved until it helps."""
-    colours, shading = _albedo(pixels, albedo), pixels.basis @ light.view(9, 3)
-    residual = pixels.target - colours * shading
+    """One Gauss-Newton step on ``albedo(coefficients) * shading(light) = photo`` with priors, halved until it helps."""
+    albedo, shading = _albedo(pixels, coefficients), pixels.basis @ light.view(9, 3)
+    residual = pixels.target - albedo * shading
     sigma = _robust_sigma(residual, settings)
     # Hair, glasses and highlights count little.
     weights = _per_pixel(residual, settings) * geman_mcclure(residual.square().mean(dim=1), sigma**2)
-    by_light = torch.einsum("pc,pb,cd->pcbd", colours, pixels.basis, torch.eye(3).to(colours)).flatten(2)
+    by_light = torch.einsum("pc,pb,cd->pcbd", albedo, pixels.basis, torch.eye(3).to(albedo)).flatten(2)
     jacobian = torch.cat((by_light, shading[..., None] * pixels.albedo_basis), dim=-1)
     rows = (jacobian * weights[:, None, None]).flatten(0, 1)
     normal = rows.T @ jacobian.flatten(0, 1)
@@ -147,41 +149,45 @@ def _step(
     n_light = len(light)
     normal[:n_light, :n_light] += precision
     right[:n_light] += precision_mean - precision @ light
-    normal[n_light:, n_light:] += torch.eye(len(albedo)).to(normal)
-    right[n_light:] -= albedo
+    normal[n_light:, n_light:] += torch.eye(len(coefficients)).to(normal)
+    right[n_light:] -= coefficients
     if settings.white_light:
-        allowed = torch.block_diag(_WHITE.to(normal), torch.eye(len(albedo)).to(normal))
+        allowed = torch.block_diag(_WHITE.to(normal), torch.eye(len(coefficients)).to(normal))
         change = allowed @ torch.linalg.solve(allowed.T @ normal @ allowed, allowed.T @ right)
     else:
         change = torch.linalg.solve(normal, right)
 
-    def energy(light: Tensor, albedo: Tensor) -> float:
-        residual2 = (pixels.target - _albedo(pixels, albedo) * (pixels.basis @ light.view(9, 3))).square().mean(dim=1)
+    def energy(light: Tensor, coefficients: Tensor) -> float:
+        residual2 = (
+            (pixels.target - _albedo(pixels, coefficients) * (pixels.basis @ light.view(9, 3))).square().mean(dim=1)
+        )
         # Three channels.
         data = 3.0 * _per_pixel(residual, settings) * (residual2 / (1.0 + residual2 / sigma**2)).sum()
-        return float(data + light @ precision @ light - 2.0 * precision_mean @ light + albedo.square().sum())
+        return float(data + light @ precision @ light - 2.0 * precision_mean @ light + coefficients.square().sum())
 
-    before = energy(light, albedo)
+    before = energy(light, coefficients)
     for fraction in (1.0, 0.5, 0.25, 0.125):
         new_light = light + fraction * change[:n_light]
-        new_albedo = (albedo + fraction * change[n_light:]).clamp(-settings.most_albedo, settings.most_albedo)
-        if energy(new_light, new_albedo) < before:
-            return new_light, new_albedo
-    return light, albedo
+        new_coefficients = (coefficients + fraction * change[n_light:]).clamp(
+            -settings.max_albedo_coefficient, settings.max_albedo_coefficient
+        )
+        if energy(new_light, new_coefficients) < before:
+            return new_light, new_coefficients
+    return light, coefficients
 
 
-def _albedo(pixels: _Pixels, albedo: Float[Tensor, " k"]) -> Float[Tensor, "p 3"]:
-    return (pixels.mean + pixels.albedo_basis @ albedo).clamp_min(_LEAST_ALBEDO)
+def _albedo(pixels: _Pixels, coefficients: Float[Tensor, " k"]) -> Float[Tensor, "p 3"]:
+    return (pixels.mean + pixels.albedo_basis @ coefficients).clamp_min(_LEAST_ALBEDO)
 
 
 def _robust_sigma(residual: Float[Tensor, "p 3"], settings: LightAlbedoSettings) -> float:
     """Residual at which a pixel counts a quarter: three standard deviations, by the median absolute one."""
-    return 3.0 * max(settings.noise, 1.48 * float(residual.abs().median()))
+    return 3.0 * max(settings.noise_sigma, 1.48 * float(residual.abs().median()))
 
 
 def _per_pixel(residual: Float[Tensor, "p 3"], settings: LightAlbedoSettings) -> float:
     """Weight of one pixel: neighbours are not independent."""
-    return settings.independent / len(residual) / settings.noise**2
+    return settings.effective_pixels / len(residual) / settings.noise_sigma**2
 
 
 def _light_prior(settings: LightAlbedoSettings) -> tuple[Float[Tensor, "27 27"], Float[Tensor, " 27"]]:

@@ -73,8 +73,10 @@ def _front_view(
     with torch.no_grad():
         vertices = model.shape()
         mesh = Mesh.of(vertices, torch.as_tensor(faces), model.albedo())
-        drawn = render(mesh, camera, ambient(torch.ones(1, 3)), (_SIZE_PX, _SIZE_PX))
-        place = camera.to_object(drawn.position.flatten(2).transpose(1, 2)).view(_SIZE_PX, _SIZE_PX, 3).double().numpy()
-    seen = drawn.covered[0, 0].numpy()
+        rendered = render(mesh, camera, ambient(torch.ones(1, 3)), (_SIZE_PX, _SIZE_PX))
+        place = (
+            camera.to_object(rendered.position.flatten(2).transpose(1, 2)).view(_SIZE_PX, _SIZE_PX, 3).double().numpy()
+        )
+    seen = rendered.covered[0, 0].numpy()
     place[~seen] = np.nan
-    return place, np.where(seen, drawn.normals[0, 1].double().numpy(), 0.0)
+    return place, np.where(seen, rendered.normals[0, 1].double().numpy(), 0.0)

@@ -1,9 +1,9 @@
-"""A detector's landmarks on a face model from many drawn people instead of the mean head alone.
+"""A detector's landmarks on a face model from many synthetic people instead of the mean head alone.
 
 A detector flattens turned heads: what it marks on a head turned by 40 degrees lies up to 3 mm beside what it marks on the
 same head seen from the front, at the outer corner of an eye and the end of a brow most. Views from all sides, which
 :func:`recon.landmark_transfer.transfer.transfer_landmarks` needs for the sides of the face, therefore shift its front. Here
-people are drawn as synthesis draws them, with hair, shadows and skin of all kinds; marks are cast back onto each person's
+people are rendered as synthesis renders them, with hair, shadows and skin of all kinds; marks are cast back onto each person's
 own surface and carried to the mean head, and views count the less the more they are turned.
 """
 
@@ -18,10 +18,10 @@ from bfm.data import FloatArray, IntArray
 from bfm.model import MorphableModel
 from bfm.surface import SurfaceTree
 from recon.landmark_transfer.transfer import (
-    Detector,
+    LandmarkDetector,
     Transfer,
     TransferError,
-    allowed_faces,
+    allowed_triangles,
     consensus,
     settled,
     spread_mm,
@@ -60,7 +60,7 @@ PEOPLE = SynthesisConfig(
 
 @dataclasses.dataclass(frozen=True)
 class _Marks:
-    """A detector's marks on one drawn person.
+    """A detector's marks on one synthetic person.
 
     Attributes:
         places: ``(N, 3)`` the same places of the mean head, mm.
@@ -73,18 +73,18 @@ class _Marks:
 
 def move_to_front_marks(
     model: MorphableModel,
-    detector: Detector,
+    detector: LandmarkDetector,
     mirror: IntArray | None = None,
     touching: tuple[tuple[int, int], ...] = (),
     count: int = 600,
     seed: int = 9_000_000,
 ) -> Transfer:
-    """The ``"478"`` landmarks of a model, those on the front of the face moved to where a detector marks drawn people.
+    """The ``"478"`` landmarks of a model, those on the front of the face moved to where a detector marks synthetic people.
 
     Args:
         model: with landmark sets ``"68"`` and ``"478"``, of which the second is what the detector marks.
         detector, mirror, touching: see :func:`recon.landmark_transfer.transfer.transfer_landmarks`.
-        count: people to draw.
+        count: people to synthesize.
         seed: of the first of them.
 
     Raises:
@@ -106,39 +106,39 @@ def move_to_front_marks(
     return Transfer(moved, spread_mm(model, moved, marks, weights), (len(found), count))
 
 
-def _marked(model: MorphableModel, sampler: FaceSampler, detector: Detector, count: int) -> Iterator[_Marks]:
-    allowed = allowed_faces(model)
+def _marked(model: MorphableModel, sampler: FaceSampler, detector: LandmarkDetector, count: int) -> Iterator[_Marks]:
+    allowed = allowed_triangles(model)
     faces, mean = model.faces.numpy()[allowed], model.mean_shape.double().numpy()
     for k in range(count):
-        drawn = sampler[k]
-        shown = (255.0 * drawn.image[0]).round().byte().permute(1, 2, 0).contiguous().numpy()
-        marks_px = detector(shown)
+        sample = sampler[k]
+        pixels = (255.0 * sample.image[0]).round().byte().permute(1, 2, 0).contiguous().numpy()
+        marks_px = detector(pixels)
         if marks_px is None:
             continue
-        v_obj, weights = _cast_back(drawn, marks_px)
-        vertices = model.shape(drawn.identity, drawn.expression)[0].double().numpy()
+        v_obj, weights = _cast_back(sample, marks_px)
+        vertices = model.shape(sample.identity, sample.expression)[0].double().numpy()
         hit = SurfaceTree(vertices, faces).query(v_obj)
         places = np.einsum("nk,nkc->nc", hit.barycentrics, mean[faces[hit.triangles]])
-        pitch_deg, yaw_deg, _ = np.degrees(matrix_to_euler(drawn.rotation)[0].double().numpy())
+        pitch_deg, yaw_deg, _ = np.degrees(matrix_to_euler(sample.rotation)[0].double().numpy())
         turned = np.exp(-0.5 * (pitch_deg**2 + yaw_deg**2) / _TURN_SIGMA_DEG**2)
         yield _Marks(places, turned * weights)
 
 
-def _cast_back(drawn: FaceBatch, marks_px: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _cast_back(sample: FaceBatch, marks_px: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Marks ``(N, 2)`` on the head's surface, ``(N, 3)`` object frame in mm, and weights ``(N,)``: how the surface faces."""
-    height, width = drawn.size
+    height, width = sample.size
     column, row = np.floor(marks_px).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
     column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-    depth_mm = drawn.depth_mm[0, 0].double().numpy()[row, column]
+    depth_mm = sample.depth_mm[0, 0].double().numpy()[row, column]
     focal_px, middle_px = (
-        drawn.intrinsics[0].double().numpy()[[0, 1], [0, 1]],
-        drawn.intrinsics[0, :2, 2].double().numpy(),
+        sample.intrinsics[0].double().numpy()[[0, 1], [0, 1]],
+        sample.intrinsics[0, :2, 2].double().numpy(),
     )
     plane = (np.stack((column, row), axis=1) + 0.5 - middle_px) / focal_px
     ray = np.stack((plane[:, 0], -plane[:, 1], np.full(len(plane), -1.0)), axis=1)
     v_cam = depth_mm[:, None] * ray
-    v_obj = (v_cam - drawn.translation_mm[0].double().numpy()) @ drawn.rotation[0].double().numpy()
-    normals = drawn.normals[0].permute(1, 2, 0).double().numpy()[row, column]
+    v_obj = (v_cam - sample.translation_mm[0].double().numpy()) @ sample.rotation[0].double().numpy()
+    normals = sample.normals[0].permute(1, 2, 0).double().numpy()[row, column]
     facing = -(normals * ray).sum(axis=1) / np.linalg.norm(ray, axis=1)
     return v_obj, np.where(inside & (depth_mm > 0.0), facing.clip(0.05, 1.0) ** 2, 0.0)

@@ -1,6 +1,6 @@
 """Landmarks of a detector carried onto a face model, without picking a point by hand.
 
-The mean head is drawn from many directions, the detector marks every picture, each mark is cast back onto the surface,
+The mean head is rendered from many directions, the detector marks every picture, each mark is cast back onto the surface,
 and the marks of one landmark are replaced by their weighted geometric median, marks on surfaces seen at a slant counting
 less. Any model with a plausible albedo can be given any detector's points in this way.
 """
@@ -23,7 +23,7 @@ from recon.lighting import ambient, lamps_to_sh
 from recon.render import Mesh, render
 from recon.rotation import euler_to_matrix
 
-Detector = Callable[[np.ndarray], FloatArray | None]
+LandmarkDetector = Callable[[np.ndarray], FloatArray | None]
 """uint8 picture ``(H, W, 3)`` to landmarks ``(N, 2)`` in pixels, or ``None`` when there is no face."""
 
 _SIZE_PX = 640
@@ -58,7 +58,7 @@ class Transfer:
 
 def transfer_landmarks(
     model: MorphableModel,
-    detector: Detector,
+    detector: LandmarkDetector,
     mirror: IntArray | None = None,
     albedo: torch.Tensor | None = None,
     touching: tuple[tuple[int, int], ...] = (),
@@ -67,7 +67,7 @@ def transfer_landmarks(
 
     Args:
         model: its ``"skin"`` and ``"eyes"`` regions, if it has them, are the only surfaces that marks may land on.
-        detector: see :data:`Detector`.
+        detector: see :data:`LandmarkDetector`.
         mirror: ``(N,)`` the left-right partner of each landmark; the result is then made symmetric about x = 0.
         albedo: ``(1, V, 3)``; the model's mean without it.
         touching: pairs of upper and lower landmarks that meet when the mouth is shut, see
@@ -108,7 +108,7 @@ def settled(
     model: MorphableModel, places: FloatArray, mirror: IntArray | None, touching: tuple[tuple[int, int], ...]
 ) -> SurfacePoints:
     """Places ``(N, 3)`` beside the mean head made symmetric, parted at the lips' seam, and laid on the surface."""
-    allowed = allowed_faces(model)
+    allowed = allowed_triangles(model)
     faces = model.faces.numpy()[allowed]
     places = places if mirror is None else _symmetric(places, mirror)
     if touching:
@@ -131,7 +131,11 @@ def spread_mm(model: MorphableModel, points: SurfacePoints, marks: FloatArray, w
 
 
 def _mark_view(
-    model: MorphableModel, mesh: Mesh, detector: Detector, angles_deg: tuple[int, int], lamp: tuple[float, float, float]
+    model: MorphableModel,
+    mesh: Mesh,
+    detector: LandmarkDetector,
+    angles_deg: tuple[int, int],
+    lamp: tuple[float, float, float],
 ) -> tuple[FloatArray, FloatArray] | None:
     """Marks ``(N, 3)`` on the surface in mm and their weights ``(N,)``, 0 where a mark missed the surface."""
     yaw_deg, pitch_deg = angles_deg
@@ -145,8 +149,8 @@ def _mark_view(
     light = ambient(torch.full((1, 3), 0.45)) + lamps_to_sh(torch.tensor([[lamp]]), torch.full((1, 1, 3), 1.9))
     with torch.no_grad():
         picture = render(mesh, camera, light, (_SIZE_PX, _SIZE_PX), torch.full((1, 3, 1, 1), 0.7))
-    shown = encode_srgb(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
-    marks_px = detector((shown * 255.0).round().astype(np.uint8))
+    code_values = encode_srgb(picture.image, model.albedo_space)[0].permute(1, 2, 0).numpy()
+    marks_px = detector((code_values * 255.0).round().astype(np.uint8))
     if marks_px is None:
         return None
     column, row = np.floor(marks_px).astype(int).T
@@ -182,7 +186,7 @@ def _on_the_near_side(x: FloatArray, weights: FloatArray, yaws_deg: IntArray) ->
     return np.asarray(side * yaws_deg[:, None] < _HIDDEN_FROM_DEG, dtype=np.float64)
 
 
-def allowed_faces(model: MorphableModel) -> IntArray:
+def allowed_triangles(model: MorphableModel) -> IntArray:
     """Triangles ``(F,)`` of skin and eyes, or all of a model that does not tell them apart."""
     faces = model.faces.numpy()
     allowed = model.any_region("skin", "eyes").numpy()

@@ -13,7 +13,7 @@ MAX_SIDE = 16384
 
 
 class RenderInputError(ValueError):
-    """What was passed to the renderer cannot be drawn."""
+    """What was passed to the renderer cannot be rendered."""
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def check_faces(faces: Tensor, n_vertices: int) -> None:
         raise RenderInputError(f"faces must be whole numbers, got {faces.dtype}")
     if faces.shape[0] > MAX_TRIANGLES:
         raise RenderInputError(
-            f"{faces.shape[0]} triangles, more than an int32 id can hold ({MAX_TRIANGLES}): draw the mesh in parts"
+            f"{faces.shape[0]} triangles, more than an int32 id can hold ({MAX_TRIANGLES}): render the mesh in parts"
         )
     if faces.device.type == "cpu":
         check_face_range(faces, n_vertices)

@@ -1,4 +1,4 @@
-"""What is drawn: vertices, their connectivity and their albedo; and vertex normals."""
+"""What is rendered: vertices, their connectivity and their albedo; and vertex normals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mesh:
         faces: Int[Tensor, "f 3"] | Topology,
         albedo: Float[Tensor, "_b v 3"] | Texture | None = None,
     ) -> Mesh:
-        """A checked mesh. Pass a :class:`Topology` when drawing the same faces again: finding it takes 0.1 s.
+        """A checked mesh. Pass a :class:`Topology` when rendering the same faces again: finding it takes 0.1 s.
 
         Args:
             v_obj: ``(B, V, 3)`` vertices in mm. Half precision is computed in float32.

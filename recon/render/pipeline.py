@@ -96,7 +96,7 @@ def render(
     backend: Backend = "auto",
     reach: int | None = DEFAULT_REACH,
 ) -> Render:
-    """Draw a batch of meshes, differentiable in vertices, albedo, camera, lighting and background.
+    """Render a batch of meshes, differentiable in vertices, albedo, camera, lighting and background.
 
     Args:
         mesh: B meshes of one topology.

@@ -86,9 +86,9 @@ def rasterize(
 ) -> Raster:
     """Find the nearest triangle at every pixel centre, and where in the triangle that is.
 
-    The frustum clips: what lies outside ``-w <= z <= w`` or behind the camera is not drawn, and a triangle that
-    reaches through the near plane is drawn as far as it is visible. Triangles without area in the picture are not
-    drawn. Of several triangles at the same depth, the lowest id is seen. Back faces are drawn like front faces.
+    The frustum clips: what lies outside ``-w <= z <= w`` or behind the camera is not rendered, and a triangle that
+    reaches through the near plane is rendered as far as it is visible. Triangles without area in the picture are not
+    rendered. Of several triangles at the same depth, the lowest id is seen. Back faces are rendered like front faces.
 
     Ids carry no gradient. Barycentrics and depth do, to ``v_clip``; what a moving silhouette changes is the business
     of :func:`recon.render.antialias.antialias`.

@@ -1,6 +1,6 @@
 """Running compiled kernels on every core, without numba's own thread layers.
 
-Numba's OpenMP layer aborts a forked data-loader worker and its work queue aborts when two Python threads draw at the
+Numba's OpenMP layer aborts a forked data-loader worker and its work queue aborts when two Python threads render at the
 same time. Kernels here release the interpreter lock instead, and plain threads call them.
 """
 

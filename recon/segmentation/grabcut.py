@@ -33,13 +33,28 @@ and nose, at least by so much in log brightness. Among strands of hair most pixe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FaceRegions:
-    """The regions of :class:`recon.segmentation.segmenter.RenderedRegions` in one picture, ``(H, W)`` each."""
+class RegionMasks:
+    """One picture of a :class:`recon.segmentation.segmenter.RenderedRegions`, as numpy masks ``(H, W)``."""
 
     covered: Bool[np.ndarray, "h w"]
     face: Bool[np.ndarray, "h w"]
     skin_core: Bool[np.ndarray, "h w"]
     forehead: Bool[np.ndarray, "h w"]
+
+    @classmethod
+    def of(cls, prior: RenderedRegions | None, segmenter: object) -> list[RegionMasks]:
+        """Of each picture.
+
+        Args:
+            prior: that a segmenter was given.
+            segmenter: for the error.
+
+        Raises:
+            SegmentationError: a region is not known.
+        """
+        names = tuple(field.name for field in dataclasses.fields(cls))
+        masks = [mask[:, 0].cpu().numpy() for mask in known_fields(segmenter, prior, names)]
+        return [cls(*(mask[index] for mask in masks)) for index in range(len(masks[0]))]
 
 
 class GrabCutSegmenter(Segmenter):
@@ -53,10 +68,9 @@ class GrabCutSegmenter(Segmenter):
     @torch.no_grad()
     def __call__(self, images: Float[Tensor, "b 3 h w"], prior: RenderedRegions | None) -> Float[Tensor, "b 1 h w"]:
         """See :class:`recon.segmentation.segmenter.FaceSegmenter`; 0 off the face."""
-        regions = [mask[:, 0].cpu().numpy() for mask in known_fields(self, prior, self.NEEDS)]
         masks = [
-            visible_skin_mask(pixels, FaceRegions(*(region[index] for region in regions)))
-            for index, pixels in enumerate(images_to_pixels(images))
+            visible_skin_mask(pixels, regions)
+            for pixels, regions in zip(images_to_pixels(images), RegionMasks.of(prior, self), strict=True)
         ]
         return torch.from_numpy(np.stack(masks))[:, None].to(images)
 
@@ -67,7 +81,7 @@ def images_to_pixels(images: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h
     return np.ascontiguousarray(pixels.to(torch.uint8).cpu().numpy())
 
 
-def visible_skin_mask(pixels: UInt8[np.ndarray, "h w 3"], regions: FaceRegions) -> Float[np.ndarray, "h w"]:
+def visible_skin_mask(pixels: UInt8[np.ndarray, "h w 3"], regions: RegionMasks) -> Float[np.ndarray, "h w"]:
     """Confidence in [0, 1] that each pixel shows visible facial skin.
 
     GrabCut (Rother, Kolmogorov and Blake 2004) starts from the regions and from the likeness to the skin of cheeks and
@@ -101,7 +115,7 @@ def visible_skin_mask(pixels: UInt8[np.ndarray, "h w 3"], regions: FaceRegions) 
     return np.asarray(cv2.blur(inside.astype(np.float64), (3, 3)) * confidence)
 
 
-def hair_strands(pixels: UInt8[np.ndarray, "h w 3"], regions: FaceRegions) -> Bool[np.ndarray, "h w"]:
+def hair_strands(pixels: UInt8[np.ndarray, "h w 3"], regions: RegionMasks) -> Bool[np.ndarray, "h w"]:
     """Where hair lies across cheeks, nose or forehead: strands of any colour alternate finely, skin beside them does not.
 
     Freckles or the grain of a photo are everywhere, so that nothing stands out.
@@ -130,7 +144,7 @@ def _skin_color(pixels: UInt8[np.ndarray, "h w 3"], skin_core: Bool[np.ndarray, 
     return np.asarray(confidence[0, 0].double().numpy())
 
 
-def surroundings(regions: FaceRegions) -> Bool[np.ndarray, "h w"]:
+def surroundings(regions: RegionMasks) -> Bool[np.ndarray, "h w"]:
     """Beside and above the head: hair and background, but not the neck. Moves with the head."""
     height, width = regions.face.shape
     rows = np.nonzero(regions.face.any(axis=1))[0]

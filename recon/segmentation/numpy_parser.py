@@ -12,19 +12,19 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from bfm.model import MorphableModel
-from recon.segmentation.grabcut import FaceRegions, images_to_pixels, visible_skin_mask
-from recon.segmentation.segmenter import RenderedRegions, SegmentationError, known_fields
+from recon.segmentation.grabcut import RegionMasks, images_to_pixels, visible_skin_mask
+from recon.segmentation.segmenter import RenderedRegions, SegmentationError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceGuess:
-    """The old form of :class:`recon.segmentation.segmenter.RenderedRegions`, of one picture.
+    """The old form of :class:`recon.segmentation.grabcut.RegionMasks`.
 
     Attributes:
         face: ``(H, W)`` the face, ear to ear and hairline to chin.
-        bare: ``(H, W)`` cheeks and nose.
+        bare: ``(H, W)`` its ``skin_core``: cheeks and nose.
         forehead: ``(H, W)`` where a fringe may hang.
-        head: ``(H, W)`` everything of the head that was rendered.
+        head: ``(H, W)`` its ``covered``: everything of the head that was rendered.
     """
 
     face: Bool[np.ndarray, "h w"]
@@ -49,7 +49,7 @@ def guess_face(model: MorphableModel, triangle_ids: Int[Tensor, "h w"]) -> FaceG
 
 def cut_face(pixels: UInt8[np.ndarray, "h w 3"], guess: FaceGuess) -> Float[np.ndarray, "h w"]:
     """The old form of :class:`recon.segmentation.grabcut.GrabCutSegmenter`, of one picture."""
-    return visible_skin_mask(pixels, FaceRegions(guess.head, guess.face, guess.bare, guess.forehead))
+    return visible_skin_mask(pixels, RegionMasks(guess.head, guess.face, guess.bare, guess.forehead))
 
 
 class ParserSegmenter:
@@ -95,6 +95,4 @@ def segmenter_of_parser(parser: FaceParser) -> ParserSegmenter:
 
 
 def _guesses(prior: RenderedRegions | None, segmenter: object) -> list[FaceGuess]:
-    names = ("face", "skin_core", "forehead", "covered")
-    masks = [mask[:, 0].cpu().numpy() for mask in known_fields(segmenter, prior, names)]
-    return [FaceGuess(*(mask[index] for mask in masks)) for index in range(len(masks[0]))]
+    return [FaceGuess(m.face, m.skin_core, m.forehead, m.covered) for m in RegionMasks.of(prior, segmenter)]

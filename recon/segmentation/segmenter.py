@@ -135,7 +135,7 @@ def known_fields(segmenter: object, prior: RenderedRegions | None, names: tuple[
     missing = [name for name in names if prior is None or getattr(prior, name) is None]
     if missing:
         raise SegmentationError(
-            f"{type(segmenter).__name__} needs {', '.join(names)} of the face prior, and {', '.join(missing)} "
+            f"{type(segmenter).__name__} needs {', '.join(names)} of the prior, and {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not known: RenderedRegions.of_render takes all of them from a rendered head"
         )
     return [getattr(prior, name) for name in names]

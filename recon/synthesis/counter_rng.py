@@ -1,8 +1,8 @@
-"""Random numbers by name: any sample's numbers can be drawn alone, in any order and on any machine.
+"""Random numbers by name: any sample's numbers can be sampled alone, in any order and on any machine.
 
 A counter-based generator (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a number is a hash of
 (seed, key, name, position), with the finaliser of SplitMix64 (Steele et al. 2014) as hash. There is no state, so a batch
-is drawn at once and its numbers do not depend on what else is in it; a new name never shifts the numbers of another.
+is sampled at once and its numbers do not depend on what else is in it; a new name never shifts the numbers of another.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class CounterRng:
 
     def integer(self, name: str, below: int) -> Tensor:
         """``(B,)`` int64 in [0, below)."""
-        drawn = np.minimum((self._unit(name, ()) * below).astype(np.int64), below - 1)
-        return torch.as_tensor(drawn, device=self.device)
+        number = np.minimum((self._unit(name, ()) * below).astype(np.int64), below - 1)
+        return torch.as_tensor(number, device=self.device)
 
     def choice(self, name: str, shares: Sequence[float]) -> Tensor:
         """``(B,)`` int64: entry k with a probability in proportion to ``shares[k]``."""
         edges = np.cumsum(np.asarray(shares, dtype=np.float64))
-        drawn = np.searchsorted(edges / edges[-1], self._unit(name, ()), side="right")
-        return torch.as_tensor(np.minimum(drawn, len(edges) - 1), device=self.device)
+        found = np.searchsorted(edges / edges[-1], self._unit(name, ()), side="right")
+        return torch.as_tensor(np.minimum(found, len(edges) - 1), device=self.device)
 
     def log_uniform(self, name: str, low: float, high: float) -> Tensor:
         """``(B,)`` with a uniform logarithm."""

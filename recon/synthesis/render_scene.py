@@ -51,7 +51,7 @@ class Scene:
         v_obj: ``(B, V, 3)`` the head in mm, object frame.
         albedo: ``(B, V, 3)`` in the model's space, with make-up and beard.
         hairstyles: hair; ``None`` if the config has none.
-        brows: drawn where pixels look; ``None`` if the config has no hair or the model no brows.
+        brows: rendered pixel by pixel; ``None`` if the config has no hair or the model no brows.
         occluders: geometry around the head, camera frame; ``None`` if the config has none.
         camera: with the pose of the head.
         lights: in the camera frame.
@@ -79,7 +79,7 @@ class Scene:
             return self.albedo
         batch, n_vertices = self.albedo.shape[:2]
         owner = torch.arange(batch, device=mean_shape.device).repeat_interleave(n_vertices)
-        flat = self.brows.painted(self.albedo.flatten(0, 1), mean_shape.repeat(batch, 1), owner)
+        flat = self.brows.over_albedo(self.albedo.flatten(0, 1), mean_shape.repeat(batch, 1), owner)
         return flat.unflatten(0, (batch, n_vertices))
 
     @property
@@ -100,7 +100,7 @@ def render_scene(
     """The picture, maps and landmarks of :class:`recon.synthesis.sample.FaceBatch`, by field name.
 
     Args:
-        scene: what to draw.
+        scene: what to render.
         assets, occluder_assets: prepared for the model and the occluders' faces.
         config: for the strengths.
         size: (H, W) px.
@@ -219,7 +219,7 @@ def _head_points(
         ]
     packed = interpolate_packed(torch.cat(attributes, dim=-1), raster)
     picture = torch.div(raster.pixel_index, raster.size[0] * raster.size[1], rounding_mode="floor")
-    segment = anatomy.labels[raster.triangle_ids.view(-1)[raster.pixel_index].long()]
+    segment = anatomy.triangle_segments[raster.triangle_ids.view(-1)[raster.pixel_index].long()]
     if is_lambertian(config):
         position, normals, colour = packed[:, :3], unit(packed[:, 3:6]), packed[:, 6:9]
         ones = torch.ones_like(packed[:, 0])
@@ -230,7 +230,7 @@ def _head_points(
     complexion = Complexion.of(scene.people, scene.person_rng, scene.rng, config.skin_detail)
     position, vertex_normal, albedo, visibility, rest_mm = packed.split((3, 3, 3, 1, 3), dim=1)
     if scene.brows is not None:
-        albedo = scene.brows.painted(albedo, rest_mm, picture)
+        albedo = scene.brows.over_albedo(albedo, rest_mm, picture)
     surface = SkinSurface(picture, segment, position, vertex_normal, albedo, visibility[:, 0], rest_mm)
     found = skin_points(surface, complexion)
     points = shading.Points(

@@ -44,9 +44,9 @@ class FaceBatch:
         rotation: ``(B, 3, 3)``, object to camera: v_cam = R v_obj + t.
         translation_mm: ``(B, 3)``.
         intrinsics: ``(B, 3, 3)`` of this picture, after all crops; pixel (x, y, 1) ~ K (X, -Y, -Z).
-        identity: ``(B, n_identity)``.
-        expression: ``(B, n_expression)``; for ARKit models weights in [0, 1].
-        albedo: ``(B, n_albedo)``; make-up, stubble and skin detail come on top of it.
+        identity: ``(B, n_identity)`` coefficients.
+        expression: ``(B, n_expression)`` coefficients; for ARKit models weights in [0, 1].
+        albedo: ``(B, n_albedo)`` coefficients; make-up, stubble and skin detail come on top of it.
         lighting: ``(B, 9, 3)`` radiance coefficients as :mod:`recon.lighting` uses them, in the camera frame and at the
             exposure of the picture. Exact when shadows, specular and ambient_occlusion are 0, otherwise approximate.
         identity_number: ``(B,)`` int64: equal numbers are the same person.

@@ -14,10 +14,10 @@ from recon.camera import PerspectiveCamera
 from recon.color import srgb_to_linear
 from recon.synthesis.appearance.brows import Brows
 from recon.synthesis.appearance.skin import hair_colours, skin_albedo
-from recon.synthesis.camera.c3i_path import draw_capture
+from recon.synthesis.camera.c3i_path import sample_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.geometry.hair import Hairstyles, draw_hairstyles
+from recon.synthesis.geometry.hair import Hairstyles, sample_hairstyles
 from recon.synthesis.geometry.occluders import build_occluders
 from recon.synthesis.geometry.parts import Head
 from recon.synthesis.labels import LANDMARK_SETS
@@ -27,10 +27,10 @@ from recon.synthesis.sample import FaceBatch, intrinsic_matrix
 from recon.synthesis.scene.assets import OccluderAssets, SceneAssets
 from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
 from recon.synthesis.scene.environments import FolderEnvironments
-from recon.synthesis.scene.expressions import draw_expressions
-from recon.synthesis.scene.lights import draw_lights
-from recon.synthesis.scene.people import People, draw_people
-from recon.synthesis.scene.poses import HeadPoses, aligned_cameras, draw_poses, free_cameras
+from recon.synthesis.scene.expressions import sample_expressions
+from recon.synthesis.scene.lights import sample_lights
+from recon.synthesis.scene.people import People, sample_people
+from recon.synthesis.scene.poses import HeadPoses, aligned_cameras, free_cameras, sample_poses
 
 _AT_ONCE = 8
 """Samples rendered together by one thread of a CPU: more does not get faster, and less stays in the caches."""
@@ -42,8 +42,8 @@ _GAZE_REACH = 0.55
 class FaceSampler:
     """Synthetic faces with labels, by index.
 
-    Sample i of a seed is the same picture whatever the batch it is drawn in (up to the rounding of floating point, which
-    depends on the batch size by a few millionths), and whichever worker draws it.
+    Sample i of a seed is the same picture whatever the batch it is rendered in (up to the rounding of floating point, which
+    depends on the batch size by a few millionths), and whichever worker renders it.
 
     Args:
         model: with the landmark sets ``"68"`` and ``"478"``; the open model has all that every setting needs.
@@ -99,7 +99,7 @@ class FaceSampler:
         """
         wanted = [int(index) for index in indices]
         if not wanted:
-            raise ValueError("at least one index is needed to draw a batch")
+            raise ValueError("at least one index is needed to make a batch")
         step = _AT_ONCE if self.device.type == "cpu" else len(wanted)
         parts = in_parallel(self._render, [wanted[k : k + step] for k in range(0, len(wanted), step)])
         return parts[0] if len(parts) == 1 else FaceBatch.cat(parts)
@@ -132,16 +132,16 @@ class FaceSampler:
         rng = CounterRng.of(self.seed, indices, self.device)
         numbers = [index % config.identities for index in indices] if config.identities else indices
         person_rng = CounterRng.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
-        people = draw_people(model, person_rng, config.identity, config.albedo)
-        capture = draw_capture(rng) if config.capture else None
-        poses = HeadPoses.of(*capture.head_to_camera) if capture else draw_poses(config, rng)
+        people = sample_people(model, person_rng, config.identity, config.albedo)
+        capture = sample_capture(rng) if config.capture else None
+        poses = HeadPoses.of(*capture.head_to_camera) if capture else sample_poses(config, rng)
         expression = self._expressions(rng, poses)
         v_obj = model.shape(people.identity, expression)
         camera = self._camera(rng, poses, v_obj)
         albedo, hairstyles, brows = self._colours(person_rng, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
         facing = camera.rotation[:, :, 2]
-        lights = draw_lights(rng, config.lighting, config.exposure, facing, level, self._environments)
+        lights = sample_lights(rng, config.lighting, config.exposure, facing, level, self._environments)
         occluders = None
         if hairstyles is not None:
             head = Head(model, v_obj, albedo, camera)
@@ -171,7 +171,7 @@ class FaceSampler:
         if not any((config.hair, config.beard, config.make_up, config.clothes, config.glasses, config.occluders)):
             return albedo, None, None
         colour = hair_colours(rng, people)
-        hairstyles = draw_hairstyles(rng, people, config.hair, colour)
+        hairstyles = sample_hairstyles(rng, people, config.hair, colour)
         curve, brows = self.assets.brow_curve, None
         if curve is not None and config.hair > 0.0:
             brows = Brows.of(curve, people, rng, colour, config.hair)
@@ -189,7 +189,7 @@ class FaceSampler:
         anywhere = 0.45 * rng.normal("gaze", 2)
         at_camera_now = rng.chance("looks at camera", 0.6)[:, None]
         gaze = config.gaze * torch.where(at_camera_now, at_camera + 0.08 * anywhere, anywhere)
-        weights = draw_expressions(names, rng, config.expression, gaze, config.eyelids, config.expressions == "basic")
+        weights = sample_expressions(names, rng, config.expression, gaze, config.eyelids, config.expressions == "basic")
         return weights.reshape(batch, len(names))
 
     def _camera(self, rng: CounterRng, poses: HeadPoses, v_obj: Float[Tensor, "b v 3"]) -> PerspectiveCamera:
@@ -202,7 +202,7 @@ class FaceSampler:
     def background(self, rng: CounterRng) -> Float[Tensor, "b 3 h w"]:
         """What is behind the heads, in linear light ``(B, 3, H, W)``."""
         if self._backgrounds is not None:
-            return srgb_to_linear(self._backgrounds.draw(rng, self.size))
+            return srgb_to_linear(self._backgrounds.sample(rng, self.size))
         if self.config.background == "procedural":
             return procedural(rng, self.size)
         return srgb_to_linear(torch.full((1, 3, 1, 1), 0.5, device=self.device)).expand(len(rng.keys), 3, *self.size)

@@ -21,7 +21,7 @@ from recon.segmentation.grabcut import GrabCutSegmenter
 from recon.segmentation.segmenter import FaceSegmenter
 from recon.texturing.delight import delight
 from recon.texturing.eyes_teeth import eye_log_residual, has_irises, tooth_log_residual
-from recon.texturing.unproject import LOG_OFFSET, PhotographedHead, SurfacePoints, TextureUnprojection
+from recon.texturing.unproject import LOG_OFFSET, HeadPoints, PhotographedHead, TextureUnprojection
 from recon.texturing.uv_map import UvMap, padded
 from recon.texturing.visible_skin import VisibleSkin
 
@@ -59,9 +59,9 @@ class _Texels:
     teeth: Bool[Tensor, "t t"]
 
     @classmethod
-    def of(cls, uv_map: UvMap, model: MorphableModel, points: SurfacePoints, *, model_eyes: bool) -> _Texels:
+    def of(cls, uv_map: UvMap, model: MorphableModel, points: HeadPoints, *, model_eyes: bool) -> _Texels:
         """Of a head's vertices; with ``model_eyes`` nothing of the eyes is taken from the photo."""
-        covered = uv_map.triangles >= 0
+        covered = uv_map.triangle_ids >= 0
         from_photo = _comparable(model)
         if model_eyes:
             from_photo &= ~model.any_region("eyes").cpu()
@@ -209,9 +209,9 @@ def _mirrored(
     return np.asarray(weighted + free[..., None] * mirrored)
 
 
-def _points_at(uv_map: UvMap, unprojection: TextureUnprojection, chosen: Bool[Tensor, "t t"]) -> SurfacePoints:
-    faces = unprojection.model.faces.cpu()
-    return unprojection.points.interpolated(lambda values: uv_map.sample_at(chosen, values, faces))
+def _points_at(uv_map: UvMap, unprojection: TextureUnprojection, chosen: Bool[Tensor, "t t"]) -> HeadPoints:
+    triangles = unprojection.model.faces.cpu()
+    return unprojection.points.interpolated(lambda values: uv_map.sample_at(chosen, values, triangles))
 
 
 def _observed(
@@ -228,7 +228,7 @@ def _observed(
 
 
 def _observed_within(
-    unprojection: TextureUnprojection, points: SurfacePoints, skin: VisibleSkin
+    unprojection: TextureUnprojection, points: HeadPoints, skin: VisibleSkin
 ) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
     """The log albedo residual at points of the surface, and whether the photo shows them within the outline of the skin."""
     residual, weight = unprojection.log_albedo_residual(points)

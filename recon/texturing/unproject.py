@@ -36,7 +36,7 @@ class PhotographedHead:
     """A fitted head, and the photo that it was fitted to.
 
     Attributes:
-        model: for faces, regions and UV layout.
+        model: for triangles, regions and UV layout.
         vertices: ``(1, V, 3)`` mm, object frame.
         albedo: ``(1, V, 3)`` in the model's space.
         lighting: ``(1, 9, 3)``, camera frame.
@@ -53,7 +53,7 @@ class PhotographedHead:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SurfacePoints:
+class HeadPoints:
     """N points of a head's surface.
 
     Attributes:
@@ -68,10 +68,10 @@ class SurfacePoints:
     shading: Float[Tensor, "n 3"]
     facing_cosine: Float[Tensor, "n 1"]
 
-    def interpolated(self, interpolate: Callable[[Tensor], Tensor]) -> SurfacePoints:
+    def interpolated(self, interpolate: Callable[[Tensor], Tensor]) -> HeadPoints:
         """Points between these, by a function that interpolates the columns of a matrix."""
         packed = interpolate(torch.cat([self.v_cam, self.albedo, self.shading, self.facing_cosine], dim=1))
-        return SurfacePoints(*packed.split([3, 3, 3, 1], dim=1))
+        return HeadPoints(*packed.split([3, 3, 3, 1], dim=1))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class _DepthMap:
 
     @classmethod
     def of(
-        cls, v_cam: Float[Tensor, "1 v 3"], faces: Int[Tensor, "f 3"], camera: PosedCamera, photo_size: list[int]
+        cls, v_cam: Float[Tensor, "1 v 3"], triangles: Int[Tensor, "f 3"], camera: PosedCamera, photo_size: list[int]
     ) -> _DepthMap:
         """Of the part that the head takes up; 1 empty pixel if it lies beside the photo."""
         v_px = camera.to_pixels(v_cam)[0]
@@ -103,7 +103,7 @@ class _DepthMap:
         width, height = (shrink * extent).round().long().clamp_min(1).tolist()
         scale = torch.tensor([width, height]) / extent
         window = camera.cropped(*least.float().tolist()).resized(*scale.tolist())
-        raster = rasterize(window.to_clip(v_cam, (height, width)), faces, (height, width))
+        raster = rasterize(window.to_clip(v_cam, (height, width)), triangles, (height, width))
         corners = -v_cam[0, :, 2][raster.corner_index]
         nearest = raster.unpack((raster.barycentrics_packed * corners).sum(dim=1, keepdim=True))[0, ..., 0]
         return cls(nearest, least.float(), scale)
@@ -128,7 +128,7 @@ class TextureUnprojection:
     """
 
     model: MorphableModel
-    points: SurfacePoints
+    points: HeadPoints
     camera: PosedCamera
     photo: UInt8[np.ndarray, "h w 3"]
     depth: _DepthMap
@@ -136,14 +136,14 @@ class TextureUnprojection:
     @classmethod
     def of(cls, head: PhotographedHead) -> TextureUnprojection:
         """Of a head in the light that was fitted; on the CPU."""
-        faces = head.model.faces.cpu()
+        triangles = head.model.faces.cpu()
         v_cam = head.camera.to_camera(head.vertices).cpu()
-        normals = vertex_normals(v_cam, faces)[0]
-        smooth = _smoothed(normals, faces)
+        normals = vertex_normals(v_cam, triangles)[0]
+        smooth = _smoothed(normals, triangles)
         shading = shade(torch.ones_like(smooth)[None], smooth[None], head.lighting.cpu())[0].clamp_min(_LEAST_SHADING)
         facing_cosine = -(normals * head.camera.view_rays(v_cam)[0]).sum(dim=-1, keepdim=True)
-        points = SurfacePoints(v_cam[0], head.albedo[0].cpu().clamp(0.0, 1.0), shading, facing_cosine)
-        depth = _DepthMap.of(v_cam, faces, head.camera, list(head.photo.shape[:2]))
+        points = HeadPoints(v_cam[0], head.albedo[0].cpu().clamp(0.0, 1.0), shading, facing_cosine)
+        depth = _DepthMap.of(v_cam, triangles, head.camera, list(head.photo.shape[:2]))
         return cls(head.model, points, head.camera, head.photo, depth)
 
     @property
@@ -151,11 +151,11 @@ class TextureUnprojection:
         """Vertices, mm, camera frame."""
         return self.points.v_cam[None]
 
-    def pixels(self, points: SurfacePoints) -> Float[Tensor, "n 2"]:
+    def pixels(self, points: HeadPoints) -> Float[Tensor, "n 2"]:
         """Where in the photo points of the surface lie."""
         return self.camera.to_pixels(points.v_cam[None])[0]
 
-    def log_albedo_residual(self, points: SurfacePoints) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
+    def log_albedo_residual(self, points: HeadPoints) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
         """The residual at points of the surface, and the weight in [0, 1] that the photo has there: 0 where it shows the point
         not at all, because something hides it, it is seen aslant or lies beyond the border."""
         pixels = self.pixels(points)
@@ -168,15 +168,15 @@ class TextureUnprojection:
         return residual.nan_to_num(0.0), weight.nan_to_num(0.0)
 
 
-def _smoothed(normals: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
+def _smoothed(normals: Float[Tensor, "v 3"], triangles: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
     """Normals averaged over about a centimetre.
 
     Shading is removed with these: a fold of the fitted shape that misses the photo's by a few millimetres would leave a
     dark and a bright line, while light that leaves skin has spread below it anyway.
     """
     for _ in range(_SMOOTH_ROUNDS):
-        means = normals[faces].mean(dim=1)
-        sums = torch.zeros_like(normals).index_add(0, faces.reshape(-1), means.repeat_interleave(3, dim=0))
+        means = normals[triangles].mean(dim=1)
+        sums = torch.zeros_like(normals).index_add(0, triangles.reshape(-1), means.repeat_interleave(3, dim=0))
         normals = torch.nn.functional.normalize(sums, dim=1)
     return normals
 

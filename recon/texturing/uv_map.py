@@ -24,11 +24,11 @@ class UvMap:
     """Which surface point each texel of a square texture shows.
 
     Attributes:
-        triangles: ``(T, T)`` int, -1 where no triangle lies.
+        triangle_ids: ``(T, T)`` -1 where no triangle lies.
         barycentrics: ``(T, T, 3)``.
     """
 
-    triangles: Int[Tensor, "t t"]
+    triangle_ids: Int[Tensor, "t t"]
     barycentrics: Float[Tensor, "t t 3"]
 
     @classmethod
@@ -45,18 +45,18 @@ class UvMap:
         raster = rasterize(flat, model.uv_faces.cpu(), (size, size))
         return cls(raster.triangle_ids[0].long(), raster.barycentrics[0])
 
-    def sample(self, values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "t t c"]:
+    def sample(self, values: Float[Tensor, "v c"], triangles: Int[Tensor, "f 3"]) -> Float[Tensor, "t t c"]:
         """Per-vertex values at every texel, 0 where no triangle lies."""
-        covered = self.triangles >= 0
-        texels = values.new_zeros(*self.triangles.shape, values.shape[1])
-        texels[covered] = self.sample_at(covered, values, faces)
+        covered = self.triangle_ids >= 0
+        texels = values.new_zeros(*self.triangle_ids.shape, values.shape[1])
+        texels[covered] = self.sample_at(covered, values, triangles)
         return texels
 
     def sample_at(
-        self, chosen: Bool[Tensor, "t t"], values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]
+        self, chosen: Bool[Tensor, "t t"], values: Float[Tensor, "v c"], triangles: Int[Tensor, "f 3"]
     ) -> Float[Tensor, "n c"]:
         """Per-vertex values at chosen texels, all of which show a triangle, row by row."""
-        return torch.einsum("nk,nkc->nc", self.barycentrics[chosen], values[faces[self.triangles[chosen]]])
+        return torch.einsum("nk,nkc->nc", self.barycentrics[chosen], values[triangles[self.triangle_ids[chosen]]])
 
     def mirror_lookup(self, model: MorphableModel, chosen: Bool[Tensor, "t t"]) -> Float[np.ndarray, "t t 2"]:
         """Where in the texture the mirror image of each chosen texel's point is: column and row in texels, nan for none.
@@ -67,17 +67,17 @@ class UvMap:
             model: the same as for :meth:`of`.
             chosen: texels that show a triangle.
         """
-        faces, size = model.faces.cpu(), self.triangles.shape[0]
+        triangles, size = model.faces.cpu(), self.triangle_ids.shape[0]
         places = model.mean_shape.cpu()
         _, other = cKDTree(places.numpy()).query(places.numpy() * [-1.0, 1.0, 1.0], workers=-1)
         # A vertex on a seam has several places in the texture; the check below finds where the wrong one was taken.
         uv_of_vertex = torch.zeros(len(places), 2)
-        uv_of_vertex[faces.reshape(-1)] = model.uv.cpu()[model.uv_faces.cpu().reshape(-1)]
-        uv = self.sample_at(chosen, uv_of_vertex[torch.from_numpy(other)], faces)
+        uv_of_vertex[triangles.reshape(-1)] = model.uv.cpu()[model.uv_faces.cpu().reshape(-1)]
+        uv = self.sample_at(chosen, uv_of_vertex[torch.from_numpy(other)], triangles)
         found = torch.stack([uv[:, 0], 1.0 - uv[:, 1]], dim=1) * size - 0.5
         column, row = found.round().long().clamp(0, size - 1).T
         places_at = torch.full((size, size, 3), torch.nan)
-        places_at[chosen] = self.sample_at(chosen, places, faces)
+        places_at[chosen] = self.sample_at(chosen, places, triangles)
         distance_mm = torch.linalg.norm(
             places_at[row, column] - places_at[chosen] * torch.tensor([-1.0, 1.0, 1.0]), dim=1
         )

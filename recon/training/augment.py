@@ -21,7 +21,7 @@ class Augmentation:
         shift: largest shift, in shares of the side.
         gain: largest change of brightness a colour channel, of code values; labels of light stay, so it is their noise too.
         noise: standard deviation of added noise, code values, at most.
-        erase: share of pictures in which a random box is painted over.
+        erase: share of pictures in which a random box is filled with one colour.
     """
 
     least_scale: float = 0.8

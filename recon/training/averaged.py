@@ -104,7 +104,7 @@ class AveragedModule(lightning.LightningModule):
         self._random_states = {name: checkpoint[name] for name in _RANDOM_STATES if name in checkpoint}
 
     def restore_random_state(self) -> None:
-        """Once, in the first step after a resume: making the loaders has drawn random numbers before it."""
+        """Once, in the first step after a resume: making the loaders has used random numbers before it."""
         if "random_state" in self._random_states:
             torch.set_rng_state(self._random_states["random_state"].cpu())
         if "random_state_cuda" in self._random_states and torch.cuda.is_available():

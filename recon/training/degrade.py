@@ -26,7 +26,7 @@ class Degradation:
         colour: of the logarithm of each channel's gain.
         saturation: of the change of saturation.
         gray: share without colour.
-        patches: share with a box painted over, with one colour or with another picture.
+        patches: share with a box filled with one colour or with another picture.
         low_resolution: share that is made small, to 0.2 to 0.7 of its side, and large again.
         blur: share that is blurred, with up to 0.012 of the side.
         noise: largest standard deviation of noise, code values.
@@ -62,17 +62,17 @@ def degrade(
         generator: of the random numbers, on the CPU. Only the noise of pictures elsewhere comes from a generator there,
             with a seed that this one gives.
     """
-    shown = _coloured(pictures, settings, generator)
-    shown, hidden = _patched(shown, settings.patches, generator)
-    shown = _coarse(shown, settings.low_resolution, generator)
-    shown = _blurred(shown, settings.blur, generator)
-    level = settings.noise * torch.rand(len(shown), 1, 1, 1, generator=generator).square().to(shown.device)
-    shown = (shown + level * _normal(shown, generator)).clamp(0.0, 1.0)
-    return _compressed(shown, settings.jpeg, generator), hidden
+    changed = _coloured(pictures, settings, generator)
+    changed, hidden = _patched(changed, settings.patches, generator)
+    changed = _low_resolution(changed, settings.low_resolution, generator)
+    changed = _blurred(changed, settings.blur, generator)
+    level = settings.noise * torch.rand(len(changed), 1, 1, 1, generator=generator).square().to(changed.device)
+    changed = (changed + level * _normal(changed, generator)).clamp(0.0, 1.0)
+    return _compressed(changed, settings.jpeg, generator), hidden
 
 
 def _normal(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal numbers for every pixel, drawn where the pictures are."""
+    """Normal numbers for every pixel, sampled on the pictures' device."""
     if pictures.device == generator.device:
         return torch.randn(pictures.shape, generator=generator)
     there = torch.Generator(pictures.device)
@@ -85,11 +85,11 @@ def _coloured(pictures: Tensor, settings: Degradation, generator: torch.Generato
     normal = torch.randn(count, 6, generator=generator).clamp(-2.5, 2.5).to(device)[..., None, None]
     gain = torch.exp(settings.exposure * normal[:, :1] + settings.colour * normal[:, 1:4])
     power = torch.exp(settings.gamma * normal[:, 4:5])
-    shown = (pictures * gain).clamp(1e-4, 1.0) ** power
-    gray = shown.mean(dim=1, keepdim=True)
-    colourless = (torch.rand(count, 1, 1, 1, generator=generator) < settings.gray).to(shown)
+    changed = (pictures * gain).clamp(1e-4, 1.0) ** power
+    gray = changed.mean(dim=1, keepdim=True)
+    colourless = (torch.rand(count, 1, 1, 1, generator=generator) < settings.gray).to(changed)
     amount = (1.0 + settings.saturation * normal[:, 5:6]).clamp_min(0.0) * (1.0 - colourless)
-    return (gray + amount * (shown - gray)).clamp(0.0, 1.0)
+    return (gray + amount * (changed - gray)).clamp(0.0, 1.0)
 
 
 def _patched(pictures: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -100,24 +100,24 @@ def _patched(pictures: Tensor, share: float, generator: torch.Generator) -> tupl
     half_w, half_h = 0.04 + 0.18 * w * w, 0.04 + 0.18 * h * h
     hidden = ((columns - x).abs() < half_w) & ((rows - y).abs() < half_h) & (chance < share)
     colour = torch.rand(count, 3, 1, 1, generator=generator).to(pictures.device).expand_as(pictures)
-    painted = torch.where((kind < 0.5)[:, None], colour, pictures.roll(1, dims=0))
-    return torch.where(hidden[:, None], painted, pictures), hidden[:, None]
+    patch = torch.where((kind < 0.5)[:, None], colour, pictures.roll(1, dims=0))
+    return torch.where(hidden[:, None], patch, pictures), hidden[:, None]
 
 
-def _coarse(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def _low_resolution(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Made small and large again, in three groups of one factor each."""
     size = tuple(pictures.shape[-2:])
     group = torch.rand(len(pictures), generator=generator)
     factors = 0.2 + 0.5 * torch.rand(3, generator=generator)
-    shown = pictures.clone()
+    changed = pictures.clone()
     for k in range(3):
         chosen = torch.nonzero((group >= k * share / 3.0) & (group < (k + 1) * share / 3.0))[:, 0]
         if len(chosen):
             chosen = chosen.to(pictures.device)
             small = [max(8, round(float(factors[k]) * side)) for side in size]
-            reduced = torch.nn.functional.interpolate(shown[chosen], size=small, mode="area")
-            shown[chosen] = torch.nn.functional.interpolate(reduced, size=size, mode="bilinear", align_corners=False)
-    return shown
+            reduced = torch.nn.functional.interpolate(changed[chosen], size=small, mode="area")
+            changed[chosen] = torch.nn.functional.interpolate(reduced, size=size, mode="bilinear", align_corners=False)
+    return changed
 
 
 def _blurred(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -126,18 +126,18 @@ def _blurred(pictures: Tensor, share: float, generator: torch.Generator) -> Tens
     if not len(chosen):
         return pictures
     side = pictures.shape[-1]
-    reach = max(1, round(0.03 * side))
+    radius = max(1, round(0.03 * side))
     sigma = side * (0.001 + 0.011 * torch.rand(len(chosen), 1, generator=generator))
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1)[None] / sigma).square())
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1)[None] / sigma).square())
     taps = (taps / taps.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None].to(pictures)
     chosen = chosen.to(pictures.device)
     part = pictures[chosen].flatten(0, 1)[None]
-    padded = torch.nn.functional.pad(part, (reach, reach, reach, reach), mode="replicate")
+    padded = torch.nn.functional.pad(part, (radius, radius, radius, radius), mode="replicate")
     across = torch.nn.functional.conv2d(padded, taps[:, :, None, :], groups=len(taps))
     down = torch.nn.functional.conv2d(across, taps[:, :, :, None], groups=len(taps))
-    shown = pictures.clone()
-    shown[chosen] = down[0].unflatten(0, (len(chosen), 3))
-    return shown
+    changed = pictures.clone()
+    changed[chosen] = down[0].unflatten(0, (len(chosen), 3))
+    return changed
 
 
 def _compressed(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -147,6 +147,6 @@ def _compressed(pictures: Tensor, share: float, generator: torch.Generator) -> T
         return pictures
     kept = (15.0 + 60.0 * quality[chosen]).floor().to(pictures.device)
     chosen = chosen.to(pictures.device)
-    shown = pictures.clone()
-    shown[chosen] = jpeg(pictures[chosen], kept, torch.ones_like(kept, dtype=torch.bool))
-    return shown
+    changed = pictures.clone()
+    changed[chosen] = jpeg(pictures[chosen], kept, torch.ones_like(kept, dtype=torch.bool))
+    return changed

@@ -1,4 +1,4 @@
-"""Data of the face box network: people drawn once, scenes with them composed and degraded anew in every step."""
+"""Data of the face box network: people rendered once, scenes with them composed and degraded anew in every step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_box_batch import FaceBoxBatch
-from recon.training.face_cache import FaceCache, draw_faces
+from recon.training.face_cache import FaceCache, synthesize_faces
 from recon.training.face_scenes import DOUBTFUL, SEEN, Cutouts, SceneConfig, SceneFaces, compose_scenes
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.landmark_config import DrawingConfig
@@ -101,11 +101,11 @@ class SceneMaker:
 
     def _backgrounds(self, seed: int, count: int) -> Tensor:
         rng, size = CounterRng.of(seed, range(count)), (self.size, self.size)
-        drawn = linear_to_srgb(procedural(rng, size)).clamp(0.0, 1.0)
+        made = linear_to_srgb(procedural(rng, size)).clamp(0.0, 1.0)
         if self._photos is None:
-            return drawn
+            return made
         chosen = rng.chance("photo behind", self._share)[:, None, None, None]
-        return torch.where(chosen, self._photos.draw(rng, size), drawn)
+        return torch.where(chosen, self._photos.sample(rng, size), made)
 
 
 def _doubted(faces: SceneFaces, hidden: Tensor) -> SceneFaces:
@@ -134,10 +134,10 @@ class _SceneStream(IterableDataset[FaceBoxBatch]):
 
 
 class FaceBoxData(lightning.LightningDataModule):
-    """Scenes with drawn people, who are drawn before training starts and kept in a folder.
+    """Scenes with synthetic people, who are rendered before training starts and kept in a folder.
 
     Args:
-        folder: of the drawn people; 200 kB each at 224 px.
+        folder: of the synthetic people; 200 kB each at 224 px.
         drawing: the people to train with.
         face_model, size: as in the module; ``train.py`` copies them from there.
         plan: batch size, and seed of the scenes.
@@ -160,7 +160,7 @@ class FaceBoxData(lightning.LightningDataModule):
         model = face_model or FaceModelConfig()
         caches = {"train": drawing.training_faces(model), "held_out": drawing.held_out_faces(model, held_out)}
         self.caches = {name: dataclasses.replace(config, cutouts=True) for name, config in caches.items()}
-        self.size, self.plan, self.scenes, self.drawing_workers = (
+        self.size, self.plan, self.scenes, self.rendering_workers = (
             size,
             plan,
             scenes or ComposingConfig(),
@@ -169,14 +169,14 @@ class FaceBoxData(lightning.LightningDataModule):
         self._held_out: list[FaceBoxBatch] = []
 
     def prepare_data(self) -> None:
-        """Draw the people that are not there yet.
+        """Render the people that are not there yet.
 
         Raises:
             FaceCacheError: the folder holds others.
             OutputError: it cannot be written to.
         """
         for name, config in self.caches.items():
-            draw_faces(self.folder / name, config, self.drawing_workers)
+            synthesize_faces(self.folder / name, config, self.rendering_workers)
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""

@@ -134,7 +134,7 @@ def average_precision(found: FaceBoxPrediction, batch: FaceBoxBatch, face_px: tu
 
 
 class FaceBoxModule(SingleNetworkModule[FaceBoxNetwork]):
-    """Trains a face box network on scenes of drawn people.
+    """Trains a face box network on scenes of synthetic people.
 
     Args:
         network: how it is built.

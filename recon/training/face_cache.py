@@ -1,7 +1,7 @@
-"""Drawn faces on disk, for training that looks at each of them many times: drawing a face costs more than a step.
+"""Synthetic faces on disk, for training that looks at each of them many times: rendering a face costs more than a step.
 
 A cache is a folder of blocks. Block k holds the faces of the indices ``[k B, (k + 1) B)`` of a sampler's seed, so that it
-is the same whoever draws it, and a run that was cut short goes on with the blocks that are missing.
+is the same whoever renders it, and a run that was cut short goes on with the blocks that are missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from recon.training.module import FaceModelConfig
 logger = logging.getLogger(__name__)
 
 FORMAT = "facerecon-faces-2"
-"""Its number grows when the same settings draw other faces: 2 has brows and lips of each person."""
+"""Its number grows when the same settings give other faces: 2 has brows and lips of each person."""
 POINT_SETS = ("520", "478")
 LABELS = (
     *("landmarks520_px", "landmarks520_cam", "landmarks520_visible"),
@@ -55,7 +55,7 @@ class FaceCacheConfig:
         face_model: whose faces.
         seed: of the sampler.
         size: side of the pictures, px.
-        count: faces; a multiple of ``block`` is drawn.
+        count: faces; a multiple of ``block`` is made.
         block: faces in a file.
         cutouts: pictures have a fourth channel: 255 where a person is seen, 0 on the background.
     """
@@ -95,13 +95,13 @@ class FaceCacheConfig:
         }
 
 
-def draw_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) -> None:
-    """Draw the blocks that a cache lacks, each whole or not at all.
+def synthesize_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) -> None:
+    """Render the blocks that a cache lacks, each whole or not at all.
 
     Args:
         folder: of the cache; made if it is not there.
         config: which faces.
-        workers: processes that draw.
+        workers: processes that render.
 
     Raises:
         FaceCacheError: the folder holds other faces.
@@ -111,10 +111,10 @@ def draw_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) -> None:
     missing = [k for k in range(config.n_blocks) if not _label_file(folder, k).exists()]
     if not missing:
         return
-    logger.info("drawing %d faces into %s, with %d processes", len(missing) * config.block, folder, workers)
+    logger.info("rendering %d faces into %s, with %d processes", len(missing) * config.block, folder, workers)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        for k in pool.map(functools.partial(_draw_block, folder, config), missing):
+        for k in pool.map(functools.partial(_synthesize_block, folder, config), missing):
             logger.info("block %d of %d", k + 1, config.n_blocks)
 
 
@@ -130,7 +130,7 @@ def _begin(folder: Path, config: FaceCacheConfig) -> None:
         keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
         raise FaceCacheError(
             f"{folder} holds other faces than those asked for (they differ in: {', '.join(keys)}); give another folder, or "
-            "remove this one to draw its faces anew"
+            "remove this one to make its faces anew"
         )
 
 
@@ -138,9 +138,9 @@ def _description(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FaceCacheError(f"{file} cannot be read: {error}; remove the folder to draw its faces anew") from error
+        raise FaceCacheError(f"{file} cannot be read: {error}; remove the folder to make its faces anew") from error
     if not isinstance(found, dict) or type(found.get("block")) is not int or found["block"] < 1:
-        raise FaceCacheError(f"{file} does not describe drawn faces; remove the folder to draw its faces anew")
+        raise FaceCacheError(f"{file} does not describe synthetic faces; remove the folder to make its faces anew")
     return found
 
 
@@ -152,12 +152,12 @@ def _sampler(config: FaceCacheConfig) -> FaceSampler:
     return FaceSampler(model, config.synthesis, config.seed, (config.size, config.size))
 
 
-def _draw_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
+def _synthesize_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
     faces = _sampler(config).batch(range(block * config.block, (block + 1) * config.block))
-    shown = faces.image
+    image = faces.image
     if config.cutouts:
-        shown = torch.cat((shown, (faces.segmentation > 0)[:, None].to(shown)), dim=1)
-    pictures = (255.0 * shown).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        image = torch.cat((image, (faces.segmentation > 0)[:, None].to(image)), dim=1)
+    pictures = (255.0 * image).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     # The labels come last: a block is there when its labels are.
     write_file(_picture_file(folder, block), _npy(pictures), overwrite=True)
     write_files({_label_file(folder, block): _labels(faces)}, overwrite=True)
@@ -189,7 +189,7 @@ class FaceCache:
     """The faces of a cache by number; pictures stay on disk until they are asked for.
 
     Args:
-        folder: that :func:`draw_faces` wrote.
+        folder: that :func:`synthesize_faces` wrote.
         count: faces to use, from the first on; ``None`` takes all.
 
     Attributes:
@@ -200,11 +200,11 @@ class FaceCache:
     """
 
     def __init__(self, folder: Path, count: int | None = None) -> None:
-        # Up to the first that is missing: another process may be drawing, and blocks are not done in order.
+        # Up to the first that is missing: another process may be at work, and blocks are not done in order.
         every = (_label_file(folder, k) for k in itertools.count())
         files = list(itertools.takewhile(Path.exists, every))
         if not files:
-            raise FaceCacheError(f"{folder} holds no drawn faces")
+            raise FaceCacheError(f"{folder} holds no synthetic faces")
         self._block = int(_description(folder / "faces.json")["block"])
         held = len(files) * self._block
         if count is not None and count > held:

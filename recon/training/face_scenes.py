@@ -1,6 +1,6 @@
-"""Scenes with several faces, for the face box network: cut-out drawn people of all sizes before photos without faces.
+"""Scenes with several faces, for the face box network: cut-out synthetic people of all sizes before photos without faces.
 
-People are drawn once (:mod:`recon.training.face_cache`, with ``cutouts``); scenes are composed anew each time. Parts of people
+People are rendered once (:mod:`recon.training.face_cache`, with ``cutouts``); scenes are composed anew each time. Parts of people
 without their faces, as hands, hair and clothes are, stand among them: they are what a face is most easily taken for.
 """
 
@@ -76,7 +76,7 @@ class SceneFaces:
 
 
 class Cutouts:
-    """Drawn people by number, ready to be pasted.
+    """Synthetic people by number, ready to be pasted.
 
     Args:
         cache: of cutouts.
@@ -87,7 +87,7 @@ class Cutouts:
 
     def __init__(self, cache: FaceCache) -> None:
         if cache.picture(0).shape[-1] != 4:
-            raise ValueError("scenes are made of cutouts, pictures with a fourth channel; draw a cache with cutouts")
+            raise ValueError("scenes are made of cutouts, pictures with a fourth channel; make a cache with cutouts")
         self.cache = cache
         labels = cache.labels
         points = labels["landmarks478_px"]
@@ -175,10 +175,10 @@ def _paste_part(scene: Tensor, cutouts: Cutouts, config: SceneConfig, generator:
 
 
 def _paste(scene: Float[Tensor, "3 h w"], picture: Float[Tensor, "4 s s"], linear: Tensor, shift: Tensor) -> Tensor:
-    """Paint a picture, premultiplied by its opacity, into the scene; where it then covers it.
+    """Composite a picture, premultiplied by its opacity, over the scene; returns where it covers it.
 
     Args:
-        scene: painted into.
+        scene: composited into.
         picture: what is pasted.
         linear, shift: similarity from its pixels to those of the scene.
     """
@@ -197,10 +197,10 @@ def _paste(scene: Float[Tensor, "3 h w"], picture: Float[Tensor, "4 s s"], linea
     y, x = torch.meshgrid(torch.arange(top, bottom) + 0.5, torch.arange(left, right) + 0.5, indexing="ij")
     there = (torch.stack((x, y), dim=-1) - shift) @ torch.linalg.inv(linear).T
     grid = 2.0 * there / side - 1.0
-    shown = torch.nn.functional.grid_sample(source[None], grid[None], mode="bilinear", align_corners=False)[0]
+    resampled = torch.nn.functional.grid_sample(source[None], grid[None], mode="bilinear", align_corners=False)[0]
     window = scene[:, top:bottom, left:right]
-    window.copy_(window * (1.0 - shown[3:]) + shown[:3])
-    opacity[top:bottom, left:right] = shown[3]
+    window.copy_(window * (1.0 - resampled[3:]) + resampled[:3])
+    opacity[top:bottom, left:right] = resampled[3]
     return opacity
 
 

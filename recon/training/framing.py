@@ -1,4 +1,4 @@
-"""Crops of drawn pictures as a detector would frame them: turned, scaled and shifted at random; points follow exactly."""
+"""Crops of synthetic pictures as a detector would frame them: turned, scaled and shifted at random; points follow exactly."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class CropSimilarity:
         return turn @ rotation
 
 
-def draw_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> CropSimilarity:
+def sample_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> CropSimilarity:
     """Random framings.
 
     Args:

@@ -81,7 +81,7 @@ def share_in_batches(count: int, batch_size: int, trainer: Any) -> list[list[int
 
 
 class HeldOutFaces:
-    """Synthetic faces of a seed of their own, drawn when they are first asked for.
+    """Synthetic faces of a seed of their own, rendered when they are first asked for.
 
     Args:
         synthesis: what varies in them.

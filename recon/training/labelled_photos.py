@@ -144,7 +144,7 @@ class LabelledPhotoData(lightning.LightningDataModule):
         folder: of 300W-LP.
         face_model, size: as in the module; ``train.py`` copies them from there.
         plan: batch size, and seed of the order and of who is held out.
-        held_out: people who are not trained on and by whom the best weights are chosen, drawn by the seed; or synthetic faces
+        held_out: people who are not trained on and by whom the best weights are chosen, sampled by the seed; or synthetic faces
             instead. 300W-LP does not say who is who: a person is what was made from one photo.
         augmentation: of training batches.
         test: folder of the same layout, such as AFLW2000-3D; ``None`` tests on what is held out.
@@ -175,9 +175,11 @@ class LabelledPhotoData(lightning.LightningDataModule):
         self.held_out: LabelledPhotos | None = None
         if held_out.share > 0.0:
             self.photos = LabelledPhotos(
-                place, size, scale, lambda name: not _is_drawn(name, held_out.share, plan.seed)
+                place, size, scale, lambda name: not _is_held_out(name, held_out.share, plan.seed)
             )
-            self.held_out = LabelledPhotos(place, size, scale, lambda name: _is_drawn(name, held_out.share, plan.seed))
+            self.held_out = LabelledPhotos(
+                place, size, scale, lambda name: _is_held_out(name, held_out.share, plan.seed)
+            )
         else:
             self.photos = LabelledPhotos(place, size, scale)
         self.test = None if test is None else LabelledPhotos(Path(test).expanduser(), size, scale)
@@ -212,7 +214,7 @@ class LabelledPhotoData(lightning.LightningDataModule):
         return batch.to(device, non_blocking=True)
 
 
-def _is_drawn(name: str, share: float, seed: int) -> bool:
+def _is_held_out(name: str, share: float, seed: int) -> bool:
     """Whether somebody is held out: it hangs on the name and the seed alone, and not on who else is in the set."""
     digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2.0**64

@@ -1,4 +1,4 @@
-"""How the data of the landmark network are made: faces are drawn once, crops of them anew in each pass."""
+"""How the data of the landmark network are made: faces are rendered once, crops of them sampled anew in each pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.training.module import FaceModelConfig
 
 @dataclasses.dataclass(frozen=True)
 class DrawingConfig:
-    """The faces that are drawn before training starts.
+    """The faces that are rendered before training starts.
 
     Attributes:
         synthesis: what varies in them; ``crop_margin`` gives framing its room.
@@ -23,7 +23,7 @@ class DrawingConfig:
         seed: of these faces.
         side_px: of the pictures.
         block: faces in a file.
-        workers: processes that draw.
+        workers: processes that render.
 
     Raises:
         ValueError: a count below 1.
@@ -55,7 +55,7 @@ class DrawingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CropConfig:
-    """How training's crops are made of drawn faces.
+    """How training's crops are made of rendered faces.
 
     Attributes:
         jitter: of their framing; ``None`` is the usual one.

@@ -1,4 +1,4 @@
-"""Drawn faces for the landmark network: cached on disk, framed and degraded anew each time they are shown."""
+"""Synthetic faces for the landmark network: cached on disk, framed and degraded anew each time they are shown."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from recon.io.files import OutputError
 from recon.rotation import turn_to_ray
 from recon.training.degrade import Degradation, degrade
-from recon.training.face_cache import FaceCache, draw_faces
-from recon.training.framing import CropJitter, draw_framing, inside
+from recon.training.face_cache import FaceCache, synthesize_faces
+from recon.training.framing import CropJitter, inside, sample_framing
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.landmark_config import CropConfig, DrawingConfig
@@ -34,9 +34,9 @@ class CachedFaces:
     """The labels of a cache as the network needs them.
 
     Args:
-        cache: of drawn faces.
+        cache: of synthetic faces.
         point_sets: of the points, one after the other.
-        margin: of the pictures beyond the standard crop, as they were drawn with.
+        margin: of the pictures beyond the standard crop, as they were rendered with.
         device: where crops are made. On the CPU pictures stay on disk until they are asked for; on a GPU all of them lie in
             its memory (200 kB a face at 256 px).
     """
@@ -75,7 +75,7 @@ class CachedFaces:
         """Crops of some faces. Equal arguments give equal crops."""
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.tensor(indices, device=self.device)
-        framing = draw_framing(len(indices), jitter, self.zoom, generator).to(self.device)
+        framing = sample_framing(len(indices), jitter, self.zoom, generator).to(self.device)
         crops = framing.crops(self._shown(indices, chosen).permute(0, 3, 1, 2).float() / 255.0, size)
         points = framing.points(self.points[chosen])
         visible = self.visible[chosen] & inside(points)
@@ -131,14 +131,14 @@ class LandmarkStream(IterableDataset[LandmarkBatch]):
 
 
 class LandmarkData(lightning.LightningDataModule):
-    """Faces drawn once, before training starts, and kept in a folder.
+    """Faces rendered once, before training starts, and kept in a folder.
 
     Args:
-        folder: of the drawn faces; 200 kB a face at 256 px.
+        folder: of the synthetic faces; 200 kB a face at 256 px.
         drawing: the faces to train with.
         face_model, size, point_sets: as in the module; ``train.py`` copies them from there.
         plan: batch size, and seed of the order, framing and degradation.
-        crops: how those of training are made; validation has tight framing and pictures as they were drawn, on the CPU.
+        crops: how those of training are made; validation has tight framing and pictures as they were rendered, on the CPU.
         held_out: faces for validation, of another seed.
 
     Raises:
@@ -166,12 +166,12 @@ class LandmarkData(lightning.LightningDataModule):
             "held_out": drawing.held_out_faces(model, held_out),
         }
         self.size, self.point_sets = size, tuple(point_sets)
-        self.plan, self.crops, self.drawing_workers = plan, crops, drawing.workers
+        self.plan, self.crops, self.rendering_workers = plan, crops, drawing.workers
         self.jitter, self.degradation = crops.jitter or CropJitter(), crops.degradation or Degradation()
         self._held_out: list[LandmarkBatch] = []
 
     def prepare_data(self) -> None:
-        """Draw the faces that are not there yet.
+        """Render the faces that are not there yet.
 
         Raises:
             FaceCacheError: the folder holds other faces.
@@ -179,9 +179,9 @@ class LandmarkData(lightning.LightningDataModule):
         """
         try:
             for name, config in self.caches.items():
-                draw_faces(self.folder / name, config, self.drawing_workers)
+                synthesize_faces(self.folder / name, config, self.rendering_workers)
         except FileExistsError as error:
-            raise OutputError(f"{error.filename} is a file, expected a folder for drawn faces") from error
+            raise OutputError(f"{error.filename} is a file, expected a folder for synthetic faces") from error
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""

@@ -88,7 +88,7 @@ def landmark_metrics(found: LandmarkPrediction, batch: LandmarkBatch) -> dict[st
 
 
 class LandmarkModule(SingleNetworkModule[LandmarkNetwork]):
-    """Trains a landmark network on drawn faces.
+    """Trains a landmark network on synthetic faces.
 
     Args:
         network: how it is built.

@@ -25,7 +25,7 @@ class MixedData(lightning.LightningDataModule):
         face_model, size: as in the module; ``train.py`` copies them from there. Those of the two data sets must agree.
 
     Raises:
-        ValueError: the two draw pictures of different sizes.
+        ValueError: the two have pictures of different sizes.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from recon.training.initial_weights import load_initial_weights
 from recon.training.run_config import RunConfig
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.terms import LossNetworks, loss_terms
-from recon.training.validation import Summary, validate_batch
+from recon.training.validation import ErrorMeans, validate_batch
 
 _RUN = RunConfig()
 
@@ -39,7 +39,7 @@ class FaceModelConfig:
     Attributes:
         name: see ``recon models``.
         path: of its files; ``None`` is the default folder.
-        render_region: the part that pictures are drawn of; ``None`` is all.
+        render_region: the part of the head that is rendered; ``None`` is all.
     """
 
     name: str = "open"
@@ -96,7 +96,7 @@ class RegressorModule(AveragedModule):
             open_embedding(embedding, self.weights.perceptual > 0.0),
             segmenter or ResidualSegmenter(),
         )
-        self._summary: Summary | None = None
+        self._errors: ErrorMeans | None = None
 
     def on_fit_start(self) -> None:
         """Compile, now that the device is known; the averaged copy is for validation and stays as it is.
@@ -220,21 +220,21 @@ class RegressorModule(AveragedModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        """Start a new summary."""
+        """Start new means."""
         self.averaged.eval()
-        self._summary = Summary()
+        self._errors = ErrorMeans()
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Predict a batch and add its errors to the summary."""
-        assert self._summary is not None
+        """Predict a batch and add its errors to the means."""
+        assert self._errors is not None
         with torch.no_grad():
             coefficients = self.averaged(batch.image, batch.intrinsics)
-            self._summary.add(validate_batch(self.decoder, coefficients, batch))
+            self._errors.add(validate_batch(self.decoder, coefficients, batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all pictures, of all processes."""
-        assert self._summary is not None
-        values = self._summary.means()
+        assert self._errors is not None
+        values = self._errors.means()
         for name, value in values.items():
             self.log(f"val/{name}", value, prog_bar=name == "nme", sync_dist=True)
 

@@ -1,4 +1,4 @@
-"""Photos for training: found, framed and marked once, then read from disk."""
+"""Photos for training, read from the crops and landmarks that ``recon prepare-photos`` stored."""
 
 from __future__ import annotations
 
@@ -87,21 +87,22 @@ class PhotoSet(Dataset[TrainingBatch]):
             raise PhotoSetError(f"the set of photos in {folder} is damaged (labels of other photos): prepare it again")
         self.masks = None if masks is None else [str(name) for name in masks]
         self.folder, self.size, self.mirror = folder, size, mirror
-        self._leave_out_unmarked(landmarks)
+        self._leave_out_without_landmarks(landmarks)
 
-    def _leave_out_unmarked(self, landmarks: LandmarkSource) -> None:
+    def _leave_out_without_landmarks(self, landmarks: LandmarkSource) -> None:
         assert self.landmarks_px is not None
-        marked = self.landmarks_px.isfinite().flatten(1).all(dim=1)
-        rows = torch.nonzero(marked).flatten().tolist()
+        has_landmarks = self.landmarks_px.isfinite().flatten(1).all(dim=1)
+        rows = torch.nonzero(has_landmarks).flatten().tolist()
         if not rows:
             raise PhotoSetError(f"no photo in {self.folder} has landmarks of the {landmarks}: choose the other kind")
         faults = [
-            f"{self.names[row]}: no landmarks of the {landmarks}" for row in torch.nonzero(~marked).flatten().tolist()
+            f"{self.names[row]}: no landmarks of the {landmarks}"
+            for row in torch.nonzero(~has_landmarks).flatten().tolist()
         ]
         warn_left_out(logger, "photos", self.folder, len(self.names), faults)
         self.names = [self.names[row] for row in rows]
         self.masks = None if self.masks is None else [self.masks[row] for row in rows]
-        self.landmarks_px, self.intrinsics = self.landmarks_px[marked], self.intrinsics[marked]
+        self.landmarks_px, self.intrinsics = self.landmarks_px[has_landmarks], self.intrinsics[has_landmarks]
 
     def __len__(self) -> int:
         return len(self.names) * (2 if self.mirror else 1)

@@ -1,4 +1,5 @@
-"""Preparing photos for training: each is found, framed and marked once; a run that ends early goes on where it was.
+"""Preparing photos for training: each photo's face is detected, cropped, segmented and given landmarks once; a run that ends early goes on
+where it was.
 
 The folder holds a crop and a mask for each photo, named after its contents, and a record with a line for each photo that was
 looked at. Both are whole before their line is written and none is ever changed. Index and labels, which training reads, are made
@@ -56,7 +57,7 @@ class Prepared:
 
 
 def prepare_photos(photos: Iterable[Path], out: Path, reconstructor: Reconstructor, size: int = 256) -> Prepared:
-    """Find the face of each photo, frame it, segment it and mark its 68 points, for :class:`recon.training.photos.PhotoSet`.
+    """Detect the face of each photo, crop it, segment it and store its 68 landmarks, for :class:`recon.training.photos.PhotoSet`.
 
     Stored are the detector's points and those of the fitted head, and the mask of visible skin by the reconstructor's
     segmenter. Only photos with exactly one face are kept, as in the paper's cleaning. Photos that an earlier run has done, known by their contents, are not done again; the set holds the photos
@@ -181,9 +182,9 @@ def _name_of(segmenter: object) -> str:
 
 def _write_set(out: Path, size: int, lines: list[dict[str, Any]], record: _Record) -> None:
     """Labels, then the index; without an index there is no set, so that it never goes with labels of other photos."""
-    unmarked = np.full((68, 2), np.nan).tolist()
+    no_landmarks = np.full((68, 2), np.nan).tolist()
     tensors = {
-        name: torch.tensor([line[name] or unmarked for line in lines])
+        name: torch.tensor([line[name] or no_landmarks for line in lines])
         for name in (*TENSOR_OF_SOURCE.values(), "intrinsics")
     }
     index = {"size": size, "names": [line["name"] for line in lines], "masks": [line["mask"] for line in lines]}

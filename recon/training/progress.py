@@ -129,7 +129,7 @@ class Panels(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the first faces of the first batch."""
+        """Render the first faces of the first batch."""
         writer = getattr(pl_module.logger, "experiment", None)
         if (
             batch_idx
@@ -147,7 +147,7 @@ def face_panel(module: RegressorModule, batch: TrainingBatch) -> Float[Tensor, "
     the true depth."""
     found = module.averaged(batch.image, batch.intrinsics)
     faces = module.decoder.decode(found, batch.intrinsics)
-    rendered = faces.drawn(batch.size)
+    rendered = faces.render(batch.size)
     image = encode_srgb(rendered.image, module.decoder.model.albedo_space)
     rows = [batch.image, image, rendered.mask * image + (1.0 - rendered.mask) * batch.image, _grey(rendered.depth_mm)]
     if batch.depth_mm is not None:

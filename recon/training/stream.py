@@ -17,7 +17,7 @@ from recon.training.batch import TrainingBatch
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What draws synthetic faces, see :class:`recon.synthesis.FaceSampler`."""
+    """What renders synthetic faces, see :class:`recon.synthesis.FaceSampler`."""
 
     def batch(self, indices: list[int]) -> FaceBatch:
         """The samples with these indices."""
@@ -46,11 +46,11 @@ class BatchPlan:
 
 @dataclasses.dataclass(frozen=True)
 class StreamPlan:
-    """Which drawn pictures make which batch.
+    """Which synthetic pictures make which batch.
 
     Attributes:
         batch_size: pictures a step and process.
-        replay: how often a drawn picture is used, on average. Drawing costs more than a step of a small network, so on a CPU
+        replay: how often a synthetic picture is used, on average. Rendering costs more than a step of a small network, so on a CPU
             each picture is shown several times, every time framed and lit anew; 1 shows each once.
         window: how many of the last pictures are kept for that, a process and worker. Only used with replay.
         seed: of the faces, of the choice of pictures and of augmentation.
@@ -81,7 +81,7 @@ class StreamPlan:
         return self.batch_size // self.replay
 
     def fresh_indices(self, step: int, place: StreamPlace) -> list[int]:
-        """Samples drawn for a step: all processes and steps have their own."""
+        """Samples rendered for a step: all processes and steps have their own."""
         first = (step * place.world + place.rank) * self.fresh
         return list(range(first, first + self.fresh))
 
@@ -158,17 +158,17 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
         step = self.place.step + first
         if plan.replay == 1:
             while True:
-                yield self._augmented(self._draw(sampler, step), step)
+                yield self._augmented(self._synthesized(sampler, step), step)
                 step += stride
         # What an uninterrupted run would have in its window by now.
-        window = [_packed(self._draw(sampler, s)) for s in plan.replayed_steps(step - stride, stride)]
+        window = [_packed(self._synthesized(sampler, s)) for s in plan.replayed_steps(step - stride, stride)]
         kept = max(1, plan.window // plan.fresh)
         while True:
-            window = [*window, _packed(self._draw(sampler, step))][-kept:]
+            window = [*window, _packed(self._synthesized(sampler, step))][-kept:]
             yield self._augmented(self._mixed(window, step), step)
             step += stride
 
-    def _draw(self, sampler: Sampler, step: int) -> TrainingBatch:
+    def _synthesized(self, sampler: Sampler, step: int) -> TrainingBatch:
         return TrainingBatch.of(sampler.batch(self.plan.fresh_indices(step, self.place)), maps=self.maps)
 
     def _mixed(self, window: list[dict[str, Tensor]], step: int) -> TrainingBatch:

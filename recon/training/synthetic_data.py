@@ -1,4 +1,4 @@
-"""Synthetic faces for training and validation, drawn while training."""
+"""Synthetic faces for training and validation, rendered while training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SyntheticData(lightning.LightningDataModule):
         held_out: faces for validation.
         maps: give masks, depth and normals to training too. Needed by losses on pictures, depth and normals.
         augmentation: of training batches; ``None`` is none.
-        workers: processes that draw; 0 draws in the training process, on its device.
+        workers: processes that render; 0 renders in the training process, on its device.
 
     Raises:
         ValueError: fewer than no workers.
@@ -55,7 +55,7 @@ class SyntheticData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         if workers < 0:
-            raise ValueError(f"workers must be at least 0, got {workers}; 0 draws in the training process")
+            raise ValueError(f"workers must be at least 0, got {workers}; 0 renders in the training process")
         self.synthesis, self.face_model, self.size = synthesis, face_model or FaceModelConfig(), size
         self.plan, self.maps, self.augmentation, self.workers = plan, maps, augmentation, workers
         self._faces = HeldOutFaces(held_out.synthesis or synthesis, self.face_model, size, held_out.count)
@@ -69,7 +69,7 @@ class SyntheticData(lightning.LightningDataModule):
         return stream_loader(stream, self.workers)
 
     def val_dataloader(self) -> Any:
-        """Held-out faces, drawn once; each process has its share."""
+        """Held-out faces, rendered once; each process has its share."""
         return self._faces.loader(self.plan.batch_size, self.trainer)
 
     test_dataloader = val_dataloader

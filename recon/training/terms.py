@@ -129,8 +129,8 @@ def _image_terms(
     maps = (weights.depth and batch.depth_mm is not None) or (weights.normals and batch.normals is not None)
     if not (maps or weights.wants("photometric", "perceptual")):
         return {}
-    rendered = faces.drawn(batch.size)
-    image = faces.picture(rendered)
+    rendered = faces.render(batch.size)
+    image = faces.srgb_image(rendered)
     terms = {}
     if weights.photometric:
         terms["photometric"] = photometric_loss(image, batch.image, _face_mask(faces, rendered, batch, networks))
@@ -159,7 +159,7 @@ def _face_mask(
     if networks.segmenter is None:
         return covered
     return covered * segment(
-        networks.segmenter, batch.image, RenderedRegions.of_render(faces.decoder.drawn_model, rendered)
+        networks.segmenter, batch.image, RenderedRegions.of_render(faces.decoder.rendered_model, rendered)
     )
 
 

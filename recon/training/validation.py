@@ -11,7 +11,7 @@ from recon.training.batch import TrainingBatch
 from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
 
 
-class Summary:
+class ErrorMeans:
     """Means of per-picture errors over a validation run; nan, for what a picture does not show, is left out."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ def validate_batch(decoder: FaceDecoder, found: FaceParameters, batch: TrainingB
         truth.lighting,
     )
     for prefix, coefficients in (("", found), ("mean_head_", mean)):
-        rendered = decoder.decode(coefficients, batch.intrinsics).drawn(batch.size)
+        rendered = decoder.decode(coefficients, batch.intrinsics).render(batch.size)
         both = rendered.covered & (batch.face_mask > 0.5)
         depth_mm, relief_mm = depth_error_mm(rendered.depth_mm, batch.depth_mm, both)
         errors[f"{prefix}depth_mm"], errors[f"{prefix}relief_mm"] = depth_mm, relief_mm

@@ -10,7 +10,7 @@ from recon.synthesis.sample import FaceBatch
 _COLUMNS = 8
 
 
-def contact_sheet(batch: FaceBatch, *, labels: bool = True) -> np.ndarray:
+def batch_sheet(batch: FaceBatch, *, labels: bool = True) -> np.ndarray:
     """uint8 ``(rows * H, columns * W, 3)``: landmarks (hidden ones red), the outline of the face, angles in degrees."""
     height, width = batch.size
     count = len(batch)

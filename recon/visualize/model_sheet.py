@@ -66,7 +66,7 @@ def portrait_camera(height_mm: float, angles_deg: tuple[float, float], size_px: 
     )
 
 
-def contact_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
+def model_sheet(model: MorphableModel, seed: int = 0) -> UInt8[np.ndarray, "h w 3"]:
     """Labelled pictures in eight columns.
 
     The mean from four sides and four expressions; the first components of identity and albedo at -3, -2, +2 and +3

@@ -17,7 +17,7 @@ from bfm.model import CoefficientError, MorphableModel
 B = 5
 
 
-def draw(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+def sample(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
@@ -46,7 +46,7 @@ def mean_of(model: MorphableModel, block: str) -> Tensor:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_linear_in_each_block(model: MorphableModel, block: str) -> None:
     f, mean = evaluate(model, block), mean_of(model, block)
-    x, y = draw(B, width(model, block)), draw(B, width(model, block), seed=2)
+    x, y = sample(B, width(model, block)), sample(B, width(model, block), seed=2)
     assert_close(f(2.0 * x - 3.0 * y) - mean, 2.0 * (f(x) - mean) - 3.0 * (f(y) - mean))
 
 
@@ -54,14 +54,14 @@ def test_linear_in_each_block(model: MorphableModel, block: str) -> None:
 def test_each_component_moves_along_its_basis(model: MorphableModel, tiny_data: ModelData, block: str) -> None:
     """Against a plain sum over components, so that no axis of the stored basis can be swapped."""
     basis = getattr(tiny_data, f"{block}_basis").astype(np.float64)
-    x = draw(B, basis.shape[-1])
+    x = sample(B, basis.shape[-1])
     mean = mean_of(model, block).numpy()
     want = np.stack([mean + sum(c * basis[..., k] for k, c in enumerate(row)) for row in x.numpy()])
     assert_close(evaluate(model, block)(x), torch.from_numpy(want))
 
 
 def test_identity_and_expression_add(model: MorphableModel) -> None:
-    i, e = draw(B, 3), draw(B, 2)
+    i, e = sample(B, 3), sample(B, 2)
     together = model.shape(i, e) - model.mean_shape
     assert_close(together, (model.shape(i) - model.mean_shape) + (model.shape(expression=e) - model.mean_shape))
 
@@ -75,38 +75,38 @@ def test_zero_is_the_mean(model: MorphableModel, block: str) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_batch_equals_singles(model: MorphableModel, block: str) -> None:
-    f, x = evaluate(model, block), draw(B, width(model, block))
+    f, x = evaluate(model, block), sample(B, width(model, block))
     whole = f(x)
     for k in range(B):
         assert_close(f(x[k : k + 1])[0], whole[k])
 
 
 def test_batch_of_one_serves_all(model: MorphableModel) -> None:
-    i, e = draw(B, 3), draw(1, 2)
+    i, e = sample(B, 3), sample(1, 2)
     assert_close(model.shape(i, e), model.shape(i, e.expand(B, -1)))
-    assert_close(model.shape(e.new_ones(1, 3), draw(B, 2)), model.shape(e.new_ones(B, 3), draw(B, 2)))
+    assert_close(model.shape(e.new_ones(1, 3), sample(B, 2)), model.shape(e.new_ones(B, 3), sample(B, 2)))
     with pytest.raises(CoefficientError, match=r"equal batches or 1, got \[2, 3\]"):
-        model.shape(draw(2, 3), draw(3, 2))
+        model.shape(sample(2, 3), sample(3, 2))
 
 
 def test_gradients(model: MorphableModel) -> None:
     def points(i: Tensor, e: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         return model.landmarks(model.shape(i, e), "front"), model.landmarks(model.albedo_unclamped(a), "front")
 
-    blocks = tuple(draw(2, k).requires_grad_() for k in (3, 2, 4))
+    blocks = tuple(sample(2, k).requires_grad_() for k in (3, 2, 4))
     assert torch.autograd.gradcheck(points, blocks)
     assert not list(model.parameters())
 
 
 def test_albedo_is_clamped(model: MorphableModel) -> None:
-    a = 100.0 * draw(B, 4)
+    a = 100.0 * sample(B, 4)
     inside = model.albedo(a)
     assert inside.min() == 0.0 and inside.max() == 1.0
     assert_close(inside, model.albedo_unclamped(a).clamp(0, 1))
 
 
 def test_inputs_are_untouched(model: MorphableModel) -> None:
-    i, e, a, v = draw(B, 3), draw(B, 2), draw(B, 4), draw(B, 11, 3)
+    i, e, a, v = sample(B, 3), sample(B, 2), sample(B, 4), sample(B, 11, 3)
     before = [x.clone() for x in (i, e, a, v)]
     mean = model.mean_shape.clone()
     model.shape(i, e).add_(1.0)
@@ -119,7 +119,7 @@ def test_inputs_are_untouched(model: MorphableModel) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(tiny_data: ModelData, dtype: torch.dtype) -> None:
     full, half = MorphableModel(tiny_data), MorphableModel(tiny_data).to(dtype)
-    i, e, a = (draw(B, k, dtype=torch.float32) for k in (3, 2, 4))
+    i, e, a = (sample(B, k, dtype=torch.float32) for k in (3, 2, 4))
     tolerance = 64 * torch.finfo(dtype).eps
     for got, want in (
         (half.shape(i.to(dtype), e.to(dtype)), full.shape(i, e)),
@@ -159,7 +159,7 @@ def test_compiles_without_graph_breaks(backend: str, request: pytest.FixtureRequ
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_same_on_cuda(tiny_data: ModelData) -> None:
     model = MorphableModel(tiny_data)
-    i, e = draw(B, 3, dtype=torch.float32), draw(B, 2, dtype=torch.float32)
+    i, e = sample(B, 3, dtype=torch.float32), sample(B, 2, dtype=torch.float32)
     want = model.landmarks68(model.shape(i, e))
     on_device = MorphableModel(tiny_data).cuda()
     assert_close(on_device.landmarks68(on_device.shape(i.cuda(), e.cuda())).cpu(), want)
@@ -201,7 +201,7 @@ def test_empty_batch(model: MorphableModel) -> None:
 
 
 def test_landmarks_are_barycentric(model: MorphableModel, tiny_data: ModelData) -> None:
-    v = draw(B, 11, 3)
+    v = sample(B, 11, 3)
     points = tiny_data.landmarks["front"]
     got = model.landmarks(v, "front")
     for n, (triangle, w) in enumerate(zip(points.triangles, points.barycentrics, strict=True)):
@@ -213,13 +213,13 @@ def test_landmarks_are_barycentric(model: MorphableModel, tiny_data: ModelData) 
 
 
 def test_landmarks_of_any_quantity(model: MorphableModel) -> None:
-    assert model.landmarks(draw(B, 11, 7), "front").shape == (B, 3, 7)
-    single = model.float().landmarks(draw(B, 11, 3), "front")
+    assert model.landmarks(sample(B, 11, 7), "front").shape == (B, 3, 7)
+    single = model.float().landmarks(sample(B, 11, 3), "front")
     assert single.dtype == torch.float64, "in the precision of the quantity, not of the model"
     with pytest.raises(ValueError, match="model 'tiny' has 11 vertices, got 12"):
-        model.landmarks68(draw(B, 12, 3))
+        model.landmarks68(sample(B, 12, 3))
     with pytest.raises(KeyError, match="model 'tiny' has no landmark set '69'; it has: 68, front"):
-        model.landmarks(draw(B, 11, 3), "69")
+        model.landmarks(sample(B, 11, 3), "69")
     with pytest.raises(KeyError, match="no landmark set '69'"):
         model.landmark_points("69")
 
@@ -238,7 +238,7 @@ def test_subset(model: MorphableModel) -> None:
     small = model.subset(n_identity=2, n_expression=1, n_albedo=0)
     assert (small.n_identity, small.n_expression, small.n_albedo) == (2, 1, 0)
     assert small.expression_names == ("expression0",) and small.mean_shape.dtype == torch.float64
-    i, e = draw(B, 2), draw(B, 1)
+    i, e = sample(B, 2), sample(B, 1)
     padded = model.shape(torch.cat([i, i.new_zeros(B, 1)], 1), torch.cat([e, e.new_zeros(B, 1)], 1))
     assert_close(small.shape(i, e), padded, atol=1e-6, rtol=1e-6)
     same = model.subset()
@@ -251,7 +251,7 @@ def test_subset(model: MorphableModel) -> None:
 
 
 def test_crop(model: MorphableModel, tiny_data: ModelData) -> None:
-    i, e, a = draw(B, 3), draw(B, 2), draw(B, 4)
+    i, e, a = sample(B, 3), sample(B, 2), sample(B, 4)
     part = model.crop("back")
     kept = [5, 6, 7, 8, 9, 10]
     assert_close(part.shape(i, e), model.shape(i, e)[:, kept], atol=1e-6, rtol=1e-6)
@@ -270,7 +270,7 @@ def test_crop(model: MorphableModel, tiny_data: ModelData) -> None:
 def test_crop_keeps_landmarks_that_survive(model: MorphableModel) -> None:
     front = model.crop("front")
     assert front.landmark_sets == ("front",)
-    v = draw(B, 11, 3)
+    v = sample(B, 11, 3)
     assert_close(front.landmarks(v[:, :7], "front"), model.landmarks(v, "front"))
 
 
@@ -293,13 +293,13 @@ def test_crop_without_texture(tiny_data: ModelData) -> None:
 def test_with_landmarks(model: MorphableModel) -> None:
     more = model.with_landmarks("one", SurfacePoints(np.array([3]), np.array([[0.25, 0.25, 0.5]])))
     assert more.landmark_sets == ("68", "front", "one") and model.landmark_sets == ("68", "front")
-    v = draw(1, 11, 3)
+    v = sample(1, 11, 3)
     assert_close(more.landmarks(v, "one")[:, 0], (v[:, model.faces[3]] * v.new_tensor([[0.25], [0.25], [0.5]])).sum(1))
 
 
 def test_state_dict_round_trip(model: MorphableModel, make_tiny: Callable[..., ModelData]) -> None:
     other = MorphableModel(make_tiny(seed=9)).double()
-    i = draw(B, 3)
+    i = sample(B, 3)
     assert not torch.equal(other.shape(i), model.shape(i))
     other.load_state_dict(model.state_dict(), strict=True)
     assert torch.equal(other.shape(i), model.shape(i))
@@ -324,7 +324,7 @@ def test_description(model: MorphableModel) -> None:
 
 
 def test_open_model_batch_equals_singles(open_model: MorphableModel) -> None:
-    i = draw(3, open_model.n_identity, dtype=torch.float32)
+    i = sample(3, open_model.n_identity, dtype=torch.float32)
     e = torch.rand(3, open_model.n_expression)
     whole = open_model.shape(i, e)
     for k in range(3):

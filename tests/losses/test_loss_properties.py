@@ -10,40 +10,40 @@ from recon.rotation import euler_to_matrix
 B, N, H, W = 2, 68, 5, 7
 
 
-def draw(*size, seed=0):
+def sample(*size, seed=0):
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def rotations(seed):
-    return euler_to_matrix(draw(B, 3, seed=seed))
+    return euler_to_matrix(sample(B, 3, seed=seed))
 
 
 def units(seed):
-    return torch.nn.functional.normalize(draw(B, 3, H, W, seed=seed), dim=1)
+    return torch.nn.functional.normalize(sample(B, 3, H, W, seed=seed), dim=1)
 
 
-MASK = draw(B, 1, H, W, seed=9) > -0.3
+MASK = sample(B, 1, H, W, seed=9) > -0.3
 SOFT = MASK.double() * 0.7
 
 PAIRS = {
-    "landmark": (lambda p, t: landmarks.landmark_loss(p, t, landmarks.paper_weights68().double()), draw, (B, N, 2)),
-    "landmark in space": (landmarks.landmark_loss, draw, (B, N, 3)),
-    "opening": (landmarks.opening_loss, draw, (B, N, 2)),
-    "wing": (wing.wing_loss, draw, (B, N, 2)),
-    "dense": (wing.dense_landmark_loss, draw, (B, N, 3)),
-    "squared difference": (lambda p, t: photometric.squared_difference(p, t, SOFT), draw, (B, 3, H, W)),
-    "gradient difference": (lambda p, t: photometric.gradient_difference(p, t, SOFT), draw, (B, 3, H, W)),
-    "photometric": (lambda p, t: photometric.photometric_loss(p, t, SOFT), draw, (B, 3, H, W)),
-    "perceptual": (perceptual.perceptual_loss, draw, (B, 16)),
-    "shape": (shape.shape_loss, draw, (B, 11, 3)),
-    "weighted shape": (lambda p, t: shape.shape_loss(p, t, torch.arange(1.0, 12.0).double()), draw, (B, 11, 3)),
-    "coefficients": (shape.coefficient_loss, draw, (B, 5)),
-    "depth": (lambda p, t: depth.depth_loss(p, t, MASK), draw, (B, 1, H, W)),
-    "relief": (lambda p, t: depth.depth_loss_shift_invariant(p, t, MASK), draw, (B, 1, H, W)),
+    "landmark": (lambda p, t: landmarks.landmark_loss(p, t, landmarks.paper_weights68().double()), sample, (B, N, 2)),
+    "landmark in space": (landmarks.landmark_loss, sample, (B, N, 3)),
+    "opening": (landmarks.opening_loss, sample, (B, N, 2)),
+    "wing": (wing.wing_loss, sample, (B, N, 2)),
+    "dense": (wing.dense_landmark_loss, sample, (B, N, 3)),
+    "squared difference": (lambda p, t: photometric.squared_difference(p, t, SOFT), sample, (B, 3, H, W)),
+    "gradient difference": (lambda p, t: photometric.gradient_difference(p, t, SOFT), sample, (B, 3, H, W)),
+    "photometric": (lambda p, t: photometric.photometric_loss(p, t, SOFT), sample, (B, 3, H, W)),
+    "perceptual": (perceptual.perceptual_loss, sample, (B, 16)),
+    "shape": (shape.shape_loss, sample, (B, 11, 3)),
+    "weighted shape": (lambda p, t: shape.shape_loss(p, t, torch.arange(1.0, 12.0).double()), sample, (B, 11, 3)),
+    "coefficients": (shape.coefficient_loss, sample, (B, 5)),
+    "depth": (lambda p, t: depth.depth_loss(p, t, MASK), sample, (B, 1, H, W)),
+    "relief": (lambda p, t: depth.depth_loss_shift_invariant(p, t, MASK), sample, (B, 1, H, W)),
     "normals": (lambda p, t: depth.normal_loss(p, t, MASK), lambda *_, seed: units(seed), ()),
     "rotation": (pose.rotation_loss, lambda *_, seed: rotations(seed), ()),
-    "translation": (pose.translation_loss, draw, (B, 3)),
-    "lighting": (priors.lighting_loss, draw, (B, 9, 3)),
+    "translation": (pose.translation_loss, sample, (B, 3)),
+    "lighting": (priors.lighting_loss, sample, (B, 9, 3)),
 }
 MASKED = {"squared difference", "gradient difference", "photometric", "depth", "relief", "normals"}
 """Average over the pixels of the whole batch that their masks leave; the masks have tests of their own."""
@@ -103,7 +103,7 @@ def test_landmarks_by_hand():
 
 
 def test_openings_tell_a_closed_eye_and_not_a_moved_face():
-    face = draw(1, N, 2, seed=3)
+    face = sample(1, N, 2, seed=3)
     assert float(landmarks.opening_loss(face + 5.0, face)) < 1e-12
     closed = face.clone()
     for upper, lower in EYELIDS_68:
@@ -124,7 +124,7 @@ def test_wing_joins_its_two_branches_and_has_the_stated_numbers():
 
 
 def test_masks_keep_out_what_they_hide():
-    first, second = draw(B, 3, H, W, seed=1), draw(B, 3, H, W, seed=2)
+    first, second = sample(B, 3, H, W, seed=1), sample(B, 3, H, W, seed=2)
     changed = torch.where(MASK, second, second + 100.0)
     for loss in (photometric.squared_difference, photometric.gradient_difference):
         assert float(loss(first, changed, SOFT)) == pytest.approx(float(loss(first, second, SOFT)))
@@ -155,7 +155,7 @@ def test_gradient_difference_counts_both_axes_alike():
 
 
 def test_relief_does_not_count_distance_and_depth_does():
-    first = draw(B, 1, H, W, seed=1)
+    first = sample(B, 1, H, W, seed=1)
     away = first + torch.tensor([30.0, -12.0], dtype=torch.float64)[:, None, None, None]
     assert float(depth.depth_loss_shift_invariant(away, first, MASK)) < 1e-9
     counts = MASK.sum(dim=(1, 2, 3)).double()
@@ -181,7 +181,7 @@ def test_rotation_loss_is_the_angle(angle):
 
 
 def test_embeddings_of_one_direction_are_one_person():
-    first = draw(B, 8, seed=1)
+    first = sample(B, 8, seed=1)
     assert abs(float(perceptual.perceptual_loss(3.0 * first, first))) < 1e-12
     assert float(perceptual.perceptual_loss(-first, first)) == pytest.approx(2.0)
     assert float(perceptual.perceptual_loss(torch.zeros_like(first), first)) == pytest.approx(1.0)
@@ -193,15 +193,15 @@ def test_priors():
     assert float(priors.coefficient_prior(torch.full((B, 4), 0.25), "unit")) == pytest.approx(0.25)
     assert float(priors.coefficient_prior(torch.full((B, 4), -0.5), "unit")) == pytest.approx(0.25)
     assert float(priors.coefficient_prior(torch.zeros(B, 0), "normal")) == 0.0
-    white = draw(B, 9, 1, seed=2).expand(-1, -1, 3)
+    white = sample(B, 9, 1, seed=2).expand(-1, -1, 3)
     assert float(priors.lighting_prior(white)) < 1e-20
-    assert float(priors.lighting_prior(draw(B, 9, 3, seed=2))) > 0.1
+    assert float(priors.lighting_prior(sample(B, 9, 3, seed=2))) > 0.1
     for function, size in (
         (priors.normal_prior, (B, 4)),
         (priors.unit_prior, (B, 4)),
         (priors.lighting_prior, (B, 9, 3)),
     ):
-        assert torch.autograd.gradcheck(function, (draw(*size, seed=4).requires_grad_(),))
+        assert torch.autograd.gradcheck(function, (sample(*size, seed=4).requires_grad_(),))
 
 
 def linear_critic(shapes):
@@ -209,7 +209,7 @@ def linear_critic(shapes):
 
 
 def test_critic_loss_by_hand():
-    real, fake = draw(B, 11, 3, seed=1), draw(B, 11, 3, seed=2)
+    real, fake = sample(B, 11, 3, seed=1), sample(B, 11, 3, seed=2)
     mixing = torch.tensor([0.2, 0.9], dtype=torch.float64)
     # The slope is 0.5 in each of 33 coordinates, whatever the mixing.
     penalty = (33 * 0.25) ** 3
@@ -222,7 +222,7 @@ def test_critic_loss_by_hand():
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_the_penalty_is_taken_between_fake_and_real(share):
     """The slope of a quadratic critic tells where it was taken."""
-    real, fake = draw(B, 11, 3, seed=1), draw(B, 11, 3, seed=2)
+    real, fake = sample(B, 11, 3, seed=1), sample(B, 11, 3, seed=2)
     mixing = torch.full((B,), share, dtype=torch.float64)
     between = (1.0 - share) * fake + share * real
     with_penalty, without = (
@@ -239,7 +239,7 @@ def test_adversarial_gradients_go_where_they_should():
     critic = torch.nn.Sequential(torch.nn.Flatten(1), torch.nn.Linear(33, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
     critic.double()
     judge = lambda shapes: critic(shapes).squeeze(1)  # noqa: E731
-    real, fake = draw(B, 11, 3, seed=1), draw(B, 11, 3, seed=2).requires_grad_()
+    real, fake = sample(B, 11, 3, seed=1), sample(B, 11, 3, seed=2).requires_grad_()
     loss = adversarial.discriminator_loss(judge, real, fake, torch.tensor([0.3, 0.6], dtype=torch.float64))
     loss.backward()
     assert fake.grad is None, "the critic's step must not move the regressor"
@@ -259,7 +259,7 @@ def test_adversarial_gradients_go_where_they_should():
 
 def test_a_flat_critic_has_a_finite_penalty_gradient():
     scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    penalty = adversarial.divergence_penalty(lambda s: scale * s.flatten(1).sum(1), draw(B, 11, 3), 6.0)
+    penalty = adversarial.divergence_penalty(lambda s: scale * s.flatten(1).sum(1), sample(B, 11, 3), 6.0)
     penalty.backward()
     assert float(penalty.detach()) == 0.0 and bool(torch.isfinite(scale.grad))
 

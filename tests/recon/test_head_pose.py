@@ -12,7 +12,7 @@ from recon.camera import PerspectiveCamera, WeakPerspectiveCamera
 from recon.detection.face import Face
 from recon.io.image import Photo
 from recon.lighting import ambient
-from recon.reconstruction import FitQuality, HeadPose, Reconstruction
+from recon.reconstruction import FitReport, HeadPose, Reconstruction
 from recon.rotation import euler_to_matrix
 
 
@@ -27,7 +27,7 @@ def head_at(make_tiny, camera_class, rotation, translation_mm):
         torch.zeros(1, model.n_albedo),
         ambient(torch.ones(1, 3)),
         camera_class.at(rotation, torch.tensor([translation_mm]), size=(24, 20)),
-        FitQuality(0.0, 0.0, ()),
+        FitReport(0.0, 0.0, ()),
     )
 
 
@@ -59,3 +59,9 @@ def test_both_poses_agree_where_the_ray_is_the_axis(make_tiny, camera_class, pla
     head = head_at(make_tiny, camera_class, rotation, place)
     assert dataclasses.astuple(head.pose) == pytest.approx(dataclasses.astuple(head.pose_ray), abs=1e-4)
     assert head.pose == HeadPose.of(rotation[0])
+
+
+def test_the_fit_report_can_still_be_read_by_its_old_name(make_tiny):
+    head = head_at(make_tiny, PerspectiveCamera, torch.eye(3)[None], (0.0, 0.0, -800.0))
+    with pytest.warns(DeprecationWarning, match="quality is now fit_report"):
+        assert head.quality is head.fit_report

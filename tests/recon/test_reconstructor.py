@@ -81,10 +81,10 @@ def test_the_head_lands_on_the_face(head):
     x, y = head.landmarks68.T
     assert 150 < x.min() < 200 and 250 < x.max() < 290
     assert 60 < y.min() < 110 and 160 < y.max() < 200
-    assert head.quality.landmark_error_percent < 3.0
+    assert head.fit_report.landmark_error_percent < 3.0
     # The distance of a photo without a focal length follows from its perspective, roughly.
-    assert 0.05 < head.quality.distance_sigma < 0.8 and head.to_dict()["quality"]["distance_sigma"] > 0.0
-    assert any("depth of the face are known to" in warning for warning in head.quality.warnings)
+    assert 0.05 < head.fit_report.distance_sigma < 0.8 and head.to_dict()["quality"]["distance_sigma"] > 0.0
+    assert any("depth of the face are known to" in warning for warning in head.fit_report.warnings)
     assert abs(head.pose.yaw) < 15 and abs(head.pose.roll) < 15
     assert head.expression_weights["mouthSmileLeft"] > 0.1
 
@@ -148,7 +148,7 @@ def test_a_segmenter_of_ones_own_decides_where_a_networks_answer_is_measured():
 
     settings = {"method": "regress", "device": "cpu"}
     residuals = [
-        Reconstructor(**settings, segmenter=segmenter)(astronaut())[0].quality.photometric_residual
+        Reconstructor(**settings, segmenter=segmenter)(astronaut())[0].fit_report.photometric_residual
         for segmenter in (None, left_half, lambda images, prior: torch.zeros_like(images[:, :1]))
     ]
     assert len(set(residuals)) == 3 and residuals[2] == 0.0
@@ -212,8 +212,8 @@ def test_demo_writes_one_whole_folder_and_keeps_it(tmp_path, capsys):
     assert (tmp_path / "astronaut" / "face.json").stat().st_mtime_ns == stamp
 
 
-def _drawn_head(tmp_path, model):
-    """A head that a detector finds, drawn under weak perspective."""
+def _rendered_head(tmp_path, model):
+    """A head that a detector finds, rendered under weak perspective."""
     camera = WeakPerspectiveCamera.at(
         euler_to_matrix(torch.tensor([[0.05, 0.25, 0.0]])),
         torch.tensor([[0.0, 30.0, -700.0]]),
@@ -231,7 +231,7 @@ def _drawn_head(tmp_path, model):
 
 
 def test_the_command_fits_under_weak_perspective_and_white_light(reconstructor, tmp_path, capsys):
-    path, truth = _drawn_head(tmp_path, reconstructor.model)
+    path, truth = _rendered_head(tmp_path, reconstructor.model)
     arguments = ["reconstruct", str(path), "-o", str(tmp_path / "out"), "--quality", "fast", "--texture-size", "64"]
     assert main([*arguments, "--camera", "weak_perspective", "--white-light"]) == 0
     written = tmp_path / "out" / "drawn" / "face.json"

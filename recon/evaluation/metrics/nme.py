@@ -74,12 +74,12 @@ def yaw_bin(yaw_deg: float) -> int | None:
 
 
 def balanced_means(
-    values: Sequence[float], bins: Sequence[int | None], draws: int = 100, seed: int = 0
+    values: Sequence[float], bins: Sequence[int | None], n_subsets: int = 100, seed: int = 0
 ) -> tuple[float, float, int]:
-    """Mean over balanced subsets: equal numbers from each bin, drawn without replacement, many times.
+    """Mean over balanced subsets: equal numbers from each bin, sampled without replacement, many times.
 
     Returns:
-        The mean of the means of the draws, their standard deviation, and the number of samples a bin. When a bin is
+        The mean of the means of the subsets, their standard deviation, and the number of samples a bin. When a bin is
         empty there is no balanced subset: (nan, nan, 0).
     """
     measured, number = np.asarray(values, dtype=np.float64), np.array([-1 if b is None else b for b in bins])
@@ -90,6 +90,6 @@ def balanced_means(
     rng = np.random.default_rng(seed)
     means = [
         float(np.mean([measured[rng.choice(part, smallest, replace=False)].mean() for part in members]))
-        for _ in range(draws)
+        for _ in range(n_subsets)
     ]
     return float(np.mean(means)), float(np.std(means)), smallest

@@ -1,4 +1,4 @@
-"""Numbers about numbers: means with confidence intervals, and cumulative curves."""
+"""Means with confidence intervals, and cumulative curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-_DRAWS = 2000
+_N_RESAMPLES = 2000
 _CONFIDENCE = 0.95
 
 
@@ -32,7 +32,7 @@ class Summary:
 
 
 def summarise(values: npt.ArrayLike, groups: Sequence[str] | None = None, seed: int = 0) -> Summary:
-    """Mean and percentile bootstrap interval (Efron 1979). Whole groups (subjects) are drawn, because pictures of one
+    """Mean and percentile bootstrap interval (Efron 1979). Whole groups (subjects) are sampled, because pictures of one
     person are not independent; without groups every sample is its own. Values that are not finite are left out."""
     array = np.asarray(values, dtype=np.float64)
     taken = np.isfinite(array)
@@ -46,15 +46,15 @@ def summarise(values: npt.ArrayLike, groups: Sequence[str] | None = None, seed: 
 
 
 def bootstrap_interval(values: Float[np.ndarray, " n"], groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean when whole groups are drawn with replacement; (nan, nan) with fewer than two groups."""
+    """95 % interval of the mean when whole groups are sampled with replacement; (nan, nan) with fewer than two groups."""
     _, number = np.unique(groups, return_inverse=True)
     n_groups = int(number.max()) + 1
     if n_groups < 2:
         return float("nan"), float("nan")
     sums = np.bincount(number, weights=values, minlength=n_groups)
     counts = np.bincount(number, minlength=n_groups)
-    drawn = np.random.default_rng(seed).integers(0, n_groups, (_DRAWS, n_groups))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    sampled = np.random.default_rng(seed).integers(0, n_groups, (_N_RESAMPLES, n_groups))
+    means = sums[sampled].sum(axis=1) / counts[sampled].sum(axis=1)
     low, high = np.quantile(means, [0.5 - _CONFIDENCE / 2.0, 0.5 + _CONFIDENCE / 2.0])
     return float(low), float(high)
 

@@ -13,6 +13,7 @@ from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import Aflw2000Label, photos_and_labels, read_label
 from recon.evaluation.dense import NOTHING_DENSE, DensePoints, dense_file, read_dense
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.nme import (
     YAW_BINS_DEG,
     balanced_means,
@@ -24,7 +25,6 @@ from recon.evaluation.metrics.nme import (
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.metrics.statistics import cumulative_curve
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
@@ -46,7 +46,7 @@ METRICS = (
 DENSE = Metric("nme_dense", "NME, dense points, 2D", "%")
 _LIMIT_PERCENT = 10.0
 _N_TILES = 24
-_DRAWS = 100
+_N_SUBSETS = 100
 
 
 def evaluate_alignment(
@@ -61,7 +61,7 @@ def evaluate_alignment(
     Args:
         folder: pictures with ``.mat`` files.
         predictor: makes the heads; it is given the box of the true landmarks to choose among several faces.
-        seed: of the draws of the balanced subset.
+        seed: of the balanced subsets.
         progress: is told the name of each picture.
         journal: keeps finished pictures, and has those of a run that was interrupted.
 
@@ -78,7 +78,7 @@ def evaluate_alignment(
     run = Run(run_facts("alignment", predictor.facts()), len(photos), journal, left)
     dense_sets: set[str] = set()
     failed_yaws: list[float] = []
-    shown: list[tuple[float, Path, Outcome]] = []
+    worst: list[tuple[float, Path, Outcome]] = []
     for path in photos:
         progress(printable(path.name))
         found = run.outcome(path.name, files[path], lambda path=path: _outcome(path, predictor, dense))  # type: ignore[misc]
@@ -88,12 +88,12 @@ def evaluate_alignment(
             continue
         dense_sets |= set(found.kept["dense"])
         # Only those that the sheet will show: the worst.
-        shown = sorted([*shown, (found.sample.values["nme2d"], path, found)], key=lambda one: -one[0])[:_N_TILES]
+        worst = sorted([*worst, (found.sample.values["nme2d"], path, found)], key=lambda one: -one[0])[:_N_TILES]
     samples, failures = run.samples, run.failures
     figures = []
     if samples:
         figures.append(_curves(samples, failed_yaws))
-        tiles = [_tile(path, found) for _, path, found in shown]
+        tiles = [_tile(path, found) for _, path, found in worst]
         figures.append(Figure("landmarks", "Landmarks, the worst first: true white, found green", sheet_png(tiles, 4)))
     used = [p for photo in photos for p in (photo, photo.with_suffix(".mat"))]
     return Evaluation(
@@ -212,14 +212,14 @@ def _bins(samples: Sequence[Sample], failed_yaws: Sequence[float], seed: int) ->
         rows.append((_bin_name(number), *means, len(taken), failed.count(number)))
     means = [_mean(samples, k) for k in keys]
     rows.append(("all", *means, len(samples), len(failed_yaws)))
-    balanced = [balanced_means([s.values[k] for s in samples], bins, _DRAWS, seed) for k in keys]
+    balanced = [balanced_means([s.values[k] for s in samples], bins, _N_SUBSETS, seed) for k in keys]
     rows.append(("balanced", *(mean for mean, _, _ in balanced), 3 * balanced[0][2], None))
     rows.append(("balanced, std over draws", *(spread for _, spread, _ in balanced), None, None))
     return Table(
         "NME by absolute yaw, %",
         ("yaw, degrees", "68 points 2D", "68 points 3D", "51 inner points 2D", "AFLW 21 visible", "samples", "failed"),
         tuple(rows),
-        f"Balanced: {_DRAWS} draws without replacement, seed {seed}.",
+        f"Balanced: {_N_SUBSETS} draws without replacement, seed {seed}.",
     )
 
 
@@ -236,7 +236,7 @@ def _table1(samples: Sequence[Sample], seed: int) -> Table:
         taken = [v for v, b in zip(values, bins, strict=True) if b == number]
         own.append(float(np.mean(taken)) if taken else None)
     rows: list[tuple[Cell, ...]] = [*published.AFLW2000_NME]
-    rows.append((f"ours, {len(samples)} samples", *own, balanced_means(values, bins, _DRAWS, seed)[0]))
+    rows.append((f"ours, {len(samples)} samples", *own, balanced_means(values, bins, _N_SUBSETS, seed)[0]))
     return Table(
         "Table 1 of the reconstruction paper beside ours: NME %, 68 points, 2D",
         ("method", "0 to 30", "30 to 60", "60 to 90", "balanced"),

@@ -15,11 +15,11 @@ from recon.evaluation.depth_folder import (
     DepthSample,
     depth_file,
     find_depth,
-    read_depth,
+    read_depth_map,
 )
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import labelled, sheet_png
@@ -157,7 +157,7 @@ def _predicted(
         path = depth_file(source, name)
         if path is None:
             return f"no {name}_depth.npy or .png in {source.name}"
-        found = read_depth(path)
+        found = read_depth_map(path)
     else:
         photo = truth.photo if focal_px is None else dataclasses.replace(truth.photo, focal_px=focal_px)
         found = source.predict(photo).depth_map().astype(np.float64)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from recon.datasets.pose_conventions import matrix_to_angles
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.outcome import Outcome
-from recon.evaluation.partial import Journal
 from recon.evaluation.pose_labels import PoseLabel, find_poses
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published

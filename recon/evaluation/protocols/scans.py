@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from recon.evaluation.journal import Journal
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.scan_tables import by_setting, by_subject, now_table, shrinkage_table, table2
 from recon.evaluation.reports.figures import curves_png, labelled, sheet_png
@@ -51,11 +51,17 @@ _N_TILES = 12
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Measured:
-    """One head against one scan."""
+    """One head against one scan.
+
+    Attributes:
+        values: by the keys of metrics.
+        now_distance: of each scan vertex from the head, mm; empty without the rule.
+        heatmap_errors: whose distances the heat map shows.
+    """
 
     values: dict[str, float]
     now_distance: Float[np.ndarray, " n"]
-    shown: ScanErrors
+    heatmap_errors: ScanErrors
 
 
 @dataclasses.dataclass(eq=False)
@@ -216,10 +222,10 @@ def _photo(setting: str, photo: Path, place: _Place, measuring: _Measuring, with
 def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[str]) -> _Measured:
     values: dict[str, float] = {}
     distance = np.zeros(0)
-    shown: ScanErrors | None = None
+    heatmap_errors: ScanErrors | None = None
     if "micc" in rules:
-        shown = micc_errors(scan, head)
-        values["micc"] = shown.symmetric
+        heatmap_errors = micc_errors(scan, head)
+        values["micc"] = heatmap_errors.symmetric
         values["micc_scaled"] = micc_errors(scan, head, with_scale=True).symmetric
     if "now" in rules:
         scaled = now_errors(scan, head)
@@ -231,9 +237,9 @@ def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[s
             "now_metrical_median": float(np.median(metrical)),
             "now_scale": scaled.motion.scale,
         }
-        shown = shown or scaled
+        heatmap_errors = heatmap_errors or scaled
     if "nonrigid" in rules:
-        rigid = shown if shown is not None and "micc" in rules else micc_errors(scan, head)
+        rigid = heatmap_errors if heatmap_errors is not None and "micc" in rules else micc_errors(scan, head)
         pairs = correspond(scan, head, rigid.motion)
         errors = nonrigid_errors(pairs, parts.face_of(parts.vertices()))
         values |= {
@@ -242,9 +248,9 @@ def _measured(scan: Scan, head: HeadSurface, parts: HeadParts, rules: Sequence[s
             "variance": errors.variance,
             "matched": float(pairs.valid.mean()),
         }
-        shown = shown or rigid
-    assert shown is not None
-    return _Measured(values, distance, shown)
+        heatmap_errors = heatmap_errors or rigid
+    assert heatmap_errors is not None
+    return _Measured(values, distance, heatmap_errors)
 
 
 def _tables(samples: Sequence[Sample], found: _Collected, metrics: Sequence[Metric], rules: Sequence[str]) -> tuple:
@@ -286,8 +292,10 @@ def _figures(found: _Collected, rules: Sequence[str]) -> tuple[Figure, ...]:
 def _tile(name: str, scan: Scan, got: _Measured, baseline: _Measured) -> UInt8[np.ndarray, "h w 3"]:
     parts = []
     for title, measured in ((f"{name}: ours", got), ("mean head", baseline)):
-        picture = heat_tile(measured.shown.scan, measured.shown.scan_to_head, scan.landmarks, _HEAT_LIMIT_MM)
-        parts.append(labelled(picture, f"{title}, {measured.shown.scan_to_head.mean():.2f} mm"))
+        picture = heat_tile(
+            measured.heatmap_errors.scan, measured.heatmap_errors.scan_to_head, scan.landmarks, _HEAT_LIMIT_MM
+        )
+        parts.append(labelled(picture, f"{title}, {measured.heatmap_errors.scan_to_head.mean():.2f} mm"))
     return np.concatenate(parts, axis=1)
 
 

@@ -16,11 +16,11 @@ from recon.alignment import fit_similarity
 from recon.color import encode_srgb
 from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.dense import DensePoints
+from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.depth import depth_errors
 from recon.evaluation.metrics.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
-from recon.evaluation.partial import Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import points_px
 from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
@@ -105,10 +105,10 @@ def evaluate_synthetic(
     truth = _Truth.of(predictor.model)
     settings = hashlib.sha256(repr((config, SIZE, seed, n_samples)).encode()).hexdigest()[:16]
     # The number of samples is left out: the first samples of a longer run are those of a shorter one.
-    drawn = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
-    run = Run(run_facts("synthetic", predictor.facts(), faces=drawn), n_samples, journal)
+    faces_key = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
+    run = Run(run_facts("synthetic", predictor.facts(), faces=faces_key), n_samples, journal)
     failed_yaws: list[float] = []
-    shown: list[tuple[float, int, Outcome]] = []
+    worst: list[tuple[float, int, Outcome]] = []
     for number in range(n_samples):
         name = _name(number)
         progress(name)
@@ -116,11 +116,11 @@ def evaluate_synthetic(
         if found.failure is not None and "yaw" in found.kept:
             failed_yaws.append(found.kept["yaw"])
         if found.sample is not None:
-            shown = sorted([*shown, (found.sample.values["nme2d"], number, found)], key=lambda one: -one[0])[:_N_TILES]
+            worst = sorted([*worst, (found.sample.values["nme2d"], number, found)], key=lambda one: -one[0])[:_N_TILES]
     samples, failures = run.samples, run.failures
     data = f"{n_samples} synthetic faces, seed {seed}"
     origin = provenance(predictor.method, predictor.weights, data, (f"settings {settings}", 0), run.seconds)
-    tiles = [_tile(sampler, number, found) for _, number, found in shown]
+    tiles = [_tile(sampler, number, found) for _, number, found in worst]
     return Evaluation(
         protocol="synthetic",
         title="Synthetic benchmark",
@@ -151,12 +151,12 @@ def _face(sampler: FaceSampler, number: int) -> FaceBatch:
 
 
 def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predictor) -> Outcome:
-    """Draw and measure one face."""
+    """Render and measure one face."""
     name = _name(number)
     try:
         face = _face(sampler, number)
         yaw_deg = float(torch.rad2deg(face.angles_rad[0, 0]))
-    # One face that cannot be drawn is one sample.
+    # One face that cannot be rendered is one sample.
     except Exception as error:
         return left_out(name, error)
     try:
@@ -168,7 +168,7 @@ def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predic
 
 
 def _tile(sampler: FaceSampler, number: int, outcome: Outcome) -> np.ndarray:
-    """The face is drawn again: it is always the same."""
+    """The face is rendered again: it is always the same."""
     assert outcome.sample is not None
     pixels = _photo(_face(sampler, number), _name(number)).pixels
     found, true = unpack(outcome.kept["found"]), unpack(outcome.kept["true"])

@@ -53,11 +53,11 @@ def heat_tile(
     faces = scan.faces[:, ::-1].copy() if inside_out else scan.faces
     topology = Topology.of(torch.as_tensor(faces), len(vertices))
     placed = torch.as_tensor(vertices, dtype=torch.float32)[None]
-    paint = torch.as_tensor(colour_of(distance_mm, limit_mm), dtype=torch.float32)[None]
+    colours = torch.as_tensor(colour_of(distance_mm, limit_mm), dtype=torch.float32)[None]
     height_mm = 2.1 * float(np.abs(vertices[:, :2]).max())
     with torch.no_grad():
         views = [
-            portrait(placed, paint, topology, (torch.zeros(3), height_mm), (yaw, 0.0), side_px)[0]
+            portrait(placed, colours, topology, (torch.zeros(3), height_mm), (yaw, 0.0), side_px)[0]
             for yaw in (0.0, 55.0)
         ]
     shown = [encode_srgb(view[None], "srgb")[0].permute(1, 2, 0).numpy() for view in views]

@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 
 from recon.evaluation.reports.result import Skipped
-from recon.evaluation.scans.scan import SCAN_SUFFIXES, ScanError, check_unit, read_landmarks
+from recon.evaluation.scans.scan import SCAN_SUFFIXES, ScanError, check_unit, read_scan_landmarks
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 NO_SETTING = "photos"
@@ -54,7 +54,7 @@ def find_subjects(folder: Path, unit: str | None = None) -> tuple[list[Subject],
             left.append(Skipped(place.name, found))
             continue
         try:
-            points = read_landmarks(found.landmarks)
+            points = read_scan_landmarks(found.landmarks)
         except ScanError as error:
             left.append(Skipped(place.name, str(error)))
             continue

@@ -103,12 +103,12 @@ def read_scan(scan_path: Path, landmarks_path: Path, unit: str | None = None) ->
     Raises:
         ScanError: unreadable, empty, of another unit, or landmarks that cannot be those of a face.
     """
-    landmarks = read_landmarks(landmarks_path)
+    landmarks = read_scan_landmarks(landmarks_path)
     factor = check_unit(landmarks, unit, landmarks_path)
     vertices, faces = _read_mesh(scan_path)
     surface, notes = cleaned(vertices * factor, faces, scan_path)
     landmarks = landmarks * factor
-    check_landmarks(landmarks, str(landmarks_path))
+    check_scan_landmarks(landmarks, str(landmarks_path))
     gaps = surface.closest(landmarks).distance
     if gaps.max() > 25.0:
         worst = int(gaps.argmax())
@@ -119,7 +119,7 @@ def read_scan(scan_path: Path, landmarks_path: Path, unit: str | None = None) ->
     return Scan(scan_path.parent.name, surface, landmarks, notes)
 
 
-def read_landmarks(path: Path) -> Float[np.ndarray, "7 3"]:
+def read_scan_landmarks(path: Path) -> Float[np.ndarray, "7 3"]:
     """Seven points from a text file; separators are spaces, tabs or commas, ``#`` starts a comment.
 
     Raises:
@@ -144,7 +144,7 @@ def read_landmarks(path: Path) -> Float[np.ndarray, "7 3"]:
     return points
 
 
-def check_landmarks(landmarks_mm: Float[np.ndarray, "7 3"], where: str) -> None:
+def check_scan_landmarks(landmarks_mm: Float[np.ndarray, "7 3"], where: str) -> None:
     """Refuse landmarks that no face has: swapped sides or a wrong order.
 
     Raises:

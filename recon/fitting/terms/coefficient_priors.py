@@ -4,7 +4,7 @@ the relative size s(c) = 1 + size_slope c, so that it does not depend on the ove
 Coefficients are millimetres over standard deviations, while a photo shows shape up to size. With the sum of squares for a
 prior, any shape gets cheaper when the whole head shrinks and every deviation with it: the most probable head then comes
 out smaller than the average one, by about its own squared length times the share that one coefficient adds to the size.
-On photos, on drawings of another model and on drawings of this one it was about 4 %. Here deviations are counted in shares
+On photos, on rendered heads of another model and on rendered heads of this one it was about 4 %. Here deviations are counted in shares
 of the head's size instead, so that size is left to what the prior says of size itself.
 """
 
@@ -39,10 +39,10 @@ class CoefficientPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient. The residual is value / (sigma size), and size depends on the identity."""
-        identity = state.face.identity[0]
+        identity = state.parameters.identity[0]
         size = (1.0 + self.size_slope @ identity).clamp_min(_MIN_RELATIVE_SIZE)
-        values = torch.cat([identity, state.face.expression.flatten()])
-        expression_sigma = self.expression_sigma.expand_as(state.face.expression).flatten()
+        values = torch.cat([identity, state.parameters.expression.flatten()])
+        expression_sigma = self.expression_sigma.expand_as(state.parameters.expression).flatten()
         sigma = torch.cat([torch.full_like(identity, self.identity_precision**-0.5), expression_sigma])
         columns = torch.cat(
             [torch.arange(layout.n_identity)]
@@ -66,10 +66,10 @@ class AlbedoPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient."""
-        albedo = state.face.albedo[0]
-        jacobian = albedo.new_zeros(len(albedo), layout.n_total)
-        jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(albedo)).to(albedo)
-        return LinearizedTerm(jacobian, self.weight**0.5 * albedo)
+        coefficients = state.parameters.albedo[0]
+        jacobian = coefficients.new_zeros(len(coefficients), layout.n_total)
+        jacobian[:, layout.albedo] = self.weight**0.5 * torch.eye(len(coefficients)).to(coefficients)
+        return LinearizedTerm(jacobian, self.weight**0.5 * coefficients)
 
 
 @dataclasses.dataclass(frozen=True)

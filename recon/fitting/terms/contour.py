@@ -64,8 +64,8 @@ def contour_vertices(v_cam: Float[Tensor, "v 3"], rays: Float[Tensor, "v 3"], to
     towards = (torch.linalg.cross(b - a, c - a) * rays[topology.faces[:, 0]]).sum(-1) < 0.0
     across = topology.neighbours
     flips = towards[:, None] & (across >= 0) & ~towards[across.clamp_min(0)]
-    face, corner = torch.nonzero(flips).T
-    return torch.unique(torch.cat([topology.faces[face, corner], topology.faces[face, (corner + 1) % 3]]))
+    triangle, corner = torch.nonzero(flips).T
+    return torch.unique(torch.cat([topology.faces[triangle, corner], topology.faces[triangle, (corner + 1) % 3]]))
 
 
 def find_contour(

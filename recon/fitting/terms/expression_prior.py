@@ -100,8 +100,8 @@ class ExpressionCouplingPrior:
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """The rows of every view."""
-        rows = self.rows.to(state.face.expression)
+        rows = self.rows.to(state.parameters.expression)
         jacobian = rows.new_zeros(layout.n_views, len(rows), layout.n_total)
         for view in range(layout.n_views):
             jacobian[view, :, layout.expression(view)] = rows
-        return LinearizedTerm(jacobian.flatten(0, 1), (state.face.expression @ rows.T).flatten())
+        return LinearizedTerm(jacobian.flatten(0, 1), (state.parameters.expression @ rows.T).flatten())

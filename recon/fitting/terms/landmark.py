@@ -72,15 +72,15 @@ class LandmarkTerm:
         like = self.model.mean
         camera = state.camera(view, index).to(like)
         rotation = camera.rotation[0]
-        v_rot = self.model.points_obj(state.face.identity[0], state.face.expression[index]) @ rotation.T
+        v_rot = self.model.points_obj(state.parameters.identity[0], state.parameters.expression[index]) @ rotation.T
         v_cam = v_rot + camera.translation_mm[0]
         v_near = in_front(v_cam)
-        residual_px = camera.to_pixels(v_near[None])[0] - view.points.points_px.to(like)
+        residual_px = camera.to_pixels(v_near[None])[0] - view.landmarks.points_px.to(like)
         jacobian = point_jacobian(v_rot, v_near, self.model.basis, camera, layout.single_view)
-        if view.points.calibrated:
-            rows, residual = whitened_rows(jacobian, residual_px, view.points, self.tolerance)
+        if view.landmarks.calibrated:
+            rows, residual = whitened_rows(jacobian, residual_px, view.landmarks, self.tolerance)
             return LinearizedTerm(rows, residual, layout.view_columns(index).to(rows.device))
-        precision = view.points.sigma_px.to(like) ** -2.0
+        precision = view.landmarks.sigma_px.to(like) ** -2.0
         confidence = torch.ones_like(precision)
         if view.visibility is None:
             # A first guess: it weighs points, but says nothing of how far off they may be.

@@ -47,7 +47,7 @@ class LightingPrior:
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """Rows of all views."""
         jacobians, residuals = [], []
-        for view, lighting in enumerate(state.face.known_lighting):
+        for view, lighting in enumerate(state.parameters.known_lighting):
             rows, residual = self.rows(lighting)
             jacobian = rows.new_zeros(len(rows), layout.n_total)
             # White light is one number a coefficient: its derivative is the sum over the channels.

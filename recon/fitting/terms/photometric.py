@@ -82,8 +82,8 @@ class PhotometricTerm:
 def pixel_confidence(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -> Float[Tensor, "1 1 s s"]:
     """Where the model shows a surface worth comparing and the photo shows it uncovered."""
     ids = face.rendered.triangle_ids[0]
-    by_face = vertex_confidence[face.model.faces].amin(dim=1)
-    on_face = torch.where(ids >= 0, by_face[ids.clamp_min(0).long()], torch.zeros((), device=ids.device))
+    by_triangle = vertex_confidence[face.model.faces].amin(dim=1)
+    on_face = torch.where(ids >= 0, by_triangle[ids.clamp_min(0).long()], torch.zeros((), device=ids.device))
     return on_face[None, None] * face.view.face_mask * _facing_confidence(face.rendered.normals[:, 2:])
 
 

@@ -30,7 +30,7 @@ def search(
     bands = min(bands_per_picture(n_pictures), height)
     triangles = faces.to(torch.int32).contiguous().numpy()
     arrays = (screen.numpy(), pixels.numpy(), triangles, ids.numpy(), depth.numpy())
-    for_each_task(_draw_band, n_pictures * bands, bands, *arrays)
+    for_each_task(_rasterize_band, n_pictures * bands, bands, *arrays)
     return ids, depth
 
 
@@ -47,7 +47,7 @@ def _span(low: float, high: float, limit: int) -> tuple[int, int]:
 
 @compiled(error_model="numpy")
 @no_type_check
-def _draw_band(
+def _rasterize_band(
     task: int,
     bands: int,
     screen: np.ndarray,

@@ -28,9 +28,9 @@ def search(
     import nvdiffrast.torch as dr
 
     if screen.dtype != torch.float32:
-        raise RenderInputError(f"the nvdiffrast back end draws float32, got {screen.dtype}: use backend='torch'")
+        raise RenderInputError(f"the nvdiffrast back end renders float32, got {screen.dtype}: use backend='torch'")
     if not 0 < faces.shape[0] <= MAX_FACES:
-        raise RenderInputError(f"the nvdiffrast back end draws 1 to {MAX_FACES} faces, got {faces.shape[0]}")
+        raise RenderInputError(f"the nvdiffrast back end renders 1 to {MAX_FACES} faces, got {faces.shape[0]}")
     positions = screen_to_flipped_clip(screen.detach(), size).contiguous()
     triangles = faces.to(torch.int32).contiguous()
     raster, _ = dr.rasterize(_context(screen.device.index), positions, triangles, size, grad_db=False)
@@ -46,7 +46,7 @@ def screen_to_flipped_clip(screen: Float[Tensor, "b v 4"], size: tuple[int, int]
 
 @functools.lru_cache(maxsize=16)
 def _context(device_index: int) -> object:
-    """One rasteriser context a device: making one takes longer than drawing."""
+    """One rasteriser context a device: making one takes longer than rendering."""
     import nvdiffrast.torch as dr
 
     return dr.RasterizeCudaContext(device=f"cuda:{device_index}")

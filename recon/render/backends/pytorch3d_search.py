@@ -1,6 +1,6 @@
 """Visible-triangle search by PyTorch3D, for those who have it.
 
-PyTorch3D draws in its own normalised coordinates: +x to the left, +y up, the shorter side of the picture spans -1..1,
+PyTorch3D renders in its own normalised coordinates: +x to the left, +y up, the shorter side of the picture spans -1..1,
 and z grows away from the camera and must be positive.
 """
 
@@ -26,7 +26,7 @@ def search(
     from pytorch3d.structures import Meshes
 
     if screen.dtype != torch.float32:
-        raise RenderInputError(f"the pytorch3d back end draws float32, got {screen.dtype}: use backend='torch'")
+        raise RenderInputError(f"the pytorch3d back end renders float32, got {screen.dtype}: use backend='torch'")
     if not bool((screen[..., 3] > NEAR_W).all()):
         raise RenderInputError("the pytorch3d back end cannot clip vertices behind the camera: use backend='torch'")
     n_pictures, n_faces = screen.shape[0], faces.shape[0]

@@ -1,4 +1,4 @@
-"""Eyebrows, drawn where a pixel looks: the mesh has a vertex every five millimetres there, fewer than a brow has edges.
+"""Eyebrows, computed for each pixel: the mesh has a vertex every five millimetres there, fewer than a brow has edges.
 
 A brow is a band below a curve. The curve, its upper edge, is that of the brow landmarks of the mean head, so labels stay
 where people mark brows (along the upper edge; brows are plucked from below); how wide, long, dense and dark the band is,
@@ -143,7 +143,7 @@ class Brows:
         cover[inside] = edge[inside] * self._hairs(rest_mm[inside], picture[inside], along[inside])
         return (self.density[picture] * cover).clamp(0.0, 1.0)
 
-    def painted(
+    def over_albedo(
         self, albedo: Float[Tensor, "p 3"], rest_mm: Float[Tensor, "p 3"], picture: Int[Tensor, " p"]
     ) -> Float[Tensor, "p 3"]:
         """The albedo of points with the brows on it."""

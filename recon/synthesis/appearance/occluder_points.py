@@ -95,7 +95,7 @@ class Cloth:
     folds: Float[Tensor, " b"]
 
     @classmethod
-    def draw(cls, rng: CounterRng) -> Cloth:
+    def sample(cls, rng: CounterRng) -> Cloth:
         """At random."""
         return cls(*cloth_colours(rng), rng.uniform("stripe width", low=8.0, high=40.0), 3000.0 * rng.uniform("folds"))
 
@@ -117,7 +117,7 @@ def occluder_points(
     picture = torch.div(raster.pixel_index, size[0] * size[1], rounding_mode="floor")
     segment = occluders.segments[raster.triangle_ids.view(-1)[raster.pixel_index].long()]
     surface = OccluderSurface(picture, segment, position, normal, albedo, SurfaceAttributes.of_columns(columns))
-    return OccluderPoints(raster, picture, occluder_appearance(surface, Cloth.draw(rng)))
+    return OccluderPoints(raster, picture, occluder_appearance(surface, Cloth.sample(rng)))
 
 
 def occluder_appearance(surface: OccluderSurface, cloth: Cloth) -> OccluderAppearance:

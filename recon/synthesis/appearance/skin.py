@@ -59,7 +59,7 @@ def skin_albedo(
     if config.hair > 0.0:
         roots = (0.85 * (1.0 - bald))[:, None, None] * anatomy.map("scalp")[None, :, None]
         albedo = albedo + roots * (0.8 * hair[:, None] - albedo)
-        # The model's own brows are a few vertices of one shape: others are drawn in their place.
+        # The model's own brows are a few vertices of one shape: others are rendered in their place.
         albedo = _towards_skin(
             albedo, anatomy, (1.5 * anatomy.map("brows")).clamp(0.0, 1.0), config.hair * torch.ones_like(male)
         )

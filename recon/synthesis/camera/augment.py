@@ -125,4 +125,4 @@ def position_map(
     """
     v_cam = batch.camera.to_camera(model.shape(batch.identity, batch.expression))
     maps = [texels.sample(vertices, model.faces) for vertices in v_cam]
-    return torch.stack(maps).permute(0, 3, 1, 2), texels.triangles
+    return torch.stack(maps).permute(0, 3, 1, 2), texels.triangle_ids

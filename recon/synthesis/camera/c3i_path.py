@@ -1,4 +1,4 @@
-"""Cameras and heads drawn in the three capture modes of the published synthetic depth set (Basak et al. 2023)."""
+"""Cameras and heads sampled in the three capture modes of the published synthetic depth set (Basak et al. 2023)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEP_DEG, _MOST_DEG = 3.0, 30.0
 _NOD_DEG = (0.0, 20.0, -20.0)
 
 
-def draw_capture(rng: CounterRng) -> Capture:
+def sample_capture(rng: CounterRng) -> Capture:
     """One capture a sample, of the three modes in equal parts."""
     device = rng.device
     mode = rng.integer("capture mode", len(MODES))

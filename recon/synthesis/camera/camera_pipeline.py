@@ -22,7 +22,7 @@ def camera_pipeline(
     """A scene in linear light as an sRGB file would hold it, [0, 1]. With all strengths 0, only the sRGB curve."""
     picture = _some(linear, rng, "blur", config.blur, _blurred)
     picture = _some(picture, rng, "motion blur", config.motion_blur, _motion_blurred)
-    picture = tone_map(picture, IspSettings.draw(config, rng))
+    picture = tone_map(picture, IspSettings.sample(config, rng))
     picture = _some(picture, rng, "low resolution", config.low_resolution, _low_resolution)
     return _some(picture, rng, "jpeg", config.jpeg, _jpeg_at_random)
 

@@ -45,7 +45,7 @@ class IspSettings:
     gray: Float[Tensor, " b"]
 
     @classmethod
-    def draw(cls, config: SynthesisConfig, rng: CounterRng) -> IspSettings:
+    def sample(cls, config: SynthesisConfig, rng: CounterRng) -> IspSettings:
         """At random; with all strengths 0 only the sRGB curve is left."""
         gains = torch.exp(0.11 * config.colour_cast * rng.normal("cast", 3).clamp(-2.0, 2.0))
         noisy = rng.chance("noise", config.noise).float()

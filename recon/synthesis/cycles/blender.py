@@ -14,7 +14,7 @@ OLDEST = (5, 0)
 
 
 class BlenderError(RuntimeError):
-    """Blender's module is missing, unusable, or could not draw."""
+    """Blender's module is missing, unusable, or could not render."""
 
 
 def load_bpy(find: Callable[[str], Any] = importlib.import_module, python: Sequence[int] = sys.version_info[:2]) -> Any:

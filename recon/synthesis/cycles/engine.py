@@ -41,7 +41,7 @@ class CyclesSettings:
         denoise: smooth what noise is left with Open Image Denoise.
         bounces: of diffuse and glossy light; the papers take 0.
         strands: hairs on a head; 0 renders no hair.
-        lamps: kinds of the two lamps, of AREA, SUN, POINT, SPOT; empty draws them at random.
+        lamps: kinds of the two lamps, of AREA, SUN, POINT, SPOT; empty samples them.
         threads: 0 takes all cores.
 
     Raises:
@@ -119,7 +119,7 @@ class CyclesSampler:
 
         Raises:
             ValueError: no indices, or negative ones.
-            BlenderError: Cycles could not draw.
+            BlenderError: Cycles could not render.
         """
         fast = self.sampler.batch(indices)
         return FaceBatch.cat([self._render(fast.select(row), int(index)) for row, index in enumerate(indices)])
@@ -184,7 +184,7 @@ def path_traced(bpy: Any, settings: CyclesSettings, seed: int) -> Float[np.ndarr
         seed: of the paths.
 
     Raises:
-        BlenderError: Cycles could not draw.
+        BlenderError: Cycles could not render.
     """
     with tempfile.TemporaryDirectory(prefix="facerecon-cycles-") as folder:
         seen = _rendered(bpy, Path(folder) / "appearance.exr", lambda: _set_up_appearance_pass(bpy, settings, seed))
@@ -254,7 +254,7 @@ def _rendered(bpy: Any, path: Path, prepare: Any) -> dict[str, np.ndarray]:
         bpy.ops.render.render(write_still=True)
         return decode_exr(path.read_bytes())
     except (RuntimeError, OSError, ExrError) as error:
-        raise BlenderError(f"Cycles could not draw: {error}") from error
+        raise BlenderError(f"Cycles could not render: {error}") from error
 
 
 def _channel(channels: dict[str, np.ndarray], *endings: str) -> np.ndarray:

@@ -26,7 +26,7 @@ _BODY = ("clothes", "body")
 
 def add_head(bpy: Any, scene: Scene, assets: SceneAssets, config: SynthesisConfig) -> None:
     """Skin, lips, eyes and mouth of a batch of one."""
-    segments = _array(assets.anatomy.labels)
+    segments = _array(assets.anatomy.triangle_segments)
     kinds = [
         materials.skin(bpy, "skin", config),
         materials.skin(bpy, _LIPS, config, roughness=0.34, depth=1.2),

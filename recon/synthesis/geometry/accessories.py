@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.rotation import euler_to_matrix
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.attributes import GlassesAttributes
-from recon.synthesis.geometry.parts import Head, Part, grid_faces, present
+from recon.synthesis.geometry.parts import Head, Part, collapse_absent, grid_faces
 from recon.synthesis.sample import SEGMENT_NAMES
 
 _RIM, _TUBE, _SIDE_POINTS = 28, 4, 6
@@ -36,13 +36,13 @@ _PALM_FLATNESS = 0.28
 """Depth of the palm by its width."""
 
 
-def glasses_part(rng: CounterRng, head: Head, worn: Bool[Tensor, " b"]) -> Part:
+def glasses_part(rng: CounterRng, head: Head, has_part: Bool[Tensor, " b"]) -> Part:
     """Two rims, bridge, temples and lenses, fitted to the eyes, camera frame.
 
     Args:
         rng: of the persons.
         head: what they are fitted to.
-        worn: ``(B,)`` who wears glasses.
+        has_part: ``(B,)`` who wears glasses.
     """
     rims = _Rims.of(rng, head.landmarks_obj)
     tube_radius = rng.uniform("rim", low=0.7, high=2.6)
@@ -54,7 +54,7 @@ def glasses_part(rng: CounterRng, head: Head, worn: Bool[Tensor, " b"]) -> Part:
     pieces.append(_tube_piece(rims.bridge(), tube_radius, closed=False, opacity=solid))
     opacity = _lens_opacity(rng)
     pieces += [_lens_piece(ring, centre, opacity) for ring, centre in zip(rims.rings, rims.centres, strict=True)]
-    return _glasses_of(pieces, head, _frame_colours(rng), worn)
+    return _glasses_of(pieces, head, _frame_colours(rng), has_part)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def _lens_piece(ring: Float[Tensor, "b r 3"], centre: Float[Tensor, "b 3"], opac
     return _Piece(torch.cat((ring, centre[:, None]), dim=1), fan.to(ring.device), opacity)
 
 
-def _glasses_of(pieces: list[_Piece], head: Head, frame_colour: Float[Tensor, "b 3"], worn: Tensor) -> Part:
+def _glasses_of(pieces: list[_Piece], head: Head, frame_colour: Float[Tensor, "b 3"], has_part: Tensor) -> Part:
     faces, first = [], 0
     for piece in pieces:
         faces.append(piece.faces + first)
@@ -161,11 +161,11 @@ def _glasses_of(pieces: list[_Piece], head: Head, frame_colour: Float[Tensor, "b
     opacity = torch.cat([piece.opacity[:, None].expand(piece.v_obj.shape[:2]) for piece in pieces], dim=1)
     is_lens = (opacity < 0.999)[..., None]
     albedo = torch.where(is_lens, torch.full_like(frame_colour, _LENS_ALBEDO)[:, None], frame_colour[:, None])
-    v_cam = head.camera.to_camera(present(torch.cat([piece.v_obj for piece in pieces], dim=1), worn))
+    v_cam = head.camera.to_camera(collapse_absent(torch.cat([piece.v_obj for piece in pieces], dim=1), has_part))
     return Part(v_cam, torch.cat(faces), albedo, GlassesAttributes(opacity), SEGMENT_NAMES.index("glasses"))
 
 
-def hand_or_object_part(rng: CounterRng, head: Head, there: Bool[Tensor, " b"]) -> Part:
+def hand_or_object_part(rng: CounterRng, head: Head, has_part: Bool[Tensor, " b"]) -> Part:
     """A hand, or a smooth object, near a random landmark of the face, camera frame.
 
     Args:
@@ -176,7 +176,7 @@ def hand_or_object_part(rng: CounterRng, head: Head, there: Bool[Tensor, " b"]) 
     is_hand = rng.chance("hand", 0.6)
     shape = torch.where(is_hand[:, None, None, None, None], _hand(rng), _object(rng)).flatten(1, 3)
     rotation, position = _held(rng, head.camera.to_camera(head.landmarks_obj))
-    v_cam = present(shape @ rotation.transpose(1, 2) + position[:, None], there)
+    v_cam = collapse_absent(shape @ rotation.transpose(1, 2) + position[:, None], has_part)
     skin = head.model.landmarks68(head.albedo)[:, 27:36].mean(dim=1)
     colour = torch.where(is_hand[:, None], skin, rng.uniform("thing colour", 3) ** 1.6)
     finger = grid_faces(_LENGTHWISE, _AROUND, closed=True)

@@ -1,4 +1,4 @@
-"""What a sampler knows of a model: soft maps of regions, labels of faces, ambient visibility."""
+"""What a sampler knows of a model: soft maps of regions, segments of triangles, ambient visibility."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEGMENT_REGIONS = (
     ("mouth", ("mouth_interior",)),
     ("eyes", ("eye_sockets", "eyes")),
 )
-_PAINTED = ("scalp", "brows", "beard", "cheeks", "lips", "eyelids")
+_SOFT_REGIONS = ("scalp", "brows", "beard", "cheeks", "lips", "eyelids")
 """Regions that soft maps are made of."""
 _N_DIRECTIONS = 96
 _AO_MAP_PX = 160
@@ -34,17 +34,17 @@ _AO_BIAS_MM = 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Anatomy:
-    """Per-vertex and per-face knowledge of one model.
+    """What is known of each vertex and triangle of one model.
 
     Attributes:
-        labels: ``(F,)`` int64, id in SEGMENT_NAMES of each face.
+        triangle_segments: ``(F,)`` int64, id in SEGMENT_NAMES of each triangle.
         soft: ``(V,)`` maps in [0, 1] by region name, with soft edges.
         beard: ``(V,)`` the beard's map, fading out over more than a centimetre.
         ambient_visibility: ``(V,)`` [0, 1], share of uniform light that reaches a vertex of the mean face.
         ambient_visibility_jaw_open: ``(V,)`` the same with the mouth open.
     """
 
-    labels: Int[Tensor, " f"]
+    triangle_segments: Int[Tensor, " f"]
     soft: dict[str, Float[Tensor, " v"]]
     beard: Float[Tensor, " v"]
     ambient_visibility: Float[Tensor, " v"]
@@ -53,9 +53,11 @@ class Anatomy:
     @classmethod
     def of(cls, model: MorphableModel, with_ambient_occlusion: bool) -> Anatomy:
         """Of a model; ambient occlusion takes a second on a CPU."""
-        labels = _labels(model)
+        segments = _triangle_segments(model)
         soft = {
-            name: _softened(model.region(name).float(), model.faces) for name in _PAINTED if name in model.region_names
+            name: _softened(model.region(name).float(), model.faces)
+            for name in _SOFT_REGIONS
+            if name in model.region_names
         }
         beard = torch.zeros_like(model.mean_shape[:, 0])
         if "beard" in model.region_names:
@@ -63,28 +65,28 @@ class Anatomy:
             beard = _softened(model.region("beard").float(), model.faces, 14) * (1.0 - lips)
         ones = torch.ones_like(model.mean_shape[:, 0])
         if not with_ambient_occlusion:
-            return cls(labels, soft, beard, ones, ones)
+            return cls(segments, soft, beard, ones, ones)
         closed = ambient_visibility(model.mean_shape, model.faces)
         if "jawOpen" not in model.expression_names:
-            return cls(labels, soft, beard, closed, closed)
+            return cls(segments, soft, beard, closed, closed)
         weights = model.mean_shape.new_zeros(1, model.n_expression)
         weights[0, model.expression_names.index("jawOpen")] = 0.7
-        return cls(labels, soft, beard, closed, ambient_visibility(model.shape(None, weights)[0], model.faces))
+        return cls(segments, soft, beard, closed, ambient_visibility(model.shape(None, weights)[0], model.faces))
 
     def map(self, name: str) -> Float[Tensor, " v"]:
         """A soft map, zero where the model has no such region."""
         return self.soft.get(name, torch.zeros_like(self.ambient_visibility))
 
 
-def _labels(model: MorphableModel) -> Int[Tensor, " f"]:
-    """A face has a label when two of its corners lie in the region; what is in no region counts as face."""
-    labels = torch.full((model.faces.shape[0],), SEGMENT_NAMES.index("face"), device=model.faces.device)
+def _triangle_segments(model: MorphableModel) -> Int[Tensor, " f"]:
+    """A triangle belongs to a segment when two of its corners lie in the region; what is in no region counts as face."""
+    segments = torch.full((model.faces.shape[0],), SEGMENT_NAMES.index("face"), device=model.faces.device)
     for segment, regions in _SEGMENT_REGIONS:
         for region in regions:
             if region in model.region_names:
                 inside = model.region(region)[model.faces].sum(dim=1) >= 2
-                labels = torch.where(inside, SEGMENT_NAMES.index(segment), labels)
-    return labels
+                segments = torch.where(inside, SEGMENT_NAMES.index(segment), segments)
+    return segments
 
 
 def _softened(mask: Float[Tensor, " v"], faces: Int[Tensor, "f 3"], rounds: int = 3) -> Float[Tensor, " v"]:
@@ -105,7 +107,7 @@ def ambient_visibility(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]
     """
     normals = vertex_normals(vertices[None], faces)[0]
     centre = 0.5 * (vertices.amin(dim=0) + vertices.amax(dim=0))
-    reach = 1.02 * torch.linalg.vector_norm(vertices - centre, dim=1).max()
+    radius = 1.02 * torch.linalg.vector_norm(vertices - centre, dim=1).max()
     steps = torch.arange(_N_DIRECTIONS, dtype=vertices.dtype, device=vertices.device) + 0.5
     up = 1.0 - 2.0 * steps / _N_DIRECTIONS
     turn = torch.pi * (1.0 + 5.0**0.5) * steps
@@ -114,7 +116,7 @@ def ambient_visibility(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]
     reached, possible = torch.zeros_like(normals[:, 0]), torch.zeros_like(normals[:, 0])
     for part in directions.split(16):
         frames = light_frames(part)
-        seen_from = (vertices - centre) @ frames.transpose(1, 2) / reach
+        seen_from = (vertices - centre) @ frames.transpose(1, 2) / radius
         clip = torch.cat((seen_from, torch.ones_like(seen_from[..., :1])), dim=-1) * seen_from.new_tensor(
             [1.0, 1.0, -1.0, 1.0]
         )
@@ -125,7 +127,7 @@ def ambient_visibility(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]
             mode="nearest",
             align_corners=False,
         )[:, 0, 0]
-        free = (clip[..., 2] <= nearest + _AO_BIAS_MM / reach).to(vertices.dtype)
+        free = (clip[..., 2] <= nearest + _AO_BIAS_MM / radius).to(vertices.dtype)
         cosine = (normals @ part.T).clamp_min(0.0).T
         reached = reached + (free * cosine).sum(dim=0)
         possible = possible + cosine.sum(dim=0)

@@ -13,7 +13,7 @@ from bfm.model import MorphableModel
 from recon.rotation import euler_to_matrix, matrix_to_euler
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.attributes import ClothAttributes
-from recon.synthesis.geometry.parts import Head, Part, grid_faces, present
+from recon.synthesis.geometry.parts import Head, Part, collapse_absent, grid_faces
 from recon.synthesis.sample import SEGMENT_NAMES
 
 # Rings of the torso below the neck: half width, half depth, height, mm below the neck's edge, share of the body's turn.
@@ -74,7 +74,7 @@ class Neck:
         )
 
 
-def clothes_part(neck: Neck, rng: CounterRng, head: Head, there: Bool[Tensor, " b"]) -> Part:
+def clothes_part(neck: Neck, rng: CounterRng, head: Head, has_part: Bool[Tensor, " b"]) -> Part:
     """Rings from the neck's edge to the chest, camera frame, on heads that have clothes. The body turns less than the head."""
     rotation, translation_mm = head.camera.rotation, head.camera.translation_mm
     edge = head.v_obj[:, neck.loop]
@@ -113,7 +113,7 @@ def clothes_part(neck: Neck, rng: CounterRng, head: Head, there: Bool[Tensor, " 
         neckline_mm=open_mm[:, None].expand(*v_cam.shape[:3]).flatten(1),
     )
     skin = head.albedo[:, neck.loop][:, None].expand(*v_cam.shape[:3], 3).flatten(1, 2)
-    v_cam = present(v_cam.flatten(1, 2), there)
+    v_cam = collapse_absent(v_cam.flatten(1, 2), has_part)
     return Part(v_cam, neck.faces, skin, attributes, SEGMENT_NAMES.index("clothes"))
 
 

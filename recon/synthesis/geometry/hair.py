@@ -17,7 +17,7 @@ from bfm.model import MorphableModel
 from recon.render import vertex_normals
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.attributes import HairAttributes
-from recon.synthesis.geometry.parts import Binding, Head, Part, grid_faces, present
+from recon.synthesis.geometry.parts import Binding, Head, Part, collapse_absent, grid_faces
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.synthesis.scene.people import People
 
@@ -113,7 +113,7 @@ class Hairstyles:
         return self.style >= STYLES.index("short")
 
 
-def draw_hairstyles(rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairstyles:
+def sample_hairstyles(rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairstyles:
     """Hair by sex, age and group; ``share`` of the heads have any."""
     male = people.column("male") > 0.5
     style = torch.where(male, rng.choice("style m", _SHARES_MALE), rng.choice("style f", _SHARES_FEMALE))
@@ -232,7 +232,7 @@ def _attributes(
 def hair_part(sheet: HairSheet, hairstyles: Hairstyles, rng: CounterRng, head: Head) -> Part:
     """The sheet on heads, camera frame."""
     v_obj, attributes = hair_sheet(sheet, hairstyles, rng, head.v_obj, head.model.faces)
-    v_cam = head.camera.to_camera(present(v_obj, hairstyles.has_sheet))
+    v_cam = head.camera.to_camera(collapse_absent(v_obj, hairstyles.has_sheet))
     albedo = hairstyles.colour[:, None].expand(-1, v_cam.shape[1], -1)
     return Part(v_cam, sheet.faces, albedo, attributes, SEGMENT_NAMES.index("hair"))
 

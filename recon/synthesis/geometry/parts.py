@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -108,6 +108,6 @@ def grid_faces(rows: int, columns: int, closed: bool = False) -> Int[Tensor, "f 
     return torch.stack((torch.stack((a, c, b), -1), torch.stack((b, c, d), -1)), dim=2).reshape(-1, 3)
 
 
-def present(v_cam: Float[Tensor, "b g 3"], there: Tensor) -> Float[Tensor, "b g 3"]:
+def collapse_absent(v_cam: Float[Tensor, "b g 3"], has_part: Bool[Tensor, " b"]) -> Float[Tensor, "b g 3"]:
     """Vertices of heads that have the part; of the others all in one spot, so that their triangles have no area."""
-    return torch.where(there[:, None, None], v_cam, v_cam[:, :1])
+    return torch.where(has_part[:, None, None], v_cam, v_cam[:, :1])

@@ -14,7 +14,7 @@ from recon.io.locks import locked
 from recon.io.names import printable
 from recon.io.parts import write_new
 from recon.synthesis.config import FORMER_NAMES
-from recon.synthesis.output.plan import WORK_FOLDER, DatasetError, Plan
+from recon.synthesis.output.plan import WORK_FOLDER, DatasetError, DatasetPlan
 from recon.synthesis.sample import SEGMENT_NAMES
 
 CARD = "dataset.json"
@@ -23,7 +23,7 @@ _FOLDERS = ("background_folder", "environment_folder")
 """Settings that name folders: their contents are compared, because each machine may have them in a place of its own."""
 
 
-def make_card(plan: Plan, model: MorphableModel) -> dict[str, Any]:
+def make_card(plan: DatasetPlan, model: MorphableModel) -> dict[str, Any]:
     """Everything that decides the samples of a data set.
 
     The entry ``made_with`` holds hashes of the code, of the model's arrays, and of the pictures that samples are made from.
@@ -49,7 +49,7 @@ def make_card(plan: Plan, model: MorphableModel) -> dict[str, Any]:
     }
 
 
-def lay_card(plan: Plan, model: MorphableModel) -> None:
+def lay_card(plan: DatasetPlan, model: MorphableModel) -> None:
     """Make the folder with its card, or check that the card there is of the same data set.
 
     Of several runs that begin at once the first to write the card decides, and the others compare theirs.
@@ -71,7 +71,7 @@ def lay_card(plan: Plan, model: MorphableModel) -> None:
             write_new(plan.folder / _README, readme, plan.work)
 
 
-def _check_empty(plan: Plan, readme: bytes) -> None:
+def _check_empty(plan: DatasetPlan, readme: bytes) -> None:
     """Refuse a folder with anything in it that was not written by a run of this plan."""
     names = set(os.listdir(plan.folder)) - {WORK_FOLDER}
     if names == {_README} and (plan.folder / _README).read_bytes() == readme:
@@ -81,7 +81,7 @@ def _check_empty(plan: Plan, readme: bytes) -> None:
         raise DatasetError(f"{printable(plan.folder)} is not empty and holds no {CARD}: choose an empty folder")
 
 
-def _compare(plan: Plan, card: dict[str, Any]) -> None:
+def _compare(plan: DatasetPlan, card: dict[str, Any]) -> None:
     path = plan.folder / CARD
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ class DatasetError(OSError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class DatasetPlan:
     """What to write.
 
     Attributes:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_connection
 from typing import TYPE_CHECKING
 
-from recon.synthesis.output.plan import DatasetError, Plan
+from recon.synthesis.output.plan import DatasetError, DatasetPlan
 from recon.synthesis.output.writer import make_sampler, write_block
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class WorkerDied(DatasetError):
     """A process that made samples was ended from outside."""
 
 
-def make_blocks(plan: Plan, blocks: Sequence[int], sampler: FaceSampler | CyclesSampler) -> Iterator[int]:
+def make_blocks(plan: DatasetPlan, blocks: Sequence[int], sampler: FaceSampler | CyclesSampler) -> Iterator[int]:
     """Make blocks in this process; yields the number of samples made after each.
 
     Blocks that another run is making are left for the end and then waited for.
@@ -44,7 +44,7 @@ def make_blocks(plan: Plan, blocks: Sequence[int], sampler: FaceSampler | Cycles
         yield write_block(plan, sampler, block) or 0
 
 
-def make_blocks_in_processes(plan: Plan, blocks: Sequence[int], workers: int) -> Iterator[int]:
+def make_blocks_in_processes(plan: DatasetPlan, blocks: Sequence[int], workers: int) -> Iterator[int]:
     """As :func:`make_blocks`, by processes of one thread each; they end with this one, however it ends.
 
     Raises:
@@ -63,7 +63,7 @@ def make_blocks_in_processes(plan: Plan, blocks: Sequence[int], workers: int) ->
 
 
 def _results(
-    pool: ProcessPoolExecutor, plan: Plan, blocks: Sequence[int], workers: int, *, wait_for_others: bool
+    pool: ProcessPoolExecutor, plan: DatasetPlan, blocks: Sequence[int], workers: int, *, wait_for_others: bool
 ) -> Iterator[tuple[int, int | None]]:
     """Blocks and the samples made of them, as they end. A few are queued at a time: a data set can have many thousands."""
     todo = iter(blocks)
@@ -86,7 +86,7 @@ def _results(
 
 
 @contextlib.contextmanager
-def _pool(plan: Plan, workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(plan: DatasetPlan, workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that hold one end of a pipe, and end when the other is closed: by this block, or by the death of this process."""
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
@@ -115,10 +115,10 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_worker: dict[str, Plan | FaceSampler | CyclesSampler] = {}
+_worker: dict[str, DatasetPlan | FaceSampler | CyclesSampler] = {}
 
 
-def _start_worker(plan: Plan, stop: Connection) -> None:
+def _start_worker(plan: DatasetPlan, stop: Connection) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -134,9 +134,9 @@ def _end_with(stop: Connection) -> None:
 
 def _work(block: int, wait_for_others: bool) -> int | None:
     plan = _worker["plan"]
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, DatasetPlan)
     if "sampler" not in _worker:  # here and not at the start, so that a fault reaches the parent as what it is
         _worker["sampler"] = make_sampler(plan)
     sampler = _worker["sampler"]
-    assert not isinstance(sampler, Plan)
+    assert not isinstance(sampler, DatasetPlan)
     return write_block(plan, sampler, block, wait=wait_for_others)

@@ -27,13 +27,13 @@ from recon.io.names import printable
 from recon.io.parts import place, remove_leftovers, sync_folder, write_new
 from recon.synthesis.output.card import lay_card
 from recon.synthesis.output.layouts import SampleFiles, block_path, encode, shard_name, tar_bytes
-from recon.synthesis.output.plan import DatasetError, Engine, Plan
+from recon.synthesis.output.plan import DatasetError, DatasetPlan, Engine
 from recon.synthesis.sampler import FaceSampler
 
 if TYPE_CHECKING:
     from recon.synthesis.cycles import CyclesSampler
 
-__all__ = ["DatasetError", "Engine", "Plan", "begin", "make_sampler", "tidy", "write_block"]
+__all__ = ["DatasetError", "Engine", "DatasetPlan", "begin", "make_sampler", "tidy", "write_block"]
 
 _AT_ONCE = 16
 _SYNCS_AT_ONCE = 8
@@ -41,7 +41,7 @@ _SYNCS_AT_ONCE = 8
 _UNFINISHED = re.compile(r"block-(\d+)\.(lock|[0-9a-f]{16}\.part)")
 
 
-def begin(plan: Plan, model: MorphableModel) -> None:
+def begin(plan: DatasetPlan, model: MorphableModel) -> None:
     """Make the folder and its card, or check that the card there is of the same data set; remove what killed runs left.
 
     Args:
@@ -57,7 +57,7 @@ def begin(plan: Plan, model: MorphableModel) -> None:
 
 
 def write_block(
-    plan: Plan,
+    plan: DatasetPlan,
     sampler: FaceSampler | CyclesSampler,
     block: int,
     progress: Callable[[int], object] = lambda made: None,
@@ -95,7 +95,9 @@ def write_block(
     return len(plan.indices(block))
 
 
-def _make(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]) -> None:
+def _make(
+    plan: DatasetPlan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]
+) -> None:
     staging = plan.work / f"block-{block:06d}.{secrets.token_hex(8)}.part"
     staging.mkdir()
     try:
@@ -123,7 +125,7 @@ def _make(plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress
 
 
 def _samples(
-    plan: Plan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]
+    plan: DatasetPlan, sampler: FaceSampler | CyclesSampler, block: int, progress: Callable[[int], object]
 ) -> Iterator[SampleFiles]:
     indices = plan.indices(block)
     for first in range(0, len(indices), _AT_ONCE):
@@ -162,7 +164,7 @@ def _take_place(part: Path, path: Path) -> None:
         )
 
 
-def tidy(plan: Plan) -> None:
+def tidy(plan: DatasetPlan) -> None:
     """Remove what killed runs left, and the folder for unfinished work if nobody is at work.
 
     Raises:
@@ -191,7 +193,7 @@ def tidy(plan: Plan) -> None:
         plan.work.rmdir()
 
 
-def _lock_path(plan: Plan, block: int) -> Path:
+def _lock_path(plan: DatasetPlan, block: int) -> Path:
     return plan.work / f"block-{block:06d}.lock"
 
 
@@ -218,7 +220,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def make_sampler(plan: Plan) -> FaceSampler | CyclesSampler:
+def make_sampler(plan: DatasetPlan) -> FaceSampler | CyclesSampler:
     """The sampler of a plan, on the CPU.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What is drawn at random: people, expressions, poses, lights and places."""
+"""What is sampled: people, expressions, poses, lights and places."""

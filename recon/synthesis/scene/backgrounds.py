@@ -126,7 +126,7 @@ def _grown(layer: Tensor, size: tuple[int, int]) -> Tensor:
 class FolderBackgrounds:
     """The pictures of a folder, kept small.
 
-    Pictures are read when they are first drawn; the last ones, up to 256 MB, stay in memory. Pictures whose header cannot be
+    Pictures are read when they are first sampled; the last ones, up to 256 MB, stay in memory. Pictures whose header cannot be
     read are left out from the beginning, with a warning that counts them. One that turns out to be damaged later is replaced
     by the next one of the folder that can be read, so that samples still follow from their index.
 
@@ -180,7 +180,7 @@ class FolderBackgrounds:
             return picture
         raise BackgroundError(f"none of the {len(self.paths)} background pictures can be read any more")
 
-    def draw(self, rng: CounterRng, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
+    def sample(self, rng: CounterRng, size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
         """A random part of a random picture for each sample, mirrored half the time."""
         number = rng.integer("background picture", len(self.paths)).tolist()
         zoom = rng.uniform("background zoom", low=0.5, high=1.0).tolist()

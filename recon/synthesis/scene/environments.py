@@ -87,7 +87,7 @@ class FolderEnvironments:
         names = [field.name for field in dataclasses.fields(Surroundings)]
         self.maps = Surroundings(**{name: torch.cat([getattr(one, name) for one in found]) for name in names})
 
-    def draw(self, rng: CounterRng) -> Surroundings:
+    def sample(self, rng: CounterRng) -> Surroundings:
         """A random map for each sample, turned about the vertical by a random angle."""
         which = rng.integer("environment map", len(self.maps.lighting)).cpu()
         turn = 2.0 * torch.pi * rng.uniform("environment turn").cpu()

@@ -62,7 +62,7 @@ BASIC = ("neutral", "angry", "happy", "sad", "scared")
 _LARGEST_GAZE = 0.75
 
 
-def draw_expressions(
+def sample_expressions(
     names: tuple[str, ...],
     rng: CounterRng,
     strength: float,

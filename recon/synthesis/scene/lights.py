@@ -42,7 +42,7 @@ class Lights:
         return self.surroundings + lamps_to_sh(self.directions, self.irradiances)
 
 
-def draw_lights(
+def sample_lights(
     rng: CounterRng,
     strength: float,
     exposure: float,
@@ -63,7 +63,7 @@ def draw_lights(
     if environments is None:
         surroundings, directions, irradiances = _room(rng)
     else:
-        found = environments.draw(rng)
+        found = environments.sample(rng)
         surroundings = found.lighting
         directions = torch.stack((found.direction, torch.nn.functional.normalize(facing, dim=-1)), dim=1)
         irradiances = torch.stack((found.irradiance, torch.zeros_like(found.irradiance)), dim=1)

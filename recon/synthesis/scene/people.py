@@ -48,11 +48,11 @@ class People:
         return self.attributes[:, ATTRIBUTE_NAMES.index(name)]
 
 
-def draw_people(model: MorphableModel, rng: CounterRng, identity_strength: float, albedo_strength: float) -> People:
+def sample_people(model: MorphableModel, rng: CounterRng, identity_strength: float, albedo_strength: float) -> People:
     """Persons of all kinds in equal parts. Strengths scale the coefficients; 0 gives the mean person.
 
     For the open model shape follows sex, age, ethnic group and build by a regression over the population that its
-    components were made from; other models draw from their prior.
+    components were made from; other models are sampled from their prior.
     """
     batch = len(rng.keys)
     male = rng.chance("sex", 0.5).float()

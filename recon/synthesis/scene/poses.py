@@ -47,13 +47,13 @@ class HeadPoses:
         return cls(rotation, translation_mm, torch.linalg.vector_norm(translation_mm, dim=1))
 
 
-def draw_angles(config: SynthesisConfig, rng: CounterRng) -> Float[Tensor, "b 3"]:
+def sample_angles(config: SynthesisConfig, rng: CounterRng) -> Float[Tensor, "b 3"]:
     """``(B, 3)`` yaw, pitch, roll in radians, within the config's limits."""
     limits = torch.tensor([config.yaw_deg, config.pitch_deg, config.roll_deg], device=rng.device)
     if config.pose == "uniform":
         steps = torch.floor(limits / STEP_DEG)
-        drawn = rng.uniform("angles", 3)
-        angles = STEP_DEG * (torch.floor(drawn * (2.0 * steps + 1.0)) - steps)
+        uniform = rng.uniform("angles", 3)
+        angles = STEP_DEG * (torch.floor(uniform * (2.0 * steps + 1.0)) - steps)
         return torch.deg2rad(angles)
     if config.pose == "biwi":
         angles = _truncated(rng, "angles", limits, limits.new_tensor(_BIWI_SIGMA_DEG))
@@ -74,9 +74,9 @@ def _truncated(rng: CounterRng, name: str, limits: Tensor, sigma: Tensor) -> Ten
     return torch.where(beyond, again, values)
 
 
-def draw_poses(config: SynthesisConfig, rng: CounterRng) -> HeadPoses:
+def sample_poses(config: SynthesisConfig, rng: CounterRng) -> HeadPoses:
     """Heads turned, and placed at a distance, not always in the middle of the camera's view."""
-    yaw, pitch, roll = draw_angles(config, rng).unbind(1)
+    yaw, pitch, roll = sample_angles(config, rng).unbind(1)
     rotation = euler_to_matrix(torch.stack((pitch, yaw, roll), dim=1))
     distance = rng.log_uniform("distance", *config.distance_mm)
     aside = (rng.normal("aside", 2).clamp(-2.5, 2.5) * rng.device_tensor([0.10, 0.07])).clamp(-0.3, 0.3)
@@ -111,7 +111,7 @@ def aligned_cameras(
     """Cameras of crops framed by five points as :func:`recon.detection.align.align` frames photos, with jitter.
 
     The crop of a photo is a similarity of the picture, which the intrinsics take up exactly; its turn goes into the pose
-    (see :meth:`recon.detection.align.Alignment.crop_camera`). So the face is drawn in its crop directly.
+    (see :meth:`recon.detection.align.Alignment.crop_camera`). So the face is rendered in its crop directly.
 
     Args:
         config: for the jitter and whether faces are turned upright.

@@ -10,7 +10,7 @@ from bfm.files import MissingModelFiles, ModelFileError
 from bfm.loaders import ict
 
 N_VERTICES = 80
-TINY = ict.Topology(
+TINY = ict.VertexRanges(
     N_VERTICES, n_identity=3, regions={"face": ((0, 42),), "eyes": ((42, 50), (60, 80))}, jaw={0: 7, 16: 9}
 )
 

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 from bfm.open.identity import (
     ASYMMETRY_SIGMA,
     Population,
-    draw_population,
     principal_components,
+    sample_population,
     without_rigid_motion,
 )
 from bfm.open.makehuman import data_folder
@@ -19,16 +19,16 @@ PEOPLE, TARGETS, V = 40, 6, 7
 
 
 @pytest.fixture
-def drawn() -> tuple[Population, np.ndarray, np.ndarray]:
+def population_parts() -> tuple[Population, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(2)
     weights = rng.normal(0.3, 1.0, (PEOPLE, TARGETS)) * np.geomspace(3.0, 0.1, TARGETS)
     population = Population(tuple(Path(f"{k}.target") for k in range(TARGETS)), weights, {})
     return population, rng.normal(size=(TARGETS, V, 3)), rng.uniform(0.1, 1.0, V)
 
 
-def test_components_of_heads_drawn_one_by_one(drawn: tuple) -> None:
+def test_components_of_heads_sampled_one_by_one(population_parts: tuple) -> None:
     """The same as a weighted singular value decomposition of the heads themselves."""
-    population, offsets, weights = drawn
+    population, offsets, weights = population_parts
     heads = np.stack([sum(w * o for w, o in zip(row, offsets, strict=True)) for row in population.weights])
     mean = heads.mean(axis=0)
     scale = np.sqrt(np.repeat(weights, 3))
@@ -43,8 +43,8 @@ def test_components_of_heads_drawn_one_by_one(drawn: tuple) -> None:
         np.testing.assert_allclose(got, want * np.sign((got * want).sum()), atol=1e-9)
 
 
-def test_heads_come_back_from_their_scores(drawn: tuple) -> None:
-    population, offsets, weights = drawn
+def test_heads_come_back_from_their_scores(population_parts: tuple) -> None:
+    population, offsets, weights = population_parts
     found = principal_components(population, offsets, weights, TARGETS)
     heads = np.einsum("pt,tvc->pvc", population.weights, offsets)
     np.testing.assert_allclose(found.mean + np.einsum("vck,pk->pvc", found.basis, found.scores), heads, atol=1e-9)
@@ -52,15 +52,15 @@ def test_heads_come_back_from_their_scores(drawn: tuple) -> None:
     np.testing.assert_allclose(np.cov(found.scores.T), np.eye(TARGETS), atol=1e-9)
 
 
-def test_fewer_components_are_the_first(drawn: tuple) -> None:
-    few, all_ = (principal_components(*drawn, k) for k in (2, TARGETS))
+def test_fewer_components_are_the_first(population_parts: tuple) -> None:
+    few, all_ = (principal_components(*population_parts, k) for k in (2, TARGETS))
     np.testing.assert_allclose(few.basis, all_.basis[..., :2], atol=1e-12)
     with pytest.raises(ValueError, match="has 6 independent components, 7 asked for"):
-        principal_components(*drawn, TARGETS + 1)
+        principal_components(*population_parts, TARGETS + 1)
 
 
-def test_signs_are_fixed(drawn: tuple) -> None:
-    flat = principal_components(*drawn, TARGETS).basis.reshape(-1, TARGETS)
+def test_signs_are_fixed(population_parts: tuple) -> None:
+    flat = principal_components(*population_parts, TARGETS).basis.reshape(-1, TARGETS)
     assert (flat[np.abs(flat).argmax(axis=0), np.arange(TARGETS)] > 0).all()
 
 
@@ -91,7 +91,7 @@ def test_a_change_of_shape_stays() -> None:
 
 @pytest.fixture(scope="module")
 def population() -> Population:
-    return draw_population(data_folder(), 3000, seed=5)
+    return sample_population(data_folder(), 3000, seed=5)
 
 
 def test_population_is_balanced(population: Population) -> None:
@@ -106,9 +106,9 @@ def test_population_is_balanced(population: Population) -> None:
 
 
 def test_population_is_the_same_every_time(population: Population) -> None:
-    again = draw_population(data_folder(), 3000, seed=5)
+    again = sample_population(data_folder(), 3000, seed=5)
     assert np.array_equal(again.weights, population.weights) and again.targets == population.targets
-    assert not np.array_equal(draw_population(data_folder(), 3000, seed=6).weights, population.weights)
+    assert not np.array_equal(sample_population(data_folder(), 3000, seed=6).weights, population.weights)
 
 
 def test_left_and_right_are_nearly_alike(population: Population) -> None:
@@ -123,7 +123,7 @@ def test_left_and_right_are_nearly_alike(population: Population) -> None:
 
 
 def test_sliders_have_the_means_that_are_asked_for(population: Population) -> None:
-    """The mean weight of a slider's two targets differs by its mean, up to the few draws that are cut off."""
+    """The mean weight of a slider's two targets differs by its mean, up to the few samples that are cut off."""
     names = [path.name.removesuffix(".target.gz") for path in population.targets]
     weight = dict(zip(names, population.weights.mean(axis=0), strict=True))
     assert weight["nose-trans-up"] - weight["nose-trans-down"] == pytest.approx(0.59, abs=0.04)

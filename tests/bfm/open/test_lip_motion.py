@@ -101,7 +101,7 @@ def test_a_grin_bares_the_teeth_without_opening_the_jaw(open_model: MorphableMod
     assert chin.norm(dim=1).max() < 1.2
 
 
-def test_lips_drawn_off_shut_teeth_bare_no_gap(open_model: MorphableModel) -> None:
+def test_lips_pulled_off_shut_teeth_bare_no_gap(open_model: MorphableModel) -> None:
     grin = both_sides(open_model, "mouthUpperUp") + both_sides(open_model, "mouthLowerDown") - open_model.shape()
     assert bared_mm2(open_model, grin, "teeth") > 0.97 * bared_mm2(open_model, grin)
 

@@ -122,10 +122,10 @@ def test_eyeballs_face_outwards(open_data: ModelData, eye: str) -> None:
 @pytest.mark.parametrize("eye", ["left_eye", "right_eye"])
 def test_iris_has_its_size(open_model: MorphableModel, eye: str) -> None:
     """The visible iris is 11.8 mm wide in adults, which others use to tell the scale of a photo."""
-    v, paint = (x[open_model.region(eye)].numpy() for x in (open_model.mean_shape, open_model.mean_albedo))
+    v, albedo = (x[open_model.region(eye)].numpy() for x in (open_model.mean_shape, open_model.mean_albedo))
     front = (v[:, 2] > 0.0) & (np.abs(v[:, 1]) < 1.5)
-    dark = v[front & (paint.mean(axis=1) < 0.3), 0]
-    white = v[front & (paint.mean(axis=1) > 0.4), 0]
+    dark = v[front & (albedo.mean(axis=1) < 0.3), 0]
+    white = v[front & (albedo.mean(axis=1) > 0.4), 0]
     middle = 0.5 * (dark.min() + dark.max())
     inner, outer = np.abs(dark - middle).max(), np.abs(white - middle).min()
     assert 2.0 * inner < 12.2 and 2.0 * outer > 11.2 and outer - inner < 1.5

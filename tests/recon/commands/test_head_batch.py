@@ -25,7 +25,7 @@ class _Head:
     text: str
 
     pose = SimpleNamespace(yaw=1.0, pitch=2.0, roll=3.0)
-    quality = SimpleNamespace(landmark_error_percent=float("nan"), warnings=("a \x1b note",))
+    fit_report = SimpleNamespace(landmark_error_percent=float("nan"), warnings=("a \x1b note",))
 
 
 class _Reconstructor:

@@ -47,7 +47,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
     monkeypatch.setattr(models, "load", load)
     preview = types.ModuleType("recon.visualize.model_sheet")
-    preview.contact_sheet = lambda model: np.full((5, 7, 3), 9, np.uint8)  # type: ignore[attr-defined]
+    preview.model_sheet = lambda model: np.full((5, 7, 3), 9, np.uint8)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "recon.visualize.model_sheet", preview)
     return seen
 

@@ -69,7 +69,7 @@ def test_a_drawing_replaces_a_drawing_but_no_file_of_the_users(call, tmp_path, c
     out.unlink()
     out.symlink_to(victim)
     assert call("--size", "64")[0] == 2
-    assert "exists and was not drawn by recon" in capsys.readouterr().err
+    assert "exists and was not made by recon" in capsys.readouterr().err
     victim.replace(out)
     assert call("--size", "64")[0] == 2
     assert out.read_bytes() == before

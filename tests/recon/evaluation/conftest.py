@@ -42,7 +42,7 @@ def make_head(open_model):
     """Heads as a predictor returns them, with chosen coefficients and pose."""
     from recon.camera import PerspectiveCamera
     from recon.detection.face import Face
-    from recon.reconstruction import FitQuality, Reconstruction
+    from recon.reconstruction import FitReport, Reconstruction
 
     def make(photo, rotation=None, identity=None, **changes):
         height, width = photo.pixels.shape[:2]
@@ -61,7 +61,7 @@ def make_head(open_model):
             albedo_coefficients=torch.zeros(1, open_model.n_albedo),
             lighting=ambient(torch.ones(1, 3)),
             camera=camera,
-            quality=FitQuality(0.0, 0.0, ()),
+            fit_report=FitReport(0.0, 0.0, ()),
         )
         return Reconstruction(**{**known, **changes})
 

@@ -85,5 +85,5 @@ def test_errors_are_measured_upright_and_in_stated_sigmas(open_model):
         # Upright: what is to the right in the photo is turned as the face is.
         roll = roll_of(sampler[index].landmarks68_px[0].double().numpy())
         assert np.allclose(np.arctan2(errors[k, :, 1], errors[k, :, 0]), -roll)
-    with pytest.raises(ValueError, match="found none of 1 drawn faces"):
+    with pytest.raises(ValueError, match="found none of 1 synthetic faces"):
         measure_errors(lambda _: [], sampler, range(1), "478")

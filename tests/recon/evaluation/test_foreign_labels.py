@@ -13,10 +13,10 @@ from bfm import isolated
 from bfm.isolated import ReaderProcessError
 from recon.evaluation.aflw2000 import LabelError, read_label
 from recon.evaluation.dense import read_dense
-from recon.evaluation.depth_folder import DepthDataError, read_depth
+from recon.evaluation.depth_folder import DepthDataError, read_depth_map
 from recon.evaluation.pose_labels import find_poses
 from recon.evaluation.scans.folder import find_subjects
-from recon.evaluation.scans.scan import ScanError, check_landmarks, read_landmarks
+from recon.evaluation.scans.scan import ScanError, check_scan_landmarks, read_scan_landmarks
 
 POINTS = np.random.default_rng(0).uniform(0, 200, (3, 68))
 
@@ -95,7 +95,7 @@ def test_arrays_that_are_none(tmp_path, content):
     path = tmp_path / "a_depth.npy"
     path.write_bytes(content)
     with pytest.raises(DepthDataError, match=r"a_depth\.npy: cannot be read as a depth map"):
-        read_depth(path)
+        read_depth_map(path)
     path.rename(tmp_path / "a_478.npy")
     with pytest.raises(LabelError, match=r"a_478\.npy: cannot be read"):
         read_dense(tmp_path / "a.jpg")
@@ -111,16 +111,16 @@ def test_messages_are_one_printable_line(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9\n\x1b[31m_depth.npy")
     path.write_bytes(b"x")
     with pytest.raises(DepthDataError) as caught:
-        read_depth(path)
+        read_depth_map(path)
     assert "caf\\xe9" in str(caught.value) and str(caught.value).isprintable()
 
 
 def test_landmarks_in_one_place_or_beyond_all_are_no_face(tmp_path):
     with pytest.raises(ScanError, match="lie in one place or on one line"):
-        check_landmarks(np.ones((7, 3)), "x")
+        check_scan_landmarks(np.ones((7, 3)), "x")
     (tmp_path / "landmarks.txt").write_text("1e200 1 1\n" * 7)
     with pytest.raises(ScanError, match="expected seven lines"):
-        read_landmarks(tmp_path / "landmarks.txt")
+        read_scan_landmarks(tmp_path / "landmarks.txt")
 
 
 def test_a_subject_that_cannot_be_listed_is_left_out(tmp_path, monkeypatch):

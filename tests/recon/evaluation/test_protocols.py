@@ -389,11 +389,11 @@ def test_whatever_a_reader_raises_is_a_row(aflw, tmp_path, make_head, predictor_
         patched.setattr("recon.evaluation.protocols.scans.read_scan", raising)
         assert len(evaluate_scans(aflw / "scans", predictor, ("micc",)).dropped) == 1
     with monkeypatch.context() as patched:
-        patched.setattr("recon.evaluation.depth_folder.read_depth", raising)
+        patched.setattr("recon.evaluation.depth_folder.read_depth_map", raising)
         found = evaluate_depth(aflw / "depth", aflw / "depth")
         assert len(found.dropped) == 2 and found.dropped[0].reason.startswith(type(fault).__name__)
     with monkeypatch.context() as patched:
-        patched.setattr("recon.evaluation.protocols.depth.read_depth", raising)
+        patched.setattr("recon.evaluation.protocols.depth.read_depth_map", raising)
         assert len(evaluate_depth(aflw / "depth", aflw / "depth").failures) == 2
     with monkeypatch.context() as patched:
         patched.setattr("recon.evaluation.protocols.synthetic._face", raising)

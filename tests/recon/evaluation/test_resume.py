@@ -13,15 +13,15 @@ from scipy.io import loadmat, savemat
 
 from bfm.isolated import ReaderProcessError
 from recon.datasets.pose_conventions import angles_to_matrix
-from recon.evaluation.folder import REPORT_NAMES
+from recon.evaluation.journal import PARTIAL_NAME, Journal
 from recon.evaluation.outcome import Outcome, pack, unpack
-from recon.evaluation.partial import PARTIAL_NAME, Journal
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import evaluate_alignment
 from recon.evaluation.protocols.depth import evaluate_depth
 from recon.evaluation.protocols.pose import evaluate_pose
 from recon.evaluation.protocols.scans import evaluate_scans
 from recon.evaluation.protocols.synthetic import evaluate_synthetic
+from recon.evaluation.report_folder import REPORT_NAMES
 from recon.evaluation.reports.report import write_report
 from recon.evaluation.reports.result import Sample
 from recon.evaluation.run import Run

@@ -13,7 +13,7 @@ from recon.camera import PerspectiveCamera
 from recon.detection.face import Face
 from recon.io.image import Photo
 from recon.lighting import ambient
-from recon.reconstruction import FitQuality, Reconstruction
+from recon.reconstruction import FitReport, Reconstruction
 
 
 @pytest.mark.parametrize("changes", [{}, {"expression_prior": "normal"}, {"expression_names": ()}], ids=repr)
@@ -29,7 +29,7 @@ def test_every_format_shows_the_reconstructed_expression(make_tiny, tmp_path, ch
         torch.zeros(1, model.n_albedo),
         ambient(torch.ones(1, 3)),
         PerspectiveCamera.at(torch.eye(3)[None], torch.tensor([[0.0, 0.0, -60.0]]), size=size),
-        FitQuality(0.0, 0.0, ()),
+        FitReport(0.0, 0.0, ()),
     )
     head.save(tmp_path, formats=("glb", "ply"), texture_size=0)
     neutral = model.shape(head.identity)[0].numpy()

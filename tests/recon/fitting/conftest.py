@@ -1,4 +1,4 @@
-"""Faces drawn with known expressions."""
+"""Faces rendered with known expressions."""
 
 import pytest
 import torch
@@ -16,10 +16,10 @@ _SIGMA = 0.04
 
 
 @pytest.fixture(scope="session")
-def draw_expression():
+def render_expression():
     """``(model, weights by name, yaw in radians) -> View``: the average face acting, evenly lit, with its landmarks."""
 
-    def draw(model, weights, yaw_rad):
+    def rendered_view(model, weights, yaw_rad):
         expression = torch.zeros(1, model.n_expression)
         for name, weight in weights.items():
             expression[0, model.expression_names.index(name)] = weight
@@ -32,9 +32,9 @@ def draw_expression():
         vertices = model.shape(expression=expression)
         with torch.no_grad():
             mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo())
-            drawn = render(mesh, camera, ambient(torch.full((1, 3), 1.0)), (_HEIGHT, _WIDTH))
+            rendered = render(mesh, camera, ambient(torch.full((1, 3), 1.0)), (_HEIGHT, _WIDTH))
         picture = (
-            (encode_srgb_unclamped(drawn.image, "linear") + 0.2 * (1.0 - drawn.mask))
+            (encode_srgb_unclamped(rendered.image, "linear") + 0.2 * (1.0 - rendered.mask))
             .clamp(0.0, 1.0)[0]
             .permute(1, 2, 0)
         )
@@ -42,4 +42,4 @@ def draw_expression():
         pixels = (255.0 * picture).round().byte().numpy()
         return View(pixels, LandmarkObservation.independent(points, _SIGMA * _WIDTH), _FOCAL_PX)
 
-    return draw
+    return rendered_view

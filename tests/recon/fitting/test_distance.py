@@ -50,9 +50,9 @@ def test_a_near_head_is_found_where_it_is_and_told_how_surely(fitter, open_model
     for seed in range(4):
         view, rotation = _view(open_model, distance_mm, seed)
         found = fitter([view], _POINTS_ONLY)
-        logarithms.append(np.log(-float(found.face.translation_mm[0, 2]) / distance_mm))
+        logarithms.append(np.log(-float(found.parameters.translation_mm[0, 2]) / distance_mm))
         sigmas.append(found.distance_sigma[0])
-        assert float(torch.rad2deg(rotation_angle(found.face.rotation[0], rotation[0]))) < 3.0
+        assert float(torch.rad2deg(rotation_angle(found.parameters.rotation[0], rotation[0]))) < 3.0
     assert abs(np.mean(logarithms)) < 0.2
     assert np.all(np.abs(logarithms) < 3.0 * np.array(sigmas))
     assert 0.03 < min(sigmas) and max(sigmas) < 0.4
@@ -67,7 +67,7 @@ def test_a_known_focal_length_stays_and_leaves_the_distance_to_the_size_of_the_h
     view, _ = _view(open_model, 500.0, focal_px=850.0)
     found = fitter([view], _POINTS_ONLY)
     assert found.focal_px[0] == pytest.approx(850.0) and found.focal_sigma[0] < 1e-4
-    assert -float(found.face.translation_mm[0, 2]) == pytest.approx(500.0, rel=0.1)
+    assert -float(found.parameters.translation_mm[0, 2]) == pytest.approx(500.0, rel=0.1)
     assert 0.001 < found.distance_sigma[0] < 0.1
 
 
@@ -75,7 +75,7 @@ def test_points_whose_errors_were_not_measured_do_not_tell_the_distance(fitter, 
     """What such points are off by together would be taken for perspective."""
     view, _ = _view(open_model, 300.0, stated=0.06)
     found = fitter([view], _POINTS_ONLY)
-    assert -float(found.face.translation_mm[0, 2]) > 500.0
+    assert -float(found.parameters.translation_mm[0, 2]) > 500.0
     assert np.isnan(found.distance_sigma[0]) and np.isnan(found.focal_sigma[0])
     known = fitter([dataclasses.replace(view, focal_px=510.0)], _POINTS_ONLY)
     assert 0.0 < known.distance_sigma[0] < 0.2
@@ -90,7 +90,7 @@ def test_without_perspective_there_is_no_distance_to_know(fitter, open_model):
 def test_each_view_of_a_person_has_a_distance_of_its_own(fitter, open_model):
     views = [_view(open_model, far)[0] for far in (300.0, 1200.0)]
     found = fitter(views, _POINTS_ONLY)
-    distances = -found.face.translation_mm[:, 2]
+    distances = -found.parameters.translation_mm[:, 2]
     assert np.all(np.abs(np.log(distances.numpy() / [300.0, 1200.0])) < 3.0 * np.array(found.distance_sigma))
     assert found.distance_sigma[0] < found.distance_sigma[1]
 
@@ -110,8 +110,8 @@ def test_a_rotation_known_from_its_ray_turns_with_the_distance(fitter, open_mode
     )
     sure = InitialSigma(rotation_rad=math.radians(0.5))
     found = fitter([view], _POINTS_ONLY, InitialEstimate(face, (5.0 * 1.7 * 300.0,), sure))
-    assert -float(found.face.translation_mm[0, 2]) < 450.0, "the points tell that the head is near"
-    seen = turn_to_ray(found.face.translation_mm).transpose(1, 2) @ found.face.rotation
+    assert -float(found.parameters.translation_mm[0, 2]) < 450.0, "the points tell that the head is near"
+    seen = turn_to_ray(found.parameters.translation_mm).transpose(1, 2) @ found.parameters.rotation
     assert float(torch.rad2deg(rotation_angle(seen[0], truth[0]))) < 1.0
 
 
@@ -121,7 +121,7 @@ def test_a_step_goes_no_further_than_a_share_of_the_distance(step):
     face = FaceParameters(
         *(torch.zeros(1, n) for n in (2, 0, 0)), torch.eye(3)[None], torch.tensor([[0.0, 0.0, -800.0]]), None
     )
-    state, limits = FitState.of(face), StepLimits(0.5, log_focal=0.2, approach=0.25)
+    state, limits = FitState.of(face), StepLimits(0.5, log_focal=0.2, distance_fraction=0.25)
     low, high = state.bounds(layout, limits, False)
     along, focal = layout.translation(0).stop - 1, layout.focal(0).start
     bound = high if step > 0.0 else low

@@ -44,16 +44,18 @@ def truth(model):
 
 @pytest.fixture(scope="module")
 def photo(model, truth):
-    """A drawn head, and its true landmarks."""
+    """A rendered head, and its true landmarks."""
     camera = PerspectiveCamera.at(
         truth.rotation, truth.translation_mm, size=(_HEIGHT, _WIDTH), focal_px=torch.full((1, 2), _FOCAL_PX)
     )
     vertices = model.shape(truth.identity, truth.expression)
     with torch.no_grad():
         mesh = Mesh.of(vertices, Topology.of(model.faces, model.n_vertices), model.albedo(truth.albedo))
-        drawn = render(mesh, camera, truth.lighting, (_HEIGHT, _WIDTH))
+        rendered = render(mesh, camera, truth.lighting, (_HEIGHT, _WIDTH))
     picture = (
-        (encode_srgb_unclamped(drawn.image, "linear") + 0.15 * (1.0 - drawn.mask)).clamp(0.0, 1.0)[0].permute(1, 2, 0)
+        (encode_srgb_unclamped(rendered.image, "linear") + 0.15 * (1.0 - rendered.mask))
+        .clamp(0.0, 1.0)[0]
+        .permute(1, 2, 0)
     )
     points = camera.to_pixels(camera.to_camera(model.landmarks(vertices, "478")))[0].double().numpy()
     return (255.0 * picture).round().byte().numpy(), points
@@ -93,21 +95,25 @@ def landmark_error_px(model, face, points):
 
 def test_a_photo_without_landmarks_corrects_the_estimate(model, truth, photo, initial):
     pixels, points = photo
-    before = {name: tensor.clone() for name, tensor in initial.face.tensors().items()}
+    before = {name: tensor.clone() for name, tensor in initial.parameters.tensors().items()}
     found = FaceFitter(model)([View(pixels, None, _FOCAL_PX)], _SETTINGS, initial)
-    assert angle_deg(initial.face.rotation, truth.rotation) > 4.5
-    assert angle_deg(found.face.rotation, truth.rotation) < 2.5
-    assert landmark_error_px(model, found.face, points) < 0.4 * landmark_error_px(model, initial.face, points)
+    assert angle_deg(initial.parameters.rotation, truth.rotation) > 4.5
+    assert angle_deg(found.parameters.rotation, truth.rotation) < 2.5
+    assert landmark_error_px(model, found.parameters, points) < 0.4 * landmark_error_px(
+        model, initial.parameters, points
+    )
     assert np.isnan(found.reprojection_error_px[0]) and found.photometric_rmse[0] < 0.05
-    assert all(torch.equal(before[name], getattr(initial.face, name)) for name in before), "the estimate is left alone"
+    assert all(torch.equal(before[name], getattr(initial.parameters, name)) for name in before), (
+        "the estimate is left alone"
+    )
 
 
 def test_an_estimate_of_small_sigma_stays(model, photo, initial):
     sure = dataclasses.replace(initial, sigma=InitialSigma(1e-4, 1e-4, 1e-4, 1e-2, 1e-5))
     for points in (None, observed(photo[1])):
-        face = FaceFitter(model)([View(photo[0], points, _FOCAL_PX)], _SETTINGS, sure).face
-        assert angle_deg(face.rotation, initial.face.rotation) < 0.2
-        torch.testing.assert_close(face.identity, initial.face.identity, atol=2e-2, rtol=0)
+        face = FaceFitter(model)([View(photo[0], points, _FOCAL_PX)], _SETTINGS, sure).parameters
+        assert angle_deg(face.rotation, initial.parameters.rotation) < 0.2
+        torch.testing.assert_close(face.identity, initial.parameters.identity, atol=2e-2, rtol=0)
 
 
 def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, initial):
@@ -116,7 +122,7 @@ def test_an_unknown_lens_keeps_the_head_where_it_was_seen(model, photo, initial)
     assert found.focal_px[0] == pytest.approx(_FOCAL_PX * settings.assumed_distance_mm / 970.0, rel=1e-4)
     place = [
         f * s.translation_mm[0, :2] / s.translation_mm[0, 2]
-        for f, s in ((_FOCAL_PX, initial.face), (found.focal_px[0], found.face))
+        for f, s in ((_FOCAL_PX, initial.parameters), (found.focal_px[0], found.parameters))
     ]
     torch.testing.assert_close(*place, atol=1e-3, rtol=0)
 
@@ -131,7 +137,7 @@ def test_views_and_estimates_that_do_not_go_together_are_refused(model, photo, i
 
 def test_a_fitter_is_used_again(model, photo):
     view, fitter = View(photo[0], observed(photo[1]), _FOCAL_PX), FaceFitter(model)
-    first, again = (fitter([view], _SETTINGS).face for _ in range(2))
+    first, again = (fitter([view], _SETTINGS).parameters for _ in range(2))
     assert torch.equal(first.identity, again.identity)
     assert torch.equal(first.lighting, again.lighting)
 
@@ -140,9 +146,9 @@ def test_a_fit_to_landmarks_alone_knows_no_light(model, photo):
     found = FaceFitter(model)(
         [View(photo[0], observed(photo[1]), _FOCAL_PX)], dataclasses.replace(_SETTINGS, levels=())
     )
-    assert found.face.lighting is None and np.isnan(found.photometric_rmse[0])
+    assert found.parameters.lighting is None and np.isnan(found.photometric_rmse[0])
     with pytest.raises(ValueError, match="light of these faces is not known"):
-        _ = found.face.known_lighting
+        _ = found.parameters.known_lighting
 
 
 @pytest.mark.parametrize("quality", ["fast", "default", "best"])

@@ -18,14 +18,14 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def grin(model, draw_expression):
-    """A drawn grin and its landmarks; the jaw is shut."""
+def grin(model, render_expression):
+    """A rendered grin and its landmarks; the jaw is shut."""
     names = ("mouthSmile", "mouthUpperUp", "mouthLowerDown")
-    return draw_expression(model, {name + side: 0.7 for name in names for side in ("Left", "Right")}, 0.1)
+    return render_expression(model, {name + side: 0.7 for name in names for side in ("Left", "Right")}, 0.1)
 
 
 def jaw(model, view):
-    found = FaceFitter(model)([view], _SETTINGS).face.expression[0]
+    found = FaceFitter(model)([view], _SETTINGS).parameters.expression[0]
     return float(found[model.expression_names.index("jawOpen")])
 
 
@@ -47,6 +47,6 @@ def test_teeth_keep_the_jaw_shut_and_a_dark_mouth_lets_it_fall(model, grin, empt
 
 def test_two_views_have_a_jaw_each(model, grin, emptied):
     """Widths of the prior belong to views, not to the person."""
-    found = FaceFitter(model)([grin, emptied], FitSettings(levels=())).face.expression
+    found = FaceFitter(model)([grin, emptied], FitSettings(levels=())).parameters.expression
     shut, fallen = found[:, model.expression_names.index("jawOpen")].tolist()
     assert fallen > shut + 0.05

@@ -44,12 +44,12 @@ def test_two_steps_lead_back_to_the_estimate():
         held = normal.diagonal() > 0.0
         step = torch.where(held, right / normal.diagonal(), 0.0)
         now = now.moved(LAYOUT, step, StepLimits(rotation_rad=3.0), unit_expression=False)
-    found = now.face
+    found = now.parameters
     for name in ("identity", "expression", "rotation", "translation_mm"):
         torch.testing.assert_close(
-            getattr(found, name), getattr(estimate.face, name).double(), atol=1e-4, rtol=0, msg=name
+            getattr(found, name), getattr(estimate.parameters, name).double(), atol=1e-4, rtol=0, msg=name
         )
-    assert torch.equal(found.albedo, start.face.albedo) and torch.equal(found.lighting, start.face.lighting)
+    assert torch.equal(found.albedo, start.parameters.albedo) and torch.equal(found.lighting, start.parameters.lighting)
     for where in (LAYOUT.albedo, LAYOUT.lighting(0), LAYOUT.focal(1)):
         assert not held[where].any()
 
@@ -78,7 +78,7 @@ def test_another_lens_shows_the_same_picture():
     for view in range(N_VIEWS):
         first, second = (e.points_px(shape, view, torch.zeros(1, 2)) for e in (estimate, longer))
         torch.testing.assert_close(first, second, atol=0.012, rtol=0)
-    assert torch.equal(estimate.face.translation_mm, make_face().translation_mm), "the old estimate is left alone"
+    assert torch.equal(estimate.parameters.translation_mm, make_face().translation_mm), "the old estimate is left alone"
 
 
 def test_impossible_estimates_are_refused():
@@ -104,13 +104,13 @@ def test_landmarks_move_an_estimate_as_far_as_its_sigma_allows(landmarks):  # no
 
     def fitted(sigma: InitialSigma) -> tuple[float, float]:
         views, settings = (
-            [dataclasses.replace(view, points=independent(view.points.points_px, 3.0))],
+            [dataclasses.replace(view, landmarks=independent(view.landmarks.points_px, 3.0))],
             FitSettings(identity_precision=0.01),
         )
         found = landmark_stage(
             landmarks, FitState.of(estimate), views, settings, torch.full((1, 3), 5.0).double(),
             InitialEstimate(estimate, (900.0,), sigma),
-        ).face  # fmt: skip
+        ).parameters  # fmt: skip
         shape_error = (found.identity[0] - torch.tensor(identity)).abs().mean()
         return float(shape_error), float(rotation_angle(found.rotation[0], rotation))
 
@@ -123,7 +123,7 @@ def test_a_rotation_step_is_cut_to_its_limit():
     now = FitState.of(make_face(1))
     step = torch.zeros(LAYOUT.n_total).double()
     step[LAYOUT.rotation(0)] = torch.tensor([0.0, 2.0, 0.0]).double()
-    found = now.moved(LAYOUT, step, StepLimits(rotation_rad=0.2), unit_expression=True).face
-    turn = found.rotation[0] @ now.face.rotation[0].T
+    found = now.moved(LAYOUT, step, StepLimits(rotation_rad=0.2), unit_expression=True).parameters
+    turn = found.rotation[0] @ now.parameters.rotation[0].T
     torch.testing.assert_close(roma.rotmat_to_rotvec(turn), torch.tensor([0.0, 0.2, 0.0]).double(), atol=1e-6, rtol=0)
-    assert torch.allclose(found.rotation[1], now.face.rotation[1])
+    assert torch.allclose(found.rotation[1], now.parameters.rotation[1])

@@ -53,9 +53,9 @@ def fitted(landmarks, views, sigma_px, identity_precision, expression_sigma, n_s
     )
     model = dataclasses.replace(landmarks, unit_expression=unit)
     settings = FitSettings(landmark_steps=n_steps, identity_precision=identity_precision)
-    views = [dataclasses.replace(view, points=independent(view.points.points_px, sigma_px)) for view in views]
+    views = [dataclasses.replace(view, landmarks=independent(view.landmarks.points_px, sigma_px)) for view in views]
     widths = torch.full((len(views), N_EXPRESSION), expression_sigma).double()
-    return landmark_stage(model, FitState.of(start), views, settings, widths).face
+    return landmark_stage(model, FitState.of(start), views, settings, widths).parameters
 
 
 def reprojected(landmarks, face, view):
@@ -69,7 +69,7 @@ def test_recovers_shape_and_pose_of_exact_landmarks(landmarks):
     view, rotation = view_of(landmarks, identity, [0.6, 0.0, 0.3], [0.2, -0.3, 0.1], [12.0, -20.0, -800.0])
     found = fitted(landmarks, [view], 0.075, 1e-3, 10.0)
     torch.testing.assert_close(found.rotation[0], rotation, atol=2e-2, rtol=0)
-    assert float((reprojected(landmarks, found, view) - view.points.points_px).abs().max()) < 0.3
+    assert float((reprojected(landmarks, found, view) - view.landmarks.points_px).abs().max()) < 0.3
     torch.testing.assert_close(found.identity[0], torch.tensor(identity).double(), atol=0.3, rtol=0)
 
 
@@ -96,15 +96,15 @@ def test_weights_stay_in_the_unit_interval(landmarks):
 
 def test_one_wild_point_does_not_move_the_head(landmarks):
     view, rotation = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.1, 0.2, 0.0], [0.0, 0.0, -800.0])
-    points = view.points.points_px.clone()
+    points = view.landmarks.points_px.clone()
     points[7] += 80.0
-    found = fitted(landmarks, [dataclasses.replace(view, points=independent(points, 1.0))], 3.0, 1.0, 0.3, 25)
+    found = fitted(landmarks, [dataclasses.replace(view, landmarks=independent(points, 1.0))], 3.0, 1.0, 0.3, 25)
     torch.testing.assert_close(found.rotation[0], rotation, atol=0.03, rtol=0)
 
 
 def test_arguments_are_left_alone(landmarks):
     view, _ = view_of(landmarks, [0.0] * 4, [0.0] * 3, [0.1, 0.2, 0.0], [0.0, 0.0, -800.0])
-    tensors = (landmarks.mean, landmarks.basis, view.points.points_px, view.points.sigma_px)
+    tensors = (landmarks.mean, landmarks.basis, view.landmarks.points_px, view.landmarks.sigma_px)
     before = [tensor.clone() for tensor in tensors]
     fitted(landmarks, [view], 3.0, 1.0, 0.3, 3)
     assert all(torch.equal(x, y) for x, y in zip(before, tensors, strict=True))

@@ -1,4 +1,4 @@
-"""Fits with white light and under weak perspective, of drawn heads whose truth is known."""
+"""Fits with white light and under weak perspective, of rendered heads whose truth is known."""
 
 import dataclasses
 
@@ -52,7 +52,7 @@ def _lighting(colour):
 
 
 def _view(model, truth, focal_px=_FOCAL_PX):
-    """A drawn head and its true landmarks."""
+    """A rendered head and its true landmarks."""
     camera = truth.camera(
         torch.tensor([[[focal_px, 0.0, _SIZE[1] / 2], [0.0, focal_px, _SIZE[0] / 2], [0.0, 0.0, 1.0]]])
     )
@@ -94,10 +94,10 @@ def under_white(model, fitter):
 
 def test_pose_and_shape_of_a_head_under_weak_perspective_come_back(model, under_white):
     truth, found = under_white
-    assert found.face.camera_model == "weak_perspective"
-    assert _angle_deg(found.face, truth) < 2.0
+    assert found.parameters.camera_model == "weak_perspective"
+    assert _angle_deg(found.parameters, truth) < 2.0
     mean_face = dataclasses.replace(truth, identity=torch.zeros_like(truth.identity))
-    assert _shape_error_mm(model, found.face, truth) < 0.5 * _shape_error_mm(model, mean_face, truth)
+    assert _shape_error_mm(model, found.parameters, truth) < 0.5 * _shape_error_mm(model, mean_face, truth)
     assert found.reprojection_error_px[0] < 0.6
     assert found.photometric_rmse[0] < 0.03
 
@@ -108,7 +108,7 @@ def test_the_terms_of_the_formula_come_back(under_white):
     focal, principal = torch.tensor([[found.focal_px[0]] * 2]), torch.tensor([found.principal_px[0]])
     cameras = [
         WeakPerspectiveCamera(f.rotation.float(), f.translation_mm.float(), focal, principal)
-        for f in (found.face, truth)
+        for f in (found.parameters, truth)
     ]
     torch.testing.assert_close(cameras[0].scale_px_per_mm, cameras[1].scale_px_per_mm, rtol=0.03, atol=0.0)
     torch.testing.assert_close(cameras[0].offset_px, cameras[1].offset_px, rtol=0.0, atol=1.5)
@@ -117,23 +117,23 @@ def test_the_terms_of_the_formula_come_back(under_white):
 def test_perspective_cannot_explain_such_a_picture(model, fitter, under_white):
     truth, found = under_white
     other = fitter([_view(model, truth)], _SETTINGS)
-    assert other.face.camera_model == "perspective"
+    assert other.parameters.camera_model == "perspective"
     assert other.reprojection_error_px[0] > 1.5 * found.reprojection_error_px[0]
-    assert _shape_error_mm(model, other.face, truth) > 1.5 * _shape_error_mm(model, found.face, truth)
+    assert _shape_error_mm(model, other.parameters, truth) > 1.5 * _shape_error_mm(model, found.parameters, truth)
 
 
 def test_an_unknown_focal_length_does_not_matter_under_weak_perspective(model, fitter, under_white):
     truth, known = under_white
     view = dataclasses.replace(_view(model, truth), focal_px=None)
     found = fitter([view], dataclasses.replace(_SETTINGS, camera="weak_perspective", white_light=True))
-    assert _angle_deg(found.face, truth) < 2.0
-    scales = [r.focal_px[0] / -float(r.face.translation_mm[0, 2]) for r in (known, found)]
+    assert _angle_deg(found.parameters, truth) < 2.0
+    scales = [r.focal_px[0] / -float(r.parameters.translation_mm[0, 2]) for r in (known, found)]
     assert scales[1] == pytest.approx(scales[0], rel=0.01)
 
 
 def test_white_light_is_recovered(under_white):
     truth, found = under_white
-    lighting = found.face.known_lighting
+    lighting = found.parameters.known_lighting
     assert torch.equal(lighting, lighting[..., :1].expand_as(lighting))
     normals = torch.nn.functional.normalize(torch.randn(200, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     normals = normals[normals[:, 2] > 0.2]
@@ -146,7 +146,7 @@ def test_white_light_is_recovered(under_white):
 def test_coloured_light_colours_a_free_light_and_not_a_white_one(model, fitter):
     truth = _face(model, _lighting([1.25, 1.0, 0.75]), "perspective")
     view = _view(model, truth)
-    free, white = (fitter([view], dataclasses.replace(_SETTINGS, white_light=w)).face for w in (False, True))
+    free, white = (fitter([view], dataclasses.replace(_SETTINGS, white_light=w)).parameters for w in (False, True))
     assert _tint(truth.known_lighting) > 0.2
     assert _tint(free.known_lighting) > 0.1
     assert _tint(white.known_lighting) == 0.0
@@ -167,9 +167,9 @@ def test_an_estimate_under_perspective_serves_a_fit_under_weak_perspective(model
     )
     settings = dataclasses.replace(_SETTINGS, camera="weak_perspective", white_light=True)
     found = fitter([dataclasses.replace(_view(model, truth), landmarks=None)], settings, estimate)
-    assert _angle_deg(found.face, truth) < 2.5
-    assert _tint(found.face.known_lighting) == 0.0
-    assert estimate.face.camera_model == "perspective" and torch.equal(estimate.face.lighting, tinted)
+    assert _angle_deg(found.parameters, truth) < 2.5
+    assert _tint(found.parameters.known_lighting) == 0.0
+    assert estimate.parameters.camera_model == "perspective" and torch.equal(estimate.parameters.lighting, tinted)
 
 
 def test_the_scale_of_an_estimate_under_weak_perspective_stays_with_another_lens():

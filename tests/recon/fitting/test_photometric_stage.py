@@ -65,7 +65,7 @@ def view(model, truth):
         face = face_of(model, truth, blank)
         photo = encode_srgb_unclamped(face.rendered.image, "linear").clamp(0.0, 1.0)
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
-    return dataclasses.replace(blank, photo=photo, points=independent(points, 1.0))
+    return dataclasses.replace(blank, photo=photo, landmarks=independent(points, 1.0))
 
 
 def fitted(model, state, views, n_steps, settings=None, blur_px=1.0, first=False):
@@ -81,7 +81,7 @@ def rmse(model, state, view):
 
 
 def with_face(state, **changes):
-    return dataclasses.replace(state, face=dataclasses.replace(state.face, **changes))
+    return dataclasses.replace(state, parameters=dataclasses.replace(state.parameters, **changes))
 
 
 def test_lighting_is_recovered_from_shape_and_albedo(model, truth, view):
@@ -99,10 +99,10 @@ def _off(truth):
     turn = euler_to_matrix(torch.tensor([[0.03, -0.05, 0.02]])).double()
     return with_face(
         truth,
-        identity=torch.zeros_like(truth.face.identity),
-        albedo=torch.zeros_like(truth.face.albedo),
-        rotation=turn @ truth.face.rotation,
-        translation_mm=truth.face.translation_mm + torch.tensor([1.5, -1.0, 4.0]),
+        identity=torch.zeros_like(truth.parameters.identity),
+        albedo=torch.zeros_like(truth.parameters.albedo),
+        rotation=turn @ truth.parameters.rotation,
+        translation_mm=truth.parameters.translation_mm + torch.tensor([1.5, -1.0, 4.0]),
     )
 
 
@@ -116,32 +116,34 @@ def _shape_error_mm(model, view, one, other):
 def test_the_photo_corrects_landmarks_that_are_off(model, truth, view):
     generator = torch.Generator().manual_seed(1)
     drift = torch.tensor([[1.5, -1.0]]) + 0.5 * torch.randn(478, 2, generator=generator)
-    seen = dataclasses.replace(view, points=independent(view.points.points_px + drift, 10.0**0.5))
+    seen = dataclasses.replace(view, landmarks=independent(view.landmarks.points_px + drift, 10.0**0.5))
     start = _off(truth)
     found = fitted(model, fitted(model, start, [seen], 8, blur_px=2.0, first=True), [seen], 10, blur_px=0.7)
     assert rmse(model, found, seen) < 0.3 * rmse(model, start, seen)
     assert _shape_error_mm(model, view, found, truth) < 0.5 * _shape_error_mm(model, view, start, truth)
-    turns = [torch.linalg.matrix_norm(state.face.rotation - truth.face.rotation) for state in (found, start)]
+    turns = [
+        torch.linalg.matrix_norm(state.parameters.rotation - truth.parameters.rotation) for state in (found, start)
+    ]
     assert turns[0] < 0.4 * turns[1]
 
 
 def test_a_fit_is_deterministic_and_leaves_its_start_alone(model, truth, view):
     start = _off(truth)
-    before = {name: tensor.clone() for name, tensor in start.face.tensors().items()}
+    before = {name: tensor.clone() for name, tensor in start.parameters.tensors().items()}
     first, second = (fitted(model, start, [view], 3) for _ in range(2))
     for name, value in before.items():
-        assert torch.equal(getattr(first.face, name), getattr(second.face, name)), name
-        assert torch.equal(getattr(start.face, name), value), f"{name} of the start was edited"
+        assert torch.equal(getattr(first.parameters, name), getattr(second.parameters, name)), name
+        assert torch.equal(getattr(start.parameters, name), value), f"{name} of the start was edited"
 
 
 def test_two_views_share_identity_and_albedo(model, truth, view):
     start = _off(truth)
     own = {
-        name: torch.cat([getattr(start.face, name)] * 2)
+        name: torch.cat([getattr(start.parameters, name)] * 2)
         for name in ("expression", "rotation", "translation_mm", "lighting")
     }
-    found = fitted(model, FitState.of(dataclasses.replace(start.face, **own)), [view, view], 4).face
-    assert found.identity.shape == start.face.identity.shape and found.rotation.shape == (2, 3, 3)
+    found = fitted(model, FitState.of(dataclasses.replace(start.parameters, **own)), [view, view], 4).parameters
+    assert found.identity.shape == start.parameters.identity.shape and found.rotation.shape == (2, 3, 3)
     torch.testing.assert_close(found.expression[0], found.expression[1], atol=2e-3, rtol=0.0)
     torch.testing.assert_close(found.lighting[0], found.lighting[1], atol=2e-3, rtol=1e-2)
 
@@ -154,7 +156,7 @@ def test_only_an_unknown_focal_length_is_changed(model, truth, view, sigma, move
 
 
 def test_bounds_of_expressions_are_kept(model, truth, view):
-    found = fitted(model, _off(truth), [view], 3).face.expression
+    found = fitted(model, _off(truth), [view], 3).parameters.expression
     assert float(found.min()) >= 0.0 and float(found.max()) <= 1.0
 
 
@@ -162,7 +164,7 @@ def test_masked_pixels_do_not_move_anything(model, truth, view):
     covered = dataclasses.replace(view, mask=torch.zeros_like(view.mask))
     other = dataclasses.replace(covered, photo=1.0 - covered.photo)
     first, second = (fitted(model, _off(truth), [one], 2) for one in (covered, other))
-    assert torch.equal(first.face.identity, second.face.identity)
+    assert torch.equal(first.parameters.identity, second.parameters.identity)
 
 
 def test_hair_on_the_forehead_does_not_move_anything(model, truth, view):
@@ -173,7 +175,7 @@ def test_hair_on_the_forehead_does_not_move_anything(model, truth, view):
     high = forehead[front.faces].all(dim=1)[ids.clamp_min(0).long()] & (ids >= 0)
     assert int(high.sum()) > 100
     fringe = dataclasses.replace(view, photo=torch.where(high[:, None], 0.05, view.photo))
-    first, second = (fitted(model, truth, [one], 2).face for one in (view, fringe))
+    first, second = (fitted(model, truth, [one], 2).parameters for one in (view, fringe))
     assert torch.equal(first.identity, second.identity)
     assert torch.equal(first.lighting, second.lighting)
 
@@ -185,9 +187,9 @@ def test_no_steps_leave_the_state_as_it_is(model, truth, view):
 def test_no_albedo_beyond_its_bounds_and_light_follows(model, truth, view):
     """A photo far brighter than any skin: albedo stops at its bound, and light makes up for the rest."""
     bright = dataclasses.replace(view, photo=(2.2 * view.photo).clamp(0.0, 0.97))
-    start = with_face(truth, albedo=torch.zeros_like(truth.face.albedo))
+    start = with_face(truth, albedo=torch.zeros_like(truth.parameters.albedo))
     found = fitted(model, start, [bright], 12, FitSettings(exposure_sigma=1e-3, albedo_precision=1e-3), first=True)
-    assert float(found.face.albedo.abs().max()) <= 3.0 + 1e-5
+    assert float(found.parameters.albedo.abs().max()) <= 3.0 + 1e-5
     assert rmse(model, found, bright) < 0.5 * rmse(model, start, bright)
 
 

@@ -6,7 +6,7 @@ import skimage.data
 from PIL import Image
 
 from recon.detection.regions import Roi
-from recon.inference.face_boxes import FaceBox, FaceBoxFinder, _distinct, evened
+from recon.inference.face_boxes import FaceBox, FaceBoxFinder, _distinct, normalize_exposure
 from recon.networks.checkpoint import CheckpointError
 
 
@@ -66,12 +66,12 @@ def test_equal_photos_give_equal_boxes(finder, astronaut):
 
 def test_faces_in_the_dark_are_found_in_the_evened_photo(finder, astronaut):
     dark = (astronaut * 0.1).astype(np.uint8)
-    shown = evened(dark)
+    shown = normalize_exposure(dark)
     assert abs(shown.mean() / 255.0 - 0.45) < 0.03 and np.array_equal(dark, (astronaut * 0.1).astype(np.uint8))
     usual, found = finder(astronaut, 60.0)[0], finder(shown, 60.0)[0]
     assert np.linalg.norm(found.points5 - usual.points5, axis=1).mean() < 0.1 * usual.roi.side_px
     for flat in (0, 128, 255):
-        assert evened(np.full((9, 7, 3), flat, np.uint8)).shape == (9, 7, 3)
+        assert normalize_exposure(np.full((9, 7, 3), flat, np.uint8)).shape == (9, 7, 3)
 
 
 def test_one_face_seen_at_two_scales_is_one_box():

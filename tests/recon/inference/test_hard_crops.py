@@ -5,7 +5,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from recon.inference.dense_landmark_detector import DenseLandmarkDetector, face_of_points
+from recon.inference.dense_landmark_detector import DenseLandmarkDetector, face_from_landmarks
 from recon.inference.landmarks import LandmarkRegressor
 
 CENTRE = np.array([226.0, 118.0])
@@ -42,9 +42,9 @@ def noise():
     ids=["noise", "grey", "rocket", "coffee"],
 )
 def test_where_no_face_is_the_network_is_too_unsure_for_one(network, usual, picture):
-    assert face_of_points(usual, 0.1) is not None
+    assert face_from_landmarks(usual, 0.1) is not None
     dense = network(np.ascontiguousarray(picture()), POINTS5)
-    assert face_of_points(dense, 0.45) is None
+    assert face_from_landmarks(dense, 0.45) is None
     assert np.median(dense.sigma_px) / size_px(dense) > 2.5 * np.median(usual.sigma_px) / size_px(usual)
 
 
@@ -66,7 +66,7 @@ def test_a_cover_over_the_mouth_widens_the_sigmas_beneath_it(network, astronaut,
     widened = dense.sigma_px / usual.sigma_px
     assert np.median(widened[below]) > 1.5 and np.median(widened[below]) > np.median(widened[above])
     assert dense.visible[below].mean() < usual.visible[below].mean() - 0.2
-    assert face_of_points(dense, 0.45) is not None
+    assert face_from_landmarks(dense, 0.45) is not None
 
 
 def test_half_a_face_at_the_border_is_less_certain(network, astronaut, usual):

@@ -11,7 +11,7 @@ import recon
 from recon.detection.landmark_sets import sets_of_face
 from recon.detector_names import OPEN_OTHER_NETWORK
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
-from recon.inference.landmark_detection import detect_landmarks, landmark_detector
+from recon.inference.landmark_detection import detect_landmarks, detector_info
 from recon.inference.landmarks import LandmarkRegressor
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import load_landmark_network, save_landmark_network
@@ -81,10 +81,10 @@ def test_a_checkpoint_needs_the_detector_that_takes_it(astronaut, own_detector, 
 
 
 def test_the_sets_are_known_before_any_photo(landmark_checkpoint):
-    known = landmark_detector(checkpoint=landmark_checkpoint)
+    known = detector_info(checkpoint=landmark_checkpoint)
     assert isinstance(known.detector, DenseLandmarkDetector) and known.network == landmark_checkpoint
     assert sorted(known.sets) == ["478", "520", "68"]
-    other = landmark_detector("mediapipe")
+    other = detector_info("mediapipe")
     assert other.network is None and other.sets == ("68", "478")
 
 

@@ -1,4 +1,4 @@
-"""Light and paint solved on a crop: known light comes back, and what it must not touch stays."""
+"""Light and albedo solved on a crop: known light comes back, and what it must not touch stays."""
 
 import dataclasses
 
@@ -9,7 +9,13 @@ from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb_unclamped
 from recon.decoder import DecodedFaces, FaceDecoder
 from recon.detection.align import align
-from recon.inference.light_albedo import LightAlbedoSettings, _light_prior, _pixels, _step, solve_light_and_albedo
+from recon.inference.light_albedo import (
+    LightAlbedoSettings,
+    _gauss_newton_step,
+    _light_prior,
+    _pixels,
+    solve_light_and_albedo,
+)
 from recon.inference.regress import CropRegression
 from recon.lighting import ambient, irradiance, lamps_to_sh
 from recon.parameters import FaceParameters
@@ -23,8 +29,8 @@ def decoder(open_model):
     return FaceDecoder(open_model, "face")
 
 
-def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
-    """A face of known paint and light, and the answer "mean paint, front light" at the right place."""
+def rendered_face(decoder, lighting, skin=0.0, yaw=0.3):
+    """A face of known albedo and light, and the answer "mean albedo, front light" at the right place."""
     model = decoder.model
     generator = torch.Generator().manual_seed(1)
     albedo = torch.zeros(1, model.n_albedo)
@@ -41,9 +47,9 @@ def drawn_face(decoder, lighting, skin=0.0, yaw=0.3):
         truth.rotation, truth.translation_mm, size=(SIDE, SIDE), focal_px=torch.full((1, 2), 4.4 * SIDE)
     )
     faces = DecodedFaces(decoder, truth, camera)
-    drawn = faces.drawn((SIDE, SIDE))
-    crop = encode_srgb_unclamped(drawn.image, model.albedo_space).clamp(0.0, 1.0)
-    crop = torch.where(drawn.covered, crop, torch.full_like(crop, 0.4))
+    rendered = faces.render((SIDE, SIDE))
+    crop = encode_srgb_unclamped(rendered.image, model.albedo_space).clamp(0.0, 1.0)
+    crop = torch.where(rendered.covered, crop, torch.full_like(crop, 0.4))
     five = torch.tensor([[25.0, 30.0], [45.0, 30.0], [35.0, 42.0], [28.0, 50.0], [42.0, 50.0]]).double().numpy()
     answer = dataclasses.replace(truth, albedo=torch.zeros_like(albedo), lighting=ambient(torch.full((1, 3), 0.6)))
     return truth, CropRegression(answer, crop, camera, align(five, SIDE))
@@ -58,17 +64,17 @@ def shading(lighting):
 
 def gap_of(face, decoder):
     faces = DecodedFaces(decoder, face.coefficients, face.crop_camera)
-    drawn = faces.drawn((SIDE, SIDE))
-    return float((faces.picture(drawn) - face.crop).abs()[drawn.covered.expand(1, 3, -1, -1)].mean())
+    rendered = faces.render((SIDE, SIDE))
+    return float((faces.srgb_image(rendered) - face.crop).abs()[rendered.covered.expand(1, 3, -1, -1)].mean())
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_known_light_comes_back(decoder, side):
     lamp = lamps_to_sh(torch.tensor([[[side, 0.4, 1.0]]]), torch.full((1, 1, 3), 1.6))
-    truth, face = drawn_face(decoder, ambient(torch.full((1, 3), 0.55)) + lamp)
+    truth, face = rendered_face(decoder, ambient(torch.full((1, 3), 0.55)) + lamp)
     found = solve_light_and_albedo(face, decoder)
     wanted, before, after = (shading(c.lighting) for c in (truth, face.coefficients, found.coefficients))
-    # The level follows the exposure prior, since paint is not known; the rest is what the crop shows.
+    # The level follows the exposure prior, since albedo is not known; the rest is what the crop shows.
     assert float(after.mean() / wanted.mean()) == pytest.approx(1.0, abs=0.2)
     wanted, before, after = (values / values.mean() for values in (wanted, before, after))
     assert float((after - wanted).abs().mean()) < 0.35 * float((before - wanted).abs().mean())
@@ -83,7 +89,7 @@ def test_dark_and_light_skin_are_told_apart_by_the_exposure(decoder):
     cheeks = decoder.model.region("cheeks")
     paints = []
     for skin in (-1.5, 1.5):
-        truth, face = drawn_face(decoder, lighting, skin)
+        truth, face = rendered_face(decoder, lighting, skin)
         found = solve_light_and_albedo(face, decoder)
         both = [decoder.model.albedo(c.albedo)[0, cheeks].mean() for c in (truth, found.coefficients)]
         assert float(both[1] / both[0]) == pytest.approx(1.0, abs=0.2)
@@ -92,7 +98,7 @@ def test_dark_and_light_skin_are_told_apart_by_the_exposure(decoder):
 
 
 def test_shape_and_pose_stay_and_nothing_is_edited(decoder):
-    _, face = drawn_face(decoder, ambient(torch.full((1, 3), 1.2)))
+    _, face = rendered_face(decoder, ambient(torch.full((1, 3), 1.2)))
     copies = {name: tensor.clone() for name, tensor in face.coefficients.tensors().items()}
     found = solve_light_and_albedo(face, decoder).coefficients.tensors()
     for name in ("identity", "expression", "rotation", "translation_mm"):
@@ -103,7 +109,7 @@ def test_shape_and_pose_stay_and_nothing_is_edited(decoder):
 
 def test_a_painted_box_does_not_pull(decoder):
     lighting = ambient(torch.full((1, 3), 0.9))
-    _, face = drawn_face(decoder, lighting)
+    _, face = rendered_face(decoder, lighting)
     clean = solve_light_and_albedo(face, decoder).coefficients
     crop = face.crop.clone()
     crop[:, :, 40:52, 30:44] = torch.tensor([0.1, 0.9, 0.2])[:, None, None]
@@ -112,13 +118,13 @@ def test_a_painted_box_does_not_pull(decoder):
 
 
 def test_a_crop_without_a_face_leaves_the_answer(decoder):
-    _, face = drawn_face(decoder, ambient(torch.full((1, 3), 0.9)))
+    _, face = rendered_face(decoder, ambient(torch.full((1, 3), 0.9)))
     for level in (0.0, 1.0):  # beyond the photo; over-exposed
         blank = dataclasses.replace(face, crop=torch.full_like(face.crop, level))
         assert solve_light_and_albedo(blank, decoder) is blank
 
 
-def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_paint(decoder):
+def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_albedo(decoder):
     settings = LightAlbedoSettings()
     stiffness, wanted = _light_prior(settings)
     likeliest = torch.linalg.solve(stiffness, wanted).view(1, 9, 3)
@@ -126,20 +132,20 @@ def test_steps_never_raise_the_energy_and_the_prior_is_the_light_that_shows_pain
     torch.testing.assert_close(
         irradiance(towards, likeliest[0]) / torch.pi, torch.ones(1, 3, dtype=torch.float64), atol=0.01, rtol=0
     )
-    _, face = drawn_face(decoder, ambient(torch.full((1, 3), 1.4)), skin=1.0)
+    _, face = rendered_face(decoder, ambient(torch.full((1, 3), 1.4)), skin=1.0)
     pixels = _pixels(face, decoder)
-    light, albedo = face.coefficients.lighting[0].double().flatten(), face.coefficients.albedo[0].double()
+    light, coefficients = face.coefficients.lighting[0].double().flatten(), face.coefficients.albedo[0].double()
     gaps = []
     for _ in range(5):
-        paint = pixels.mean + pixels.albedo_basis @ albedo
-        gaps.append(float((pixels.target - paint * (pixels.basis @ light.view(9, 3))).abs().mean()))
-        light, albedo = _step(pixels, light, albedo, settings)
+        albedo = pixels.mean + pixels.albedo_basis @ coefficients
+        gaps.append(float((pixels.target - albedo * (pixels.basis @ light.view(9, 3))).abs().mean()))
+        light, coefficients = _gauss_newton_step(pixels, light, coefficients, settings)
     assert gaps[-1] < 0.3 * gaps[0]
-    assert float(albedo.abs().max()) <= settings.most_albedo
+    assert float(coefficients.abs().max()) <= settings.max_albedo_coefficient
 
 
-def test_a_model_without_paint_components_gets_light_alone(decoder, open_model):
-    _, face = drawn_face(decoder, ambient(torch.full((1, 3), 1.3)))
+def test_a_model_without_albedo_components_gets_light_alone(decoder, open_model):
+    _, face = rendered_face(decoder, ambient(torch.full((1, 3), 1.3)))
     bare = FaceDecoder(open_model.subset(n_albedo=0), "face")
     answer = dataclasses.replace(face.coefficients, albedo=torch.zeros(1, 0))
     found = solve_light_and_albedo(dataclasses.replace(face, coefficients=answer), bare).coefficients
@@ -149,7 +155,7 @@ def test_a_model_without_paint_components_gets_light_alone(decoder, open_model):
 
 def test_white_light_takes_no_colour(decoder):
     coloured = ambient(torch.tensor([[0.75, 0.55, 0.4]]))
-    _, face = drawn_face(decoder, coloured)
+    _, face = rendered_face(decoder, coloured)
     tinted = dataclasses.replace(face.coefficients, lighting=face.coefficients.lighting * torch.tensor([1.2, 1.0, 0.9]))
     face = dataclasses.replace(face, coefficients=tinted)
     free, white = (

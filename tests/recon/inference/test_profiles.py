@@ -28,27 +28,27 @@ SEED, INDEX = 771, 346
 
 
 @pytest.fixture(scope="module")
-def drawn(open_model):
+def sample(open_model):
     return FaceSampler(open_model, CONFIG, SEED, (320, 320))[INDEX]
 
 
 @pytest.fixture(scope="module")
-def photo(drawn):
-    pixels = (255.0 * drawn.image[0].clamp(0.0, 1.0)).round().byte().permute(1, 2, 0).contiguous().numpy()
-    return Photo(pixels, focal_px=float(drawn.intrinsics[0, 0, 0]), source="a profile")
+def photo(sample):
+    pixels = (255.0 * sample.image[0].clamp(0.0, 1.0)).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return Photo(pixels, focal_px=float(sample.intrinsics[0, 0, 0]), source="a profile")
 
 
-def turn_deg(head, drawn):
-    return float(torch.rad2deg(rotation_angle(head.camera.rotation[0], drawn.rotation[0])))
+def turn_deg(head, sample):
+    return float(torch.rad2deg(rotation_angle(head.camera.rotation[0], sample.rotation[0])))
 
 
-def test_a_full_profile_is_found_with_its_landmarks_and_fitted(photo, drawn, open_model):
+def test_a_full_profile_is_found_with_its_landmarks_and_fitted(photo, sample, open_model):
     (head,) = Reconstructor(open_model, quality="fast", device="cpu")(photo)
     assert head.face.landmarks478 is not None and not head.face.dense.visible.round().all()
-    assert any("half of the face is a guess" in warning for warning in head.quality.warnings)
-    assert turn_deg(head, drawn) < 10.0
-    true = drawn.landmarks68_px[0].numpy()
-    seen = drawn.landmarks68_visible[0].numpy()
+    assert any("half of the face is a guess" in warning for warning in head.fit_report.warnings)
+    assert turn_deg(head, sample) < 10.0
+    true = sample.landmarks68_px[0].numpy()
+    seen = sample.landmarks68_visible[0].numpy()
     off_px = np.linalg.norm(head.landmarks68 - true, axis=1)[seen].mean()
     assert off_px < 0.06 * np.ptp(true, axis=0).max()
 
@@ -73,17 +73,17 @@ class _WithoutLandmarks:
 
 
 @pytest.fixture(scope="module")
-def bare_head(photo, drawn, open_model):
-    points5 = five_points_of_68(drawn.landmarks68_px[0].double().numpy())
+def bare_head(photo, sample, open_model):
+    points5 = five_points_of_68(sample.landmarks68_px[0].double().numpy())
     detector = _WithoutLandmarks(points5)
     (head,) = Reconstructor(open_model, quality="fast", device="cpu", detector=detector)(photo)
     return head
 
 
-def test_without_landmarks_a_fit_starts_from_the_network_and_says_that_it_is_a_guess(bare_head, drawn):
-    assert any("no dense landmarks were found" in warning for warning in bare_head.quality.warnings)
-    assert np.isnan(bare_head.quality.landmark_error_percent)
-    assert turn_deg(bare_head, drawn) < 35.0
+def test_without_landmarks_a_fit_starts_from_the_network_and_says_that_it_is_a_guess(bare_head, sample):
+    assert any("no dense landmarks were found" in warning for warning in bare_head.fit_report.warnings)
+    assert np.isnan(bare_head.fit_report.landmark_error_percent)
+    assert turn_deg(bare_head, sample) < 35.0
 
 
 def test_its_files_hold_no_nan(bare_head, tmp_path):

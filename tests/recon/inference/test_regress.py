@@ -116,8 +116,8 @@ def test_networks_need_no_landmarks(open_model, checkpoint, photo, face, method)
         open_model, method=method, checkpoint=checkpoint, detector=detector, device="cpu", quality="fast"
     )
     head = made(photo)[0]
-    assert math.isnan(head.quality.landmark_error_percent) and 0.0 < head.quality.photometric_residual < 1.0
-    assert any("no dense landmarks" in warning for warning in head.quality.warnings)
+    assert math.isnan(head.fit_report.landmark_error_percent) and 0.0 < head.fit_report.photometric_residual < 1.0
+    assert any("no dense landmarks" in warning for warning in head.fit_report.warnings)
     assert head.to_dict()["quality"]["landmark_error_percent"] is None, "JSON knows no nan"
     at = head.landmarks68.mean(axis=0)
     assert np.linalg.norm(at - face.points5.mean(axis=0)) < 0.3 * face.size_px
@@ -134,8 +134,8 @@ def test_five_points_of_no_face_say_so(open_model, checkpoint, photo, face, meth
 def test_hybrid_comes_nearer_to_the_points(open_model, checkpoint, photo):
     settings = {"checkpoint": checkpoint, "device": "cpu", "quality": "fast"}
     regressed, refined = (Reconstructor(open_model, method=m, **settings)(photo)[0] for m in ("regress", "hybrid"))
-    assert refined.quality.landmark_error_percent < 0.5 * regressed.quality.landmark_error_percent
-    assert refined.quality.landmark_error_percent < 4.0
+    assert refined.fit_report.landmark_error_percent < 0.5 * regressed.fit_report.landmark_error_percent
+    assert refined.fit_report.landmark_error_percent < 4.0
     assert 0.0 <= float(refined.expression.min()) and float(refined.expression.max()) <= 1.0
 
 
@@ -145,7 +145,7 @@ def test_light_and_paint_are_those_of_the_photo(open_model, checkpoint, photo, m
     lit = Reconstructor(open_model, **settings)(photo)[0]
     monkeypatch.setattr(estimator, "solve_light_and_albedo", lambda face, *_: face)
     plain = Reconstructor(open_model, **settings)(photo)[0]
-    assert lit.quality.photometric_residual < 0.85 * plain.quality.photometric_residual
+    assert lit.fit_report.photometric_residual < 0.85 * plain.fit_report.photometric_residual
     for name in ("identity", "expression"):
         assert torch.equal(getattr(lit, name), getattr(plain, name))
 
@@ -157,10 +157,10 @@ def test_onnx_gives_the_same_head(open_model, checkpoint, photo, face):
         torch.testing.assert_close(second[name], tensor, atol=1e-4, rtol=1e-4, msg=name)
 
 
-def test_hybrid_is_drawn_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
+def test_hybrid_is_pulled_to_the_network(open_model, checkpoint, photo, face, monkeypatch):
     """A network that is believed without reserve has the last word, points or not."""
     method = estimator.RegressionEstimator(open_model, checkpoint, torch.device("cpu"))
-    said = method.initial_estimate([photo], [face]).face
+    said = method.initial_estimate([photo], [face]).parameters
     believed = InitialSigma(1e-4, 1e-4, 1e-4)
     monkeypatch.setattr(estimator, "SIGMA_WITH_LANDMARKS", believed)
     made = Reconstructor(open_model, method="hybrid", checkpoint=checkpoint, device="cpu", quality="fast")
@@ -175,8 +175,8 @@ def test_starts_of_faces_without_landmarks_have_their_own_sigma(open_model, chec
     assert plain.sigma == estimator.SIGMA_WITH_LANDMARKS
     bare = Face(face.box, face.points5, 0.9, "other")
     both = method.initial_estimate([photo, photo], [face, bare])
-    assert both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.face) == 2
-    torch.testing.assert_close(both.face.rotation[1], plain.face.rotation[0])
+    assert both.sigma == estimator.SIGMA_WITHOUT_LANDMARKS and len(both.parameters) == 2
+    torch.testing.assert_close(both.parameters.rotation[1], plain.parameters.rotation[0])
 
 
 def test_a_network_made_for_landmarks_marked_anew_still_serves(open_model):
@@ -273,15 +273,15 @@ def test_a_fit_takes_its_estimate_from_a_network_of_another_camera(open_model, a
     method = estimator.RegressionEstimator(open_model, as_in_the_paper, torch.device("cpu"))
     said = method.initial_estimate([photo], [face])
     answer = method.regressor(photo, face)
-    assert said.face.camera_model == "perspective"
+    assert said.parameters.camera_model == "perspective"
     weak = answer.photo_camera
     origin = torch.zeros(1, 1, 3)
     pixels = said.points_px(origin[0], 0, weak.principal_px)
     torch.testing.assert_close(pixels, weak.to_pixels(weak.to_camera(origin))[0], atol=0.01, rtol=0.0)
     seen = turn_to_ray(weak.translation_mm) @ weak.rotation
-    torch.testing.assert_close(said.face.rotation, seen, atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(said.parameters.rotation, seen, atol=1e-5, rtol=0.0)
     assert float(rotation_angle(seen, weak.rotation).rad2deg()) > 3.0, "the head is off the axis"
     settings = {"method": "hybrid", "checkpoint": as_in_the_paper, "device": "cpu", "quality": "fast"}
     heads = [Reconstructor(open_model, **settings, camera=name).fit_face(photo, face) for name in CAMERAS]
     assert [head.camera.model for head in heads] == list(CAMERAS)
-    assert max(head.quality.landmark_error_percent for head in heads) < 4.0
+    assert max(head.fit_report.landmark_error_percent for head in heads) < 4.0

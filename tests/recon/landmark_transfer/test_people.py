@@ -1,4 +1,4 @@
-"""Landmarks of a detector from many drawn people."""
+"""Landmarks of a detector from many synthetic people."""
 
 import numpy as np
 import pytest
@@ -34,8 +34,8 @@ def test_front_points_go_where_the_detector_marks_and_side_points_stay(model):
     calls = iter(range(COUNT))
 
     def detector(image):
-        drawn = sampler[next(calls)]
-        return drawn.landmarks478_px[0].double().numpy()
+        sample = sampler[next(calls)]
+        return sample.landmarks478_px[0].double().numpy()
 
     found = move_to_front_marks(model, detector, np.asarray(MIRROR_478), count=COUNT, seed=SEED)
     assert found.n_views == (COUNT, COUNT)

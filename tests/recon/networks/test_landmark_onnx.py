@@ -11,7 +11,7 @@ import torch
 from network_parts import pictures, tiny_landmark_network, tiny_regressor
 
 from recon.cli import main
-from recon.inference.landmarks import LandmarkFunction
+from recon.inference.landmarks import LandmarkPredictor
 from recon.networks.landmark_checkpoint import save_landmark_network
 from recon.networks.landmark_onnx import (
     OUTPUTS,
@@ -36,7 +36,7 @@ def test_the_points_are_those_of_torch(tmp_path, size, changes):
     network = tiny_landmark_network(size, **changes)
     exported = OnnxLandmarkNetwork(export_landmark_onnx(network, "f00d", tmp_path / "net.onnx"), threads=1)
     assert exported.config == network.config and exported.fingerprint == "f00d"
-    assert isinstance(exported, LandmarkFunction)
+    assert isinstance(exported, LandmarkPredictor)
     for count in (1, 2):
         crops = pictures(count, size)
         with torch.no_grad():

@@ -44,7 +44,7 @@ def bumpy_head(n_around=48, n_down=32, dtype=torch.float32):
     return torch.cat((rings, poles)).to(dtype), torch.cat((sides, caps))
 
 
-def painted(v_obj):
+def albedo_of(v_obj):
     """A smooth albedo in [0.2, 0.8] that tells every place apart."""
     return 0.5 + 0.3 * torch.sin(v_obj / torch.tensor([23.0, 31.0, 27.0], dtype=v_obj.dtype))
 

@@ -1,8 +1,8 @@
-"""What cannot be drawn is refused with the fault, the value and the way out; what is only odd is drawn right."""
+"""What cannot be rendered is refused with the fault, the value and the way out; what is only odd is rendered right."""
 
 import pytest
 import torch
-from render_scenes import SIZE, camera_of, clip_square, lights, painted, two_heads
+from render_scenes import SIZE, albedo_of, camera_of, clip_square, lights, two_heads
 
 from recon.lighting import LightingError
 from recon.render import Mesh, RenderInputError, Topology, rasterize, render
@@ -121,7 +121,7 @@ def test_what_does_not_fit_the_batch():
     with pytest.raises(RenderInputError, match=r"background must expand to \(2, 3, 45, 60\).*got \(2, 3, 60, 45\)"):
         render(mesh, camera_of(), lights(), SIZE, torch.zeros(2, 3, 60, 45))
     with pytest.raises(RenderInputError, match=r"albedo must be .*got \(2, 3, 282\)"):
-        Mesh.of(v_obj, faces, painted(v_obj).transpose(1, 2))
+        Mesh.of(v_obj, faces, albedo_of(v_obj).transpose(1, 2))
     with pytest.raises(RenderInputError, match="topology was made for 300 vertices, v_obj has 282"):
         Mesh.of(v_obj, Topology.of(faces, 300))
 
@@ -151,7 +151,7 @@ def test_partly_behind_the_camera_is_finite_forward_and_backward(backend):
     v_obj, faces = two_heads()
     v_obj = v_obj.requires_grad_()
     inside = camera_of().with_pose(camera_of().rotation, torch.tensor([[5.0, 3.0, -20.0]]))  # camera in the head
-    result = render(Mesh.of(v_obj, faces, painted(v_obj.detach())), inside, lights(), SIZE, backend=backend)
+    result = render(Mesh.of(v_obj, faces, albedo_of(v_obj.detach())), inside, lights(), SIZE, backend=backend)
     assert (result.triangle_ids >= 0).any()
     assert torch.isfinite(result.image).all() and (result.depth_mm[result.covered] >= 50 - 1e-2).all()
     (result.image.square().sum() + result.depth_mm.sum()).backward()
@@ -174,7 +174,7 @@ def test_degenerate_and_duplicate_triangles_change_nothing():
     v_obj, faces = two_heads()
     # across the list: faces without area, and every face again in another rotation
     messy = torch.cat((faces, torch.tensor([[0, 0, 1], [5, 5, 5]]), faces.roll(1, dims=1)))
-    clean, dirty = (render(Mesh.of(v_obj, f, painted(v_obj)), camera_of(), lights(), SIZE) for f in (faces, messy))
+    clean, dirty = (render(Mesh.of(v_obj, f, albedo_of(v_obj)), camera_of(), lights(), SIZE) for f in (faces, messy))
     torch.testing.assert_close(dirty.image, clean.image, rtol=0, atol=1e-4)
     torch.testing.assert_close(dirty.mask, clean.mask, rtol=0, atol=1e-5)
 
@@ -193,8 +193,8 @@ def test_non_contiguous_tensors():
     strided = torch.stack((v_obj, v_obj), dim=-1)[..., 0]
     wide = torch.cat((faces, faces), dim=1)[:, :3]
     assert not strided.is_contiguous() and not wide.is_contiguous()
-    got = render(Mesh.of(strided, wide, painted(strided)), camera_of(), lights(), SIZE)
-    want = render(Mesh.of(v_obj, faces, painted(v_obj)), camera_of(), lights(), SIZE)
+    got = render(Mesh.of(strided, wide, albedo_of(strided)), camera_of(), lights(), SIZE)
+    want = render(Mesh.of(v_obj, faces, albedo_of(v_obj)), camera_of(), lights(), SIZE)
     torch.testing.assert_close(got.image, want.image)
     v_clip = camera_of().to_clip(camera_of().to_camera(v_obj), SIZE)
     turned = v_clip.transpose(1, 2).contiguous().transpose(1, 2)
@@ -205,9 +205,9 @@ def test_non_contiguous_tensors():
 def test_half_precision_is_computed_in_float32(dtype):
     v_obj, faces = two_heads()
     halved = v_obj.to(dtype).requires_grad_()
-    result = render(Mesh.of(halved, faces, painted(v_obj).to(dtype)), camera_of(), lights().to(dtype), SIZE)
+    result = render(Mesh.of(halved, faces, albedo_of(v_obj).to(dtype)), camera_of(), lights().to(dtype), SIZE)
     assert result.image.dtype == torch.float32
-    want = render(Mesh.of(halved.detach().float(), faces, painted(v_obj)), camera_of(), lights(), SIZE)
+    want = render(Mesh.of(halved.detach().float(), faces, albedo_of(v_obj)), camera_of(), lights(), SIZE)
     torch.testing.assert_close(result.depth_mm, want.depth_mm)
     torch.testing.assert_close(result.image, want.image, rtol=0, atol=0.03)
     result.image.sum().backward()

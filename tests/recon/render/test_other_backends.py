@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from render_scenes import bumpy_head, camera_of, lights, painted, two_heads
+from render_scenes import albedo_of, bumpy_head, camera_of, lights, two_heads
 
 from recon.render import Mesh, Topology, antialias, interpolate, rasterize, render
 from recon.render.backends.nvdiffrast_search import screen_to_flipped_clip
@@ -49,18 +49,18 @@ def test_pytorch3d_sees_the_same_triangles():
 @needs_cuda
 def test_torch_on_cuda_equals_the_cpu():
     v_obj, faces = two_heads()
-    mesh = Mesh.of(v_obj, faces, painted(v_obj))
+    mesh = Mesh.of(v_obj, faces, albedo_of(v_obj))
     want = render(mesh, camera_of(SIZE), lights(), SIZE)
     camera = camera_of(SIZE)
     fields = (camera.rotation, camera.translation_mm, camera.focal_px, camera.principal_px)
     there = type(camera)(*(x.cuda() for x in fields))
-    cuda_mesh = Mesh.of(v_obj.cuda(), faces.cuda(), painted(v_obj).cuda())
+    cuda_mesh = Mesh.of(v_obj.cuda(), faces.cuda(), albedo_of(v_obj).cuda())
     got = render(cuda_mesh, there, lights().cuda(), SIZE, backend="torch")
     assert (got.triangle_ids.cpu() == want.triangle_ids).double().mean() > 0.999
     assert ((got.image.cpu() - want.image).abs() < 1e-3).double().mean() > 0.999
 
 
-def _drawn(v_clip, faces, colours, rasterized):
+def _rendered(v_clip, faces, colours, rasterized):
     """Antialiased colours of a raster that is made from vertices which want a gradient, and both."""
     v_clip, colours = v_clip.clone().requires_grad_(), colours.clone().requires_grad_()
     raster = rasterized(v_clip)
@@ -112,8 +112,8 @@ def test_coverage_on_a_grid_of_a_sixteenth_of_a_pixel_leaves_colours_and_gradien
         assert outside.double().mean() > 0.01, "the scene has slivers"
         return dataclasses.replace(raster, barycentrics_packed=moved_inside(raster.barycentrics_packed))
 
-    exact = _drawn(v_clip, faces, colours, lambda v: rasterize(v, faces, SIZE))
-    _assert_alike(exact, _drawn(v_clip, faces, colours, on_grid), cotangent, 0.99)
+    exact = _rendered(v_clip, faces, colours, lambda v: rasterize(v, faces, SIZE))
+    _assert_alike(exact, _rendered(v_clip, faces, colours, on_grid), cotangent, 0.99)
 
 
 def test_weights_moved_inside_lie_there_and_keep_their_gradient():
@@ -134,7 +134,7 @@ def test_weights_moved_inside_lie_there_and_keep_their_gradient():
 def test_parity_with_nvdiffrast(backend, least_same):
     dr = pytest.importorskip("nvdiffrast.torch", reason="nvdiffrast is not installed")
     v_clip, faces, colours, cotangent = _scene_of_colours("cuda")
-    ours = _drawn(v_clip, faces, colours, lambda v: rasterize(v, faces, SIZE, backend=backend))
+    ours = _rendered(v_clip, faces, colours, lambda v: rasterize(v, faces, SIZE, backend=backend))
     theirs_in, theirs_colours = v_clip.clone().requires_grad_(), colours.clone().requires_grad_()
     position = (theirs_in * torch.tensor([1.0, -1.0, 1.0, 1.0], device="cuda")).contiguous()
     triangles = faces.int().contiguous()

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from render_scenes import SIZE, bumpy_head, camera_of, lights, painted, two_heads
+from render_scenes import SIZE, albedo_of, bumpy_head, camera_of, lights, two_heads
 
 from recon.camera import PerspectiveCamera, WeakPerspectiveCamera
 from recon.lighting import ambient, lamps_to_sh, rotate_lighting
@@ -12,14 +12,14 @@ from recon.rotation import euler_to_matrix, matrix_to_sixd, rotation_angle, sixd
 MAPS = ("image", "mask", "depth_mm", "normals", "position", "triangle_ids", "albedo")
 
 
-def draw(dtype=torch.float32, **options):
+def rendered(dtype=torch.float32, **options):
     v_obj, faces = two_heads(dtype)
-    mesh = Mesh.of(v_obj, faces, painted(v_obj))
+    mesh = Mesh.of(v_obj, faces, albedo_of(v_obj))
     return render(mesh, camera_of(dtype=dtype), lights(dtype), SIZE, **options)
 
 
 def test_shapes_and_background():
-    result = draw()
+    result = rendered()
     for name, channels in (("image", 3), ("mask", 1), ("depth_mm", 1), ("normals", 3), ("position", 3), ("albedo", 3)):
         values = getattr(result, name)
         assert values.shape == (2, channels, *SIZE) and torch.isfinite(values).all()
@@ -29,7 +29,7 @@ def test_shapes_and_background():
 
 
 def test_maps_agree_with_each_other():
-    result = draw(torch.float64)
+    result = rendered(torch.float64)
     where = result.covered[:, 0]
     normals = result.normals.permute(0, 2, 3, 1)[where]
     position = result.position.permute(0, 2, 3, 1)[where]
@@ -57,35 +57,35 @@ def test_depth_is_that_of_the_triangle_hit():
 
 def test_ambient_light_shows_the_albedo():
     v_obj, faces = two_heads()
-    result = render(Mesh.of(v_obj, faces, painted(v_obj)), camera_of(), ambient(torch.ones(1, 3)), SIZE, reach=None)
+    result = render(Mesh.of(v_obj, faces, albedo_of(v_obj)), camera_of(), ambient(torch.ones(1, 3)), SIZE, reach=None)
     torch.testing.assert_close(result.image, result.albedo, rtol=1e-5, atol=1e-5)
 
 
 def test_background_shows_around_the_mesh_and_blends_at_the_silhouette():
-    plain, backdrop = draw(), torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    result = draw(background=backdrop)
+    plain, backdrop = rendered(), torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    result = rendered(background=backdrop)
     empty = (plain.mask == 0).expand(-1, 3, -1, -1)
     assert torch.equal(result.image[empty], backdrop[empty])
-    grey = draw(background=torch.full((1, 3, 1, 1), 0.25))
+    grey = rendered(background=torch.full((1, 3, 1, 1), 0.25))
     # coverage weighs the background, so blending black and grey differs by the uncovered share
     torch.testing.assert_close(grey.image, plain.image + 0.25 * (1 - plain.mask), rtol=0, atol=1e-5)
 
 
 def test_batch_equals_singles():
     v_obj, faces = two_heads()
-    whole = render(Mesh.of(v_obj, faces, painted(v_obj)), camera_of(), lights(), SIZE)
+    whole = render(Mesh.of(v_obj, faces, albedo_of(v_obj)), camera_of(), lights(), SIZE)
     cameras = camera_of()
     for i in range(2):
         one = slice(i, i + 1)
         camera = cameras.with_pose(cameras.rotation[one], cameras.translation_mm[one])
-        single = render(Mesh.of(v_obj[one], faces, painted(v_obj[one])), camera, lights()[one], SIZE)
+        single = render(Mesh.of(v_obj[one], faces, albedo_of(v_obj[one])), camera, lights()[one], SIZE)
         for name in MAPS:
             torch.testing.assert_close(getattr(single, name)[0], getattr(whole, name)[i], rtol=1e-5, atol=1e-5)
 
 
 def test_inputs_are_untouched():
     v_obj, faces = two_heads()
-    camera, light, albedo, backdrop = camera_of(), lights(), painted(v_obj), torch.rand(2, 3, *SIZE)
+    camera, light, albedo, backdrop = camera_of(), lights(), albedo_of(v_obj), torch.rand(2, 3, *SIZE)
     inputs = (v_obj, faces, albedo, light, backdrop, camera.rotation, camera.translation_mm, camera.focal_px)
     before = [x.clone() for x in inputs]
     result = render(Mesh.of(v_obj, faces, albedo), camera, light, SIZE, backdrop)
@@ -97,8 +97,8 @@ def test_inputs_are_untouched():
 def test_permuted_faces_give_the_same_picture():
     v_obj, faces = two_heads()
     order = torch.randperm(len(faces), generator=torch.Generator().manual_seed(0))
-    first = render(Mesh.of(v_obj, faces, painted(v_obj)), camera_of(), lights(), SIZE)
-    second = render(Mesh.of(v_obj, faces[order].roll(1, dims=1), painted(v_obj)), camera_of(), lights(), SIZE)
+    first = render(Mesh.of(v_obj, faces, albedo_of(v_obj)), camera_of(), lights(), SIZE)
+    second = render(Mesh.of(v_obj, faces[order].roll(1, dims=1), albedo_of(v_obj)), camera_of(), lights(), SIZE)
     for name in ("image", "mask", "depth_mm", "normals"):
         torch.testing.assert_close(getattr(first, name), getattr(second, name), rtol=1e-4, atol=1e-4)
     assert torch.equal(
@@ -106,8 +106,8 @@ def test_permuted_faces_give_the_same_picture():
     )
 
 
-def test_back_ends_draw_the_same_picture():
-    numba, plain = draw(backend="numba"), draw(backend="torch")
+def test_back_ends_render_the_same_picture():
+    numba, plain = rendered(backend="numba"), rendered(backend="torch")
     for name in MAPS:
         assert torch.equal(getattr(numba, name), getattr(plain, name))
 
@@ -128,7 +128,7 @@ def test_weak_perspective_draws_through_the_same_door():
     v_obj, faces = two_heads()
     scale = torch.tensor([0.15, 0.18])
     camera = WeakPerspectiveCamera.of_scale(camera_of().rotation, scale, torch.tensor([[30.0, 22.0]]))
-    result = render(Mesh.of(v_obj, faces, painted(v_obj)), camera, lights(), SIZE)
+    result = render(Mesh.of(v_obj, faces, albedo_of(v_obj)), camera, lights(), SIZE)
     box = camera.to_pixels(camera.to_camera(v_obj))
     for b in range(2):
         rows, columns = torch.nonzero(result.mask[b, 0] > 0.5, as_tuple=True)
@@ -145,7 +145,7 @@ def test_weak_perspective_draws_what_perspective_draws_from_very_far():
     focal, ends = torch.full((1, 2), 0.15e6, dtype=torch.float64), (1e6 - 500.0, 1e6 + 500.0)
     near, far = (
         render(
-            Mesh.of(v_obj, faces, painted(v_obj)),
+            Mesh.of(v_obj, faces, albedo_of(v_obj)),
             kind(pose.rotation, place, focal, pose.principal_px, *ends),
             lights(torch.float64),
             SIZE,
@@ -161,7 +161,7 @@ def test_weak_perspective_draws_what_perspective_draws_from_very_far():
 
 def test_gradients_reach_everything():
     v_obj, faces = two_heads(torch.float64)
-    albedo, light = painted(v_obj).requires_grad_(), lights(torch.float64).requires_grad_()
+    albedo, light = albedo_of(v_obj).requires_grad_(), lights(torch.float64).requires_grad_()
     backdrop = torch.rand(2, 3, *SIZE, dtype=torch.float64, requires_grad=True)
     camera = camera_of(dtype=torch.float64)
     leaves = [camera.rotation, camera.translation_mm, camera.focal_px, camera.principal_px]
@@ -181,34 +181,34 @@ def test_hard_silhouettes_still_have_gradients_inside():
 
 
 def test_autocast_does_not_change_the_picture():
-    want = draw()
+    want = rendered()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = draw()
+        got = rendered()
     assert got.image.dtype == torch.float32
     torch.testing.assert_close(got.image, want.image, rtol=0, atol=1e-2)
 
 
-def test_a_data_loader_worker_can_draw():
+def test_a_data_loader_worker_can_render():
     import multiprocessing
 
-    draw()
+    rendered()
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        image = pool.apply(_draw_in_worker)
-    assert image == pytest.approx(float(draw().image.sum()), rel=1e-5)
+        image = pool.apply(_render_in_worker)
+    assert image == pytest.approx(float(rendered().image.sum()), rel=1e-5)
 
 
-def _draw_in_worker():
+def _render_in_worker():
     torch.set_num_threads(1)
-    return float(draw().image.sum())
+    return float(rendered().image.sum())
 
 
 class Fitted:
-    """A head painted and lit, and what is to be found again from its picture."""
+    """A head with albedo and light, and what is to be found again from its picture."""
 
     def __init__(self, size=(96, 96)):
         self.size = size
         v_obj, faces = bumpy_head(60, 40)
-        self.mesh = Mesh.of(v_obj[None], Topology.of(faces, len(v_obj)), painted(v_obj)[None])
+        self.mesh = Mesh.of(v_obj[None], Topology.of(faces, len(v_obj)), albedo_of(v_obj)[None])
         self.rotation = euler_to_matrix(torch.tensor([[0.1, 0.25, -0.05]]))
         self.translation = torch.tensor([[4.0, -3.0, -1000.0]])
         lamp = lamps_to_sh(torch.tensor([[[0.6, 0.5, 1.0]]]), torch.tensor([[[1.4, 1.2, 1.0]]]))

@@ -113,7 +113,7 @@ def test_a_head_has_no_holes(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_duplicates_go_to_the_lowest_id_and_triangles_without_area_are_not_drawn(backend):
+def test_duplicates_go_to_the_lowest_id_and_triangles_without_area_are_not_rendered(backend):
     v_clip, faces = clip_square(1.0, 1.0, 8.0, 4.0, (5, 9))
     flat = torch.tensor([[0, 0, 1], [2, 2, 2]])
     ids = rasterize(v_clip, torch.cat((flat, faces, faces)), (5, 9), backend=backend).triangle_ids
@@ -136,7 +136,7 @@ def test_near_plane_cuts_through_a_triangle(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("z_cam", [0.0, 50.0, -49.0, -20_001.0])
-def test_what_is_outside_the_depth_range_is_not_drawn(backend, z_cam):
+def test_what_is_outside_the_depth_range_is_not_rendered(backend, z_cam):
     camera = camera_of(SIZE, batch=1)
     square = torch.tensor([[[-900.0, -900, z_cam], [900, -900, z_cam], [900, 900, z_cam], [-900, 900, z_cam]]])
     raster = rasterize(camera.to_clip(square, SIZE), torch.tensor([[0, 1, 2], [0, 2, 3]]), SIZE, backend=backend)

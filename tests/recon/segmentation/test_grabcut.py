@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.segmentation.grabcut import FaceRegions, GrabCutSegmenter, hair_strands, surroundings, visible_skin_mask
+from recon.segmentation.grabcut import GrabCutSegmenter, RegionMasks, hair_strands, surroundings, visible_skin_mask
 from recon.segmentation.segmenter import RenderedRegions, SegmentationError
 
 _HEIGHT, _WIDTH = 150, 130
@@ -23,7 +23,7 @@ def regions():
     face = _disc((75, 65), (52, 38))
     skin_core = _disc((80, 65), (16, 26))
     forehead = _disc((75, 65), (48, 34)) & (np.arange(_HEIGHT)[:, None] < 46)
-    return FaceRegions(_disc((70, 65), (60, 42)), face, skin_core, forehead)
+    return RegionMasks(_disc((70, 65), (60, 42)), face, skin_core, forehead)
 
 
 def _picture(covered, seed=0):
@@ -52,7 +52,7 @@ def test_bare_forehead_stays(regions):
 def _lowered(regions, n_rows):
     """The same head in a picture with more rows on top."""
     pads = ((n_rows, 0), (0, 0))
-    return FaceRegions(*(np.pad(getattr(regions, f.name), pads) for f in dataclasses.fields(regions)))
+    return RegionMasks(*(np.pad(getattr(regions, f.name), pads) for f in dataclasses.fields(regions)))
 
 
 @pytest.mark.parametrize("n_rows", [1, 40, 130])
@@ -144,7 +144,7 @@ def test_what_lies_beyond_the_photo_is_no_hair(regions):
 
 def test_strands_go_from_a_face_that_fills_the_picture(regions):
     everywhere = np.ones_like(regions.face)
-    full = FaceRegions(everywhere, everywhere, regions.skin_core, regions.forehead)
+    full = RegionMasks(everywhere, everywhere, regions.skin_core, regions.forehead)
     confidence = visible_skin_mask(_strands_on(regions.forehead, colour=_SKIN), full)
     assert confidence[regions.forehead].mean() < 0.4 and confidence[regions.skin_core].mean() > 0.8
 
@@ -185,18 +185,18 @@ def test_same_answer_twice(regions):
 def test_a_face_that_fills_the_picture_needs_no_surroundings(regions):
     everywhere = np.ones_like(regions.face)
     confidence = visible_skin_mask(
-        _picture(np.zeros_like(regions.face)), FaceRegions(everywhere, everywhere, regions.skin_core, regions.forehead)
+        _picture(np.zeros_like(regions.face)), RegionMasks(everywhere, everywhere, regions.skin_core, regions.forehead)
     )
     assert confidence[regions.skin_core].mean() > 0.8
 
 
 def test_an_empty_guess_confidences_nothing(regions):
     nothing = np.zeros_like(regions.face)
-    assert visible_skin_mask(_picture(nothing), FaceRegions(nothing, nothing, nothing, nothing)).max() == 0.0
+    assert visible_skin_mask(_picture(nothing), RegionMasks(nothing, nothing, nothing, nothing)).max() == 0.0
 
 
 def test_the_segmenter_answers_each_picture_of_a_batch_as_if_alone(regions):
-    moved = FaceRegions(*(np.roll(mask, 6, axis=1) for mask in vars(regions).values()))
+    moved = RegionMasks(*(np.roll(mask, 6, axis=1) for mask in vars(regions).values()))
     pixels = [_picture(regions.face & (np.arange(_HEIGHT)[:, None] < 52)), np.roll(_picture(regions.face), 6, axis=1)]
     pixels[1][moved.skin_core] = _SKIN
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255.0

@@ -20,8 +20,8 @@ from recon.synthesis.geometry.anatomy import ambient_visibility, light_frames
 from recon.synthesis.noise import line_noise, solid_noise
 from recon.synthesis.render_scene import ambient_visibility_of, multi_bounce
 from recon.synthesis.scene.backgrounds import BackgroundError, FolderBackgrounds
-from recon.synthesis.scene.expressions import EXPRESSIONS, draw_expressions, expression_table, mirrored_names
-from recon.synthesis.scene.lights import Lights, draw_lights
+from recon.synthesis.scene.expressions import EXPRESSIONS, expression_table, mirrored_names, sample_expressions
+from recon.synthesis.scene.lights import Lights, sample_lights
 
 
 def _points(n=60, pictures=2):
@@ -108,7 +108,7 @@ def test_light_frames_are_rotations():
 def test_even_light_shows_the_albedo():
     rng = CounterRng.of(0, range(5))
     facing = torch.tensor([[0.0, 0.0, 1.0]]).expand(5, 3)
-    lights = draw_lights(rng, 0.0, 0.0, facing, torch.full((5,), 0.26))
+    lights = sample_lights(rng, 0.0, 0.0, facing, torch.full((5,), 0.26))
     assert lights.irradiances.abs().max() == 0.0
     level = irradiance(facing[:, None], lights.total) / torch.pi
     assert torch.allclose(level, torch.full_like(level, 0.95), atol=1e-3)
@@ -117,7 +117,7 @@ def test_even_light_shows_the_albedo():
 def test_faces_are_exposed_whatever_the_light():
     rng = CounterRng.of(3, range(300))
     facing = torch.nn.functional.normalize(rng.normal("facing", 3) + torch.tensor([0.0, 0.0, 2.0]), dim=-1)
-    lights = draw_lights(rng, 1.0, 1.0, facing, torch.full((300,), 0.26))
+    lights = sample_lights(rng, 1.0, 1.0, facing, torch.full((300,), 0.26))
     level = irradiance(facing[:, None], lights.total).mean(dim=(1, 2)) / torch.pi
     assert 0.7 < level.median() < 1.6
     assert (level > 0.2).float().mean() > 0.95
@@ -155,19 +155,19 @@ def test_without_effects_a_photo_is_the_srgb_curve():
 def test_expressions_stay_in_range_and_include_what_is_asked_for(head_model):
     names = head_model.expression_names
     rng = CounterRng.of(0, range(400))
-    weights = draw_expressions(names, rng, 1.0, torch.zeros(400, 2), 1.0)
+    weights = sample_expressions(names, rng, 1.0, torch.zeros(400, 2), 1.0)
     assert 0.0 <= weights.min() and weights.max() <= 1.0
     blink = weights[:, names.index("eyeBlinkLeft")]
     assert 0.03 < (blink > 0.8).float().mean() < 0.25
     assert (weights[:, names.index("jawOpen")] > 0.5).float().mean() > 0.005
-    still = draw_expressions(names, rng, 0.0, torch.zeros(400, 2), 0.0)
+    still = sample_expressions(names, rng, 0.0, torch.zeros(400, 2), 0.0)
     assert still.abs().max() == 0.0
 
 
 def test_gaze_turns_both_eyes_the_same_way(head_model):
     names = head_model.expression_names
     gaze = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    weights = draw_expressions(names, CounterRng.of(0, range(2)), 0.0, gaze, 0.0)
+    weights = sample_expressions(names, CounterRng.of(0, range(2)), 0.0, gaze, 0.0)
     eyes = head_model.region("left_eye"), head_model.region("right_eye")
     rest = head_model.shape(None, torch.zeros(1, 52))
     moved = head_model.shape(None, weights) - rest
@@ -202,9 +202,9 @@ def test_background_folders(tmp_path):
     with pytest.raises(BackgroundError, match="holds no pictures"):
         FolderBackgrounds(tmp_path)
     Image.fromarray(np.full((30, 50, 3), (200, 10, 10), np.uint8)).save(tmp_path / "red.png")
-    drawn = FolderBackgrounds(tmp_path).draw(CounterRng.of(0, range(3)), (20, 24))
-    assert drawn.shape == (3, 3, 20, 24)
-    assert torch.allclose(drawn[:, 0], torch.tensor(200 / 255), atol=0.01)
+    sampled = FolderBackgrounds(tmp_path).sample(CounterRng.of(0, range(3)), (20, 24))
+    assert sampled.shape == (3, 3, 20, 24)
+    assert torch.allclose(sampled[:, 0], torch.tensor(200 / 255), atol=0.01)
     (tmp_path / "red.png").write_bytes(b"no picture")
     with pytest.raises(BackgroundError, match=r"no pictures that can be read: .*red\.png is not an image"):
         FolderBackgrounds(tmp_path)
@@ -240,7 +240,7 @@ def test_bad_backgrounds_are_left_out_counted_and_replaced(tmp_path, caplog, mon
     (tmp_path / "2.png").write_bytes(data[: len(data) - 30])  # its header is still sound
     assert [int(backgrounds.picture(k)[0, 0, 0]) for k in range(4)] == [0, 50, 150, 150]
     assert "1 of 4 background pictures turned out to be damaged" in caplog.records[-1].getMessage()
-    assert backgrounds.draw(CounterRng.of(0, range(20)), (16, 16)).shape == (20, 3, 16, 16)
+    assert backgrounds.sample(CounterRng.of(0, range(20)), (16, 16)).shape == (20, 3, 16, 16)
 
 
 def test_bright_hollows_are_less_dark_and_black_ones_as_dark_as_they_are_deep():

@@ -22,12 +22,12 @@ def test_texels_hold_the_values_of_the_surface_and_nothing_elsewhere():
     model = bfm.load("open", n_identity=2, n_albedo=2)
     texels = UvMap.of(model, 64)
     places = texels.sample(model.mean_shape, model.faces)
-    covered = texels.triangles >= 0
+    covered = texels.triangle_ids >= 0
     assert 0.3 < float(covered.float().mean()) < 1.0
     assert not bool(places[~covered].any())
     # The slow way, texel by texel.
     for row, column in torch.nonzero(covered)[::97].tolist():
-        corners = model.mean_shape[model.faces[texels.triangles[row, column]]]
+        corners = model.mean_shape[model.faces[texels.triangle_ids[row, column]]]
         wanted = texels.barycentrics[row, column] @ corners
         assert torch.allclose(places[row, column], wanted, rtol=0.0, atol=1e-4)
 
@@ -53,7 +53,7 @@ def test_across_a_seam_there_is_no_partner():
     """A vertex on a seam has several places in the texture; between them lies something else."""
     model = bfm.load("open", n_identity=2, n_albedo=2)
     texels = UvMap.of(model, 128)
-    everywhere = texels.triangles >= 0
+    everywhere = texels.triangle_ids >= 0
     lookup = texels.mirror_lookup(model, everywhere)
     known = np.isfinite(lookup).all(axis=-1)
     places = texels.sample(model.mean_shape, model.faces).numpy()
@@ -116,12 +116,12 @@ class Turned:
         self.light = ambient(torch.full((1, 3), 0.5)) + lamps_to_sh(
             torch.tensor([[[0.5, 0.3, 0.8]]]), torch.full((1, 1, 3), 0.9)
         )
-        self.paint = model.mean_albedo[None].clamp(0, 1)
-        worn = self.paint if worn is None else worn
+        self.albedo = model.mean_albedo[None].clamp(0, 1)
+        worn = self.albedo if worn is None else worn
         mesh = Mesh.of(model.mean_shape[None], Topology.of(model.faces, model.n_vertices), worn)
         with torch.no_grad():
-            drawn = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
-        picture = encode_srgb(drawn, model.albedo_space)[0].permute(1, 2, 0).numpy()
+            rendered = render(mesh, self.camera, self.light, PHOTO, torch.full((1, 3, *PHOTO), 0.2)).image
+        picture = encode_srgb(rendered, model.albedo_space)[0].permute(1, 2, 0).numpy()
         if shade is not None:
             picture = shade(picture)
         self.photo = (255 * picture).round().clip(0, 255).astype(np.uint8)
@@ -131,18 +131,18 @@ class Turned:
 
     def head(self):
         shape = self.model.mean_shape[None]
-        return PhotographedHead(self.model, shape, self.paint, self.light, self.camera, self.photo)
+        return PhotographedHead(self.model, shape, self.albedo, self.light, self.camera, self.photo)
 
     def at(self, texture, place):
         """The texture around a point of the mean head, mm."""
         places = self.texels.sample(self.model.mean_shape, self.model.faces)
-        near = (torch.linalg.norm(places - torch.tensor(place), dim=-1) < 3.0) & (self.texels.triangles >= 0)
+        near = (torch.linalg.norm(places - torch.tensor(place), dim=-1) < 3.0) & (self.texels.triangle_ids >= 0)
         assert near.any()
         return texture[near.numpy()].mean(axis=0)
 
     def plain(self):
-        """What a texture of paint alone would be."""
-        own = self.texels.sample(self.paint[0], self.model.faces)
+        """What a texture of albedo alone would be."""
+        own = self.texels.sample(self.albedo[0], self.model.faces)
         return encode_srgb(own, self.model.albedo_space).numpy()
 
 
@@ -156,14 +156,14 @@ def cheek(model, side):
 
 def marked(model, place):
     """Paint with a mole of 4 mm at a place."""
-    paint = model.mean_albedo[None].clamp(0, 1).clone()
-    paint[0, torch.linalg.norm(model.mean_shape - torch.tensor(place), dim=1) < 4.0] *= 0.5
-    return paint
+    albedo = model.mean_albedo[None].clamp(0, 1).clone()
+    albedo[0, torch.linalg.norm(model.mean_shape - torch.tensor(place), dim=1) < 4.0] *= 0.5
+    return albedo
 
 
 def test_a_photo_of_plain_paint_gives_plain_paint(model):
     head = Turned(model, 20.0)
-    difference = np.abs(head.texture() - head.plain())[head.texels.triangles.numpy() >= 0]
+    difference = np.abs(head.texture() - head.plain())[head.texels.triangle_ids.numpy() >= 0]
     assert difference.mean() < 0.01
 
 

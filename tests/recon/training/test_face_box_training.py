@@ -23,7 +23,7 @@ from recon.training.face_box_module import (
     face_box_loss_terms,
     place_targets,
 )
-from recon.training.face_cache import LABELS, FaceCache, FaceCacheConfig, draw_faces
+from recon.training.face_cache import LABELS, FaceCache, FaceCacheConfig, synthesize_faces
 from recon.training.face_scenes import ABSENT, DOUBTFUL, SEEN, Cutouts, SceneConfig, compose_scenes
 from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_config import DrawingConfig
@@ -37,7 +37,7 @@ _SIZES = (12.0, 60.0)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("people") / "drawn"
-    draw_faces(place, _CONFIG)
+    synthesize_faces(place, _CONFIG)
     return place
 
 
@@ -71,7 +71,7 @@ def _alone(**changes):
     return SceneConfig(**{"face_px": (30.0, 50.0), "most_faces": 1, "empty": 0.0, "parts": 0, **changes})
 
 
-def test_cutouts_are_opaque_where_a_person_is_drawn(folder, open_model):
+def test_cutouts_are_opaque_where_a_person_is_rendered(folder, open_model):
     cache = FaceCache(folder)
     faces = FaceSampler(open_model, _CLEAN, 5, (64, 64)).batch(range(2))
     alpha = np.stack([cache.picture(k)[..., 3] for k in range(2)])
@@ -85,7 +85,7 @@ def test_pictures_without_opacity_are_refused(marked_folder, tmp_path):
         shutil.copy(path, tmp_path)
     picture = np.load(tmp_path / "pictures-00000.npy")
     np.save(tmp_path / "pictures-00000.npy", picture[..., :3])
-    with pytest.raises(ValueError, match="draw a cache with cutouts"):
+    with pytest.raises(ValueError, match="make a cache with cutouts"):
         Cutouts(FaceCache(tmp_path))
 
 
@@ -262,7 +262,7 @@ def test_a_module_learns_scenes_and_saves_its_average(tmp_path, folder):
         FaceBoxModule(config, initial_backbone=str(file))
 
 
-def test_data_draw_people_once_and_make_the_same_batches_again(folder, tmp_path):
+def test_data_render_people_once_and_make_the_same_batches_again(folder, tmp_path):
     drawing = DrawingConfig(_CLEAN, count=2, seed=5, side_px=64, block=2, workers=1)
     data = FaceBoxData(
         str(tmp_path / "people"), drawing, size=64, scenes=ComposingConfig(workers=0), held_out=HeldOutConfig(count=2)

@@ -106,7 +106,7 @@ def test_batches_follow_from_the_step_and_held_out_photos_are_measured(tmp_path,
 
 
 def test_people_are_held_out_whole_and_the_test_set_is_not_validated_on(tmp_path, open_model):
-    """A person's poses and mirrored pictures are on one side; the same seed draws the same people."""
+    """A person's poses and mirrored pictures are on one side; the same seed samples the same people."""
     write_labelled(tmp_path / "one", open_model, ANGLES[:1])
     (source,) = (tmp_path / "one").rglob("*.mat")
     for person in range(40):

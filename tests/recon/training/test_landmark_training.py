@@ -1,4 +1,4 @@
-"""Drawn faces on disk, framed and degraded anew, and the module that learns from them."""
+"""Synthetic faces on disk, framed and degraded anew, and the module that learns from them."""
 
 import dataclasses
 import json
@@ -12,8 +12,8 @@ from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig, LandmarkPrediction
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.degrade import Degradation, degrade
-from recon.training.face_cache import FaceCache, FaceCacheConfig, FaceCacheError, draw_faces
-from recon.training.framing import CropJitter, CropSimilarity, draw_framing, inside
+from recon.training.face_cache import FaceCache, FaceCacheConfig, FaceCacheError, synthesize_faces
+from recon.training.framing import CropJitter, CropSimilarity, inside, sample_framing
 from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.landmark_config import CropConfig, DrawingConfig
@@ -31,7 +31,7 @@ _STILL = CropJitter(0.0, *[0.0] * 6)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("faces") / "drawn"
-    draw_faces(place, _CONFIG)
+    synthesize_faces(place, _CONFIG)
     return place
 
 
@@ -40,19 +40,19 @@ def test_a_cache_holds_what_the_sampler_draws(folder, open_model):
     assert len(cache) == 3 and len(FaceCache(folder)) == 4
     faces = FaceSampler(open_model, _CLEAN, 5, (64, 64)).batch(range(3))
     wanted = (255.0 * faces.image).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    # The batch that a face is drawn in shows in the rounding.
+    # The batch that a face is rendered in shows in the rounding.
     assert np.abs(cache.picture(2).astype(int) - wanted[2]).max() <= 1
     assert np.allclose(cache.labels["landmarks520_px"], faces.landmarks520_px.numpy(), atol=1e-3)
 
 
-def test_only_missing_blocks_are_drawn_and_other_faces_are_refused(folder):
+def test_only_missing_blocks_are_rendered_and_other_faces_are_refused(folder):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    draw_faces(folder, dataclasses.replace(_CONFIG, count=1))
+    synthesize_faces(folder, dataclasses.replace(_CONFIG, count=1))
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     with pytest.raises(
         FaceCacheError, match="holds other faces than those asked for .they differ in: seed.*another folder"
     ):
-        draw_faces(folder, dataclasses.replace(_CONFIG, seed=6))
+        synthesize_faces(folder, dataclasses.replace(_CONFIG, seed=6))
     with pytest.raises(FaceCacheError, match="holds 4 faces from the first on, 5 asked for"):
         FaceCache(folder, 5)
 
@@ -60,16 +60,16 @@ def test_only_missing_blocks_are_drawn_and_other_faces_are_refused(folder):
 def test_faces_behind_a_missing_block_are_not_taken_for_it(folder, tmp_path):
     for name in ("faces.json", "labels-00001.npz", "pictures-00001.npy"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    with pytest.raises(FaceCacheError, match="holds no drawn faces"):
+    with pytest.raises(FaceCacheError, match="holds no synthetic faces"):
         FaceCache(tmp_path)
 
 
 def test_folders_that_hold_no_faces_are_refused(tmp_path):
-    with pytest.raises(FaceCacheError, match="holds no drawn faces"):
+    with pytest.raises(FaceCacheError, match="holds no synthetic faces"):
         FaceCache(tmp_path)
     (tmp_path / "faces.json").write_text(json.dumps([1]))
-    with pytest.raises(FaceCacheError, match="does not describe drawn faces"):
-        draw_faces(tmp_path, _CONFIG)
+    with pytest.raises(FaceCacheError, match="does not describe synthetic faces"):
+        synthesize_faces(tmp_path, _CONFIG)
 
 
 def test_points_move_with_the_picture():
@@ -103,10 +103,10 @@ def test_a_clockwise_turn_of_the_picture_turns_the_head_clockwise(folder):
 
 
 def test_framing_without_jitter_is_the_standard_crop():
-    framing = draw_framing(4, _STILL, 1.4, torch.Generator().manual_seed(0))
+    framing = sample_framing(4, _STILL, 1.4, torch.Generator().manual_seed(0))
     assert torch.equal(framing.scale, torch.full((4,), 1.4))
     assert not framing.turn_rad.any() and not framing.shift.any()
-    wide = draw_framing(2000, CropJitter(wide_share=1.0), 1.0, torch.Generator().manual_seed(0))
+    wide = sample_framing(2000, CropJitter(wide_share=1.0), 1.0, torch.Generator().manual_seed(0))
     assert abs(float(torch.rad2deg(wide.turn_rad).std()) - 15.0) < 1.0
     assert inside(torch.tensor([[[0.49, -0.49, 3.0], [0.51, 0.0, 0.0]]])).tolist() == [[True, False]]
 
@@ -164,12 +164,12 @@ def test_depth_and_rotation_are_told_along_the_ray_to_the_head(folder):
 
 
 def test_faces_of_a_model_whose_landmarks_lie_elsewhere_are_refused(tmp_path, open_model):
-    draw_faces(tmp_path, dataclasses.replace(_CONFIG, count=1, block=1))
+    synthesize_faces(tmp_path, dataclasses.replace(_CONFIG, count=1, block=1))
     description = json.loads((tmp_path / "faces.json").read_text())
     assert description["landmarks"] == landmark_fingerprint(open_model, ("520", "478"))
     (tmp_path / "faces.json").write_text(json.dumps({**description, "landmarks": "0" * 16}))
     with pytest.raises(FaceCacheError, match="differ in: landmarks"):
-        draw_faces(tmp_path, dataclasses.replace(_CONFIG, count=1, block=1))
+        synthesize_faces(tmp_path, dataclasses.replace(_CONFIG, count=1, block=1))
 
 
 def test_points_under_patches_are_not_visible(folder):

@@ -5,7 +5,7 @@ import torch
 
 from recon.rotation import euler_to_matrix
 from recon.training.metrics import depth_error_mm, geodesic_error_deg, landmark_error_percent, pose_error_deg
-from recon.training.validation import Summary
+from recon.training.validation import ErrorMeans
 
 
 def test_landmark_error_is_in_percent_of_the_true_box():
@@ -32,7 +32,7 @@ def test_depth_error_with_and_without_distance():
     whole, relief = depth_error_mm(found, target, mask)
     assert float(whole[0]) == pytest.approx(31.0) and float(relief[0]) == pytest.approx(1.0)
     assert bool(whole[1].isnan()) and bool(relief[1].isnan())
-    summary = Summary()
+    summary = ErrorMeans()
     summary.add({"depth": whole})
     summary.add({"depth": torch.tensor([29.0])})
     assert float(summary.means()["depth"]) == pytest.approx(30.0), "pictures that show nothing do not count"

@@ -108,14 +108,14 @@ def test_a_stored_mask_loses_what_augmentation_paints_over(tmp_path):
     write_set(tmp_path / "set")
     photo = PhotoSet(tmp_path / "set", 40)[0]
     settings = Augmentation(least_scale=1.0, shift=0.0, gain=0.0, noise=0.0, erase=1.0)
-    painted, plain = (
+    erased, plain = (
         augment(photo, dataclasses.replace(settings, erase=share), torch.Generator().manual_seed(3))
         for share in (1.0, 0.0)
     )
-    changed = (painted.image != plain.image).any(dim=1, keepdim=True)
+    changed = (erased.image != plain.image).any(dim=1, keepdim=True)
     assert bool(changed[..., :20].any())
-    assert float(painted.face_mask[changed].max()) == 0.0
-    assert torch.equal(painted.face_mask[~changed], plain.face_mask[~changed])
+    assert float(erased.face_mask[changed].max()) == 0.0
+    assert torch.equal(erased.face_mask[~changed], plain.face_mask[~changed])
 
 
 def test_mirroring_twice_is_nothing_and_sides_are_exchanged():

@@ -34,8 +34,8 @@ def expected(module, batch, mask):
     """The photometric loss of the next step where a mask and the rendered head agree."""
     with torch.no_grad():
         faces = module.decoder.decode(module.regressor(batch.image, batch.intrinsics), batch.intrinsics)
-        rendered = faces.drawn(batch.size)
-        return float(photometric_loss(faces.picture(rendered), batch.image, rendered.covered * mask))
+        rendered = faces.render(batch.size)
+        return float(photometric_loss(faces.srgb_image(rendered), batch.image, rendered.covered * mask))
 
 
 def test_a_step_trains_with_the_segmenter_of_the_config(open_model):
@@ -71,7 +71,7 @@ def test_without_a_segmenter_the_residual_decides(open_model):
     batch = photos_only(sampled(open_model))
     with torch.no_grad():
         faces = module.decoder.decode(module.regressor(batch.image, batch.intrinsics), batch.intrinsics)
-        prior = RenderedRegions.of_render(module.decoder.drawn_model, faces.drawn(batch.size))
+        prior = RenderedRegions.of_render(module.decoder.rendered_model, faces.render(batch.size))
     wanted = expected(module, batch, ResidualSegmenter()(batch.image, prior))
     run = one_step(module, batch)
     assert float(run.callback_metrics["loss/photometric"]) == pytest.approx(wanted, rel=2e-3)

@@ -48,7 +48,7 @@ def test_the_truth_costs_nothing_where_it_must(batch, decoder):
     assert set(terms) == {field.name for field in dataclasses.fields(LossWeights)}
     for name in GEOMETRY:
         assert float(terms[name]) < 0.02, name
-    # Clean faces are drawn by the same renderer; only the eyes' whites and rounding to sRGB differ.
+    # Clean faces are rendered by the same renderer; only the eyes' whites and rounding to sRGB differ.
     assert float(terms["photometric"]) < 0.05
     assert float(terms["perceptual"]) < 0.02
 
@@ -108,10 +108,10 @@ def test_landmarks_from_the_point_basis_are_the_models(open_model, batch):
         torch.testing.assert_close(basis(batch.identity, batch.expression), slow, atol=2e-3, rtol=0.0)
 
 
-def test_a_face_alone_is_drawn_like_the_whole_head_there(open_model, batch, decoder):
+def test_a_face_alone_is_rendered_like_the_whole_head_there(open_model, batch, decoder):
     part = FaceDecoder(open_model, "face")
-    whole = decoder.decode(batch.truth(), batch.intrinsics).drawn(batch.size)
-    face = part.decode(batch.truth(), batch.intrinsics).drawn(batch.size)
+    whole = decoder.decode(batch.truth(), batch.intrinsics).render(batch.size)
+    face = part.decode(batch.truth(), batch.intrinsics).render(batch.size)
     assert int(face.covered.sum()) < int(whole.covered.sum())
     both = face.covered & whole.covered & batch.face_mask
     assert float((face.depth_mm - whole.depth_mm).abs()[both].median()) < 0.01

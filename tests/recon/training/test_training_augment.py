@@ -28,11 +28,11 @@ def test_pictures_and_maps_move_with_them(batch, open_model):
     torch.testing.assert_close(framed.image[..., 4:], batch.image[..., :-4], atol=1e-4, rtol=0.0)
     assert torch.equal(framed.face_mask[..., 4:], batch.face_mask[..., :-4])
     shrunk = reframe(batch, torch.full((3,), 0.8), torch.zeros(3, 2))
-    drawn = FaceDecoder(open_model).decode(shrunk.truth(), shrunk.intrinsics).drawn((SIZE, SIZE))
-    both = drawn.covered & (shrunk.depth_mm > 0)
+    rendered = FaceDecoder(open_model).decode(shrunk.truth(), shrunk.intrinsics).render((SIZE, SIZE))
+    both = rendered.covered & (shrunk.depth_mm > 0)
     # Of the neck, the old picture did not show as much as the shrunken one could.
-    assert float(drawn.covered[shrunk.face_mask].float().mean()) > 0.97
-    gap_mm = (drawn.depth_mm - shrunk.depth_mm).abs()[both]
+    assert float(rendered.covered[shrunk.face_mask].float().mean()) > 0.97
+    gap_mm = (rendered.depth_mm - shrunk.depth_mm).abs()[both]
     assert float(gap_mm.median()) < 3.0
 
 
@@ -56,10 +56,10 @@ def test_the_same_generator_gives_the_same_and_nothing_is_edited(batch):
 
 
 def test_painted_boxes_are_not_face(batch):
-    painted = augment(batch, Augmentation(1.0, 0.0, 0.0, 0.0, 1.0), torch.Generator().manual_seed(0))
-    changed = (painted.image - batch.image).abs().amax(dim=1, keepdim=True) > 1e-3
+    erased = augment(batch, Augmentation(1.0, 0.0, 0.0, 0.0, 1.0), torch.Generator().manual_seed(0))
+    changed = (erased.image - batch.image).abs().amax(dim=1, keepdim=True) > 1e-3
     assert bool(changed.any())
-    assert not bool((painted.face_mask & changed).any())
+    assert not bool((erased.face_mask & changed).any())
 
 
 def test_bad_settings_are_named():

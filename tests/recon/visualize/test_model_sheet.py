@@ -21,7 +21,7 @@ def test_sheet_of_a_model_with_few_components(
     """Whatever a model lacks is left white; all rows are equally long."""
     monkeypatch.setattr(preview, "portrait", small_portrait)
     data = make_tiny(n_identity=identity, n_expression=expression, n_albedo=albedo)
-    sheet = preview.contact_sheet(MorphableModel(data))
+    sheet = preview.model_sheet(MorphableModel(data))
     height = 24 + preview._LABEL_PX
     n_rows = 1 + max(identity, albedo) + 4
     assert sheet.shape == (n_rows * height, 8 * 24, 3) and sheet.dtype == np.uint8

@@ -63,7 +63,7 @@ def test_balanced_subset_weighs_the_bins_alike():
     values, bins = [1.0] * 50 + [4.0] * 5 + [7.0] * 5, [0] * 50 + [1] * 5 + [2] * 5
     assert balanced_means(values, bins) == (pytest.approx(4.0), pytest.approx(0.0), 5)
     mixed = [*np.linspace(0.0, 2.0, 50), *values[50:]]
-    mean, spread, size = balanced_means(mixed, bins, draws=300)
+    mean, spread, size = balanced_means(mixed, bins, n_subsets=300)
     assert mean == pytest.approx(4.0, abs=0.05) and 0.0 < spread < 0.3 and size == 5
     assert balanced_means(mixed, bins, seed=7)[0] == balanced_means(mixed, bins, seed=7)[0]
     assert balanced_means([1.0, 2.0], [0, 1])[2] == 0
@@ -206,8 +206,8 @@ def test_failed_samples_lower_the_cumulative_curve():
     np.testing.assert_allclose(curve, [0.0, 25.0, 50.0, 75.0])
 
 
-def test_a_balanced_draw_takes_nobody_twice():
-    """With as many samples in each bin, every draw is all of them."""
+def test_a_balanced_subset_takes_nobody_twice():
+    """With as many samples in each bin, every subset is all of them."""
     values, bins = [1.0, 5.0, 2.0, 8.0, 3.0, 9.0], [0, 0, 1, 1, 2, 2]
-    mean, spread, each = balanced_means(values, bins, draws=20)
+    mean, spread, each = balanced_means(values, bins, n_subsets=20)
     assert (mean, each) == (pytest.approx(28.0 / 6.0), 2) and spread == pytest.approx(0.0, abs=1e-12)

@@ -9,7 +9,14 @@ from recon.evaluation.depth_folder import LAYOUTS as DEPTH_LAYOUTS
 from recon.evaluation.pose_labels import LAYOUTS
 from recon.evaluation.protocols.scans import RULES
 from recon.evaluation.scans.folder import find_subjects
-from recon.evaluation.scans.scan import UNITS_MM, ScanError, check_landmarks, cleaned, read_landmarks, read_scan
+from recon.evaluation.scans.scan import (
+    UNITS_MM,
+    ScanError,
+    check_scan_landmarks,
+    cleaned,
+    read_scan,
+    read_scan_landmarks,
+)
 
 _FRONT = np.array(
     [[-45, 26, 30], [-16, 24, 52], [16, 24, 52], [45, 26, 30], [0, -10, 59], [-25, -35, 42], [25, -35, 42.0]]
@@ -70,14 +77,14 @@ def test_an_impossible_size_is_refused(tmp_path):
     ],
 )
 def test_swapped_landmarks_are_noticed(order, text):
-    check_landmarks(LANDMARKS, "here")
+    check_scan_landmarks(LANDMARKS, "here")
     with pytest.raises(ScanError, match=text):
-        check_landmarks(LANDMARKS[order], "here")
+        check_scan_landmarks(LANDMARKS[order], "here")
 
 
 def test_a_mirrored_scan_is_noticed():
     with pytest.raises(ScanError, match="mirrored"):
-        check_landmarks(LANDMARKS * [1.0, 1.0, -1.0], "here")
+        check_scan_landmarks(LANDMARKS * [1.0, 1.0, -1.0], "here")
 
 
 def test_landmarks_in_another_frame_are_noticed(tmp_path):
@@ -93,7 +100,7 @@ def test_damaged_landmark_files_are_refused(tmp_path, text):
     path = tmp_path / "landmarks.txt"
     path.write_text(text)
     with pytest.raises(ScanError, match="expected seven lines of x y z"):
-        read_landmarks(path)
+        read_scan_landmarks(path)
 
 
 def test_nan_holes_and_pieces_are_left_out_or_told(tmp_path, sphere):

@@ -106,5 +106,5 @@ def test_heads_of_average_size_are_found_at_average_size(landmarks):
         settings = FitSettings(identity_precision=1.0)
         widths = torch.full((1, N_EXPRESSION), 0.4).double()
         found = landmark_stage(landmarks, FitState.of(start), [view], settings, widths)
-        sizes.append(float(landmarks.size_slope @ found.face.identity[0]))
+        sizes.append(float(landmarks.size_slope @ found.parameters.identity[0]))
     assert abs(np.mean(sizes)) < 0.012

@@ -128,7 +128,7 @@ def test_the_contour_corrects_points_that_are_off():
         photo = encode_srgb_unclamped(face.rendered.image, "linear").clamp(0.0, 1.0)
         points = face.to_pixels(model.front.landmarks(face.v_cam[None], "478")[0])
     # All points are off by the same, as those of a detector may be.
-    view = dataclasses.replace(blank, photo=photo, points=independent(points + torch.tensor([2.5, 0.0]), 10.0))
+    view = dataclasses.replace(blank, photo=photo, landmarks=independent(points + torch.tensor([2.5, 0.0]), 10.0))
     settings = FitSettings(effective_pixels=1e-6, identity_precision=1e6)
     widths = torch.full((1, model.whole.n_expression), 1e-3).double()
     off = []

@@ -71,17 +71,17 @@ _LEFT_CORNER = (409, 291, 375, 308, 415, 324, 310, 318, 270, 321)
 
 
 @pytest.fixture
-def act(model, draw_expression):
-    """Weights by name of a fit to a drawing, the left corner of whose mouth was detected so much too low."""
+def act(model, render_expression):
+    """Weights by name of a fit to a rendered face, the left corner of whose mouth was detected so much too low."""
 
     def act(weights, yaw_rad, corner_px=0.0):
-        view = draw_expression(model, weights, yaw_rad)
+        view = render_expression(model, weights, yaw_rad)
         points = view.landmarks.points_px.copy()
         points[list(_LEFT_CORNER), 1] += corner_px
         settings = FitSettings(levels=(Level(96, 2.0, 8),))
         found = FaceFitter(model)(
             [dataclasses.replace(view, landmarks=dataclasses.replace(view.landmarks, points_px=points))], settings
-        ).face.expression[0]
+        ).parameters.expression[0]
         return dict(zip(model.expression_names, found.tolist(), strict=True))
 
     return act

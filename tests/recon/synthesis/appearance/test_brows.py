@@ -1,4 +1,4 @@
-"""Brows that are drawn per pixel: where they lie, how wide they are, and whose."""
+"""Brows that are computed per pixel: where they lie, how wide they are, and whose."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import bfm
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.appearance.brows import BrowCurve, Brows
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.scene.people import draw_people
+from recon.synthesis.scene.people import sample_people
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +69,18 @@ def test_both_sides_have_brows_and_the_back_of_the_head_none(curve):
 def test_hair_shows_where_it_covers_and_skin_elsewhere(curve):
     points = _column(curve, 30.0, [-3.0, 3.0])
     skin = torch.full((2, 3), 0.5)
-    painted = _plain(curve).painted(skin, points, torch.zeros(2, dtype=torch.int64))
-    assert torch.equal(painted[0], skin[0])
-    assert torch.allclose(painted[1], torch.full((3,), 0.5 + 0.9 * (0.05 - 0.5)), atol=0.02)
+    with_brows = _plain(curve).over_albedo(skin, points, torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(with_brows[0], skin[0])
+    assert torch.allclose(with_brows[1], torch.full((3,), 0.5 + 0.9 * (0.05 - 0.5)), atol=0.02)
 
 
 def test_people_differ_in_their_brows_and_keep_them(open_model, curve):
     rng = CounterRng.of(3, range(400))
-    people = draw_people(open_model, rng, 1.0, 1.0)
+    people = sample_people(open_model, rng, 1.0, 1.0)
     hair = torch.full((400, 3), 0.05)
     brows = Brows.of(curve, people, rng, hair, 1.0)
     alone = Brows.of(
-        curve, draw_people(open_model, CounterRng.of(3, [7]), 1.0, 1.0), CounterRng.of(3, [7]), hair[:1], 1.0
+        curve, sample_people(open_model, CounterRng.of(3, [7]), 1.0, 1.0), CounterRng.of(3, [7]), hair[:1], 1.0
     )
     assert torch.equal(brows.density[7:8], alone.density) and torch.equal(brows.start_mm[7:8], alone.start_mm)
     male = people.column("male") > 0.5
@@ -109,7 +109,7 @@ def test_single_hairs_show_on_both_sides_and_leave_the_cover_as_dense(curve):
         assert cover.std() > 0.05 and cover.mean() == pytest.approx(float(smooth.mean()), rel=0.15)
 
 
-def test_drawn_people_have_dark_brows_where_the_segment_is_and_skin_without_hair(open_model):
+def test_synthetic_people_have_dark_brows_where_the_segment_is_and_skin_without_hair(open_model):
     """Two people in the picture: what hides their skin is in the segment of the brows, and is gone with all hair."""
     config = SynthesisConfig.clean(hair=1.0, skin_detail=0.0, yaw_deg=5.0, pitch_deg=5.0, roll_deg=0.0)
     with_hair, without = (
@@ -117,13 +117,13 @@ def test_drawn_people_have_dark_brows_where_the_segment_is_and_skin_without_hair
         for hair in (1.0, 0.0)
     )
     assert without.brows is None and with_hair.brows is not None
-    painted = with_hair.albedo_with_brows(open_model.mean_shape)
+    with_brows = with_hair.albedo_with_brows(open_model.mean_shape)
     brows = open_model.region("brows")
-    darkest = (1.0 - painted / with_hair.albedo)[:, brows].amax(dim=(1, 2))
+    darkest = (1.0 - with_brows / with_hair.albedo)[:, brows].amax(dim=(1, 2))
     assert bool((darkest > 0.02).all()) and (darkest > 0.25).float().mean() >= 0.5
     rest = ~(brows | open_model.region("eyelids"))
-    assert float((with_hair.albedo - painted)[:, rest].abs().mean()) < 3e-3
-    # Below the drawn brows there is skin, not the model's own brows.
+    assert float((with_hair.albedo - with_brows)[:, rest].abs().mean()) < 3e-3
+    # Below those brows there is skin, not the model's own brows.
     cheeks = with_hair.albedo[:, open_model.region("cheeks")].mean(dim=1)
     below = with_hair.albedo[:, brows].mean(dim=1)
     assert float((below - cheeks).abs().max()) < 0.1

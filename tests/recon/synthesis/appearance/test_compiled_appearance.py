@@ -1,4 +1,4 @@
-"""Compiled steps of drawing, held against their reference implementations."""
+"""Compiled steps of rendering, held against their reference implementations."""
 
 import dataclasses
 import hashlib
@@ -112,7 +112,7 @@ def test_occluders_equal_their_reference(rng):
         GlassesAttributes(torch.rand(n, generator=rng)),
     )
     surface = OccluderSurface(torch.arange(n) * 2 // n, segment, *_surface_points(n, rng), attributes)
-    cloth = Cloth.draw(CounterRng.of(0, range(2)))
+    cloth = Cloth.sample(CounterRng.of(0, range(2)))
     found = occluder_appearance(surface, cloth)
     _same(found, occluder_appearance_reference(surface, cloth), 2e-4)
     hair = found.opacity[segment == kinds[0]]
@@ -130,11 +130,11 @@ def laid(rng):
     other = torch.tensor([[-0.2, -0.9, -0.3], [0.9, -0.9, 0.6], [0.9, 0.9, 0.6], [-0.2, 0.9, -0.3]])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
 
-    def drawn(shape):
+    def rendered(shape):
         clip = torch.cat((shape, torch.ones(4, 1)), dim=1)
         return rasterize(torch.stack((clip, clip * torch.tensor([0.7, 0.9, 1.0, 1.0]))), faces, SIZE)
 
-    head, occluders = drawn(square), drawn(other)
+    head, occluders = rendered(square), rendered(other)
     n = len(occluders.pixel_index)
     depth = occluders.depth_hard.reshape(-1)[occluders.pixel_index]
     appearance = OccluderAppearance(
@@ -188,7 +188,7 @@ def test_the_head_between_its_layers_matches_its_reference(laid, ambient_occlusi
 def test_developing_matches_its_reference(rng):
     linear = 1.4 * torch.rand(5, 3, *SIZE, generator=rng) - 0.1
     config = SynthesisConfig(noise=0.7, gray=0.5, colour_cast=1.0, contrast=1.0)
-    how = IspSettings.draw(config, CounterRng.of(1, range(5)))
+    how = IspSettings.sample(config, CounterRng.of(1, range(5)))
     assert (how.noise > 0).any() and (how.noise == 0).any() and (how.gray > 0).any() and (how.gray == 0).any()
     found = tone_map(linear, how)
     torch.testing.assert_close(found, tone_map_reference(linear, how), rtol=0, atol=3e-6)

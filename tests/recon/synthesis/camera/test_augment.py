@@ -33,10 +33,10 @@ def test_a_mirrored_sample_is_the_picture_of_its_labels(mirror, few, head_model)
     mesh = Mesh.of(
         head_model.shape(other.identity, other.expression), head_model.faces, head_model.albedo(other.albedo)
     )
-    drawn = render(mesh, other.camera, other.lighting, other.size, torch.full((2, 3, 1, 1), 0.21404114))
-    both = other.mask & drawn.covered
-    assert (other.mask ^ drawn.covered).float().mean() < 0.01
-    assert (drawn.depth_mm - other.depth_mm)[both].abs().median() < 0.2
+    rendered = render(mesh, other.camera, other.lighting, other.size, torch.full((2, 3, 1, 1), 0.21404114))
+    both = other.mask & rendered.covered
+    assert (other.mask ^ rendered.covered).float().mean() < 0.01
+    assert (rendered.depth_mm - other.depth_mm)[both].abs().median() < 0.2
     marks = head_model.landmarks68(other.camera.to_camera(head_model.shape(other.identity, other.expression)))
     assert (marks - other.landmarks68_cam).norm(dim=-1).median() < 0.5
     pixels = other.camera.to_pixels(other.landmarks68_cam)

@@ -19,7 +19,7 @@ from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.output import card
 from recon.synthesis.output.layouts import shard_name
 from recon.synthesis.output.workers import make_blocks
-from recon.synthesis.output.writer import DatasetError, Plan, begin, write_block
+from recon.synthesis.output.writer import DatasetError, DatasetPlan, begin, write_block
 
 _ROOT = Path(__file__).parents[4]
 _COUNT, _BLOCK = 36, 6
@@ -88,7 +88,7 @@ def test_processes_write_the_files_of_one(tmp_path):
 
 def _plan(folder, **changes):
     config = SynthesisConfig.clean()
-    return Plan(**{"folder": folder, "count": 6, "layout": "folder", "config": config, "size": (32, 40), "block": 2, **changes})  # fmt: skip
+    return DatasetPlan(**{"folder": folder, "count": 6, "layout": "folder", "config": config, "size": (32, 40), "block": 2, **changes})  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,16 @@ from recon.datasets import C3iReader, FolderReader, ShardReader
 from recon.datasets.c3i_world import Capture, world_angles_deg, world_rotation
 from recon.rotation import rotation_angle
 from recon.synthesis import FaceSampler, SynthesisConfig
-from recon.synthesis.camera.c3i_path import draw_capture
+from recon.synthesis.camera.c3i_path import sample_capture
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.output import layouts, writer
-from recon.synthesis.output.writer import DatasetError, Plan, begin, write_block
+from recon.synthesis.output.writer import DatasetError, DatasetPlan, begin, write_block
 
 _CONFIG = SynthesisConfig.clean()
 
 
 def _plan(folder, **changes):
-    return Plan(
+    return DatasetPlan(
         **{"folder": folder, "count": 5, "layout": "folder", "config": _CONFIG, "size": (32, 40), "block": 2, **changes}
     )
 
@@ -174,7 +174,7 @@ def published(tmp_path_factory):
     config = SynthesisConfig.clean(
         capture="c3i", framing="free", field_of_view_deg=60.0, expressions="basic", identities=2, hair=1.0
     )
-    plan = Plan(tmp_path_factory.mktemp("c3i") / "set", 7, "c3i", config, size=(48, 64), block=4)
+    plan = DatasetPlan(tmp_path_factory.mktemp("c3i") / "set", 7, "c3i", config, size=(48, 64), block=4)
     _write(plan)
     return plan
 
@@ -211,7 +211,7 @@ def test_the_published_text_is_to_the_letter(published):
 
 
 def test_captures_are_those_of_the_specification():
-    capture = draw_capture(CounterRng.of(0, range(90)))
+    capture = sample_capture(CounterRng.of(0, range(90)))
     modes = capture.mode.tolist()
     assert set(modes) == {0, 1, 2}
     away = torch.linalg.vector_norm(capture.camera_m - capture.head_m, dim=1)

@@ -118,12 +118,12 @@ def test_a_sun_becomes_a_lamp_and_no_light_is_lost():
 def test_maps_turn_about_the_vertical(tmp_path):
     (tmp_path / "a.exr").write_bytes(encode_exr({c: _sun_map()[k].numpy() for k, c in enumerate("RGB")}))
     maps = FolderEnvironments(tmp_path)
-    drawn = maps.draw(CounterRng.of(0, range(20)))
-    assert torch.allclose(drawn.direction[:, 1], maps.maps.direction[0, 1].expand(20), atol=1e-5)
-    assert drawn.direction[:, 0].std() > 0.3
+    sampled = maps.sample(CounterRng.of(0, range(20)))
+    assert torch.allclose(sampled.direction[:, 1], maps.maps.direction[0, 1].expand(20), atol=1e-5)
+    assert sampled.direction[:, 0].std() > 0.3
     # surroundings turn with their lamp
-    towards = lamps_to_sh(drawn.direction[:, None], torch.ones(20, 1, 3))
-    along = (drawn.lighting * towards).sum(dim=(1, 2))
+    towards = lamps_to_sh(sampled.direction[:, None], torch.ones(20, 1, 3))
+    along = (sampled.lighting * towards).sum(dim=(1, 2))
     assert torch.allclose(along, along[:1].expand(20), rtol=1e-3)
 
 

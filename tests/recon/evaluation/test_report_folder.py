@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from recon.evaluation.folder import REPORT_NAMES, held_folder, report_folder
-from recon.evaluation.partial import PARTIAL_NAME
+from recon.evaluation.journal import PARTIAL_NAME
+from recon.evaluation.report_folder import REPORT_NAMES, held_folder, report_folder
 from recon.evaluation.reports.provenance import Provenance
 from recon.evaluation.reports.report import write_report
 from recon.evaluation.reports.result import Evaluation, Figure
@@ -88,7 +88,7 @@ def test_a_run_that_was_killed_while_it_wrote_its_report_goes_on(tmp_path):
 def test_a_second_run_into_the_folder_is_told_and_a_killed_one_holds_nothing(tmp_path):
     code = (
         "import pathlib, sys\n"
-        "from recon.evaluation.folder import held_folder\n"
+        "from recon.evaluation.report_folder import held_folder\n"
         "with held_folder(pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"

@@ -7,8 +7,8 @@ import pytest
 
 from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
+from recon.inference.landmark_observation import UNCALIBRATED_SIGMA, landmark_observation, packaged_error_model
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
-from recon.inference.observe import UNCALIBRATED_SIGMA, observe, packaged_error_model
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network, save_landmark_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
@@ -28,7 +28,7 @@ def test_the_network_of_the_package_gives_the_landmarks_of_the_open_model(open_m
 
 
 def test_points_of_the_network_of_the_package_come_with_their_measured_errors(open_face, astronaut, mediapipe):
-    seen = observe(open_face, "478")
+    seen = landmark_observation(open_face, "478")
     assert open_face.detector == OPEN and seen.calibrated and len(seen.modes) > 0
     # Two detectors that have nothing in common agree about this face.
     size_px = open_face.size_px
@@ -43,15 +43,15 @@ def test_a_measured_error_is_not_that_of_another_network(astronaut, open_face, t
     with DenseLandmarkDetector(LandmarkRegressor(copy)) as detector:
         (face,) = detector.detect(astronaut, 60.0)
     assert face.detector == OPEN_OTHER_NETWORK and np.allclose(face.points5, open_face.points5)
-    seen = observe(face, "478")
+    seen = landmark_observation(face, "478")
     assert not seen.calibrated and np.allclose(seen.sigma_px, UNCALIBRATED_SIGMA * face.size_px)
-    given = observe(face, "478", packaged_error_model(OPEN, "478"))
-    assert given.calibrated and np.allclose(given.sigma_px, observe(open_face, "478").sigma_px, rtol=1e-3)
+    given = landmark_observation(face, "478", packaged_error_model(OPEN, "478"))
+    assert given.calibrated and np.allclose(given.sigma_px, landmark_observation(open_face, "478").sigma_px, rtol=1e-3)
 
 
 def test_faces_without_the_set_give_no_observation(open_face):
     bare = dataclasses.replace(open_face, dense=None, landmarks478=None)
-    assert observe(bare, "478") is None
+    assert landmark_observation(bare, "478") is None
 
 
 def test_a_network_that_states_no_sigmas_finds_no_faces(tmp_path):

@@ -1,4 +1,4 @@
-"""From a detected face to a measurement that fits believe rightly."""
+"""Landmarks of a detected face as a fit takes them: with the measured errors of their detector, if there are any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ UNCALIBRATED_SIGMA = 0.06
 detectors err together, so this is larger than the scatter of one of them."""
 
 
-def observe(face: Face, landmark_set: str, errors: LandmarkErrorModel | None = None) -> LandmarkObservation | None:
+def landmark_observation(
+    face: Face, landmark_set: str, errors: LandmarkErrorModel | None = None
+) -> LandmarkObservation | None:
     """The face's points as a fit takes them, or ``None`` if it has none of this set.
 
     The package has an error model for the points of its own network (detector ``"open"``) only; those of other detectors are given

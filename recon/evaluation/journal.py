@@ -26,7 +26,7 @@ _REPORT = "/report"
 class Journal:
     """Finished items of one run in one file, to be used in a ``with`` statement or closed.
 
-    Only one process may have it open; see :mod:`recon.evaluation.folder`.
+    Only one process may have it open; see :mod:`recon.evaluation.report_folder`.
 
     Args:
         path: of the file.

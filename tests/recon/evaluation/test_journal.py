@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from recon.evaluation.partial import PARTIAL_NAME, Journal
+from recon.evaluation.journal import PARTIAL_NAME, Journal
 from recon.io.faults import UsageError
 from recon.io.files import OutputError
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from recon.evaluation.partial import PARTIAL_NAME, Journal, announced_files
+from recon.evaluation.journal import PARTIAL_NAME, Journal, announced_files
 from recon.evaluation.reports.result import files_of_report, raw_report
 from recon.io.faults import UsageError
 from recon.io.files import OutputError

@@ -1,4 +1,4 @@
-"""PNG pictures that commands draw: marked as such, so that drawing again replaces them and nothing else."""
+"""PNG pictures that commands make: marked as ours, so that making them again replaces them and nothing else."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _LOOKED_AT = 4096
 """The text stands before the pixels."""
 
 
-def drawing_problem(path: Path) -> str | None:
-    """Why a drawing may not take this name: a file is there that was not drawn by this project. ``None`` if it may."""
+def marked_png_problem(path: Path) -> str | None:
+    """Why such a picture may not take this name: a file is there that is not one of ours. ``None`` if it may."""
     if not os.path.lexists(path) or path.is_dir():
         return None  # a folder is named by the writing itself
     if path.is_file():  # pipes are not opened
         with contextlib.suppress(OSError), open(path, "rb") as file:
             if _CHUNK in file.read(_LOOKED_AT):
                 return None
-    return f"{printable(path)} exists and was not drawn by recon: move it away, or choose another name"
+    return f"{printable(path)} exists and was not made by recon: move it away, or choose another name"
 
 
-def write_drawing(path: Path, pixels: np.ndarray) -> None:
-    """Write ``(H, W, 3)`` uint8 as PNG, in place of an older drawing if there is one.
+def write_marked_png(path: Path, pixels: np.ndarray) -> None:
+    """Write ``(H, W, 3)`` uint8 as PNG, in place of an older one of ours if there is one.
 
     Raises:
-        OutputExistsError: a file is there that was not drawn by this project.
+        OutputExistsError: a file is there that is not one of ours.
         OutputError: the folder is missing or cannot be written to.
     """
-    problem = drawing_problem(path)
+    problem = marked_png_problem(path)
     if problem is not None:
         raise OutputExistsError(problem)
     write_file(path, encode_png(pixels, _MARK), overwrite=True)
