@@ -27,11 +27,11 @@ from recon.training.ending import run_training
 from recon.training.saving import WholeCheckpoints
 
 
-def crop_size(model: Any) -> int:
-    """Side of the crops that the module's network takes."""
+def crop_size(model: Any) -> int | None:
+    """Side of the crops that the module's network takes; ``None`` if it takes none, as data without a size."""
     arguments = model.init_args
     network = arguments.network if "network" in arguments else arguments.regressor
-    return int(network.size)
+    return int(network.size) if "size" in network else None
 
 
 class TrainingCli(LightningCLI):

@@ -200,9 +200,16 @@ class FramedPlace:
     size: int
 
     @classmethod
-    def of(cls, parameters: FaceParameters, intrinsics: Float[Tensor, "b 3 3"], pivot_mm: Tensor, size: int) -> FramedPlace:
+    def of(
+        cls,
+        rotation: Float[Tensor, "b 3 3"],
+        translation_mm: Float[Tensor, "b 3"],
+        intrinsics: Float[Tensor, "b 3 3"],
+        pivot_mm: Float[Tensor, " 3"],
+        size: int,
+    ) -> FramedPlace:
         """That of heads under a perspective camera: the inverse of :meth:`pose`."""
-        pivot_cam = (parameters.rotation * pivot_mm).sum(dim=-1) + parameters.translation_mm
+        pivot_cam = (rotation * pivot_mm).sum(dim=-1) + translation_mm
         depth_mm = -pivot_cam[:, 2]
         focal_x, focal_y = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
         x_px = intrinsics[:, 0, 2] + focal_x * pivot_cam[:, 0] / depth_mm

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
-from recon.camera import PerspectiveCamera
 from recon.color import srgb_to_linear
 from recon.synthesis.appearance.brows import Brows
 from recon.synthesis.appearance.skin import hair_colours, skin_albedo
-from recon.synthesis.camera.c3i_path import sample_capture
 from recon.synthesis.config import SynthesisConfig, SynthesisConfigError
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.geometry.hair import Hairstyles, sample_hairstyles
@@ -27,16 +25,12 @@ from recon.synthesis.sample import FaceBatch, intrinsic_matrix
 from recon.synthesis.scene.assets import OccluderAssets, SceneAssets
 from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
 from recon.synthesis.scene.environments import FolderEnvironments
-from recon.synthesis.scene.expressions import sample_expressions
+from recon.synthesis.scene.heads import sample_heads
 from recon.synthesis.scene.lights import sample_lights
-from recon.synthesis.scene.people import People, sample_people
-from recon.synthesis.scene.poses import HeadPoses, aligned_cameras, free_cameras, sample_poses
+from recon.synthesis.scene.people import People
 
 _AT_ONCE = 8
 """Samples rendered together by one thread of a CPU: more does not get faster, and less stays in the caches."""
-_PEOPLE_SEED = 0x9E3779B9
-_GAZE_REACH = 0.55
-"""Share of a turn of the head, in radians, that the eyes' range can make up for."""
 
 
 class FaceSampler:
@@ -129,15 +123,10 @@ class FaceSampler:
 
     def _scene(self, indices: list[int]) -> Scene:
         config, model = self.config, self.model
-        rng = CounterRng.of(self.seed, indices, self.device)
-        numbers = [index % config.identities for index in indices] if config.identities else indices
-        person_rng = CounterRng.of(self.seed ^ _PEOPLE_SEED, numbers, self.device)
-        people = sample_people(model, person_rng, config.identity, config.albedo)
-        capture = sample_capture(rng) if config.capture else None
-        poses = HeadPoses.of(*capture.head_to_camera) if capture else sample_poses(config, rng)
-        expression = self._expressions(rng, poses)
-        v_obj = model.shape(people.identity, expression)
-        camera = self._camera(rng, poses, v_obj)
+        heads = sample_heads(model, config, self.seed, indices)
+        rng, person_rng, people = heads.rng, heads.person_rng, heads.people
+        v_obj = model.shape(people.identity, heads.expression)
+        camera = heads.camera(config, model.landmarks68(v_obj), self.size)
         albedo, hairstyles, brows = self._colours(person_rng, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
         facing = camera.rotation[:, :, 2]
@@ -149,9 +138,9 @@ class FaceSampler:
         return Scene(
             rng=rng,
             person_rng=person_rng,
-            numbers=torch.tensor(numbers, dtype=torch.int64, device=self.device),
+            numbers=torch.tensor(heads.numbers, dtype=torch.int64, device=self.device),
             people=people,
-            expression=expression,
+            expression=heads.expression,
             v_obj=v_obj,
             albedo=albedo,
             hairstyles=hairstyles,
@@ -159,7 +148,7 @@ class FaceSampler:
             occluders=occluders,
             camera=camera,
             lights=lights,
-            capture=capture,
+            capture=heads.capture,
         )
 
     def _colours(
@@ -176,28 +165,6 @@ class FaceSampler:
         if curve is not None and config.hair > 0.0:
             brows = Brows.of(curve, people, rng, colour, config.hair)
         return skin_albedo(albedo, self.assets.anatomy, config, rng, people, hairstyles), hairstyles, brows
-
-    def _expressions(self, rng: CounterRng, poses: HeadPoses) -> Float[Tensor, "b ke"]:
-        config, names = self.config, self.model.expression_names
-        batch = len(rng.keys)
-        if not names:
-            spread = rng.normal("expression", self.model.n_expression).clamp(-2.0, 2.0)
-            return config.expression * spread
-        # Most people look into the camera as far as their eyes can turn; others anywhere.
-        towards = -torch.nn.functional.normalize(poses.translation_mm, dim=1)[:, None] @ poses.rotation
-        at_camera = (towards[:, 0, :2] / _GAZE_REACH).clamp(-1.0, 1.0)
-        anywhere = 0.45 * rng.normal("gaze", 2)
-        at_camera_now = rng.chance("looks at camera", 0.6)[:, None]
-        gaze = config.gaze * torch.where(at_camera_now, at_camera + 0.08 * anywhere, anywhere)
-        weights = sample_expressions(names, rng, config.expression, gaze, config.eyelids, config.expressions == "basic")
-        return weights.reshape(batch, len(names))
-
-    def _camera(self, rng: CounterRng, poses: HeadPoses, v_obj: Float[Tensor, "b v 3"]) -> PerspectiveCamera:
-        if self.config.framing == "free":
-            return free_cameras(self.config, rng, poses, self.size)
-        marks = self.model.landmarks68(v_obj)
-        marks_cam = marks @ poses.rotation.transpose(1, 2) + poses.translation_mm[:, None]
-        return aligned_cameras(self.config, rng, poses, marks_cam, self.size)
 
     def background(self, rng: CounterRng) -> Float[Tensor, "b 3 h w"]:
         """What is behind the heads, in linear light ``(B, 3, H, W)``."""

@@ -9,6 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from bfm.landmarks import EYE_CORNERS_68, MOUTH_CORNERS_68, NOSE_TIP_68
+from recon.alignment import planar_angle, scaled_orthography
+from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM, UPRIGHT_POINTS_MM
+
 
 @dataclasses.dataclass(frozen=True)
 class CropJitter:
@@ -84,10 +88,49 @@ class CropSimilarity:
 
     def rotations(self, rotation: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3 3"]:
         """Heads' rotations in the camera frame of the crop, whose y points up."""
+        return self._camera_turn() @ rotation
+
+    def translations(self, translation_mm: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3"]:
+        """Heads' places in the camera frame of the crop."""
+        return (self._camera_turn() @ translation_mm[..., None])[..., 0]
+
+    def intrinsics(self, intrinsics: Float[Tensor, "b 3 3"], side_px: float) -> Float[Tensor, "b 3 3"]:
+        """Those of the crops, of pictures with one focal length for x and y; both have the same side in px."""
+        focal_px = self.scale * intrinsics[:, 0, 0]
+        principal = (intrinsics[:, None, :2, 2] / side_px - 0.5) @ self.linear.transpose(1, 2) + self.shift[:, None]
+        framed = torch.zeros_like(intrinsics)
+        framed[:, 0, 0] = framed[:, 1, 1] = focal_px
+        framed[:, :2, 2] = side_px * (principal[:, 0] + 0.5)
+        framed[:, 2, 2] = 1.0
+        return framed
+
+    def _camera_turn(self) -> Float[Tensor, "b 3 3"]:
         cos, sin = torch.cos(self.turn_rad), torch.sin(self.turn_rad)
         zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-        turn = torch.stack((cos, sin, zero, -sin, cos, zero, zero, zero, one), dim=-1).reshape(-1, 3, 3)
-        return turn @ rotation
+        return torch.stack((cos, sin, zero, -sin, cos, zero, zero, zero, one), dim=-1).reshape(-1, 3, 3)
+
+
+def upright_framing(points68: Float[Tensor, "b 68 2"]) -> CropSimilarity:
+    """The similarities from crops to the standard crops of the faces in them, upright: those of
+    :func:`recon.detection.align.align` for many faces at once.
+
+    Args:
+        points68: in shares of the crop's side, from its middle.
+    """
+    points5 = torch.stack(
+        (*_eyes(points68), *(points68[:, k] for k in (NOSE_TIP_68, *MOUTH_CORNERS_68))), dim=1
+    ).double()
+    rows, origin = scaled_orthography(torch.from_numpy(STANDARD_POINTS_MM).to(points5), points5)
+    sides_per_mm = torch.linalg.vector_norm(rows, dim=2).mean(dim=1)
+    scale = PX_PER_MM_AT_224 / 224.0 / sides_per_mm
+    turn_rad = -planar_angle(UPRIGHT_POINTS_MM.to(points5).expand_as(points5), points5)
+    about_middle = CropSimilarity(scale, turn_rad, torch.zeros_like(origin))
+    shift = -(about_middle.linear @ origin[..., None])[..., 0]
+    return CropSimilarity(*(values.to(points68) for values in (scale, turn_rad, shift)))
+
+
+def _eyes(points68: Float[Tensor, "b 68 2"]) -> list[Tensor]:
+    return [points68[:, list(corners)].mean(dim=1) for corners in EYE_CORNERS_68]
 
 
 def sample_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> CropSimilarity:

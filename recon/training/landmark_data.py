@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recon.io.files import OutputError
-from recon.rotation import turn_to_ray
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_cache import FaceCache, synthesize_faces
 from recon.training.framing import CropJitter, inside, sample_framing
@@ -23,6 +22,7 @@ from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batch
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.landmark_config import CropConfig, DrawingConfig
 from recon.training.module import FaceModelConfig
+from recon.training.ray_truth import depth_along_ray, ray_rotation
 from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
 
 _PLAN = BatchPlan(batch_size=48)
@@ -47,19 +47,16 @@ class CachedFaces:
         self.cache, self.zoom, self.device = cache, 1.0 + 2.0 * margin, torch.device(device)
         labels = cache.labels
         px = np.concatenate([labels[f"landmarks{name}_px"] for name in point_sets], axis=1)
-        # A crop does not show where the picture's middle was, so depth and rotation are told along the ray to the head.
-        ray = turn_to_ray(torch.from_numpy(labels["translation_mm"])).numpy()
-        v_ray = np.concatenate([labels[f"landmarks{name}_cam"] for name in point_sets], axis=1) @ ray
+        v_cam = np.concatenate([labels[f"landmarks{name}_cam"] for name in point_sets], axis=1)
         visible = np.concatenate([labels[f"landmarks{name}_visible"] for name in point_sets], axis=1)
         side = float(cache.picture(0).shape[0])
-        origin_mm = np.linalg.norm(labels["translation_mm"], axis=1)
-        per_mm = labels["intrinsics"][:, 0, 0] / -labels["translation_mm"][:, 2] / side  # weak perspective there
-        depth = per_mm[:, None] * (-v_ray[..., 2] - origin_mm[:, None])
+        focal = torch.from_numpy(labels["intrinsics"][:, 0, 0]) / side
+        translation_mm = torch.from_numpy(labels["translation_mm"])
+        depth = depth_along_ray(torch.from_numpy(v_cam), translation_mm, focal).numpy()
         points = np.concatenate((px / side - 0.5, depth[..., None]), axis=-1).astype(np.float32)
         self.points = torch.from_numpy(points).to(self.device)
         self.visible = torch.from_numpy(visible).to(self.device)
-        rotation = (ray.transpose(0, 2, 1) @ labels["rotation"]).astype(np.float32)
-        self.rotation = torch.from_numpy(rotation).to(self.device)
+        self.rotation = ray_rotation(torch.from_numpy(labels["rotation"]), translation_mm).float().to(self.device)
         self._pictures = None if self.device.type == "cpu" else cache.all_pictures(self.device)
 
     def __len__(self) -> int:
