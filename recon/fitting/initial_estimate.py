@@ -17,30 +17,44 @@ from recon.parameters import FaceParameters
 from recon.rotation import turn_to_ray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class InitialSigma:
-    """How wrong an initial estimate may be, as standard deviations. Infinity leaves something free.
+    """How wrong an initial estimate of V views may be, as standard deviations. Infinity leaves something free.
 
     Attributes:
-        identity: of each coefficient of the shape, in units of its N(0, 1) prior.
-        expression: of each expression weight.
-        rotation_rad: of the pose, about each axis.
+        identity: of the coefficients of the shape, in units of their N(0, 1) prior: of each, ``(Ki,)``, or of all.
+        expression: of the expression weights: of each, ``(V, Ke)``, or of all.
+        rotation_rad: of the pose: about each axis, or of each view by the lower triangle L ``(V, 3, 3)`` of its precision: rotation
+            vectors (radians, camera frame) from the true rotation to the estimate's have the density N(0, (L^T L)^-1).
         translation_mm: of the position across the line of sight.
         depth_fraction: of the distance, as a fraction of it.
+
+    Raises:
+        ValueError: a deviation that is not positive, named.
     """
 
-    identity: float = torch.inf
-    expression: float = torch.inf
-    rotation_rad: float = torch.inf
+    identity: float | Float[Tensor, " ki"] = torch.inf
+    expression: float | Float[Tensor, "v ke"] = torch.inf
+    rotation_rad: float | Float[Tensor, "v 3 3"] = torch.inf
     translation_mm: float = torch.inf
     depth_fraction: float = torch.inf
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if not getattr(self, field.name) > 0.0:
-                raise ValueError(
-                    f"the sigma of an initial estimate's {field.name} must be positive, got {getattr(self, field.name)}"
-                )
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                checked = value.diagonal(dim1=-2, dim2=-1) if field.name == "rotation_rad" else value
+                positive = bool((checked > 0.0).all())
+            else:
+                positive = value > 0.0
+            if not positive:
+                raise ValueError(f"the sigma of an initial estimate's {field.name} must be positive, got {value}")
+
+    def rotation_root(self, view: int) -> Float[Tensor, "3 3"]:
+        """Of the precision of a view's rotation."""
+        if isinstance(self.rotation_rad, Tensor):
+            return self.rotation_rad[view].double()
+        return torch.eye(3, dtype=torch.float64) / self.rotation_rad
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,9 +102,10 @@ class InitialEstimate:
         """Rows that pull the unknowns back to the estimate."""
         sigma, now = self.sigma, state.parameters
         wanted = self.parameters.to(now.identity)
-        weights = now.identity.new_zeros(layout.n_total)
-        residual = torch.zeros_like(weights)
-        weights[layout.identity] = 1.0 / sigma.identity
+        root = now.identity.new_zeros(layout.n_total, layout.n_total)
+        residual = now.identity.new_zeros(layout.n_total)
+        diagonal = root.diagonal()
+        diagonal[layout.identity] = _inverse(sigma.identity, root)
         residual[layout.identity] = now.identity[0] - wanted.identity[0]
         rotation = wanted.rotation
         if now.camera_model == "perspective":
@@ -98,15 +113,17 @@ class InitialEstimate:
             rotation = turn_to_ray(now.translation_mm) @ turn_to_ray(wanted.translation_mm).transpose(1, 2) @ rotation
         rotvec = roma.rotmat_to_rotvec(rotation @ now.rotation.transpose(1, 2))
         for view in range(layout.n_views):
-            weights[layout.expression(view)] = 1.0 / sigma.expression
+            expression = sigma.expression[view] if isinstance(sigma.expression, Tensor) else sigma.expression
+            diagonal[layout.expression(view)] = _inverse(expression, root)
             residual[layout.expression(view)] = now.expression[view] - wanted.expression[view]
-            weights[layout.rotation(view)] = 1.0 / sigma.rotation_rad
-            residual[layout.rotation(view)] = -rotvec[view]
+            turned = layout.rotation(view)
+            root[turned, turned] = sigma.rotation_root(view).to(root)
+            residual[turned] = -rotvec[view]
             depth_mm = sigma.depth_fraction * -float(wanted.translation_mm[view, 2])
             sigma_mm = [sigma.translation_mm, sigma.translation_mm, depth_mm]
-            weights[layout.translation(view)] = 1.0 / weights.new_tensor(sigma_mm)
+            diagonal[layout.translation(view)] = 1.0 / root.new_tensor(sigma_mm)
             residual[layout.translation(view)] = now.translation_mm[view] - wanted.translation_mm[view]
-        return LinearizedTerm(torch.diag(weights), weights * residual)
+        return LinearizedTerm(root, root @ residual)
 
     def points_px(
         self, points_obj: Float[Tensor, "n 3"], view: int, principal_px: Float[Tensor, "1 2"]
@@ -119,3 +136,7 @@ class InitialEstimate:
             principal_px,
         )
         return camera.to_pixels(camera.to_camera(points_obj[None]))[0]
+
+
+def _inverse(sigma: float | Tensor, like: Tensor) -> Tensor:
+    return torch.as_tensor(sigma).to(like).reciprocal()

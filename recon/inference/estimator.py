@@ -16,21 +16,24 @@ from recon.camera import PosedCamera
 from recon.decoder import DecodedFaces, FaceDecoder, PointBasis
 from recon.detection.face import Face
 from recon.fitting.initial_estimate import InitialEstimate, InitialSigma
+from recon.inference.lifting import FaceLifter
 from recon.inference.light_albedo import LightAlbedoSettings, solve_light_and_albedo
-from recon.inference.regress import CropRegression, FaceRegressor
+from recon.inference.regress import CropRegression, FaceRegressor, ParameterSigma, default_checkpoint
 from recon.io.image import Photo
+from recon.networks.lifting_checkpoint import is_lifting_network
 from recon.parameters import FaceParameters
 from recon.segmentation.residual import ResidualSegmenter
 from recon.segmentation.segmenter import FaceSegmenter, RenderedRegions, segment
 
 SIGMA_WITH_LANDMARKS = InitialSigma(identity=0.7, expression=0.2, rotation_rad=math.radians(2.5))
-"""How wrong a network is for a fit that also has landmarks. Narrower than the network's own errors (about 1.1, 0.16 and 4
-degrees on rendered photos): 478 landmarks err together, so the fit overrates them by as much. Set on rendered photos."""
+"""How wrong a network that does not say so is for a fit that also has landmarks. Set on rendered photos."""
 SIGMA_WITHOUT_LANDMARKS = InitialSigma(
     identity=1.0, expression=0.2, rotation_rad=math.radians(3.0), translation_mm=6.0, depth_fraction=0.08
 )
 """The same where there are no landmarks. The turn is held, too: on rendered profiles hair and shadows pull it astray, and with 6 or
 10 degrees the fit's poses were worse than the network's."""
+WIDENING = 1.0
+"""Of the deviations that a network states: it has seen the landmarks that the fit believes, too."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ class RegressionEstimator:
         device: torch.device,
         segmenter: FaceSegmenter | None = None,
     ) -> None:
-        self.regressor = FaceRegressor(model, checkpoint, device)
+        self.regressor = open_regressor(model, checkpoint, device)
         self._decoder = FaceDecoder(model, "face")
         self._segmenter = segmenter or ResidualSegmenter()
         self._points = PointBasis(model, "478") if "478" in model.landmark_sets else None
@@ -107,9 +110,11 @@ class RegressionEstimator:
             torch.cat([translation_mm for _, translation_mm in poses]),
             None,
         )
-        everywhere = all(face.landmarks478 is not None for face in faces)
         focal_px = tuple(float(answer.photo_camera.focal_px[0, 0]) for answer in answers)
-        return InitialEstimate(estimate, focal_px, SIGMA_WITH_LANDMARKS if everywhere else SIGMA_WITHOUT_LANDMARKS)
+        everywhere = all(face.landmarks478 is not None for face in faces)
+        usual = SIGMA_WITH_LANDMARKS if everywhere else SIGMA_WITHOUT_LANDMARKS
+        stated = [sigma for answer in answers if (sigma := answer.photo_sigma) is not None]
+        return InitialEstimate(estimate, focal_px, _initial_sigma(stated, usual) if stated else usual)
 
     @torch.no_grad()
     def _landmark_error_percent(self, face: Face, found: CropRegression) -> float:
@@ -132,6 +137,29 @@ class RegressionEstimator:
         mask = rendered.covered.to(image.dtype) * segment(self._segmenter, found.crop, prior)
         residual2 = (image - found.crop).square().mean(dim=1, keepdim=True)
         return float(((mask * residual2).sum() / mask.sum().clamp_min(1e-6)).sqrt())
+
+
+def open_regressor(
+    model: MorphableModel, checkpoint: str | os.PathLike[str] | None, device: torch.device
+) -> FaceRegressor | FaceLifter:
+    """The network of a file, or the one that comes with the package.
+
+    Raises:
+        CheckpointError, OnnxError: no checkpoint, a damaged one, or one for another face model.
+    """
+    path = default_checkpoint(model.name) if checkpoint is None else checkpoint
+    return FaceLifter(model, path) if is_lifting_network(path) else FaceRegressor(model, path, device)
+
+
+def _initial_sigma(stated: Sequence[ParameterSigma], usual: InitialSigma) -> InitialSigma:
+    """What networks state of each photo; of the place, which they do not tell, what is usual. The shape's errors in photos of one
+    person are alike, so several photos are no surer of it than one."""
+    return dataclasses.replace(
+        usual,
+        identity=WIDENING * torch.stack([sigma.identity for sigma in stated]).square().mean(dim=0).sqrt(),
+        expression=WIDENING * torch.stack([sigma.expression for sigma in stated]),
+        rotation_rad=torch.stack([sigma.rotation_root for sigma in stated]) / WIDENING,
+    )
 
 
 def _perspective_pose(answer: CropRegression) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,25 @@ class Network(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ParameterSigma:
+    """How sure a network is of one head.
+
+    Attributes:
+        identity, expression: ``(K,)`` standard deviations of the coefficients.
+        rotation_root: ``(3, 3)`` L: the rotation vector (radians, camera frame) from the true rotation to the found one has the density
+            N(0, (L^T L)^-1).
+    """
+
+    identity: Float[Tensor, " ki"]
+    expression: Float[Tensor, " ke"]
+    rotation_root: Float[Tensor, "3 3"]
+
+    def turned(self, turn: Float[Tensor, "3 3"]) -> ParameterSigma:
+        """The same in a camera frame that is turned: v' = turn v."""
+        return dataclasses.replace(self, rotation_root=self.rotation_root @ turn.T)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class CropRegression:
     """What the network says about one face, in the camera frame of its crop.
 
@@ -44,12 +63,14 @@ class CropRegression:
         crop: ``(1, 3, S, S)`` what the network saw, sRGB in [0, 1].
         crop_camera: of the crop, with the pose.
         alignment: between crop and photo.
+        sigma: how sure it is, in the camera frame of the crop; ``None`` if it does not say.
     """
 
     coefficients: FaceParameters
     crop: Float[Tensor, "1 3 s s"]
     crop_camera: PosedCamera
     alignment: Alignment
+    sigma: ParameterSigma | None = None
 
     @property
     def photo_camera(self) -> PosedCamera:
@@ -59,8 +80,16 @@ class CropRegression:
     @property
     def photo_lighting(self) -> Float[Tensor, "1 9 3"]:
         """Light in the camera frame of the photo: an upright crop has turned it."""
-        turn = self.photo_camera.rotation @ self.crop_camera.rotation.transpose(1, 2)
-        return rotate_lighting(self.coefficients.known_lighting, turn)
+        return rotate_lighting(self.coefficients.known_lighting, self._photo_turn)
+
+    @property
+    def photo_sigma(self) -> ParameterSigma | None:
+        """How sure the network is, in the camera frame of the photo."""
+        return None if self.sigma is None else self.sigma.turned(self._photo_turn[0])
+
+    @property
+    def _photo_turn(self) -> Float[Tensor, "1 3 3"]:
+        return self.photo_camera.rotation @ self.crop_camera.rotation.transpose(1, 2)
 
 
 class FaceRegressor:
@@ -111,7 +140,7 @@ class FaceRegressor:
         """
         alignment = align(face.points5, self.size, remove_roll=True)
         pixels = torch.from_numpy(alignment.crop(photo.pixels).copy()).permute(2, 0, 1)[None].float() / 255.0
-        intrinsics = alignment.crop_camera(_unposed_camera(photo, alignment, self.size)).intrinsics
+        intrinsics = alignment.crop_camera(unposed_camera(photo, alignment, self.size)).intrinsics
         found = self.network(pixels.to(self.device), intrinsics.to(self.device)).to("cpu")
         return CropRegression(found, pixels, found.camera(intrinsics), alignment)
 
@@ -132,8 +161,8 @@ def default_checkpoint(model: str) -> Path:
     return path
 
 
-def _unposed_camera(photo: Photo, alignment: Alignment, size: int) -> PerspectiveCamera:
-    """The photo's camera. An unknown focal length follows from a head of usual size at the default camera's distance."""
+def unposed_camera(photo: Photo, alignment: Alignment, size: int) -> PerspectiveCamera:
+    """The photo's camera without a pose. An unknown focal length follows from a head of usual size at the default camera's distance."""
     height, width = photo.pixels.shape[:2]
     focal_px = photo.focal_px
     if focal_px is None:

@@ -157,8 +157,7 @@ class CoefficientHead(nn.Module):
         # Not exactly zero: the layers below would get no gradient in the first step.
         nn.init.trunc_normal_(self.linear.weight, std=_INITIAL_STD)
         nn.init.zeros_(self.linear.bias)
-        lamp = lamps_to_sh(torch.tensor([[0.0, 0.3, 1.0]]), torch.full((1, 3), math.pi * _FRONT))
-        self.register_buffer("start_lighting", ambient(torch.full((3,), _AMBIENT)) + lamp)
+        self.register_buffer("start_lighting", soft_front_light())
         self.register_buffer("pivot_mm", torch.tensor(blocks.pivot_mm))
         self.register_buffer("sixd_start", frontal_sixd())
 
@@ -177,6 +176,12 @@ class CoefficientHead(nn.Module):
 def expression_weights(raw: Float[Tensor, "b ke"], prior: Prior) -> Float[Tensor, "b ke"]:
     """A layer's outputs as expression weights: a sigmoid when the prior is ``"unit"``, 0.05 at 0."""
     return torch.sigmoid(_EXPRESSION_START + _EXPRESSION_GAIN * raw) if prior == "unit" else raw
+
+
+def soft_front_light() -> Float[Tensor, "9 3"]:
+    """Even light and a lamp in front, a little above, as most faces are lit."""
+    lamp = lamps_to_sh(torch.tensor([[0.0, 0.3, 1.0]]), torch.full((1, 3), math.pi * _FRONT))
+    return ambient(torch.full((3,), _AMBIENT)) + lamp
 
 
 def frontal_sixd() -> Float[Tensor, " 6"]:

@@ -79,11 +79,8 @@ def load_lifting_network(
     config, found = _described(place, header)
     if blocks is not None:
         check_serves(place, found, blocks)
-    if fingerprint is not None and header.get("landmarks") != fingerprint:
-        raise CheckpointError(
-            f"{place} was trained for other landmarks (fingerprint {header.get('landmarks')!r}) than those of the face model in use "
-            f"({fingerprint!r}): train it again, or use the model that it was trained for"
-        )
+    if fingerprint is not None:
+        check_lifted_landmarks(place, header, fingerprint)
     try:
         check_shapes(place, shapes_of(lambda: LiftingNetwork(config, found)))
         network = LiftingNetwork(config, found)
@@ -104,6 +101,19 @@ def is_lifting_network(path: str | os.PathLike[str]) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def check_lifted_landmarks(path: str | os.PathLike[str], header: dict[str, str], wanted: str) -> None:
+    """Refuse a network of other landmarks than those that :func:`recon.networks.landmark_checkpoint.landmark_fingerprint` tells of.
+
+    Raises:
+        CheckpointError: those of the header are not ``wanted``.
+    """
+    if header.get("landmarks") != wanted:
+        raise CheckpointError(
+            f"{path} was trained for other landmarks (fingerprint {header.get('landmarks')!r}) than those of the face model in use "
+            f"({wanted!r}): train it again, or use the model that it was trained for"
+        )
 
 
 def _described(place: Path, header: dict[str, str]) -> tuple[LiftingNetworkConfig, FaceBlocks]:
