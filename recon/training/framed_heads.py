@@ -77,7 +77,7 @@ class FramedHeads:
             self,
             rotation=framing.rotations(self.rotation),
             translation_mm=framing.translations(self.translation_mm),
-            intrinsics=framing.intrinsics(self.intrinsics, NOMINAL_SIZE),
+            intrinsics=framing.intrinsics(self.intrinsics, float(NOMINAL_SIZE)),
         )
 
     @property
