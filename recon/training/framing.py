@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bfm.landmarks import EYE_CORNERS_68, MOUTH_CORNERS_68, NOSE_TIP_68
+from bfm.landmarks import five_points_of_68
 from recon.alignment import planar_angle, scaled_orthography
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM, UPRIGHT_POINTS_MM
 
@@ -117,9 +117,7 @@ def upright_framing(points68: Float[Tensor, "b 68 2"]) -> CropSimilarity:
     Args:
         points68: in shares of the crop's side, from its middle.
     """
-    points5 = torch.stack(
-        (*_eyes(points68), *(points68[:, k] for k in (NOSE_TIP_68, *MOUTH_CORNERS_68))), dim=1
-    ).double()
+    points5 = five_points_of_68(points68).double()
     rows, origin = scaled_orthography(torch.from_numpy(STANDARD_POINTS_MM).to(points5), points5)
     sides_per_mm = torch.linalg.vector_norm(rows, dim=2).mean(dim=1)
     scale = PX_PER_MM_AT_224 / 224.0 / sides_per_mm
@@ -127,10 +125,6 @@ def upright_framing(points68: Float[Tensor, "b 68 2"]) -> CropSimilarity:
     about_middle = CropSimilarity(scale, turn_rad, torch.zeros_like(origin))
     shift = -(about_middle.linear @ origin[..., None])[..., 0]
     return CropSimilarity(*(values.to(points68) for values in (scale, turn_rad, shift)))
-
-
-def _eyes(points68: Float[Tensor, "b 68 2"]) -> list[Tensor]:
-    return [points68[:, list(corners)].mean(dim=1) for corners in EYE_CORNERS_68]
 
 
 def sample_framing(count: int, jitter: CropJitter, zoom: float, generator: torch.Generator) -> CropSimilarity:
