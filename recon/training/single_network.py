@@ -1,4 +1,5 @@
-"""What the modules share that train one network of their own by synthetic pictures: its average, its optimiser, and means over validation."""
+"""What the modules share that train one network of their own by synthetic pictures: its average, its optimiser, and means over
+validation."""
 
 from __future__ import annotations
 
