@@ -27,7 +27,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="a .safetensors checkpoint of a regressor or of a landmark network [the package's regressor]",
+        help="a .safetensors checkpoint of a regressor, a lifting network or a landmark network [the network of the package for --method regress]",
     )
     parser.add_argument("--model", default="open", help="face model of the package's checkpoint [open]")
     parser.add_argument("--overwrite", action="store_true")
@@ -49,10 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.inference.regress import default_checkpoint
     from recon.networks.checkpoint import CheckpointError
     from recon.networks.landmark_checkpoint import is_landmark_network
+    from recon.networks.lifting_checkpoint import is_lifting_network
 
     try:
         path = arguments.checkpoint or default_checkpoint(arguments.model)
-        write = _landmark_network(path) if is_landmark_network(path) else _regressor(path)
+        if is_landmark_network(path):
+            write = _landmark_network(path)
+        else:
+            write = _lifting_network(path) if is_lifting_network(path) else _regressor(path)
     except CheckpointError as error:
         return complain("recon export-onnx", str(error), 2)
     try:
@@ -89,5 +93,18 @@ def _landmark_network(checkpoint: Path) -> _Write:
     def write(out: Path, overwrite: bool) -> tuple[float, float]:
         export_landmark_onnx(network, header.get("landmarks", ""), out, overwrite=overwrite)
         return compare_landmarks_with_torch(network, out)
+
+    return write
+
+
+def _lifting_network(checkpoint: Path) -> _Write:
+    from recon.networks.lifting_checkpoint import load_lifting_network
+    from recon.networks.lifting_onnx import compare_lifting_with_torch, export_lifting_onnx
+
+    network, header = load_lifting_network(checkpoint)
+
+    def write(out: Path, overwrite: bool) -> tuple[float, float]:
+        export_lifting_onnx(network, header.get("landmarks", ""), out, overwrite=overwrite)
+        return compare_lifting_with_torch(network, out)
 
     return write

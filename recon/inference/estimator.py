@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -147,8 +148,14 @@ def open_regressor(
     Raises:
         CheckpointError, OnnxError: no checkpoint, a damaged one, or one for another face model.
     """
-    path = default_checkpoint(model.name) if checkpoint is None else checkpoint
-    return FaceLifter(model, path) if is_lifting_network(path) else FaceRegressor(model, path, device)
+    path = Path(default_checkpoint(model.name) if checkpoint is None else checkpoint)
+    if path.suffix.lower() == ".onnx":
+        from recon.networks.lifting_onnx import is_lifting_onnx
+
+        lifts = is_lifting_onnx(path)
+    else:
+        lifts = is_lifting_network(path)
+    return FaceLifter(model, path) if lifts else FaceRegressor(model, path, device)
 
 
 def _initial_sigma(stated: Sequence[ParameterSigma], usual: InitialSigma) -> InitialSigma:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,11 +20,12 @@ from recon.detection.face import Face
 from recon.inference.landmarks import LandmarkRegressor
 from recon.inference.regress import CropRegression, ParameterSigma, unposed_camera
 from recon.io.image import Photo
+from recon.networks.checkpoint import check_serves
 from recon.networks.head import FaceBlocks, soft_front_light
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.landmark_network import LandmarkPrediction
 from recon.networks.lifting_checkpoint import check_lifted_landmarks, load_lifting_network
-from recon.networks.lifting_network import NOMINAL_SIZE, LiftedFaces
+from recon.networks.lifting_network import NOMINAL_SIZE, LiftedFaces, LiftingNetworkConfig
 from recon.rotation import turn_to_ray
 
 _CROP_PX = 128
@@ -32,19 +34,30 @@ _LEAST_SURE = 1e-4
 """Bound of probabilities of visibility, and of one less them."""
 
 
+@runtime_checkable
+class LiftingFunction(Protocol):
+    """A lifting network, in torch or in onnxruntime."""
+
+    config: LiftingNetworkConfig
+
+    def __call__(self, landmarks: LandmarkPrediction, intrinsics: Float[Tensor, "b 3 3"]) -> LiftedFaces:
+        """The heads of faces in their standard crops."""
+        ...
+
+
 class FaceLifter:
     """A lifting network for one face model; called like :class:`recon.inference.regress.FaceRegressor`.
 
     Args:
         model: the face model.
-        checkpoint: ``.safetensors`` that ``train.py`` wrote.
+        checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote.
 
     Attributes:
         path: of the checkpoint.
         white_light: False: light is solved afterwards, a colour channel for itself.
 
     Raises:
-        CheckpointError: no checkpoint, a damaged one, or one for another face model or other landmarks.
+        CheckpointError, OnnxError: no checkpoint, a damaged one, or one for another face model or other landmarks.
     """
 
     white_light = False
@@ -52,8 +65,19 @@ class FaceLifter:
     def __init__(self, model: MorphableModel, checkpoint: str | os.PathLike[str]) -> None:
         self.path = Path(checkpoint)
         blocks = FaceBlocks.of(model)
-        self._network, header = load_lifting_network(self.path, blocks)
-        check_lifted_landmarks(self.path, header, landmark_fingerprint(model, self._network.config.point_sets))
+        self._network: LiftingFunction
+        landmarks: str | None
+        if self.path.suffix.lower() == ".onnx":
+            from recon.networks.lifting_onnx import OnnxLiftingNetwork
+
+            exported = OnnxLiftingNetwork(self.path)
+            check_serves(self.path, exported.face_blocks, blocks)
+            self._network, landmarks = exported, exported.fingerprint
+        else:
+            self._network, header = load_lifting_network(self.path, blocks)
+            landmarks = header.get("landmarks")
+        wanted = landmark_fingerprint(model, self._network.config.point_sets)
+        check_lifted_landmarks(self.path, landmarks, wanted)
         self._model, self._n_albedo = model, model.n_albedo
         self._landmarks: LandmarkRegressor | None = None
 

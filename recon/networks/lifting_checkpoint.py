@@ -80,7 +80,7 @@ def load_lifting_network(
     if blocks is not None:
         check_serves(place, found, blocks)
     if fingerprint is not None:
-        check_lifted_landmarks(place, header, fingerprint)
+        check_lifted_landmarks(place, header.get("landmarks"), fingerprint)
     try:
         check_shapes(place, shapes_of(lambda: LiftingNetwork(config, found)))
         network = LiftingNetwork(config, found)
@@ -103,30 +103,38 @@ def is_lifting_network(path: str | os.PathLike[str]) -> bool:
     return True
 
 
-def check_lifted_landmarks(path: str | os.PathLike[str], header: dict[str, str], wanted: str) -> None:
+def check_lifted_landmarks(path: str | os.PathLike[str], found: str | None, wanted: str) -> None:
     """Refuse a network of other landmarks than those that :func:`recon.networks.landmark_checkpoint.landmark_fingerprint` tells of.
 
     Raises:
-        CheckpointError: those of the header are not ``wanted``.
+        CheckpointError: ``found``, of the file, is not ``wanted``.
     """
-    if header.get("landmarks") != wanted:
+    if found != wanted:
         raise CheckpointError(
-            f"{path} was trained for other landmarks (fingerprint {header.get('landmarks')!r}) than those of the face model in use "
-            f"({wanted!r}): train it again, or use the model that it was trained for"
+            f"{path} was trained for other landmarks (fingerprint {found!r}) than those of the face model in use ({wanted!r}): train "
+            "it again, or use the model that it was trained for"
         )
 
 
-def _described(place: Path, header: dict[str, str]) -> tuple[LiftingNetworkConfig, FaceBlocks]:
+def config_of_text(text: str) -> LiftingNetworkConfig:
+    """The config of a network from the JSON that its files hold.
+
+    Raises:
+        ValueError, TypeError, RecursionError: it makes no sense.
+    """
     known = {field.name for field in dataclasses.fields(LiftingNetworkConfig)}
+    values: Any = json.loads(text)
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise ValueError(f"the config of a lifting network has the keys {', '.join(sorted(known))}")
+    sets = values.get("point_sets", [])
+    if not isinstance(sets, list) or not all(isinstance(name, str) for name in sets):
+        raise ValueError("point_sets must be a list of names")
+    return LiftingNetworkConfig(**{**values, "point_sets": tuple(sets)})
+
+
+def _described(place: Path, header: dict[str, str]) -> tuple[LiftingNetworkConfig, FaceBlocks]:
     try:
-        values: Any = json.loads(header["config"])
-        if not isinstance(values, dict) or not set(values) <= known:
-            raise ValueError(f"the config of a lifting network has the keys {', '.join(sorted(known))}")
-        sets = values.get("point_sets", [])
-        if not isinstance(sets, list) or not all(isinstance(name, str) for name in sets):
-            raise ValueError("point_sets must be a list of names")
-        config = LiftingNetworkConfig(**{**values, "point_sets": tuple(sets)})
-        return config, FaceBlocks.of_dict(json.loads(header["blocks"]))
+        return config_of_text(header["config"]), FaceBlocks.of_dict(json.loads(header["blocks"]))
     except KeyError as error:
         raise CheckpointError(f"the header of {place} lacks {error}; train.py writes it") from None
     except (ValueError, TypeError, RecursionError) as error:

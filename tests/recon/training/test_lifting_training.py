@@ -272,7 +272,7 @@ def test_batches_are_of_both_kinds(data, network_file):
 def test_statistics_are_those_of_held_out_faces(data):
     mean, sigma = data.point_statistics()
     torch.testing.assert_close(mean, torch.cat([batch.found.points for batch in data.held_out]).mean(dim=0))
-    assert mean.shape == (998, 3) and float(sigma.min()) >= 0.01
+    assert mean.shape == (998, 3) and float(sigma.min()) > 0.0099
 
 
 def test_weights_are_saved_with_what_their_points_mean(module, open_model, tmp_path):
