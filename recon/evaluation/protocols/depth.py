@@ -45,7 +45,6 @@ _KEYS = {"none": "raw", "median": "median", "scale": "scaled", "scale and shift"
 _PARTS = ("face", "whole")
 _GREY_ALIGNMENTS = ("none", "median")
 _KHAN_MEASURES = ("abs_rel", "sq_rel", "rmse", "nrmse", "r2", "rmse_log", "delta_1", "delta_2", "delta_3")
-_M_PER_MM = {"sq_rel": 1e-3, "rmse": 1e-3}
 _N_TILES = 12
 _TILE_PX = 180
 _HEAT_LIMIT_MM = 15.0
@@ -216,8 +215,7 @@ def _khan(samples: Sequence[Sample]) -> Table:
             own: list[Cell] = []
             for name in _KHAN_MEASURES:
                 found = _mean(samples, f"{part}_{_KEYS[alignment]}_{name}")
-                # The papers' lengths are metres, as far as one can tell.
-                own.append(None if found is None else found * _M_PER_MM.get(name, 1.0))
+                own.append(None if found is None else found * published_depth.METRES.get(name, 1.0))
             rows.append((f"ours, {part}, alignment: {alignment}", *own))
     return Table(
         "The third depth paper's figures beside ours (SqRel and RMSE in m); other data",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+METRES: dict[str, float] = {"sq_rel": 1e-3, "rmse": 1e-3}
+"""Factors from our millimetres to the depth papers' unit, which is metres as far as one can tell."""
+
 KHAN_COLUMNS = ("AbsRel", "SqRel", "RMSE", "NRMSE", "R2", "RMSElog", "delta 1", "delta 2", "delta 3")
 KHAN: tuple[tuple[str, float, float, float, float, float, float, float, float, float], ...] = (
     ("DenseDepth-161", 0.0312, 0.0121, 0.0610, 0.0607, 0.0345, 0.0169, 0.9854, 0.9876, 0.9902),
