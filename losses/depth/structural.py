@@ -36,10 +36,10 @@ def ssim_map(
     # Variances are taken about the picture's mean: in float32 the squares of whole depths would drown them.
     base = as_map(picture_means(second, mask).detach())
     a, b = ((maps - base).masked_fill(~mask, 0.0) for maps in (first, second))
-    mean_a, mean_b = windowed_mean(a, mask, window), windowed_mean(b, mask, window)
-    variance_a = windowed_mean(a.square(), mask, window) - mean_a.square()
-    variance_b = windowed_mean(b.square(), mask, window) - mean_b.square()
-    covariance = windowed_mean(a * b, mask, window) - mean_a * mean_b
+    moments = windowed_mean(torch.cat([a, b, a.square(), b.square(), a * b], dim=1), mask, window)
+    mean_a, mean_b, square_a, square_b, product = moments.chunk(5, dim=1)
+    variance_a, variance_b = square_a - mean_a.square(), square_b - mean_b.square()
+    covariance = product - mean_a * mean_b
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     whole_a, whole_b = mean_a + base, mean_b + base
     luminance = (2.0 * whole_a * whole_b + c1) / (whole_a.square() + whole_b.square() + c1)
