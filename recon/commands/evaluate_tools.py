@@ -23,14 +23,16 @@ def add_parsers(protocols: argparse._SubParsersAction) -> None:
     compare.set_defaults(run=_compare)
     ablation = protocols.add_parser(
         "ablation",
-        help="train and measure configs x seeds; Tables 4, 5 and 6",
+        help="train and measure configs x seeds; Tables 4, 5 and 6, and losses of depth",
         description="Train and measure the rows of a plan with several seeds. Finished runs are kept, so it can be "
         "interrupted and repeated. The plan's format: recon/evaluation/ablation.py.",
     )
     ablation.add_argument("--plan", type=Path, required=True, metavar="FILE.yaml")
     ablation.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N")
-    ablation.add_argument("--protocol", choices=("scans", "synthetic"), default="synthetic")
-    ablation.add_argument("--data", type=Path, metavar="DIR", help="photos and scans for --protocol scans")
+    ablation.add_argument("--protocol", choices=("scans", "synthetic", "depth"), default="synthetic")
+    ablation.add_argument(
+        "--data", type=Path, metavar="DIR", help="photos with scans or depth for --protocol scans or depth"
+    )
     ablation.add_argument("--count", type=int, default=500, help="samples for --protocol synthetic [500]")
     ablation.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     ablation.set_defaults(run=_ablation)

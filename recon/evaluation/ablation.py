@@ -4,8 +4,8 @@ A plan is a YAML file::
 
     train: [python, train.py, fit]          # optional; the default
     rows:
-      - name: "Swin-T, ImageNet-1K, no FAM"  # a row of Table 4, 5 or 6 by its name here, or any other name
-        table: 4
+      - name: "Swin-T, ImageNet-1K, no FAM"  # a row of a printed table by its name here, or any other name
+        table: 4                             # 4, 5, 6 of the reconstruction paper, or depth_losses of the third depth paper
         config: configs/swin_tiny_fam.yaml
         overrides: {model.init_args.regressor.fam: false}
 
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from recon.evaluation.ablation_stages import Runner, StageError, Tell, evaluated, n_parameters, trained
-from recon.evaluation.reports import published
+from recon.evaluation.reports import published, published_depth
 from recon.evaluation.reports.provenance import fingerprint
 from recon.evaluation.reports.result import Cell, Evaluation, Skipped, Table
 from recon.io.base_configs import config_files, read_config
@@ -37,14 +37,38 @@ from recon.io.faults import UsageError
 from recon.io.fingerprint import Fingerprint, code_hash, file_hash
 from recon.io.names import folder_name, same_name
 
-PROTOCOLS = ("scans", "synthetic")
-
-_TABLES: dict[int, tuple[str, tuple[tuple[Any, ...], ...], bool]] = {
-    4: ("Table 4: Swin variants", published.SWIN_ABLATION, True),
-    5: ("Table 5: backbones", published.BACKBONES, True),
-    6: ("Table 6: loss weights", tuple((n, None, None, *v) for n, *v in published.LOSS_WEIGHTS), False),
-}
+PROTOCOLS = ("scans", "synthetic", "depth")
+_NEED_DATA = ("scans", "depth")
 _SETTINGS = ("cooperative", "indoor", "outdoor")
+_DEPTH_KEYS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3")
+
+
+@dataclasses.dataclass(frozen=True)
+class _PrintedTable:
+    """A table of a paper: rows begin with their name."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = "The paper's columns are on MICC Florence."
+
+
+_MICC_COLUMNS = tuple(f"paper: {setting}, mm" for setting in _SETTINGS)
+_SIZE_COLUMNS = ("paper: M", "paper: GFLOPs", *_MICC_COLUMNS)
+_OF_RECONSTRUCTION = "of the reconstruction paper beside ours"
+_TABLES: dict[int | str, _PrintedTable] = {
+    4: _PrintedTable(f"Table 4: Swin variants {_OF_RECONSTRUCTION}", _SIZE_COLUMNS, published.SWIN_ABLATION),
+    5: _PrintedTable(f"Table 5: backbones {_OF_RECONSTRUCTION}", _SIZE_COLUMNS, published.BACKBONES),
+    6: _PrintedTable(f"Table 6: loss weights {_OF_RECONSTRUCTION}", _MICC_COLUMNS, published.LOSS_WEIGHTS),
+    "depth_losses": _PrintedTable(
+        "Loss weights of the third depth paper (Table 3: depth, SSIM, gradient, normal) beside ours; other data",
+        tuple(f"paper: {name}" for name in published_depth.LOSS_COLUMNS),
+        published_depth.DEPTH_LOSSES,
+        "SqRel and RMSE in m. The paper's are on its own synthetic set with pixels outside the face counted as right, its unit "
+        "is not certain; ours are on the face alone, without alignment.",
+    ),
+}
+_NO_TABLE = _PrintedTable("Other configs", (), (), "")
 
 
 class PlanError(UsageError):
@@ -57,13 +81,13 @@ class Row:
 
     Attributes:
         name: of the line.
-        table: 4, 5 or 6, or 0 for none of the paper's.
+        table: 4, 5, 6 or ``"depth_losses"``, or 0 for none that is printed.
         config: the training config.
         overrides: keys that differ, as the training's command line writes them.
     """
 
     name: str
-    table: int
+    table: int | str
     config: Path
     overrides: tuple[tuple[str, str], ...] = ()
 
@@ -83,8 +107,8 @@ class AblationSettings:
     Attributes:
         out: a folder for all runs.
         seeds: each row is trained with each of them.
-        protocol: ``"scans"`` or ``"synthetic"``.
-        data: of the protocol ``"scans"``.
+        protocol: ``"scans"`` or ``"synthetic"`` for heads, ``"depth"`` for depth networks.
+        data: of the protocols ``"scans"`` and ``"depth"``.
         count: samples of the protocol ``"synthetic"``.
     """
 
@@ -97,8 +121,8 @@ class AblationSettings:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise PlanError(f"unknown protocol {self.protocol!r}; known: {', '.join(PROTOCOLS)}")
-        if self.protocol == "scans" and (self.data is None or not self.data.is_dir()):
-            raise PlanError(f"the protocol 'scans' needs a data folder, got {self.data}")
+        if self.protocol in _NEED_DATA and (self.data is None or not self.data.is_dir()):
+            raise PlanError(f"the protocol {self.protocol!r} needs a data folder, got {self.data}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise PlanError(f"give one or more different seeds, got {list(self.seeds)}")
 
@@ -145,7 +169,14 @@ def run_ablation(
         settings: seeds and protocol.
         run: runs a command; by default as a process.
         tell: is told what is done again, and why.
+
+    Raises:
+        PlanError: rows whose table is not of this protocol.
     """
+    for row in plan.rows:
+        if row.table != 0 and (row.table == "depth_losses") != (settings.protocol == "depth"):
+            needed = "'depth'" if row.table == "depth_losses" else "'scans' or 'synthetic'"
+            raise PlanError(f"row {row.name!r} of table {row.table} is measured by the protocol {needed}")
     runner = run or _run
     data = _data_hash(settings)
     failures: list[Skipped] = []
@@ -193,7 +224,7 @@ def train_facts(plan: AblationPlan, row: Row, seed: int) -> Fingerprint:
 
 
 def _data_hash(settings: AblationSettings) -> str | None:
-    if settings.protocol != "scans" or settings.data is None:
+    if settings.protocol not in _NEED_DATA or settings.data is None:
         return None
     out = settings.out.resolve()
     files = [path for path in settings.data.rglob("*") if path.is_file() and out not in path.resolve().parents]
@@ -214,64 +245,62 @@ def _measure_facts(settings: AblationSettings, training: Fingerprint, weights: P
 
 
 def _measure_command(settings: AblationSettings, weights: Path, folder: Path) -> list[str]:
-    source = ["--data", str(settings.data)] if settings.protocol == "scans" else ["--count", str(settings.count)]
+    source = ["--data", str(settings.data)] if settings.protocol in _NEED_DATA else ["--count", str(settings.count)]
+    method = ["--network"] if settings.protocol == "depth" else ["--method", "regress", "--checkpoint"]
     return [
         *(sys.executable, "-m", "recon.cli", "evaluate", settings.protocol, *source),
-        *("--method", "regress", "--checkpoint", str(weights), "-o", str(folder), "--overwrite"),
+        *(*method, str(weights), "-o", str(folder), "--overwrite"),
     ]
 
 
 def _tables(plan: AblationPlan, found: dict[str, list[tuple[Evaluation, int]]], protocol: str) -> tuple[Table, ...]:
     tables = []
-    for number in sorted({row.table for row in plan.rows}):
+    for number in sorted({row.table for row in plan.rows}, key=str):
         rows = [row for row in plan.rows if row.table == number]
-        title, printed, has_size = _TABLES.get(number, ("Other configs", (), True))
-        paper = {entry[0]: entry[1:] for entry in printed}
+        printed = _TABLES.get(number, _NO_TABLE)
+        paper = {entry[0]: entry[1:] for entry in printed.rows}
         names = [*paper, *(row.name for row in rows if row.name not in paper)]
         lines: list[tuple[Cell, ...]] = []
         for name in names:
-            known = paper.get(name, (None,) * 5)
-            ours = _own(found.get(name, []), protocol)
-            lines.append((name, *(known if has_size else known[2:]), *ours))
-        size = ("paper: M", "paper: GFLOPs") if has_size else ()
-        columns = ("row", *size, *(f"paper: {s}, mm" for s in _SETTINGS), "ours: M", *_own_columns(protocol), "seeds")
-        tables.append(
-            Table(
-                title + " of the reconstruction paper beside ours" if number in _TABLES else title,
-                columns,
-                tuple(lines),
-                "Ours: mean ± standard deviation over seeds. The paper's columns are on MICC Florence.",
-                digits=3,
-            )
-        )
+            known = paper.get(name, (None,) * len(printed.columns))
+            lines.append((name, *known, *_own(found.get(name, []), protocol)))
+        columns = ("row", *printed.columns, "ours: M", *_own_columns(protocol), "seeds")
+        note = f"Ours: mean ± standard deviation over seeds. {printed.note}".strip()
+        tables.append(Table(printed.title, columns, tuple(lines), note, digits=4 if protocol == "depth" else 3))
     return tuple(tables)
 
 
 def _own_columns(protocol: str) -> tuple[str, ...]:
     if protocol == "scans":
         return tuple(f"ours: {setting}, mm" for setting in _SETTINGS)
+    if protocol == "depth":
+        return tuple(f"ours: {name}" for name in published_depth.LOSS_COLUMNS)
     return ("ours: NME, %", "ours: identity, mm", "ours: pose, degrees")
 
 
 def _own(runs: Sequence[tuple[Evaluation, int]], protocol: str) -> tuple[Cell, ...]:
     if not runs:
-        return (None, None, None, None, 0)
+        return (None, *(None for _ in _own_columns(protocol)), 0)
     columns = []
     if protocol == "scans":
         for setting in _SETTINGS:
             values = [e.summary("micc", lambda s, w=setting: s.labels.get("setting") == w).mean for e, _ in runs]  # type: ignore[misc]
             columns.append(_mean_std(values))
+    elif protocol == "depth":
+        for key in _DEPTH_KEYS:
+            factor = published_depth.METRES.get(key, 1.0)
+            columns.append(_mean_std([factor * e.summary(f"face_raw_{key}").mean for e, _ in runs], 4))
     else:
         columns = [_mean_std([e.summary(key).mean for e, _ in runs]) for key in ("nme2d", "identity", "pose_mae")]
     sizes = [size for _, size in runs]
     return (round(float(np.mean(sizes)) / 1e6, 2), *columns, len(runs))
 
 
-def _mean_std(values: Sequence[float]) -> str:
+def _mean_std(values: Sequence[float], digits: int = 3) -> str:
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
         return "–"
-    return f"{np.mean(finite):.3f} ± {np.std(finite):.3f}"
+    return f"{np.mean(finite):.{digits}f} ± {np.std(finite):.{digits}f}"
 
 
 def _folder_keys(config: Path) -> tuple[str, ...]:
@@ -296,7 +325,7 @@ def _row(entry: Any, path: Path) -> Row:
         raise PlanError(f"{config}: cannot be read as a training config ({error})") from None
     table = entry.get("table", 0)
     if table not in (0, *_TABLES):
-        raise PlanError(f"{path}: row {entry['name']!r}: table must be 4, 5 or 6, got {table!r}")
+        raise PlanError(f"{path}: row {entry['name']!r}: table must be 4, 5, 6 or depth_losses, got {table!r}")
     overrides = entry.get("overrides", {})
     if not isinstance(overrides, dict):
         raise PlanError(f"{path}: row {entry['name']!r}: overrides must be keys with values, got {overrides!r}")

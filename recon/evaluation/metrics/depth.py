@@ -18,7 +18,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-ALIGNMENTS = ("none", "scale", "scale and shift")
+ALIGNMENTS = ("none", "median", "scale", "scale and shift")
 DELTA_POWERS: dict[str, float] = {
     "delta_1": 1.0,
     "delta_2": 2.0,
@@ -29,6 +29,10 @@ DELTA_POWERS: dict[str, float] = {
 }
 FACIAL_CROP_MM = 500.0
 """The depth papers' facial crop: true depth within 50 cm of the camera (Khan et al. 2020 and 2021)."""
+
+GREY_SPAN_MM = 320.0
+"""Side of Pini's box around a face (Pini et al. 2018, Eq. 6), here also from the nearest to the farthest grey value."""
+_GREY_SIDE_PX = 96
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +46,10 @@ class DepthErrors:
 def aligned_depth(
     predicted_mm: Float[np.ndarray, " n"], true_mm: Float[np.ndarray, " n"], alignment: str
 ) -> Float[np.ndarray, " n"]:
-    """The prediction after the least-squares scale, or scale and shift, onto the truth.
+    """The prediction after a scale, or a scale and a shift, onto the truth.
+
+    ``median`` is the scale that makes the medians equal (Eigen et al. 2014; Zhou et al. 2017), which outliers do not move;
+    ``scale`` and ``scale and shift`` are least squares.
 
     Raises:
         ValueError: an unknown alignment.
@@ -50,6 +57,8 @@ def aligned_depth(
     d, g = np.asarray(predicted_mm, dtype=np.float64), np.asarray(true_mm, dtype=np.float64)
     if alignment == "none":
         return d
+    if alignment == "median":
+        return d * float(np.median(g) / np.median(d))
     if alignment == "scale":
         return d * float((d * g).sum() / (d * d).sum())
     if alignment == "scale and shift":
@@ -107,3 +116,38 @@ def depth_errors(
     }
     values |= {name: float((ratio < 1.25**power).mean()) for name, power in DELTA_POWERS.items()}
     return DepthErrors(values, n_pixels)
+
+
+def to_grey(depth_mm: Float[np.ndarray, "*n"], centre_mm: float) -> Float[np.ndarray, "*n"]:
+    """Depth on the scale of an 8-bit picture: 1 at 160 mm or more before ``centre_mm``, 255 as far behind it; 0 is kept for "none".
+
+    Pini et al. do not say how depth becomes grey; the span is that of their box around the face. A grey value is 1.26 mm.
+    """
+    share = (np.asarray(depth_mm, dtype=np.float64) - centre_mm) / GREY_SPAN_MM + 0.5
+    return 1.0 + 254.0 * np.clip(share, 0.0, 1.0)
+
+
+def grey_errors(
+    predicted_mm: Float[np.ndarray, "_h _w"],
+    true_mm: Float[np.ndarray, "h w"],
+    mask: Bool[np.ndarray, "_hm _wm"],
+    alignment: str = "none",
+) -> DepthErrors:
+    """Pini's measures: those of :func:`depth_errors` on grey values around the mean true depth, over the mask only.
+
+    ``mae`` is their L1, ``abs_rel`` their absolute and ``sq_rel`` their squared difference. ``l2`` is the Euclidean norm of
+    the errors, as of a picture of 96 x 96 pixels that are all on the mask.
+
+    Args:
+        predicted_mm, true_mm, mask: as for :func:`depth_errors`.
+        alignment: onto the truth, before depth becomes grey.
+
+    Raises:
+        ValueError: as :func:`depth_errors`.
+    """
+    depth_errors(predicted_mm, true_mm, mask)
+    g = np.asarray(true_mm[mask], dtype=np.float64)
+    d = aligned_depth(predicted_mm[mask], g, alignment)
+    greys = [to_grey(depth, float(g.mean()))[None] for depth in (d, g)]
+    found = depth_errors(greys[0], greys[1], np.ones((1, len(g)), dtype=bool))
+    return DepthErrors({**found.values, "l2": _GREY_SIDE_PX * found.values["rmse"]}, found.n_pixels)

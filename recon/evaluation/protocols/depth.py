@@ -18,10 +18,10 @@ from recon.evaluation.depth_folder import (
     read_depth_map,
 )
 from recon.evaluation.journal import Journal
-from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors
+from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors, grey_errors
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.predict import Predictor
-from recon.evaluation.reports import published
+from recon.evaluation.reports import published_depth
 from recon.evaluation.reports.figures import labelled, sheet_png
 from recon.evaluation.reports.heatmap import colour_of
 from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Table
@@ -41,8 +41,10 @@ _MEASURES = (
     *DELTA_POWERS,
 )
 _UNITS = {"sq_rel": "mm", "mae": "mm", "rmse": "mm"}
-_KEYS = {"none": "raw", "scale": "scaled", "scale and shift": "affine"}
+_KEYS = {"none": "raw", "median": "median", "scale": "scaled", "scale and shift": "affine"}
 _PARTS = ("face", "whole")
+_GREY_ALIGNMENTS = ("none", "median")
+_KHAN_MEASURES = ("abs_rel", "sq_rel", "rmse", "nrmse", "r2", "rmse_log", "delta_1", "delta_2", "delta_3")
 _N_TILES = 12
 _TILE_PX = 180
 _HEAT_LIMIT_MM = 15.0
@@ -113,7 +115,7 @@ def evaluate_depth(
         samples=tuple(samples),
         failures=tuple(run.failures),
         dropped=tuple(run.dropped),
-        tables=(_all_measures(samples), _published(samples)),
+        tables=(_all_measures(samples), _khan(samples), _pini(samples)),
         figures=(Figure("differences", title, sheet_png(tiles, 4)),) if tiles else (),
         notes=(
             "Means are over the pixels that count only: no pixel outside the mask counts as right.",
@@ -178,19 +180,25 @@ def _measure(
         for alignment in ALIGNMENTS:
             errors = depth_errors(found, true, both & mask, alignment).values
             values |= {f"{part}_{_KEYS[alignment]}_{name}": value for name, value in errors.items()}
+        if part == "face":
+            for alignment in _GREY_ALIGNMENTS:
+                errors = grey_errors(found, true, both & mask, alignment).values
+                values |= {f"grey_{_KEYS[alignment]}_{name}": errors[name] for name in published_depth.PINI}
     return values
 
 
-def _all_measures(samples: Sequence[Sample]) -> Table:
-    def mean(key: str) -> float | None:
-        taken = [s.values[key] for s in samples if key in s.values and math.isfinite(s.values[key])]
-        return float(np.mean(taken)) if taken else None
+def _mean(samples: Sequence[Sample], key: str) -> float | None:
+    taken = [s.values[key] for s in samples if key in s.values and math.isfinite(s.values[key])]
+    return float(np.mean(taken)) if taken else None
 
+
+def _all_measures(samples: Sequence[Sample]) -> Table:
     columns = [(part, alignment) for part in _PARTS for alignment in ALIGNMENTS]
     rows: list[tuple[Cell, ...]] = [
-        (name, *(mean(f"{part}_{_KEYS[alignment]}_{name}") for part, alignment in columns)) for name in _MEASURES
+        (name, *(_mean(samples, f"{part}_{_KEYS[alignment]}_{name}") for part, alignment in columns))
+        for name in _MEASURES
     ]
-    rows.append(("covered", *(mean(f"{part}_covered") for part, _ in columns)))
+    rows.append(("covered", *(_mean(samples, f"{part}_covered") for part, _ in columns)))
     return Table(
         "All measures, mean over pictures",
         ("measure", *(f"{part}, {alignment}" for part, alignment in columns)),
@@ -200,21 +208,37 @@ def _all_measures(samples: Sequence[Sample]) -> Table:
     )
 
 
-def _published(samples: Sequence[Sample]) -> Table:
-    names = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3")
-    own: list[Cell] = []
-    for name in names:
-        key = f"face_raw_{name}"
-        taken = [s.values[key] for s in samples if key in s.values]
-        # The papers' lengths are metres, as far as one can tell.
-        own.append(float(np.mean(taken)) * (1e-3 if name in _UNITS else 1.0) if taken else None)
-    rows: list[tuple[Cell, ...]] = [*published.DEPTH, ("ours, face, no alignment", *own)]
+def _khan(samples: Sequence[Sample]) -> Table:
+    rows: list[tuple[Cell, ...]] = [*published_depth.KHAN]
+    for part in _PARTS:
+        for alignment in ("none", "median"):
+            own: list[Cell] = []
+            for name in _KHAN_MEASURES:
+                found = _mean(samples, f"{part}_{_KEYS[alignment]}_{name}")
+                own.append(None if found is None else found * published_depth.METRES.get(name, 1.0))
+            rows.append((f"ours, {part}, alignment: {alignment}", *own))
     return Table(
-        "Published figures beside ours (SqRel and RMSE in m)",
-        ("method", "AbsRel", "SqRel", "RMSE", "RMSElog", "delta 1", "delta 2", "delta 3"),
+        "The third depth paper's figures beside ours (SqRel and RMSE in m); other data",
+        ("method", *published_depth.KHAN_COLUMNS),
         tuple(rows),
         "Published figures are of nets trained and tested on one synthetic set; their facial crop counts everything outside "
-        "as right, and their unit is not certain. Read them as a scale, not as a ranking.",
+        "as right, and their unit is not certain. Their R2 and the range of their NRMSE are not those of any definition; ours "
+        "divides by the range of the true depth. Read them as a scale, not as a ranking.",
+        digits=4,
+    )
+
+
+def _pini(samples: Sequence[Sample]) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (name, *printed, *(_mean(samples, f"grey_{_KEYS[alignment]}_{name}") for alignment in _GREY_ALIGNMENTS))
+        for name, printed in published_depth.PINI.items()
+    ]
+    return Table(
+        "Figures of Pini et al. 2018 beside ours, in grey values of 0 to 255; other data",
+        ("measure", *published_depth.PINI_METHODS, *(f"ours, face, {alignment}" for alignment in _GREY_ALIGNMENTS)),
+        tuple(rows),
+        "mae is their L1, l2 the norm over 96 x 96 pixels. They do not say how depth becomes grey; ours spans 320 mm around "
+        "the face's mean depth and counts pixels of the face only.",
         digits=4,
     )
 

@@ -92,15 +92,6 @@ POSE_MAE: dict[str, tuple[tuple[str, float, float | None, float | None, float | 
 }
 """MAE, yaw, pitch, roll in degrees. BIWI rows of other papers differ in the frames they keep."""
 
-DEPTH: tuple[tuple[str, float, float, float, float, float, float, float], ...] = (
-    ("DenseDepth-169", 0.0296, 0.0096, 0.0373, 0.0129, 0.9890, 0.9920, 0.9981),
-    ("BTS", 0.0165, 0.0092, 0.0206, 0.0102, 0.9830, 0.9943, 0.9956),
-    ("UNet-simple", 0.0103, 0.0207, 0.0281, 0.0089, 0.9960, 0.9976, 0.9987),
-    ("UNet-simple, facial crop", 0.0098, 0.0096, 0.0143, 0.0043, 0.9982, 0.9992, 0.9996),
-    ("FaceDepth, facial crop", 0.0176, 0.0030, 0.0105, 0.0029, 0.9982, 0.9986, 0.9996),
-)
-"""Facial depth papers on their synthetic set: AbsRel, SqRel, RMSE, RMSElog, delta 1-3. Their unit is not certain."""
-
 SWIN_ABLATION: tuple[tuple[str, float, float, float, float, float], ...] = (
     ("Swin-T, ImageNet-1K, no FAM", 27.4, 6.42, 1.123, 1.224, 1.286),
     ("Swin-T, ImageNet-1K, FAM", 28.0, 6.46, 1.115, 1.204, 1.166),

@@ -3,11 +3,14 @@
 import json
 import re
 import struct
+from pathlib import Path
 
 import pytest
 
+from losses.depth.objective import FOUR_TERM, DepthObjective
 from recon.cli import main, parser
 from recon.evaluation.ablation import AblationSettings, PlanError, read_plan, run_ablation
+from recon.evaluation.reports import published_depth
 from recon.evaluation.reports.provenance import Provenance
 from recon.evaluation.reports.report import write_report
 from recon.evaluation.reports.result import Evaluation, Metric, Sample
@@ -72,6 +75,60 @@ def test_rows_times_seeds_are_run_and_put_beside_the_paper(plan, tmp_path):
     untouched = next(r for r in table4.rows if r[0] == "Swin-B, ImageNet-1K, FAM")
     assert untouched[-1] == 0 and untouched[3] == 0.972
     assert len(table4.rows) == 12 and len(table6.rows) == 9 and len(table6.columns) == len(table6.rows[0])
+
+
+class DepthWorkshop(Workshop):
+    """Measures depth: worse with every row."""
+
+    def __call__(self, command, log):
+        if "fit" in command:
+            return super().__call__(command, log)
+        self.measured.append(command)
+        worse = len(self.measured)
+        values = {
+            "face_raw_abs_rel": 0.01 * worse,
+            "face_raw_rmse": 10.0 * worse,
+            "face_raw_sq_rel": 3.0,
+            "grey_x": 1.0,
+        }
+        write_report(Evaluation("depth", "t", ORIGIN, (), (Sample("a", "a", values),)), log.parent / "evaluation")
+        return 0
+
+
+def test_the_shipped_plan_is_table_3_of_the_depth_paper(tmp_path):
+    """Its config comes with the networks: here a stand-in takes its place."""
+    shipped = Path(__file__).parents[3] / "configs" / "depth" / "loss_ablation.yaml"
+    (tmp_path / "plan.yaml").write_text(shipped.read_text())
+    (tmp_path / "face_depth.yaml").write_text("a: 1\n")
+    plan, work = read_plan(tmp_path / "plan.yaml"), DepthWorkshop()
+    assert [row.name for row in plan.rows] == [row[0] for row in published_depth.DEPTH_LOSSES]
+    for row in plan.rows:
+        ((key, text),) = row.overrides
+        weights = json.loads(text)
+        assert key == "model.init_args.objective.weights" and list(weights) == list(FOUR_TERM)
+        assert list(weights.values()) == [float(part) for part in row.name.split(",")]
+        DepthObjective({name: float(weight) for name, weight in weights.items()})
+    assert json.loads(plan.rows[-1].overrides[0][1]) == dict(FOUR_TERM)
+    found = run_ablation(plan, AblationSettings(tmp_path / "out", (0,), "depth", tmp_path), work)
+    assert not found.failures and "--network" in work.measured[0] and "--checkpoint" not in work.measured[0]
+    (table,) = found.tables
+    assert "other data" in table.title and len(table.rows) == 7
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    third = dict(zip(table.columns, table.rows[2], strict=True))
+    assert third["paper: SqRel"] == 0.0011 and third["ours: RMSE"] == "0.0300 ± 0.0000"
+    assert third["ours: SqRel"] == "0.0030 ± 0.0000" and third["ours: delta 1"] == "–"
+
+
+def test_tables_are_measured_by_their_own_protocol(plan, tmp_path):
+    work = Workshop()
+    with pytest.raises(
+        PlanError, match="row 'Swin-T, ImageNet-1K, FAM' of table 4 is measured by the protocol 'scans' or"
+    ):
+        run_ablation(plan, AblationSettings(tmp_path / "out", (0,), "depth", tmp_path), work)
+    (tmp_path / "plan.yaml").write_text("rows: [{name: a, config: tiny.yaml, table: depth_losses}]")
+    with pytest.raises(PlanError, match="row 'a' of table depth_losses is measured by the protocol 'depth'"):
+        run_ablation(read_plan(tmp_path / "plan.yaml"), AblationSettings(tmp_path / "out", (0,)), work)
+    assert not work.trained
 
 
 def test_finished_work_is_not_done_again_and_half_done_work_goes_on(plan, tmp_path):
@@ -278,7 +335,7 @@ def test_a_logger_with_a_folder_of_its_own_is_sent_to_the_run_too(tmp_path):
         ("rows: [{name: a}]", "needs 'name' and 'config'"),
         ("rows: [{name: a, config: none.yaml}]", "no such config"),
         (f"rows: [{{name: a, config: {'n' * 300}}}]", "cannot be read as a training config"),
-        ("rows: [{name: a, config: tiny.yaml, table: 7}]", "table must be 4, 5 or 6"),
+        ("rows: [{name: a, config: tiny.yaml, table: 7}]", "table must be 4, 5, 6 or depth_losses"),
         ("rows: [{name: a, config: tiny.yaml, override: {}}]", "needs 'name' and 'config'"),
         ("rows: [{name: a, config: tiny.yaml}, {name: a, config: tiny.yaml}]", "different names"),
         ("rows: [{name: a, config: tiny.yaml}, {name: A, config: tiny.yaml}]", "different names"),
@@ -302,5 +359,7 @@ def test_settings_that_cannot_be_are_refused(tmp_path):
         AblationSettings(tmp_path, (0,), "scans", None)
     with pytest.raises(PlanError, match="different seeds"):
         AblationSettings(tmp_path, (1, 1))
+    with pytest.raises(PlanError, match="'depth' needs a data folder"):
+        AblationSettings(tmp_path, (0,), "depth", tmp_path / "none")
     with pytest.raises(PlanError, match="unknown protocol"):
-        AblationSettings(tmp_path, (1,), "depth")
+        AblationSettings(tmp_path, (1,), "pose")

@@ -296,6 +296,31 @@ def test_depth_maps_of_other_methods_and_their_faults(tmp_path, predictor_of, ma
         evaluate_depth(tmp_path / "empty", other)
 
 
+def test_depth_tables_stand_beside_the_papers(tmp_path):
+    """Depth a tenth too large: wrong in the papers' units as it is, right after the median scale."""
+    data, other = tmp_path / "data", tmp_path / "other"
+    data.mkdir(), other.mkdir()
+    true = np.random.default_rng(0).uniform(300.0, 450.0, (180, 240))
+    write_photo(data / "a.png")
+    np.save(data / "a_depth.npy", true)
+    np.save(other / "a_depth.npy", true * 1.1)
+    _, khan, pini = evaluate_depth(data, other).tables
+    assert "other data" in khan.title and "other data" in pini.title
+    rows = {row[0]: dict(zip(khan.columns, row, strict=True)) for row in khan.rows}
+    assert rows["FaceDepth, facial crop"]["NRMSE"] == 0.0204 and rows["BTS"]["delta 3"] == 0.9956
+    raw, scaled = (rows[f"ours, face, alignment: {alignment}"] for alignment in ("none", "median"))
+    error_m = 1e-4 * true
+    assert raw["RMSE"] == pytest.approx(np.sqrt((error_m**2).mean())) and raw["AbsRel"] == pytest.approx(0.1)
+    assert raw["SqRel"] == pytest.approx((1e-5 * true).mean()) and raw["RMSElog"] == pytest.approx(np.log(1.1))
+    assert raw["NRMSE"] == pytest.approx(raw["RMSE"] / (1e-3 * np.ptp(true)))
+    assert scaled["RMSE"] == pytest.approx(0.0, abs=1e-9) and scaled["R2"] == pytest.approx(1.0)
+    rows = {row[0]: dict(zip(pini.columns, row, strict=True)) for row in pini.rows}
+    assert len(rows) == 13 and rows["delta_1/4"]["Pandora: Cui"] == 0.0740 and rows["sq_rel"]["BIWI: pix2pix"] == 100.89
+    assert rows["rmse"]["ours, face, none"] > 10.0
+    assert rows["l2"]["ours, face, none"] == pytest.approx(96.0 * rows["rmse"]["ours, face, none"])
+    assert rows["mae"]["ours, face, median"] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
     """A wall at 400 mm: its rays are longer towards the corners, its planar depth is not."""
     place, other = tmp_path / "data" / "male" / "0001", tmp_path / "other" / "male" / "0001"

@@ -101,7 +101,9 @@ def test_what_it_states_is_turned_into_the_photos_frame(open_model, checkpoint, 
     crop, in_photo = found.sigma, found.photo_sigma
     turn = found.photo_camera.rotation[0] @ found.crop_camera.rotation[0].T
     error = torch.tensor([0.02, -0.01, 0.03])
-    torch.testing.assert_close(in_photo.rotation_root @ (turn @ error), crop.rotation_root @ error, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        in_photo.rotation_root @ (turn @ error), crop.rotation_root @ error, atol=1e-4, rtol=1e-4
+    )
     assert torch.equal(in_photo.identity, crop.identity)
 
 

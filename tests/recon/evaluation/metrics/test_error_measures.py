@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon.datasets.pose_conventions import CONVENTIONS, angles_to_matrix, matrix_to_angles
-from recon.evaluation.metrics.depth import aligned_depth, depth_errors
+from recon.evaluation.metrics.depth import aligned_depth, depth_errors, grey_errors, to_grey
 from recon.evaluation.metrics.nme import balanced_means, normalised_error, without_depth_offset, yaw_bin
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
 from recon.evaluation.metrics.statistics import bootstrap_interval, cumulative_curve, summarise
@@ -211,3 +211,37 @@ def test_a_balanced_subset_takes_nobody_twice():
     values, bins = [1.0, 5.0, 2.0, 8.0, 3.0, 9.0], [0, 0, 1, 1, 2, 2]
     mean, spread, each = balanced_means(values, bins, n_subsets=20)
     assert (mean, each) == (pytest.approx(28.0 / 6.0), 2) and spread == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_median_scale_is_not_moved_by_outliers():
+    true = np.array([300.0, 350.0, 420.0, 500.0, 510.0])
+    np.testing.assert_allclose(aligned_depth(true / 3.0, true, "median"), true)
+    spoiled = np.where(true == 510.0, 9000.0, true / 3.0)
+    np.testing.assert_allclose(aligned_depth(spoiled, true, "median")[:4], true[:4])
+    assert np.abs(aligned_depth(spoiled, true, "scale")[:4] - true[:4]).min() > 100.0
+
+
+def test_grey_values_span_the_box_around_a_face():
+    np.testing.assert_allclose(
+        to_grey(np.array([440.0, 600.0, 680.0, 760.0, 900.0, 10.0]), 600.0), [1, 128, 191.5, 255, 255, 1]
+    )
+
+
+def test_grey_errors_by_hand():
+    true = np.array([[600.0, 600.0, 560.0], [640.0, np.nan, 600.0]])
+    found = np.where(np.isfinite(true), true + np.array([[0.0, 16.0, 0.0], [-32.0, 0.0, 0.0]]), 5.0)
+    mask = np.isfinite(true)
+    step = 254.0 / 320.0  # grey values a millimetre
+    values = grey_errors(found, true, mask).values
+    g = 128.0 + step * np.array([0.0, 0.0, -40.0, 40.0, 0.0])
+    e = step * np.array([0.0, 16.0, 0.0, -32.0, 0.0])
+    assert values["mae"] == pytest.approx(step * 48.0 / 5.0)
+    assert values["rmse"] == pytest.approx(math.sqrt((e**2).mean()))
+    assert values["l2"] == pytest.approx(96.0 * values["rmse"])
+    assert values["abs_rel"] == pytest.approx((np.abs(e) / g).mean())
+    assert values["sq_rel"] == pytest.approx((e**2 / g).mean())
+    assert values["delta_1/4"] == pytest.approx(3 / 5) and values["delta_1"] == 1.0
+    assert grey_errors(2.0 * true, true, mask).values["mae"] > 100.0
+    assert grey_errors(2.0 * true, true, mask, "median").values["mae"] == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(ValueError, match="mask is empty"):
+        grey_errors(found, true, np.zeros_like(mask))
