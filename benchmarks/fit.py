@@ -1,7 +1,7 @@
 """Time, memory and accuracy of fitting one photo.
 
     python benchmarks/fit.py                  seconds of each stage for each quality, and peak memory
-    python benchmarks/fit.py --heads 50       accuracy on rendered heads whose truth is known, beside the mean head
+    python benchmarks/fit.py --heads 50       accuracy of all methods on rendered heads whose truth is known, beside the mean head
     python benchmarks/fit.py --beside 2       seconds of a run alone, and of so many at the same time
 
 The rendered heads are the open model with N(0, 1) identity, albedo at 0.8 sigma, four random expression weights, yaw to 45,
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,10 @@ from recon.alignment import fit_similarity
 from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb
 from recon.detection.detect import open_detector
-from recon.detection.observation import LandmarkObservation
+from recon.detection.face import Face
 from recon.fitting import FaceFitter, FitSettings, View
 from recon.inference.landmark_observation import landmark_observation
-from recon.io.image import read_image
+from recon.io.image import Photo, read_image
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import Reconstructor
 from recon.render import Mesh, Topology, render
@@ -104,40 +104,53 @@ def accuracy(n_heads: int) -> None:
     model = bfm.load("open")
     topology = Topology.of(model.faces, model.n_vertices)
     face = model.region("face").numpy()
-    heads: list[tuple[RenderedHead, LandmarkObservation | None]] = []
+    heads: list[tuple[RenderedHead, Face]] = []
     with open_detector() as detector:
         for number in range(n_heads):
             head = render_head(model, topology, number)
             found = detector.detect(head.pixels, 60.0)
             if found and found[0].landmarks478 is not None:
-                heads.append((head, landmark_observation(found[0], "478")))
+                heads.append((head, found[0]))
     mean_mm = [vertex_error_mm(model.mean_shape.numpy()[face], head.vertices[face]) for head, _ in heads]
-    rows = [("mean head", f"{np.mean(mean_mm):.2f}", f"{np.max(mean_mm):.2f}", "-", "-")]
-    for name, settings in (
-        ("landmarks alone", FitSettings(levels=())),
-        *((q, FitSettings.of(q)) for q in QUALITIES[:2]),
-    ):
-        errors, turns = zip(*fit_all(model, heads, settings, face), strict=True)
-        row = (np.mean(errors), np.max(errors), np.mean(turns), np.max(turns))
+    rows = [("mean head", f"{np.mean(mean_mm):.2f}", f"{np.max(mean_mm):.2f}", "-", "-", "-")]
+    for name, find in ways(model).items():
+        errors, turns, seconds = [], [], []
+        for head, detected in heads:
+            begin = time.perf_counter()
+            vertices, rotation = find(dataclasses.replace(read_image(head.pixels), focal_px=head.focal_px), detected)
+            seconds.append(time.perf_counter() - begin)
+            errors.append(vertex_error_mm(vertices[face], head.vertices[face]))
+            turns.append(float(torch.rad2deg(rotation_angle(rotation, head.rotation))))
+        row = (np.mean(errors), np.max(errors), np.mean(turns), np.max(turns), statistics.median(seconds))
         rows.append((name, *(f"{value:.2f}" for value in row)))
     print_table(
-        f"{len(heads)} of {n_heads} rendered heads detected", ["", "mm", "largest", "rotation, deg", "largest"], rows
+        f"{len(heads)} of {n_heads} rendered heads detected",
+        ["", "mm", "largest", "rotation, deg", "largest", "s, median"],
+        rows,
     )
 
 
-def fit_all(
-    model: bfm.MorphableModel,
-    heads: list[tuple[RenderedHead, LandmarkObservation | None]],
-    settings: FitSettings,
-    face: np.ndarray,
-) -> Iterator[tuple[float, float]]:
-    """Vertex error (mm) and rotation error (degrees) of each head."""
+def ways(model: bfm.MorphableModel) -> dict[str, Callable[[Photo, Face], tuple[np.ndarray, torch.Tensor]]]:
+    """What finds vertices (V, 3) and rotation (3, 3) of a detected face, by name."""
+
+    def landmarks_alone(photo: Photo, face: Face) -> tuple[np.ndarray, torch.Tensor]:
+        view = View(photo.pixels, landmark_observation(face, "478"), photo.focal_px)
+        found = fitter([view], FitSettings(levels=())).parameters
+        return model.shape(found.identity, found.expression)[0].numpy(), found.rotation[0]
+
+    def by(reconstruct: Reconstructor) -> Callable[[Photo, Face], tuple[np.ndarray, torch.Tensor]]:
+        def found(photo: Photo, face: Face) -> tuple[np.ndarray, torch.Tensor]:
+            head = reconstruct.fit_face(photo, face)
+            return head.vertices, head.camera.rotation[0]
+
+        return found
+
     fitter = FaceFitter(model)
-    for head, points in heads:
-        found = fitter([View(head.pixels, points, head.focal_px)], settings).parameters
-        vertices = model.shape(found.identity, found.expression)[0].numpy()
-        turn = rotation_angle(found.rotation[0], head.rotation)
-        yield vertex_error_mm(vertices[face], head.vertices[face]), float(torch.rad2deg(turn))
+    chosen = {"landmarks alone": landmarks_alone, "network": by(Reconstructor(model, method="regress"))}
+    for method in ("fit", "hybrid"):
+        for quality in QUALITIES[:2]:
+            chosen[f"{method}, {quality}"] = by(Reconstructor(model, method=method, quality=quality))
+    return chosen
 
 
 def stages(repeats: int) -> None:

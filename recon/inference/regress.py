@@ -22,7 +22,7 @@ from recon.networks.head import FaceBlocks
 from recon.parameters import FaceParameters
 
 _WEIGHTS = Path(__file__).parents[1] / "networks" / "weights"
-DEFAULT_CHECKPOINTS = {"open": _WEIGHTS / "mobile_open.safetensors"}
+DEFAULT_CHECKPOINTS = {"open": _WEIGHTS / "lifting_open.safetensors"}
 """Checkpoints that come with the package, by face model."""
 
 
@@ -97,8 +97,7 @@ class FaceRegressor:
 
     Args:
         model: the face model.
-        checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote; ``None`` takes
-            the one that comes with the package.
+        checkpoint: ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that ``recon export-onnx`` wrote.
         device: where the network runs; ONNX files run on the CPU.
 
     Attributes:
@@ -111,10 +110,10 @@ class FaceRegressor:
     def __init__(
         self,
         model: MorphableModel,
-        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint: str | os.PathLike[str],
         device: torch.device | str = "cpu",
     ) -> None:
-        path = Path(checkpoint) if checkpoint is not None else default_checkpoint(model.name)
+        path = Path(checkpoint)
         blocks = FaceBlocks.of(model)
         self.path, self.blocks = path, blocks
         self.network: Network

@@ -18,6 +18,7 @@ from recon.inference.regress import default_checkpoint
 from recon.io.files import OutputError
 from recon.networks.checkpoint import CheckpointError, load_regressor, read_header, save_checkpoint
 from recon.networks.head import FaceBlocks
+from recon.networks.lifting_checkpoint import load_lifting_network
 from recon.networks.regressor import Regressor, RegressorConfig
 
 
@@ -233,10 +234,10 @@ def test_a_network_of_another_version_of_the_model_is_used_with_a_warning(tmp_pa
 
 def test_the_network_that_comes_with_the_package_fits_the_model_in_use(open_model, caplog):
     blocks = FaceBlocks.of(open_model)
-    regressor, _ = load_regressor(default_checkpoint("open"), blocks)
-    assert regressor.blocks.sketch is not None and not caplog.records
+    network, _ = load_lifting_network(default_checkpoint("open"), blocks)
+    assert network.face_blocks.sketch is not None and not caplog.records
     changed = dataclasses.replace(open_model.data(), identity_basis=open_model.data().identity_basis[..., ::-1].copy())
-    load_regressor(default_checkpoint("open"), FaceBlocks.of(MorphableModel(changed)))
+    load_lifting_network(default_checkpoint("open"), FaceBlocks.of(MorphableModel(changed)))
     assert "differs in identity (by" in caplog.text
 
 
