@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import roma
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

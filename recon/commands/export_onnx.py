@@ -19,15 +19,15 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "export-onnx",
         help="write a trained network as ONNX",
         description="Write a trained network as one ONNX file, check that onnxruntime gives the same, and print its speed. "
-        "The file takes the checkpoint's place: recon reconstruct --method regress --checkpoint FILE.onnx, or "
-        "recon landmarks --checkpoint FILE.onnx.",
+        "The file takes the checkpoint's place: recon reconstruct --method regress --checkpoint FILE.onnx, "
+        "recon landmarks --checkpoint FILE.onnx, or recon pose --method sixd --checkpoint FILE.onnx.",
     )
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
     parser.add_argument(
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="a .safetensors checkpoint of a regressor or of a landmark network [the package's regressor]",
+        help="a .safetensors checkpoint of a regressor, a landmark network or a pose network [the package's regressor]",
     )
     parser.add_argument("--model", default="open", help="face model of the package's checkpoint [open]")
     parser.add_argument("--overwrite", action="store_true")
@@ -49,10 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.inference.regress import default_checkpoint
     from recon.networks.checkpoint import CheckpointError
     from recon.networks.landmark_checkpoint import is_landmark_network
+    from recon.networks.pose.checkpoint import is_pose_network
 
     try:
         path = arguments.checkpoint or default_checkpoint(arguments.model)
-        write = _landmark_network(path) if is_landmark_network(path) else _regressor(path)
+        if is_pose_network(path):
+            write = _pose_network(path)
+        else:
+            write = _landmark_network(path) if is_landmark_network(path) else _regressor(path)
     except CheckpointError as error:
         return complain("recon export-onnx", str(error), 2)
     try:
@@ -89,5 +93,18 @@ def _landmark_network(checkpoint: Path) -> _Write:
     def write(out: Path, overwrite: bool) -> tuple[float, float]:
         export_landmark_onnx(network, header.get("landmarks", ""), out, overwrite=overwrite)
         return compare_landmarks_with_torch(network, out)
+
+    return write
+
+
+def _pose_network(checkpoint: Path) -> _Write:
+    from recon.networks.pose.checkpoint import load_pose_network
+    from recon.networks.pose.onnx import compare_pose_with_torch, export_pose_onnx
+
+    network, _ = load_pose_network(checkpoint)
+
+    def write(out: Path, overwrite: bool) -> tuple[float, float]:
+        export_pose_onnx(network, out, overwrite=overwrite)
+        return compare_pose_with_torch(network, out)
 
     return write

@@ -64,9 +64,7 @@ class FsaNet(nn.Module):
         self.rectified = _Stream(nn.ReLU, nn.AvgPool2d)
         self.bounded = _Stream(nn.Tanh, nn.MaxPool2d)
         self.shrink = nn.AvgPool2d(2)
-        self.mapping = StructureMapping(
-            config.scoring, _CHANNELS, _MAP_SIDE**2, _N_STAGES, _COMBINATIONS, _INNER
-        )
+        self.mapping = StructureMapping(config.scoring, _CHANNELS, _MAP_SIDE**2, _N_STAGES, _COMBINATIONS, _INNER)
         self.capsules = CapsuleLayer(N_FEATURES, _CHANNELS, _N_STAGES, CAPSULE_SIZE, config.routings)
         self.regression = StagewiseRegression(_N_STAGES)
 

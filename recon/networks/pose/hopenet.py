@@ -61,7 +61,7 @@ class BinnedAnswer:
         return AngleAnswer(self.angles_deg).prediction()
 
 
-def bin_middles(like: Tensor) -> Float[Tensor, "66"]:
+def bin_middles(like: Tensor) -> Float[Tensor, " 66"]:
     """Degrees."""
     return BIN_DEG * (torch.arange(N_BINS, device=like.device, dtype=like.dtype) + 0.5 - 0.5 * N_BINS)
 

@@ -26,15 +26,10 @@ class PlaceScores(nn.Module):
             ``convolution``: a learnt 1x1 convolution and a sigmoid (the choice of its released network); ``uniform``: every
             place scores 1, so that the mapping is the same for all pictures.
         channels: of the map.
-
-    Raises:
-        ValueError: an unknown scoring.
     """
 
     def __init__(self, scoring: Scoring, channels: int) -> None:
         super().__init__()
-        if scoring not in SCORINGS:
-            raise ValueError(f"the scoring of places is one of {', '.join(SCORINGS)}, got {str(scoring)[:40]!r}")
         self.scoring = scoring
         self.weigh = nn.Conv2d(channels, 1, 1) if scoring == "convolution" else None
 
@@ -83,5 +78,3 @@ class StructureMapping(nn.Module):
             weights = shared @ torch.sigmoid(own(score)).unflatten(1, (self.inner, -1))
             found.append(weights / weights.sum(dim=-1, keepdim=True))
         return found
-
-
