@@ -54,6 +54,7 @@ class TrainingCli(LightningCLI):
         """The data follow the module's picture size and face model."""
         parser.link_arguments("model", "data.init_args.size", compute_fn=crop_size)
         parser.link_arguments("model.init_args.network.point_sets", "data.init_args.point_sets")
+        parser.link_arguments("model.init_args.initial_weights", "data.init_args.initial_weights")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
 
     def _parse_ckpt_path(self) -> None:

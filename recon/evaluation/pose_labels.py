@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from recon.datasets import C3iReader, DamagedSample
@@ -14,6 +15,7 @@ from recon.datasets.biwi import read_pose
 from recon.datasets.pose_conventions import matrix_to_angles
 from recon.evaluation.aflw2000 import LabelError, photos_and_labels, read_label
 from recon.evaluation.reports.result import Skipped
+from recon.rotation import turn_to_ray
 
 LAYOUTS = ("aflw2000", "biwi", "c3i")
 
@@ -33,6 +35,8 @@ class PoseLabel:
         angles_deg: ``(3,)`` yaw, pitch, roll in the data set's convention.
         convention: one of :data:`recon.datasets.pose_conventions.CONVENTIONS`.
         box: x0, y0, x1, y1 of the face if the data set says.
+        translation_mm: ``(3,)`` of the head in our camera frame; ``None`` where it is seen under weak perspective, all of whose
+            rays are parallel to the axis.
     """
 
     name: str
@@ -43,6 +47,15 @@ class PoseLabel:
     angles_deg: Float[np.ndarray, " 3"]
     convention: str
     box: Float[np.ndarray, " 4"] | None = None
+    translation_mm: Float[np.ndarray, " 3"] | None = None
+
+    @property
+    def rotation_ray(self) -> Float[np.ndarray, "3 3"]:
+        """``(3, 3)`` the rotation against the ray to the head, as crops show it."""
+        if self.translation_mm is None:
+            return self.rotation
+        ray = turn_to_ray(torch.from_numpy(np.asarray(self.translation_mm, dtype=np.float64))[None])[0].numpy()
+        return np.asarray(ray.T @ self.rotation)
 
 
 def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Skipped]]:
@@ -117,7 +130,9 @@ def _biwi(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
     def make(name: str, photo: Path) -> PoseLabel:
         path = photo.with_name(photo.name.replace("_rgb.png", "_pose.txt"))
         pose = read_pose(path, name)
-        return PoseLabel(name, photo.parent.name, photo, path, pose.rotation, pose.angles_deg, "biwi")
+        return PoseLabel(
+            name, photo.parent.name, photo, path, pose.rotation, pose.angles_deg, "biwi", None, pose.translation_mm
+        )
 
     for photo in sorted(folder.glob("*/frame_*_rgb.png")):
         name = f"{photo.parent.name}/{photo.name}"
@@ -133,11 +148,20 @@ def _c3i(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
 
     def make(index: int) -> PoseLabel:
         name, photo = reader.name(index), reader.pictures[index]
-        rotation = reader.capture(index).head_to_camera[0][0].numpy()
+        rotations, translations_mm = reader.capture(index).head_to_camera
+        rotation, translation_mm = rotations[0].numpy(), translations_mm[0].numpy()
         parts = photo.relative_to(folder).parts
         group = "/".join(parts[:2]) if len(parts) > 2 else parts[0]
         return PoseLabel(
-            name, group, photo, reader.data_file(index), rotation, matrix_to_angles(rotation, "zyx"), "zyx"
+            name,
+            group,
+            photo,
+            reader.data_file(index),
+            rotation,
+            matrix_to_angles(rotation, "zyx"),
+            "zyx",
+            None,
+            translation_mm,
         )
 
     for index in range(len(reader)):
