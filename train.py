@@ -31,6 +31,8 @@ def crop_size(model: Any) -> int:
     """Side of the crops that the module's network takes."""
     arguments = model.init_args
     network = arguments.network if "network" in arguments else arguments.regressor
+    if "init_args" in network:  # one of several classes of configs
+        network = network.init_args
     return int(network.size)
 
 

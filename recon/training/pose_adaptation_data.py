@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.networks.pose.checkpoint import load_pose_network
@@ -188,7 +188,7 @@ class PoseAdaptationData(LandmarkData):
         """Pairs from the module's next step on: exactly those an uninterrupted run would see."""
         return stream_loader(self.pairs(StreamPlace.of_trainer(self.trainer)), self.crops.workers)
 
-    def pairs(self, place: StreamPlace) -> PairedStream:
+    def pairs(self, place: StreamPlace) -> Dataset[PoseBatch]:
         """The stream of pairs from a place on."""
         if self.adapted is None:
             self.setup("fit")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from recon.evaluation.pose_labels import find_poses
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
@@ -113,7 +113,7 @@ class PoseFusionData(LandmarkData):
         """Batches from the module's next step on."""
         return stream_loader(self.stream(StreamPlace.of_trainer(self.trainer)), self.crops.workers)
 
-    def stream(self, place: StreamPlace) -> FusionStream:
+    def stream(self, place: StreamPlace) -> Dataset[PoseBatch]:
         """Batches from a place on."""
         config = self.caches["train"]
         faces = CachedFaces(FaceCache(self.folder / "train", config.count), _SETS, config.synthesis.crop_margin)
