@@ -34,7 +34,7 @@ class LabelledConfig:
 
     Attributes:
         data: its folder.
-        layout: how it is laid out, as for ``recon evaluate pose``.
+        layout, convention: how it is laid out and what a table's angles mean, as for ``recon evaluate pose``.
         groups: people or sequences to train with, by the name of their folder; ``None`` takes all. Test on others.
         count: pictures, evenly from all; the paper takes 1000.
         framed: folder for their crops, written once.
@@ -45,7 +45,8 @@ class LabelledConfig:
     """
 
     data: str
-    layout: Literal["aflw2000", "biwi", "c3i", "pointing04"] = "biwi"
+    layout: Literal["aflw2000", "biwi", "c3i", "pointing04", "table"] = "biwi"
+    convention: str | None = None
     groups: tuple[str, ...] | None = None
     count: int = 1000
     framed: str = "runs/pose_labelled"
@@ -98,14 +99,17 @@ class PoseFusionData(LandmarkData):
 
     def framed(self) -> PosePictures:
         """The labelled pictures that show a face. Raises as :meth:`prepare_data`."""
-        found, _ = find_poses(Path(self.labelled.data).expanduser(), self.labelled.layout)
+        found, _ = find_poses(Path(self.labelled.data).expanduser(), self.labelled.layout, self.labelled.convention)
         groups = self.labelled.groups
         wanted = [label for label in found if groups is None or label.group in groups]
         if not wanted:
             known = sorted({label.group for label in found})
             raise ValueError(f"no labelled picture is of the groups {groups}; the data have {', '.join(known[:20])}")
         rows = np.unique(np.linspace(0, len(wanted) - 1, min(self.labelled.count, len(wanted))).round().astype(int))
-        sources = [PictureSource(label.name, label.photo, label.rotation_ray, label.box) for label in (wanted[row] for row in rows)]
+        sources = [
+            PictureSource(label.name, label.photo, label.rotation_ray, label.box)
+            for label in (wanted[row] for row in rows)
+        ]
         with DenseLandmarkDetector() as detector:
             return frame_pictures(sources, Path(self.labelled.framed).expanduser(), detector)
 

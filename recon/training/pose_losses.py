@@ -12,6 +12,7 @@ from losses.pose import rotation_loss
 from losses.rotation_likelihood import rotation_nll, tangent_error
 from recon.networks.pose.hopenet import BIN_DEG, N_BINS, BinnedAnswer
 from recon.networks.pose.prediction import AngleAnswer, PosePrediction, rotation_to_angles
+from recon.networks.pose.stagewise import RANGE_DEG
 from recon.training.metrics import geodesic_error_deg, pose_error_deg
 
 PoseAnswer = PosePrediction | AngleAnswer | BinnedAnswer
@@ -62,13 +63,17 @@ def pose_loss_terms(
             terms["likelihood"] = weights.likelihood * nll.mean()
         return terms
     angles_deg = rotation_to_angles(rotation)
+    # Beyond, where a head has turned past its profile, the three angles jump: data sets for such networks leave these heads out too.
+    told = (angles_deg.abs() <= RANGE_DEG).all(dim=1).to(angles_deg)
+    share = told / told.sum().clamp_min(1.0)
+    off_deg = answer.angles_deg - angles_deg
     if isinstance(answer, AngleAnswer):
-        return {"angles": weights.angles * (answer.angles_deg - angles_deg).abs().mean()}
+        return {"angles": weights.angles * (share * off_deg.abs().mean(dim=1)).sum()}
     place = ((angles_deg / BIN_DEG) + 0.5 * N_BINS).floor().long().clamp(0, N_BINS - 1)
-    crossed = torch.nn.functional.cross_entropy(answer.logits.transpose(1, 2), place)
+    crossed = torch.nn.functional.cross_entropy(answer.logits.transpose(1, 2), place, reduction="none").mean(dim=1)
     return {
-        "bins": weights.bins * crossed,
-        "expectation": weights.expectation * (answer.angles_deg - angles_deg).square().mean(),
+        "bins": weights.bins * (share * crossed).sum(),
+        "expectation": weights.expectation * (share * off_deg.square().mean(dim=1)).sum(),
     }
 
 

@@ -46,7 +46,9 @@ def photos(astronaut, tmp_path_factory):
     (folder / "b").mkdir()
     whole = Image.fromarray(astronaut).crop((80, 0, 380, 280))
     whole.save(folder / "a" / "straight.png")
-    Image.fromarray(astronaut).rotate(25.0, Image.Resampling.BICUBIC, center=(226, 124)).save(folder / "a" / "turned.png")
+    Image.fromarray(astronaut).rotate(25.0, Image.Resampling.BICUBIC, center=(226, 124)).save(
+        folder / "a" / "turned.png"
+    )
     whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "b" / "mirrored.png")
     Image.fromarray(np.full((90, 120, 3), 128, np.uint8)).save(folder / "b" / "wall.png")
     (folder / "b" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
@@ -92,7 +94,9 @@ def test_photos_without_a_face_are_left_out_and_named(photos, own_detector, tmp_
 
 def test_folders_without_faces_are_refused(photos, own_detector, tmp_path):
     walls = [source for source in photos_below(photos) if "wall" in source.name or "broken" in source.name]
-    with pytest.raises(PosePictureError, match=r"none of 2 photos shows a face that can be framed; the first: b/broken"):
+    with pytest.raises(
+        PosePictureError, match=r"none of 2 photos shows a face that can be framed; the first: b/broken"
+    ):
         frame_pictures(walls, tmp_path / "framed", own_detector)
     assert not (tmp_path / "framed").exists()
     with pytest.raises(PosePictureError, match="holds no pictures; known: .jpg"):
@@ -107,7 +111,9 @@ def test_labels_turn_with_the_crop(photos, own_detector, tmp_path):
     roll = euler_to_matrix(torch.tensor([0.0, 0.0, np.radians(25.0)], dtype=torch.float64))
     sources = [
         PictureSource("a", photos / "a" / "straight.png", straight.numpy()),
-        PictureSource("b", photos / "a" / "turned.png", (roll @ straight).numpy(), np.array([170.0, 70.0, 280.0, 180.0])),
+        PictureSource(
+            "b", photos / "a" / "turned.png", (roll @ straight).numpy(), np.array([170.0, 70.0, 280.0, 180.0])
+        ),
     ]
     found = frame_pictures(sources, tmp_path, own_detector, side_px=64)
     angle = rotation_angle(*(torch.from_numpy(found.rotation[k]) for k in range(2)))
@@ -303,6 +309,7 @@ def test_fusion_mixes_labelled_pictures_with_drawn_faces(labelled, data, tmp_pat
             LabelledConfig(str(labelled), "biwi", groups, count=2, framed=str(tmp_path / f"f{share}"), share=share),
             plan=BatchPlan(2, 7),
             crops=_NO_CROPS,
+            held_out=HeldOutConfig(count=2),
         )
 
     alone = fusion(1.0)

@@ -16,6 +16,7 @@ from recon.networks.pose.fsanet import FsaNetConfig
 from recon.networks.pose.hopenet import BinnedAnswer, HopeNetConfig
 from recon.networks.pose.prediction import AngleAnswer, PosePrediction, angles_to_rotation
 from recon.networks.pose.sixd import SixdConfig, precision_root
+from recon.rotation import euler_to_matrix
 from recon.synthesis import SynthesisConfig
 from recon.training.degrade import Degradation
 from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_faces
@@ -55,9 +56,25 @@ def test_each_loss_is_least_at_the_truth():
     for right, near, far in zip(answers(0.0), answers(7.0), answers(25.0), strict=True):
         losses = [float(_sum(pose_loss_terms(a, _ROTATIONS, weights))) for a in (right, near, far)]
         assert losses[0] < losses[1] < losses[2]
-    assert float(pose_loss_terms(AngleAnswer(truth + 7.0), _ROTATIONS, weights)["angles"]) == pytest.approx(7.0, abs=1e-3)
+    assert float(pose_loss_terms(AngleAnswer(truth + 7.0), _ROTATIONS, weights)["angles"]) == pytest.approx(
+        7.0, abs=1e-3
+    )
     with pytest.raises(ValueError, match="the weight bins must be 0 or more, got -1"):
         PoseLossWeights(bins=-1.0)
+
+
+def test_heads_past_their_profile_do_not_teach_angles():
+    """Their yaw goes back and pitch and roll jump by a half turn."""
+    past = torch.cat((_ROTATIONS[:1], euler_to_matrix(torch.tensor([[0.1, 1.9, 0.1]]))))
+    guess = torch.zeros(2, 3, requires_grad=True)
+    loss = pose_loss_terms(AngleAnswer(guess), past, PoseLossWeights())["angles"]
+    assert float(loss.detach()) == pytest.approx(55.0 / 3.0, abs=1e-3)
+    loss.backward()
+    assert not guess.grad[1].any() and guess.grad[0].all()
+    assert (
+        float(pose_loss_terms(AngleAnswer(guess), past[1:].expand(2, 3, 3), PoseLossWeights())["angles"].detach())
+        == 0.0
+    )
 
 
 def test_a_network_is_not_let_off_by_being_unsure():
