@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
 from recon.detection.face import Face, NoFaceError
 from recon.inference.head_pose import FacePose
 from recon.io.image import Photo
-from recon.reconstructor import Reconstructor
+from recon.reconstruction import Reconstruction
 from recon.rotation import turn_to_ray
 
 
+@runtime_checkable
+class HeadMaker(Protocol):
+    """What makes heads: a :class:`recon.reconstructor.Reconstructor`."""
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        ...
+
+    def detect(self, photo: Photo) -> list[Face]:
+        """Faces, the largest first."""
+        ...
+
+    def fit_face(self, photo: Photo, face: Face) -> Reconstruction:
+        """The head of one of them."""
+        ...
+
+
 class FitPoseEstimator:
-    """Poses of the heads of a :class:`recon.reconstructor.Reconstructor`, whatever its method.
+    """Poses of heads, whatever the method by which they are made.
 
     Args:
         reconstructor: makes the heads.
     """
 
-    def __init__(self, reconstructor: Reconstructor) -> None:
+    def __init__(self, reconstructor: HeadMaker) -> None:
         self._reconstructor = reconstructor
 
     @property
