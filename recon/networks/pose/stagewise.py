@@ -23,6 +23,10 @@ class StageParameters(nn.Module):
         self.width = nn.Linear(_WIDTH, 3)
         self.shift = nn.Linear(_SHIFT, 3)
         self.weight = nn.Linear(_WEIGHT, 3 * BINS)
+        # All bins alike and alive: a bin whose weight is rectified to 0 in every picture never learns.
+        nn.init.zeros_(self.width.bias)
+        nn.init.zeros_(self.shift.bias)
+        nn.init.constant_(self.weight.bias, 1.0 / BINS)
 
     def forward(self, capsule: Float[Tensor, "b 16"]) -> tuple[Tensor, Tensor, Tensor]:
         """Delta ``(B, 3)`` and eta ``(B, 3)`` in (-1, 1), p ``(B, 3, 3)`` of each angle's bins, 0 or more (not normalised)."""
