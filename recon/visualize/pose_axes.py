@@ -55,7 +55,8 @@ def _draw(draw: ImageDraw.ImageDraw, pose: FacePose, scale: float, size: tuple[i
         draw.line([*start.tolist(), *end.tolist()], fill=colour, width=thick)
         draw.polygon(_head(start, end, 0.07 * side), fill=colour)
     angles = pose.pose_ray
-    text = f"yaw {angles.yaw:+.0f}  pitch {angles.pitch:+.0f}  roll {angles.roll:+.0f}"
+    yaw, pitch, roll = (round(angle) for angle in (angles.yaw, angles.pitch, angles.roll))  # whole, so without -0
+    text = f"yaw {yaw:+d}  pitch {pitch:+d}  roll {roll:+d}"
     if pose.sigma_deg is not None:
         text += f"  +- {float(np.linalg.norm(pose.sigma_deg)):.1f}"
     font = ImageFont.load_default(size=max(14, min(48, round(0.1 * side))))
