@@ -130,7 +130,11 @@ def test_a_table_of_the_users_is_not_replaced(photo, pose, tmp_path):
 
 def test_damaged_files_are_said(tmp_path):
     path = tmp_path / "pose.json"
-    for text, message in (("{", "no pose.json"), ("[]", "it lacks"), ('{"schema": "facerecon-pose"}', "has version None")):
+    for text, message in (
+        ("{", "no pose.json"),
+        ("[]", "it lacks"),
+        ('{"schema": "facerecon-pose"}', "has version None"),
+    ):
         path.write_text(text)
         with pytest.raises(PoseFileError, match=message):
             read_pose_json(path)
@@ -146,7 +150,9 @@ def test_axes_point_where_the_head_does(astronaut):
     (found,) = estimate_poses(astronaut)
     import torch
 
-    turned = euler_to_matrix(torch.tensor([-0.4, 0.8, 0.0], dtype=torch.float64)).numpy()  # up and to the viewer's right
+    turned = euler_to_matrix(
+        torch.tensor([-0.4, 0.8, 0.0], dtype=torch.float64)
+    ).numpy()  # up and to the viewer's right
     face: Face = found.face
     pose = FacePose(face, "test", turned, found.ray_cam, 1000.0, True, np.diag([0.01, 0.02, 0.03]))
     begin, ends = axis_ends_px(pose)
