@@ -186,6 +186,14 @@ def test_pose_configs_are_complete(path, capsys, monkeypatch):
     settings = printed["model"]["init_args"]
     assert settings["network"]["kind"] == path.stem.split("_")[0]
     assert settings["optimiser"]["total"] == printed["trainer"]["max_steps"]
+    # All see the same drawn faces, so that one folder serves them: phase one the first of them, phase two those after them.
+    drawing = printed["data"]["init_args"]["drawing"]
+    assert drawing["synthesis"]["yaw_deg"] == 90.0 and drawing["synthesis"]["crop_margin"] == 0.2
+    assert (drawing["seed"], drawing["synthesis"]["pose"], drawing["side_px"]) == (100, "300w-lp", 256)
+    assert printed["data"]["init_args"]["folder"] == "runs/faces"
+    assert drawing["count"] == {"fsanet": 24576}.get(path.stem, 32768)
+    if path.stem == "fsanet_da":
+        assert printed["data"]["init_args"]["source_first"] == 24576
     chosen = [callback["class_path"].rpartition(".")[2] for callback in printed["trainer"]["callbacks"]]
     adapted = path.stem in ("fsanet_da", "fsanet_fusion")
     # Nothing may be chosen by the target, and drawn faces do not tell what is best for it.
