@@ -31,6 +31,8 @@ def crop_size(model: Any) -> int | None:
     """Side of the crops that the module's network takes; ``None`` if it takes none, as data without a size."""
     arguments = model.init_args
     network = arguments.network if "network" in arguments else arguments.regressor
+    if "init_args" in network:  # one of several classes of configs
+        network = network.init_args
     return int(network.size) if "size" in network else None
 
 
@@ -54,6 +56,7 @@ class TrainingCli(LightningCLI):
         """The data follow the module's picture size and face model."""
         parser.link_arguments("model", "data.init_args.size", compute_fn=crop_size)
         parser.link_arguments("model.init_args.network.point_sets", "data.init_args.point_sets")
+        parser.link_arguments("model.init_args.initial_weights", "data.init_args.initial_weights")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")
 
     def _parse_ckpt_path(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recon.commands import evaluate_tools
 from recon.commands.evaluate_tools import complain, say
@@ -17,18 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from recon.evaluation.journal import Journal
+    from recon.evaluation.pose_source import PoseSource
     from recon.evaluation.predict import Predictor, PredictorOptions
     from recon.evaluation.reports.result import Evaluation
+    from recon.inference.estimate_poses import PoseOptions
 
 # Written out, because importing them takes a second that no other command should wait for.
 _RULES = ("micc", "now", "nonrigid")
-_LAYOUTS = ("aflw2000", "biwi", "c3i")
+_HEAD_METHODS = ("fit", "regress", "hybrid")
+_POSE_METHODS = ("landmarks", "sixd", "fsanet", "hopenet")
+_LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "table")
+_CONVENTIONS = ("zyx", "xyz", "300wlp", "biwi", "pointing04")
 _DEPTH_LAYOUTS = ("pairs", "c3i")
 _UNITS = ("mm", "cm", "m", "inch")
 EXAMPLES = """examples:
   recon evaluate alignment --data AFLW2000-3D -o report
   recon evaluate scans --data micc --rules micc -o report --method fit --quality best
   recon evaluate pose --data biwi --layout biwi -o report
+  recon evaluate pose --data biwi --layout biwi -o sixd --method sixd --checkpoint best.safetensors
+  recon evaluate pose-table report/report.json sixd/report.json
   recon evaluate depth --data kinect -o report --predictions other_method/
   recon evaluate synthetic -o report
   recon evaluate compare before/report.json after/report.json
@@ -54,8 +61,11 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     scans = _protocol(protocols, "scans", "photos against 3D scans (MICC, NoW)", _scans)
     scans.add_argument("--rules", default=",".join(_RULES), metavar="LIST", help="some of micc,now,nonrigid [all]")
     scans.add_argument("--scan-unit", choices=_UNITS, help="unit of the scans and their landmarks [mm, checked]")
-    pose = _protocol(protocols, "pose", "head pose on AFLW2000-3D, BIWI or C3I-SynFace", _pose)
+    pose = _protocol(
+        protocols, "pose", "head pose on published data sets or a table", _pose, (*_HEAD_METHODS, *_POSE_METHODS)
+    )
     pose.add_argument("--layout", choices=_LAYOUTS, default="aflw2000", help="of the data [aflw2000]")
+    pose.add_argument("--convention", choices=_CONVENTIONS, help="what the angles of --layout table mean [zyx]")
     depth = _protocol(protocols, "depth", "depth maps (NAME.jpg + NAME_depth.npy or .png)", _depth)
     depth.add_argument("--predictions", type=Path, metavar="DIR", help="depth maps of another method instead of heads")
     depth.add_argument("--layout", choices=_DEPTH_LAYOUTS, default="pairs", help="of the data [pairs]")
@@ -71,7 +81,8 @@ def _protocol(
     protocols: argparse._SubParsersAction,
     name: str,
     text: str,
-    call: Callable[[argparse.Namespace, Predictor, Journal], Evaluation],
+    call: Callable[[argparse.Namespace, Any, Journal], Evaluation],
+    methods: tuple[str, ...] = _HEAD_METHODS,
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = protocols.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
@@ -82,10 +93,8 @@ def _protocol(
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a report that is there, or the kept samples of another run"
     )
-    parser.add_argument(
-        "--method", choices=("fit", "regress", "hybrid"), default="fit", help="how heads are made [fit]"
-    )
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights for regress and hybrid")
+    parser.add_argument("--method", choices=methods, default="fit", help="how it is done [fit]")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of a network")
     parser.add_argument("--model", default="open", help="face model [open]")
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default")
     parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
@@ -125,8 +134,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if evaluation.samples else 1
 
 
-def _checked(arguments: argparse.Namespace) -> PredictorOptions:
-    """The options of the predictor; refuses what does not go together."""
+def _checked(arguments: argparse.Namespace) -> PredictorOptions | PoseOptions:
+    """The options of the predictor, or of a method that tells poses alone; refuses what does not go together."""
     from recon.evaluation.predict import PredictorOptions
     from recon.io.faults import UsageError
 
@@ -137,6 +146,15 @@ def _checked(arguments: argparse.Namespace) -> PredictorOptions:
     for folder in (getattr(arguments, "data", None), getattr(arguments, "predictions", None)):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"no such folder: {folder}")
+    if getattr(arguments, "convention", None) is not None and arguments.layout != "table":
+        raise UsageError(f"--convention is for --layout table; {arguments.layout} has its own")
+    if arguments.method in _POSE_METHODS:
+        from recon.inference.estimate_poses import PoseOptions
+
+        try:
+            return PoseOptions(arguments.method, arguments.checkpoint, arguments.detector, arguments.quality)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     return PredictorOptions(
         arguments.method,
         arguments.quality,
@@ -148,15 +166,14 @@ def _checked(arguments: argparse.Namespace) -> PredictorOptions:
 
 
 def _evaluate(
-    arguments: argparse.Namespace, options: PredictorOptions, journal: Journal
+    arguments: argparse.Namespace, options: PredictorOptions | PoseOptions, journal: Journal
 ) -> tuple[Evaluation, list[Path]]:
     """Measure and write the report; however it ends, it says what is kept."""
-    from recon.evaluation.predict import open_predictor
     from recon.evaluation.reports.report import write_report
 
     try:
-        with open_predictor(options) as predictor:
-            evaluation = arguments.call(arguments, predictor, journal)
+        with _opened(options) as source:
+            evaluation = arguments.call(arguments, source, journal)
         written = write_report(evaluation, arguments.out, overwrite=arguments.overwrite, announce=journal.announce)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(journal.kept()) from None
@@ -166,6 +183,13 @@ def _evaluate(
         raise
     journal.remove()
     return evaluation, written
+
+
+def _opened(options: PredictorOptions | PoseOptions) -> AbstractContextManager[Predictor | PoseSource]:
+    from recon.evaluation.pose_source import open_pose_source
+    from recon.evaluation.predict import PredictorOptions, open_predictor
+
+    return open_predictor(options) if isinstance(options, PredictorOptions) else open_pose_source(options)
 
 
 def _alignment(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
@@ -183,11 +207,13 @@ def _scans(arguments: argparse.Namespace, predictor: Predictor, journal: Journal
         return evaluate_scans(arguments.data, predictor, rules, arguments.scan_unit, progress=tick, journal=journal)
 
 
-def _pose(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
+def _pose(arguments: argparse.Namespace, source: Predictor | PoseSource, journal: Journal) -> Evaluation:
     from recon.evaluation.protocols.pose import evaluate_pose
 
     with _progress("photo") as tick:
-        return evaluate_pose(arguments.data, predictor, arguments.layout, progress=tick, journal=journal)
+        return evaluate_pose(
+            arguments.data, source, arguments.layout, arguments.convention, progress=tick, journal=journal
+        )
 
 
 def _depth(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:

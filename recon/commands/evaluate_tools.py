@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recon.io.names import printable
 
+if TYPE_CHECKING:
+    from recon.evaluation.reports.result import Table
+
 
 def add_parsers(protocols: argparse._SubParsersAction) -> None:
-    """Add ``compare``, ``ablation``, ``study`` and ``opinions``."""
+    """Add ``compare``, ``pose-table``, ``ablation``, ``study`` and ``opinions``."""
     compare = protocols.add_parser(
         "compare",
         help="two reports side by side",
@@ -21,6 +26,16 @@ def add_parsers(protocols: argparse._SubParsersAction) -> None:
     compare.add_argument("-o", "--out", type=Path, metavar="FILE.md", help="write the table as Markdown too")
     compare.add_argument("--overwrite", action="store_true", help="replace FILE.md")
     compare.set_defaults(run=_compare)
+    poses = protocols.add_parser(
+        "pose-table",
+        help="several methods of head pose in one table",
+        description="Reports of the protocol pose on one data set, a row each, with failures and how true stated uncertainties are, "
+        "above the published figures.",
+    )
+    poses.add_argument("reports", type=Path, nargs="+", metavar="REPORT.json")
+    poses.add_argument("-o", "--out", type=Path, metavar="FILE.md", help="write the table as Markdown too")
+    poses.add_argument("--overwrite", action="store_true", help="replace FILE.md")
+    poses.set_defaults(run=_pose_table)
     ablation = protocols.add_parser(
         "ablation",
         help="train and measure configs x seeds; Tables 4, 5 and 6, and losses of depth",
@@ -58,16 +73,31 @@ def add_parsers(protocols: argparse._SubParsersAction) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from recon.evaluation.reports.compare import ComparisonError, compare
+    from recon.evaluation.reports.compare import compare
+    from recon.evaluation.reports.result import read_evaluation
+
+    return _table(arguments, lambda: compare(read_evaluation(arguments.a), read_evaluation(arguments.b)))
+
+
+def _pose_table(arguments: argparse.Namespace) -> int:
+    from recon.evaluation.reports.pose_table import pose_table
+    from recon.evaluation.reports.result import read_evaluation
+
+    return _table(arguments, lambda: pose_table([read_evaluation(path) for path in arguments.reports]))
+
+
+def _table(arguments: argparse.Namespace, make: Callable[[], Table]) -> int:
+    """Print a table that is made of reports, and write it if asked to. Returns 0, 1 for a failure, 2 for wrong usage."""
+    from recon.evaluation.reports.compare import ComparisonError
     from recon.evaluation.reports.report import table_markdown, table_text
-    from recon.evaluation.reports.result import ResultFileError, read_evaluation
+    from recon.evaluation.reports.result import ResultFileError
     from recon.io.faults import reason
     from recon.io.files import write_file
 
     if arguments.out is not None and arguments.out.exists() and not arguments.overwrite:
         return complain(f"{arguments.out} exists; choose another file with -o, or pass --overwrite", 2)
     try:
-        table = compare(read_evaluation(arguments.a), read_evaluation(arguments.b))
+        table = make()
     except (ResultFileError, ComparisonError) as error:
         return complain(reason(error), 2)
     say(table_text(table))

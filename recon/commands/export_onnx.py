@@ -19,15 +19,15 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "export-onnx",
         help="write a trained network as ONNX",
         description="Write a trained network as one ONNX file, check that onnxruntime gives the same, and print its speed. "
-        "The file takes the checkpoint's place: recon reconstruct --method regress --checkpoint FILE.onnx, or "
-        "recon landmarks --checkpoint FILE.onnx.",
+        "The file takes the checkpoint's place: recon reconstruct --method regress --checkpoint FILE.onnx, "
+        "recon landmarks --checkpoint FILE.onnx, or recon pose --method sixd --checkpoint FILE.onnx.",
     )
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
     parser.add_argument(
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="a .safetensors checkpoint of a regressor, a lifting network or a landmark network [the network of the package for --method regress]",
+        help="a .safetensors checkpoint of a regressor, a lifting, landmark or pose network [the network of the package for --method regress]",
     )
     parser.add_argument("--model", default="open", help="face model of the package's checkpoint [open]")
     parser.add_argument("--overwrite", action="store_true")
@@ -50,13 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.networks.checkpoint import CheckpointError
     from recon.networks.landmark_checkpoint import is_landmark_network
     from recon.networks.lifting_checkpoint import is_lifting_network
+    from recon.networks.pose.checkpoint import is_pose_network
 
     try:
         path = arguments.checkpoint or default_checkpoint(arguments.model)
-        if is_landmark_network(path):
-            write = _landmark_network(path)
-        else:
-            write = _lifting_network(path) if is_lifting_network(path) else _regressor(path)
+        kinds = (
+            (is_landmark_network, _landmark_network),
+            (is_lifting_network, _lifting_network),
+            (is_pose_network, _pose_network),
+        )
+        write = next((make for is_kind, make in kinds if is_kind(path)), _regressor)(path)
     except CheckpointError as error:
         return complain("recon export-onnx", str(error), 2)
     try:
@@ -106,5 +109,18 @@ def _lifting_network(checkpoint: Path) -> _Write:
     def write(out: Path, overwrite: bool) -> tuple[float, float]:
         export_lifting_onnx(network, header.get("landmarks", ""), out, overwrite=overwrite)
         return compare_lifting_with_torch(network, out)
+
+    return write
+
+
+def _pose_network(checkpoint: Path) -> _Write:
+    from recon.networks.pose.checkpoint import load_pose_network
+    from recon.networks.pose.onnx import compare_pose_with_torch, export_pose_onnx
+
+    network, _ = load_pose_network(checkpoint)
+
+    def write(out: Path, overwrite: bool) -> tuple[float, float]:
+        export_pose_onnx(network, out, overwrite=overwrite)
+        return compare_pose_with_torch(network, out)
 
     return write

@@ -4,6 +4,8 @@ from recon.datasets.biwi import BiwiReader
 from recon.datasets.c3i import C3iReader
 from recon.datasets.pandora import PandoraReader
 from recon.datasets.photos import PhotoReader
+from recon.datasets.pointing04 import Pointing04Reader
+from recon.datasets.pose_table import PoseTableReader
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord
 from recon.datasets.synthetic import FolderReader, ShardReader
 from recon.datasets.w300lp import W300LPReader
@@ -17,6 +19,8 @@ __all__ = [
     "FolderReader",
     "PandoraReader",
     "PhotoReader",
+    "Pointing04Reader",
+    "PoseTableReader",
     "ShardReader",
     "W300LPReader",
 ]

@@ -77,6 +77,29 @@ class Alignment:
         """Points from pixels of the crop to pixels of the photo."""
         return _apply(self.photo_from_crop, points)
 
+    @property
+    def turn(self) -> Float[np.ndarray, "3 3"]:
+        """Rotation that takes the camera frame of the photo to that of the turned crop, for what is seen along the ray to the crop:
+        the turn of the picture, clockwise as seen, in a frame whose y points up."""
+        return _turned(self.picture_turn_rad)
+
+    def widened(self, margin: float) -> Alignment:
+        """The same framing with more around it at the same scale.
+
+        Args:
+            margin: on each side, in shares of the crop's side.
+        """
+        border = round(margin * self.size)
+        shift = np.eye(3)
+        shift[:2, 2] = border
+        crop_from_photo = shift @ self.crop_from_photo
+        return dataclasses.replace(
+            self,
+            crop_from_photo=crop_from_photo,
+            photo_from_crop=np.linalg.inv(crop_from_photo),
+            size=self.size + 2 * border,
+        )
+
     def crop_camera(self, camera: _Camera) -> _Camera:
         """The camera that sees the crop as ``camera`` sees the photo.
 
@@ -102,9 +125,7 @@ class Alignment:
             )
         linear = camera.principal_px.new_tensor(matrix[:2, :2].tolist())
         offset = camera.principal_px.new_tensor(matrix[:2, 2].tolist())
-        cos, sin = math.cos(turn_rad), math.sin(turn_rad)
-        # A clockwise turn of the picture, whose y points down, in the camera frame, whose y points up.
-        turn = camera.rotation.new_tensor([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+        turn = camera.rotation.new_tensor(_turned(turn_rad).tolist())
         return dataclasses.replace(
             camera,
             rotation=turn @ camera.rotation,
@@ -154,3 +175,9 @@ def align(points5: np.ndarray, size: int = 224, *, remove_roll: bool = False) ->
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(points, dtype=np.float64) @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def _turned(turn_rad: float) -> Float[np.ndarray, "3 3"]:
+    """A clockwise turn of the picture, whose y points down, in the camera frame, whose y points up."""
+    cos, sin = math.cos(turn_rad), math.sin(turn_rad)
+    return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Head pose labels of AFLW2000-3D, BIWI and C3I-SynFace, as rotations of our camera frame."""
+"""Head pose labels of published data sets, as rotations of our camera frame."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
-from recon.datasets import C3iReader, DamagedSample
+from recon.datasets import C3iReader, DamagedSample, Pointing04Reader, PoseTableReader
 from recon.datasets.biwi import read_pose
-from recon.datasets.pose_conventions import matrix_to_angles
+from recon.datasets.pointing04 import parsed_name
+from recon.datasets.pose_conventions import angles_to_matrix, matrix_to_angles
+from recon.datasets.pose_table import TABLE
 from recon.evaluation.aflw2000 import LabelError, photos_and_labels, read_label
 from recon.evaluation.reports.result import Skipped
+from recon.rotation import turn_to_ray
 
-LAYOUTS = ("aflw2000", "biwi", "c3i")
+LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "table")
 
 _LARGEST_DEG = {"aflw2000": (99.0, 99.0, 99.0), "biwi": (75.0, 60.0, 50.0), "c3i": (180.0, 180.0, 180.0)}
+_LARGEST_DEG |= {"pointing04": (90.0, 90.0, 180.0), "table": (180.0, 180.0, 180.0)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +38,8 @@ class PoseLabel:
         angles_deg: ``(3,)`` yaw, pitch, roll in the data set's convention.
         convention: one of :data:`recon.datasets.pose_conventions.CONVENTIONS`.
         box: x0, y0, x1, y1 of the face if the data set says.
+        translation_mm: ``(3,)`` of the head in our camera frame; ``None`` where it is seen under weak perspective, all of whose
+            rays are parallel to the axis.
     """
 
     name: str
@@ -43,26 +50,42 @@ class PoseLabel:
     angles_deg: Float[np.ndarray, " 3"]
     convention: str
     box: Float[np.ndarray, " 4"] | None = None
+    translation_mm: Float[np.ndarray, " 3"] | None = None
+
+    @property
+    def rotation_ray(self) -> Float[np.ndarray, "3 3"]:
+        """``(3, 3)`` the rotation against the ray to the head, as crops show it."""
+        if self.translation_mm is None:
+            return self.rotation
+        ray = turn_to_ray(torch.from_numpy(np.asarray(self.translation_mm, dtype=np.float64))[None])[0].numpy()
+        return np.asarray(ray.T @ self.rotation)
 
 
-def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Skipped]]:
+def find_poses(folder: Path, layout: str, convention: str | None = None) -> tuple[list[PoseLabel], list[Skipped]]:
     """Labels of all pictures, and the pictures that are left out and why.
 
-    Left out are pictures without a label, with an unreadable one, and those beyond the range that the papers keep: 99
+    Left out are pictures without a label, labels without a picture, unreadable ones, and those beyond the range that the papers keep: 99
     degrees in AFLW2000-3D (as all published figures), yaw 75, pitch 60, roll 50 in BIWI (the range of its description).
 
+    Args:
+        folder: of the data set.
+        layout: one of :data:`LAYOUTS`.
+        convention: what the angles of a ``table`` mean, one of :data:`recon.datasets.pose_conventions.CONVENTIONS`; the other
+            layouts have their own.
+
     Raises:
-        ValueError: an unknown layout.
+        ValueError: an unknown layout, or a convention for a layout that has its own.
         LabelError: no such folder, or no picture with a label.
     """
+    if convention is not None and layout != "table":
+        raise ValueError(f"the layout {layout} has its own angle convention; a convention is for the layout table")
     if layout not in LAYOUTS:
         raise ValueError(f"unknown pose layout {layout!r}; known: {', '.join(LAYOUTS)}")
     if not folder.is_dir():
         raise LabelError(f"no such folder: {folder}")
-    find = {"aflw2000": _aflw2000, "biwi": _biwi, "c3i": _c3i}[layout]
     labels: list[PoseLabel] = []
     left: list[Skipped] = []
-    for name, make in find(folder, left):
+    for name, make in _found(folder, layout, convention, left):
         try:
             label = make()
         except DamagedSample as fault:
@@ -85,10 +108,20 @@ def find_poses(folder: Path, layout: str) -> tuple[list[PoseLabel], list[Skipped
 
 
 _Maker = Callable[[], PoseLabel]
+
+
+def _found(folder: Path, layout: str, convention: str | None, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
+    if layout == "table":
+        return _table(folder, convention or "zyx")
+    return {"aflw2000": _aflw2000, "biwi": _biwi, "c3i": _c3i, "pointing04": _pointing04}[layout](folder, left)
+
+
 _EXPECTED = {
     "aflw2000": "expected image00002.jpg with image00002.mat, ...",
     "biwi": "expected 01/frame_00003_rgb.png with 01/frame_00003_pose.txt, ...",
     "c3i": "expected .../rgb_0000.jpg with .../data_0000.txt, ...",
+    "pointing04": "expected .../personne08123-30+45.jpg, ...",
+    "table": "expected poses.csv with the columns picture, yaw, pitch, roll",
 }
 
 
@@ -117,8 +150,14 @@ def _biwi(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
     def make(name: str, photo: Path) -> PoseLabel:
         path = photo.with_name(photo.name.replace("_rgb.png", "_pose.txt"))
         pose = read_pose(path, name)
-        return PoseLabel(name, photo.parent.name, photo, path, pose.rotation, pose.angles_deg, "biwi")
+        return PoseLabel(
+            name, photo.parent.name, photo, path, pose.rotation, pose.angles_deg, "biwi", None, pose.translation_mm
+        )
 
+    for path in sorted(folder.glob("*/frame_*_pose.txt")):
+        photo = path.with_name(path.name.replace("_pose.txt", "_rgb.png"))
+        if not photo.exists():
+            left.append(Skipped(f"{path.parent.name}/{photo.name}", f"{path.name} is there and the picture is missing"))
     for photo in sorted(folder.glob("*/frame_*_rgb.png")):
         name = f"{photo.parent.name}/{photo.name}"
         yield name, lambda name=name, photo=photo: make(name, photo)  # type: ignore[misc]
@@ -133,12 +172,57 @@ def _c3i(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
 
     def make(index: int) -> PoseLabel:
         name, photo = reader.name(index), reader.pictures[index]
-        rotation = reader.capture(index).head_to_camera[0][0].numpy()
+        rotations, translations_mm = reader.capture(index).head_to_camera
+        rotation, translation_mm = rotations[0].numpy(), translations_mm[0].numpy()
         parts = photo.relative_to(folder).parts
         group = "/".join(parts[:2]) if len(parts) > 2 else parts[0]
         return PoseLabel(
-            name, group, photo, reader.data_file(index), rotation, matrix_to_angles(rotation, "zyx"), "zyx"
+            name,
+            group,
+            photo,
+            reader.data_file(index),
+            rotation,
+            matrix_to_angles(rotation, "zyx"),
+            "zyx",
+            None,
+            translation_mm,
         )
+
+    for index in range(len(reader)):
+        yield reader.name(index), lambda index=index: make(index)  # type: ignore[misc]
+
+
+def _pointing04(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
+    try:
+        reader = Pointing04Reader(folder)
+    except FileNotFoundError as error:
+        raise LabelError(f"{error}; {_EXPECTED['pointing04']}") from None
+
+    def make(index: int) -> PoseLabel:
+        name, photo = reader.name(index), reader.pictures[index]
+        told = parsed_name(name)
+        angles = np.array([told.pan_deg, told.tilt_deg, 0.0])
+        # The name is the label, and the people are seated where the camera's axis is: axis and ray are the same.
+        return PoseLabel(
+            name, f"{told.person:02d}", photo, photo, angles_to_matrix(angles, "pointing04"), angles, "pointing04"
+        )
+
+    for index in range(len(reader)):
+        yield reader.name(index), lambda index=index: make(index)  # type: ignore[misc]
+
+
+def _table(folder: Path, convention: str) -> Iterator[tuple[str, _Maker]]:
+    try:
+        reader = PoseTableReader(folder, convention)
+    except (FileNotFoundError, DamagedSample) as error:
+        raise LabelError(f"{error}; {_EXPECTED['table']}") from None
+
+    def make(index: int) -> PoseLabel:
+        row = reader.row(index)
+        angles = np.array(row.angles_deg)
+        rotation = angles_to_matrix(angles, convention)
+        photo = folder / row.picture
+        return PoseLabel(row.picture, row.person or row.picture, photo, folder / TABLE, rotation, angles, convention)
 
     for index in range(len(reader)):
         yield reader.name(index), lambda index=index: make(index)  # type: ignore[misc]

@@ -14,7 +14,6 @@ Both are convolutions and products of small matrices only, so they run at any si
 from __future__ import annotations
 
 import dataclasses
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -22,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recon.networks.backbones import BACKBONES, Backbone
+from recon.networks.precision import full_precision
 
 POINT_SETS = ("520", "478", "68")
 _GRID = 4
@@ -145,7 +145,7 @@ class LandmarkNetwork(nn.Module):
         maps = self.backbone(crops)
         fine = None if self.config.head == "direct" else self.pyramid(maps)
         # The few bits of a half are no place for a point: under autocast, places and corrections stay in float32.
-        with _no_autocast(crops.device.type):
+        with full_precision(crops.device.type):
             return self._placed(maps[0].float(), None if fine is None else fine.float())
 
     def _placed(self, coarsest: Tensor, fine: Tensor | None) -> list[LandmarkPrediction]:
@@ -167,12 +167,6 @@ class LandmarkNetwork(nn.Module):
                 )
             )
         return answers
-
-
-def _no_autocast(device_type: str) -> AbstractContextManager[object]:
-    if device_type in ("cpu", "cuda") and torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
 
 
 def read_at(maps: Float[Tensor, "b c h w"], places: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:

@@ -6,14 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 import bfm
 from losses.landmark_likelihood import gaussian_landmark_nll
-from losses.rotation_likelihood import rotation_nll
+from losses.rotation_likelihood import tangent_error, tangent_nll
 from recon.alignment import umeyama
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.head import FaceBlocks, FramedPlace
@@ -63,7 +62,7 @@ def lifting_loss_terms(
     likelihoods = (
         gaussian_landmark_nll(off_identity.detach()[..., None], lifted.log_sigma_identity).mean(),
         gaussian_landmark_nll(off_expression.detach()[..., None], lifted.log_sigma_expression).mean(),
-        rotation_nll(turned_rad.detach(), lifted.rotation_root).mean(),
+        tangent_nll(turned_rad.detach(), lifted.rotation_root).mean(),
         gaussian_landmark_nll(
             _place_errors(lifted, batch, pivot_mm).detach()[..., None], lifted.log_sigma_place
         ).mean(),
@@ -82,7 +81,7 @@ def lifting_loss_terms(
 def rotation_errors(lifted: LiftedFaces, batch: LiftingBatch) -> Float[Tensor, "b 3"]:
     """Rotation vectors, radians, from the true rotation against the ray to the found one."""
     found = ray_rotation(lifted.rotation, lifted.translation_mm)
-    return roma.rotmat_to_rotvec(found @ batch.heads.ray_rotation.transpose(1, 2))
+    return tangent_error(batch.heads.ray_rotation, found)
 
 
 def _place_errors(lifted: LiftedFaces, batch: LiftingBatch, pivot_mm: Tensor) -> Float[Tensor, "b 3"]:

@@ -99,15 +99,29 @@ class BestWeights(Callback):
             return
         if float(found) < self.best:
             self.best = float(found)
-            metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-            folder = pl_module.run_folder()
-            folder.mkdir(parents=True, exist_ok=True)
-            extra = {
-                "command": shlex.join(["python", *sys.argv]),
-                "commit": commit_of(Path(__file__)) or "unknown",
-                "step": str(pl_module.batches_seen),
-            }
-            pl_module.save_weights(folder / "best.safetensors", metrics, extra)
+            _write_weights(trainer, pl_module, "best.safetensors")
+
+
+class FinalWeights(Callback):
+    """Keeps the averaged weights of the run's end as ``final.safetensors`` in its folder: of runs for which held-out data do not tell
+    what is best, as in adaptation to a domain without labels."""
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write, unless the run was stopped before its end."""
+        if trainer.is_global_zero and isinstance(pl_module, AveragedModule) and not trainer.interrupted:
+            _write_weights(trainer, pl_module, "final.safetensors")
+
+
+def _write_weights(trainer: lightning.Trainer, module: AveragedModule, name: str) -> None:
+    metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+    folder = module.run_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    extra = {
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": commit_of(Path(__file__)) or "unknown",
+        "step": str(module.batches_seen),
+    }
+    module.save_weights(folder / name, metrics, extra)
 
 
 class Panels(Callback):

@@ -1,23 +1,28 @@
-"""Protocol ``pose``: head pose on AFLW2000-3D, BIWI and C3I-SynFace."""
+"""Protocol ``pose``: head pose on published data sets, by any method."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from recon.datasets.pose_conventions import matrix_to_angles
+from recon.datasets.pose_conventions import matrix_to_angles, readings
 from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
-from recon.evaluation.outcome import Outcome
+from recon.evaluation.metrics.pose_calibration import calibration_rows, calibration_values
+from recon.evaluation.outcome import Outcome, pack, unpack
 from recon.evaluation.pose_labels import PoseLabel, find_poses
+from recon.evaluation.pose_source import FoundPose, PoseSource, poses_of_heads, turned_by
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published
 from recon.evaluation.reports.figures import curves_png
 from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Skipped, Table
 from recon.evaluation.run import Run, run_facts
 from recon.io.names import printable
+
+logger = logging.getLogger(__name__)
 
 METRICS = (
     Metric("mae", "mean of the three absolute errors", "degrees"),
@@ -28,12 +33,17 @@ METRICS = (
 )
 _LIMIT_DEG = 30.0
 _AXES = ("yaw", "pitch", "roll")
+_TURNED_DEG = 15.0
+"""Heads that are turned so far tell conventions apart."""
+_FEW = 5
+_MIXED_UP_DEG = 10.0
 
 
 def evaluate_pose(
     folder: Path,
-    predictor: Predictor,
+    source: Predictor | PoseSource,
     layout: str = "aflw2000",
+    convention: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
     journal: Journal | None = None,
 ) -> Evaluation:
@@ -41,49 +51,91 @@ def evaluate_pose(
 
     Args:
         folder: of the data set.
-        predictor: makes the heads.
+        source: of the poses, or of heads.
         layout: one of :data:`recon.evaluation.pose_labels.LAYOUTS`.
+        convention: what the angles of the layout ``table`` mean.
         progress: is told the name of each picture.
         journal: keeps finished pictures, and has those of a run that was interrupted.
 
     Raises:
-        ValueError: an unknown layout.
+        ValueError: an unknown layout or convention.
         LabelError: nothing to measure.
     """
-    labels, left = find_poses(folder, layout)
-    run = Run(run_facts("pose", predictor.facts(), layout=layout), len(labels), journal, left)
+    labels, left = find_poses(folder, layout, convention)
+    poses = poses_of_heads(source) if isinstance(source, Predictor) else source
+    facts = run_facts("pose", poses.facts(), layout=layout, convention=convention)
+    run = Run(facts, len(labels), journal, left)
+    rotations: dict[str, np.ndarray] = {}
     for label in labels:
         progress(printable(label.name))
         pair = (label.photo, label.label_file)
-        run.outcome(label.name, pair, lambda label=label: _outcome(label, predictor))  # type: ignore[misc]
+        outcome = run.outcome(
+            label.name,
+            pair,
+            lambda label=label: _outcome(label, poses),  # type: ignore[misc]
+            wanted=("rotation",),
+        )
+        if outcome.sample is not None:
+            rotations[label.name] = unpack(outcome.kept["rotation"])
+    mixed_up = _mixed_up(labels, rotations)
+    if mixed_up:
+        logger.warning("%s", mixed_up)
     samples, failures = run.samples, run.failures
     files = [path for label in labels for path in (label.photo, label.label_file)]
     return Evaluation(
         protocol=f"pose/{layout}",
         title=f"Head pose, layout {layout}",
-        provenance=run.provenance(predictor.method, predictor.weights, folder, files),
+        provenance=run.provenance(poses.method, poses.weights, folder, files),
         metrics=METRICS,
         samples=tuple(samples),
         failures=tuple(failures),
         dropped=tuple(run.dropped),
-        tables=(_ranges(samples, failures, labels, layout), _published(samples, layout)),
+        tables=(
+            _ranges(samples, failures, labels, layout),
+            *_calibration(samples),
+            *_published(samples, layout),
+        ),
         figures=_figures(samples, len(failures)),
-        notes=_notes(labels, layout),
+        notes=(*((mixed_up,) if mixed_up else ()), *_notes(labels, layout)),
     )
 
 
-def _outcome(label: PoseLabel, predictor: Predictor) -> Outcome:
-    head = predictor.predict(label.photo, label.box)
-    return Outcome(_measure(label, head.camera.rotation[0].double().numpy()))
+def _outcome(label: PoseLabel, poses: PoseSource) -> Outcome:
+    found = poses.find(label.photo, label.box)
+    rotation = turned_by(found.rotation_ray, label.translation_mm)
+    return Outcome(_measure(label, rotation, found), kept={"rotation": pack(rotation)})
 
 
-def _measure(label: PoseLabel, rotation: np.ndarray) -> Sample:
-    found = matrix_to_angles(rotation, label.convention)
-    errors = angle_differences(found, label.angles_deg)
+def _measure(label: PoseLabel, rotation: np.ndarray, found: FoundPose) -> Sample:
+    angles = matrix_to_angles(rotation, label.convention)
+    errors = angle_differences(angles, label.angles_deg)
     values = {name: float(error) for name, error in zip(_AXES, errors, strict=True)}
     values |= {f"{name}_true": float(angle) for name, angle in zip(_AXES, label.angles_deg, strict=True)}
     values |= {"mae": float(errors.mean()), "geodesic": geodesic_deg(rotation, label.rotation)}
+    if found.covariance is not None:
+        values |= calibration_values(found.rotation_ray, label.rotation_ray, found.covariance)
     return Sample(label.name, label.group, values, {"group": label.group})
+
+
+def _mixed_up(labels: Sequence[PoseLabel], rotations: dict[str, np.ndarray]) -> str:
+    """A warning if the labels, read by another convention, agree far better with what was found; otherwise nothing."""
+    turned = [label for label in labels if label.name in rotations and np.abs(label.angles_deg).max() > _TURNED_DEG]
+    if len(turned) < _FEW:
+        return ""
+    apart: dict[str, list[float]] = {}
+    for label in turned:
+        for name, rotation in readings(label.angles_deg).items():
+            apart.setdefault(name, []).append(geodesic_deg(rotation, rotations[label.name]))
+    medians = {name: float(np.median(values)) for name, values in apart.items()}
+    told = labels[0].convention
+    best = min(medians, key=lambda name: medians[name])
+    if medians[told] < _MIXED_UP_DEG or medians[best] > 0.5 * medians[told]:
+        return ""
+    return (
+        f"The labels seem to follow another angle convention than {told}: of {len(turned)} turned heads they lie "
+        f"{medians[told]:.1f} degrees (median) from what was found, and read as {best!r} {medians[best]:.1f} degrees. Check the data, or "
+        "for a table name the convention with --convention"
+    )
 
 
 def _ranges(samples: Sequence[Sample], failures: Sequence[Skipped], labels: Sequence[PoseLabel], layout: str) -> Table:
@@ -107,15 +159,43 @@ def _ranges(samples: Sequence[Sample], failures: Sequence[Skipped], labels: Sequ
     )
 
 
-def _published(samples: Sequence[Sample], layout: str) -> Table:
+def _calibration(samples: Sequence[Sample]) -> tuple[Table, ...]:
+    told = [sample for sample in samples if "chi2" in sample.values]
+    if not told:
+        return ()
+    columns = [np.array([sample.values[key] for sample in told]) for key in ("sigma", "geodesic", "chi2")]
+    return (
+        Table(
+            "Stated against true uncertainty",
+            ("samples", "stated, degrees", "true, degrees", "chi2 / 3", "in 68 %", "in 95 %", "number"),
+            tuple(calibration_rows(*columns)),
+            "Root mean square geodesic error as stated and as found; chi2 / 3 is 1, and the shares are 0.68 and 0.95, if the stated "
+            "covariances are true.",
+        ),
+    )
+
+
+def _published(samples: Sequence[Sample], layout: str) -> tuple[Table, ...]:
     own = [float(np.mean([s.values[k] for s in samples])) if samples else None for k in ("mae", *_AXES)]
     rows: list[tuple[Cell, ...]] = [*published.POSE_MAE[layout], (f"ours, {len(samples)} samples", *own)]
-    return Table(
-        "Published figures beside ours, degrees",
-        ("method", "MAE", *_AXES),
-        tuple(rows),
-        "Published figures are over whole data sets; papers differ in the frames that their detectors leave out.",
-    )
+    tables = [
+        Table(
+            "Published figures beside ours, degrees",
+            ("method", "MAE", *_AXES),
+            tuple(rows),
+            "Published figures are over whole data sets; papers differ in the frames that their detectors leave out.",
+        )
+    ]
+    if layout == "biwi":
+        tables.append(
+            Table(
+                "Backgrounds of the training pictures, degrees",
+                ("background", "MAE", *_AXES),
+                published.BIWI_BACKGROUNDS,
+                "Of the head pose paper: FSA-Net trained on its synthetic faces before these.",
+            )
+        )
+    return tuple(tables)
 
 
 def _figures(samples: Sequence[Sample], n_failed: int) -> tuple[Figure, ...]:
@@ -128,6 +208,8 @@ def _figures(samples: Sequence[Sample], n_failed: int) -> tuple[Figure, ...]:
 
 def _notes(labels: Sequence[PoseLabel], layout: str) -> tuple[str, ...]:
     notes = [
+        "Methods tell the rotation against the ray to the head; for comparison with labels against the camera's axis it is turned by the "
+        "place of the head that the labels tell, so that an unknown focal length does not count.",
         f"Angles are compared in the data set's convention ({labels[0].convention}, see recon/datasets/pose_conventions.py); the "
         "geodesic error is the angle of the rotation between both and needs no convention.",
     ]

@@ -1,0 +1,1 @@
+"""Networks that tell from a crop how a head is turned."""

@@ -1,0 +1,101 @@
+"""Trains pose networks on pictures whose rotation is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.networks.checkpoint import CheckpointError
+from recon.networks.landmark_checkpoint import load_landmark_network
+from recon.networks.pose.build import PoseNetwork, PoseNetworkConfig, build_pose_network
+from recon.networks.pose.checkpoint import load_pose_network, save_pose_network
+from recon.networks.pose.fsanet import FsaNet
+from recon.training.landmark_batch import LandmarkBatch
+from recon.training.module import FaceModelConfig
+from recon.training.pose_batch import PoseBatch
+from recon.training.pose_losses import PoseLossWeights, pose_loss_terms, pose_metrics
+from recon.training.schedule import OptimiserConfig
+from recon.training.single_network import SingleNetworkModule
+
+
+class PoseModule(SingleNetworkModule[PoseNetwork]):
+    """Supervised training of any pose network, and fusion training, which goes on from such a one with other data.
+
+    Args:
+        network: how it is built, by its ``kind``.
+        face_model: of the drawn faces.
+        weights: of the losses.
+        optimiser: how it moves.
+        average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
+        initial_weights: a ``.safetensors`` file of another run of the same network to start from.
+        initial_backbone: a ``.safetensors`` file of a landmark network with the same backbone, whose features to start from.
+
+    Raises:
+        ValueError: both initial weights and an initial backbone, or a backbone for FSA-Net, which has none.
+        CheckpointError: a file is missing, damaged or of another network.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetworkConfig,
+        face_model: FaceModelConfig | None = None,
+        weights: PoseLossWeights | None = None,
+        optimiser: OptimiserConfig | None = None,
+        average: float = 0.999,
+        initial_weights: str | None = None,
+        initial_backbone: str | None = None,
+    ) -> None:
+        if initial_weights is not None and initial_backbone is not None:
+            raise ValueError("give initial_weights or initial_backbone, not both")
+        made = build_pose_network(network)
+        if initial_weights is not None:
+            start_from_weights(made, Path(initial_weights).expanduser())
+        if initial_backbone is not None:
+            _start_from_landmarks(made, Path(initial_backbone).expanduser())
+        super().__init__(made, optimiser or OptimiserConfig(), average, "pose_deg")
+        self.weights = weights or PoseLossWeights()
+        self.face_model = face_model or FaceModelConfig()
+
+    def training_step(self, batch: LandmarkBatch | PoseBatch, batch_idx: int) -> Tensor:
+        """One step; each term is logged under its own name."""
+        self.restore_random_state()
+        answer = self.network.answer(batch.image.contiguous(memory_format=torch.channels_last))
+        return self.counted_loss(pose_loss_terms(answer, batch.rotation, self.weights), batch)
+
+    def validation_step(self, batch: LandmarkBatch | PoseBatch, batch_idx: int) -> None:
+        """Add a batch's errors."""
+        with torch.no_grad():
+            self.add_metrics(pose_metrics(self.averaged(batch.image), batch.rotation))
+
+    def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
+        """The averaged weights, for :func:`recon.networks.pose.checkpoint.load_pose_network`."""
+        return save_pose_network(path, self.averaged, metrics, extra)
+
+
+def start_from_weights(network: PoseNetwork, place: Path) -> None:
+    """Take the weights of another run of the same network, of any size of crop.
+
+    Raises:
+        CheckpointError: missing, damaged or of another network.
+    """
+    found, _ = load_pose_network(place, network.config.kind)
+    mine = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    theirs = {name: tensor.shape for name, tensor in found.state_dict().items()}
+    if mine != theirs:
+        raise CheckpointError(
+            f"{place} is of another network than that of the config: {found.config}, expected {network.config}"
+        )
+    network.load_state_dict(found.state_dict())
+
+
+def _start_from_landmarks(network: PoseNetwork, place: Path) -> None:
+    if isinstance(network, FsaNet):
+        raise ValueError("FSA-Net has no backbone; leave initial_backbone out")
+    landmarks, _ = load_landmark_network(place)
+    if landmarks.config.backbone != network.config.backbone:
+        raise CheckpointError(
+            f"the backbone of {place} is {landmarks.config.backbone}, the network's {network.config.backbone}: make them equal"
+        )
+    network.backbone.load_state_dict(landmarks.backbone.state_dict())
