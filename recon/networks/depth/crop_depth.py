@@ -26,7 +26,7 @@ SIDES_PER_MM = 1.02 / 224.0 / FRAME
 """Usual s: the standard crop shows 1.02 px a millimetre at 224 px."""
 _LOG_SIGMA = (-9.0, 1.0)
 _STEM = 16
-_FINE = 32
+_FINE = 48
 _LEAST_SIDES = 1e-3
 """No point is nearer to the camera's plane."""
 
@@ -47,7 +47,7 @@ class CropDepthConfig:
 
     backbone: str = "mobilenetv4_small"
     size: int = 256
-    width: int = 64
+    width: int = 96
     pretrained: bool = False
 
     def __post_init__(self) -> None:
@@ -118,8 +118,10 @@ class CropDepthNetwork(nn.Module):
         self.config = config
         self.backbone = Backbone(config.backbone, config.size, pretrained=config.pretrained)
         self.pyramid = FeaturePyramid(self.backbone.channels, config.width)
-        self.stem = _block(3, _STEM, stride=2)
-        self.mix = nn.Sequential(_block(config.width + _STEM, _FINE), _block(_FINE, _FINE))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, _STEM, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(_STEM), nn.ReLU(inplace=True)
+        )
+        self.mix = nn.Sequential(_separable(config.width + _STEM, _FINE), _separable(_FINE, _FINE))
         self.maps = nn.Conv2d(_FINE, 5 + len(CLASSES), 1)
         self.scale = nn.Sequential(nn.Linear(self.backbone.channels[0], 64), nn.ReLU(inplace=True), nn.Linear(64, 2))
         with torch.no_grad():
@@ -151,7 +153,12 @@ class CropDepthNetwork(nn.Module):
         )
 
 
-def _block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
+def _separable(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, out, 1, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU(inplace=True),
     )
