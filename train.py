@@ -27,11 +27,11 @@ from recon.training.ending import run_training
 from recon.training.saving import WholeCheckpoints
 
 
-def crop_size(model: Any) -> int:
-    """Side of the crops that the module's network takes."""
+def crop_size(model: Any) -> int | tuple[int, int]:
+    """Side of the crops that the module's network takes, or (H, W) of its pictures."""
     arguments = model.init_args
     network = arguments.network if "network" in arguments else arguments.regressor
-    return int(network.size)
+    return network.size if isinstance(network.size, int) else (int(network.size[0]), int(network.size[1]))
 
 
 class TrainingCli(LightningCLI):

@@ -67,8 +67,8 @@ DEPTH_ROWS: tuple[DepthRow, ...] = (
 DEPTH_FOOTNOTE = (
     "Depth networks: the papers count GMac at 640 x 480, norms, biases, rectifiers and growing with them, and here convolutions and "
     "products of matrices count alone (187.4 of UNet-simple's 188.0). FaceDepth's printed 14.42 M hold ImageNet's classifier of 1.28 M, "
-    "which it does not use. DenseDepth-169 has its 42.6 M; its printed 66.12 GMac, and all that is printed for ResNet-50 and "
-    "EfficientNet-B7, fit no picture size and no decoder that the text tells of. Pini et al. print no sizes."
+    "which it does not use. DenseDepth-169 has its 42.6 M; its printed 66.12 GMac, and what is printed for ResNet-50 and "
+    "EfficientNet-B7, are not explained. Pini et al. print no sizes."
 )
 """Why the columns differ."""
 

@@ -105,7 +105,7 @@ class MapDepthConfig:
 
     Attributes:
         architecture: a key of :data:`ARCHITECTURES`.
-        height, width: of its pictures, px.
+        size: (H, W) of its pictures, px.
         coding: of its map.
         pretrained: start from ImageNet, where its encoder can.
 
@@ -114,8 +114,7 @@ class MapDepthConfig:
     """
 
     architecture: str
-    height: int = 480
-    width: int = 640
+    size: tuple[int, int] = (480, 640)
     coding: DepthCoding = dataclasses.field(default_factory=DepthCoding)
     pretrained: bool = False
 
@@ -125,18 +124,11 @@ class MapDepthConfig:
                 f"unknown depth network {str(self.architecture)[:40]!r}; known: {', '.join(ARCHITECTURES)}"
             )
         multiple = ARCHITECTURES[self.architecture].multiple_px
-        for name in ("height", "width"):
-            value = getattr(self, name)
-            if type(value) is not int or not multiple <= value <= 4096 or value % multiple:
-                raise ValueError(
-                    f"{name} of pictures for {self.architecture} must be a multiple of {multiple} up to 4096 px, got "
-                    f"{str(value)[:40]!r}"
-                )
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W) px."""
-        return self.height, self.width
+        sides = self.size if isinstance(self.size, tuple) and len(self.size) == 2 else (0, 0)
+        if any(type(side) is not int or not multiple <= side <= 4096 or side % multiple for side in sides):
+            raise ValueError(
+                f"pictures for {self.architecture} have sides (H, W) of multiples of {multiple} up to 4096 px, got {str(self.size)[:40]}"
+            )
 
 
 class MapDepthNetwork(nn.Module):

@@ -15,7 +15,7 @@ from recon.networks.face_box_checkpoint import save_face_box_network
 from recon.networks.face_box_network import FaceBoxNetwork, FaceBoxNetworkConfig
 
 TINY = CropDepthConfig("mobilenetv4_small_050", 64, 16)
-TINY_MAP = MapDepthConfig("unet_simple", 32, 48, DepthCoding("linear", 2000.0, focal_sides=2.0))
+TINY_MAP = MapDepthConfig("unet_simple", (32, 48), DepthCoding("linear", 2000.0, focal_sides=2.0))
 
 
 def _tensors(found: CropDepthPrediction) -> dict[str, torch.Tensor]:
@@ -103,7 +103,7 @@ def test_answers_of_a_wrong_sign_are_depths_in_range():
 
 
 def test_half_maps_grow_to_the_pictures_size():
-    network = MapDepthNetwork(MapDepthConfig("face_depth", 64, 96)).eval()
+    network = MapDepthNetwork(MapDepthConfig("face_depth", (64, 96))).eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 64, 96)).shape == (2, 1, 64, 96)
         depth = network.depth_mm(torch.rand(2, 3, 64, 96), torch.tensor([1.0, 2.0]))
@@ -132,11 +132,11 @@ def test_files_bring_back_the_network(config, tmp_path):
         ({"config": "["}, "makes no sense"),
         ({"family": "map", "config": json.dumps({"architecture": "x"})}, "unknown depth network 'x'"),
         (
-            {"family": "map", "config": json.dumps({"architecture": "pix2pix", "height": 100, "width": 256})},
-            "height of pictures for pix2pix must be a multiple of 256",
+            {"family": "map", "config": json.dumps({"architecture": "pix2pix", "size": [100, 256]})},
+            r"pictures for pix2pix have sides .H, W. of multiples of 256 up to 4096 px, got .100, 256.",
         ),
         (
-            {"family": "map", "config": json.dumps({"architecture": "pini", "height": 96, "width": 96, "coding": {"max_mm": 0.0}})},
+            {"family": "map", "config": json.dumps({"architecture": "pini", "size": [96, 96], "coding": {"max_mm": 0.0}})},
             "needs 0 <= min_mm < max_mm",
         ),
     ],
