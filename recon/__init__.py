@@ -3,7 +3,8 @@
 A photo goes through ``detection`` (boxes, landmarks; ``detection.align``: the crop), ``inference`` (a network's answer, an
 initial estimate), ``fitting`` (Gauss-Newton analysis by synthesis), ``texturing``, :class:`Reconstruction` and ``export``.
 
-``from recon import Reconstructor`` is the usual door; ``detect_landmarks`` gives the points of faces alone. Names are
+``from recon import Reconstructor`` is the usual door; ``detect_landmarks`` gives the points of faces alone and
+``estimate_depth`` their depth. Names are
 imported when they are first asked for, so that ``import recon`` takes no time.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recon.detection.face import NoFaceError
     from recon.export.landmarks_json import read_landmarks
+    from recon.inference.depth import estimate_depth
     from recon.inference.landmark_detection import detect_landmarks
     from recon.reconstruction import Reconstruction
     from recon.reconstructor import Reconstructor
@@ -26,13 +28,22 @@ if TYPE_CHECKING:
 # the OpenMP library when torch is first imported, so it has no effect on a program that imports torch before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__all__ = ["NoFaceError", "Reconstruction", "Reconstructor", "__version__", "detect_landmarks", "read_landmarks"]
+__all__ = [
+    "NoFaceError",
+    "Reconstruction",
+    "Reconstructor",
+    "__version__",
+    "detect_landmarks",
+    "estimate_depth",
+    "read_landmarks",
+]
 
 _PLACES = {
     "NoFaceError": "recon.detection.face",
     "Reconstruction": "recon.reconstruction",
     "Reconstructor": "recon.reconstructor",
     "detect_landmarks": "recon.inference.landmark_detection",
+    "estimate_depth": "recon.inference.depth",
     "read_landmarks": "recon.export.landmarks_json",
 }
 

@@ -16,6 +16,7 @@ _COMMANDS = (
     "reconstruct",
     "demo",
     "landmarks",
+    "depth",
     "models",
     "render",
     "synthesize",
