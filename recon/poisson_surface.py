@@ -69,7 +69,7 @@ def screened_poisson(
         )
     values: np.ndarray | None = None
     for factor in _COARSER:
-        shape = tuple((coarse - 1) * max(_COARSER) // factor + 1)
+        shape = tuple(int(n) for n in (coarse - 1) * max(_COARSER) // factor + 1)
         start = np.zeros(shape) if values is None else zoom(values, np.array(shape) / values.shape, order=1)
         values = _solved(points, places, low, factor * cell_mm, shape, screening, start)
     assert values is not None

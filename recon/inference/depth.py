@@ -251,16 +251,16 @@ def _on_photo(
     outline = view.places(size)[0]
     low = [max(0, int(v)) for v in outline.amin(dim=(0, 1)).floor().tolist()]
     high = [min(limit, int(v) + 1) for v, limit in zip(outline.amax(dim=(0, 1)).tolist(), (width, height), strict=True)]
+    if high[0] <= low[0] or high[1] <= low[1]:
+        raise ValueError("the face lies outside of its photo")
     columns, rows = torch.arange(low[0], high[0]), torch.arange(low[1], high[1])
     parts = [maps.depth_mm, maps.sigma_mm, maps.normals, maps.classes]
     joined = torch.cat([part for part in parts if part is not None], dim=1).double()
     strips = [
         _strip(view, joined, rows[k : k + step], columns)
-        for step in [max(1, _STRIP_PIXELS // max(1, len(columns)))]
+        for step in [max(1, _STRIP_PIXELS // len(columns))]
         for k in range(0, len(rows), step)
     ]
-    if not strips or not len(columns):
-        raise ValueError("the face lies outside of its photo")
     found = torch.cat(strips, dim=1)
     depth_mm = found[0]
     if maps.normals is None or maps.sigma_mm is None or maps.classes is None:
@@ -282,7 +282,8 @@ def _strip(view: CropView, joined: Tensor, rows: Tensor, columns: Tensor) -> Ten
     """``(C, rows, columns)`` maps at some pixels, the first turned into planar depth of the photo; nan beyond the crop."""
     y, x = torch.meshgrid(rows.double() + 0.5, columns.double() + 0.5, indexing="ij")
     places, ratio = view.seen_from(torch.stack((x, y), dim=-1).view(1, -1, 2))
-    inside = (places.abs() <= 0.5).all(dim=-1) & (ratio > 0.0)
+    # Not beyond the middles of the border's pixels: nothing is extrapolated.
+    inside = (places.abs() <= 0.5 - 0.5 / joined.shape[-1]).all(dim=-1) & (ratio > 0.0)
     grid = torch.where(inside[..., None], 2.0 * places, 0.0)[:, None]
     found = torch.nn.functional.grid_sample(joined, grid, padding_mode="border", align_corners=False)[0, :, 0]
     found = torch.cat((found[:1] / ratio, found[1:]))

@@ -298,7 +298,7 @@ def test_our_network_learns_a_face_by_heart_and_its_file_comes_back(tmp_path, fo
         total = sum(crop_depth_terms(module.network(train.image), train, module.weights).values())
         total.backward()
         optimiser.step()
-    assert float(total) < 0.2 * float(before)
+    assert total.item() < 0.2 * before.item()
     module.averaged.load_state_dict(module.network.state_dict())
     path = module.save_weights(tmp_path / "n.safetensors", {"val/rmse": 1.0})
     again = CropDepthModule(_TINY, initial_weights=str(path))
