@@ -102,7 +102,7 @@ class DepthPairModule(SingleNetworkModule[MapDepthNetwork]):
         found: Tensor = self.judge(shown) if self.discriminator_config.kind == "map" else self.judge(batch.image, shown)
         return found
 
-    def training_step(self, batch: DepthBatch, batch_idx: int) -> None:  # type: ignore[override]
+    def training_step(self, batch: DepthBatch, batch_idx: int) -> None:
         """A step of the generator, then one of the discriminator."""
         self.restore_random_state()
         generator_optimiser, judge_optimiser = self.optimizers()  # type: ignore[attr-defined]

@@ -25,6 +25,8 @@ FRAME = 1.25
 SIDES_PER_MM = 1.02 / 224.0 / FRAME
 """Usual s: the standard crop shows 1.02 px a millimetre at 224 px."""
 _LOG_SIGMA = (-9.0, 1.0)
+_UNSURE = -3.0
+"""Logarithm of sigmas at the beginning."""
 _STEM = 16
 _FINE = 48
 _LEAST_SIDES = 1e-3
@@ -123,14 +125,13 @@ class CropDepthNetwork(nn.Module):
         )
         self.mix = nn.Sequential(_separable(config.width + _STEM, _FINE), _separable(_FINE, _FINE))
         self.maps = nn.Conv2d(_FINE, 5 + len(CLASSES), 1)
-        self.scale = nn.Sequential(nn.Linear(self.backbone.channels[0], 64), nn.ReLU(inplace=True), nn.Linear(64, 2))
-        with torch.no_grad():
-            for layer in (self.maps, self.scale[-1]):
-                nn.init.normal_(layer.weight, std=0.01)
-                layer.bias.zero_()
-            self.maps.bias[1] = -3.0
-            self.maps.bias[4] = 1.0  # towards the camera
-            self.scale[-1].bias[1] = -3.0
+        last = nn.Linear(64, 2)
+        self.scale = nn.Sequential(nn.Linear(self.backbone.channels[0], 64), nn.ReLU(inplace=True), last)
+        nn.init.normal_(self.maps.weight, std=0.01)
+        nn.init.normal_(last.weight, std=0.01)
+        # Unsure at first, and turned towards the camera.
+        self.maps.bias = nn.Parameter(torch.tensor([0.0, _UNSURE, 0.0, 0.0, 1.0, *[0.0] * len(CLASSES)]))
+        last.bias = nn.Parameter(torch.tensor([0.0, _UNSURE]))
 
     def forward(self, crops: Float[Tensor, "b 3 h w"]) -> CropDepthPrediction:
         """Depth of crops.
