@@ -27,13 +27,15 @@ from recon.training.ending import run_training
 from recon.training.saving import WholeCheckpoints
 
 
-def crop_size(model: Any) -> int | None:
-    """Side of the crops that the module's network takes; ``None`` if it takes none, as data without a size."""
+def crop_size(model: Any) -> int | tuple[int, int] | None:
+    """Side of the crops that the module's network takes, or (H, W) of its pictures; ``None`` if it takes none, as data without a size."""
     arguments = model.init_args
     network = arguments.network if "network" in arguments else arguments.regressor
     if "init_args" in network:  # one of several classes of configs
         network = network.init_args
-    return int(network.size) if "size" in network else None
+    if "size" not in network:
+        return None
+    return network.size if isinstance(network.size, int) else (int(network.size[0]), int(network.size[1]))
 
 
 class TrainingCli(LightningCLI):

@@ -3,7 +3,8 @@
 A photo goes through ``detection`` (boxes, landmarks; ``detection.align``: the crop), ``inference`` (a network's answer, an
 initial estimate), ``fitting`` (Gauss-Newton analysis by synthesis), ``texturing``, :class:`Reconstruction` and ``export``.
 
-``from recon import Reconstructor`` is the usual door; ``detect_landmarks`` gives the points of faces alone, ``estimate_poses`` how heads are turned. Names are
+``from recon import Reconstructor`` is the usual door; ``detect_landmarks`` gives the points of faces alone, ``estimate_poses`` how heads are turned and
+``estimate_depth`` their depth. Names are
 imported when they are first asked for, so that ``import recon`` takes no time.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recon.detection.face import NoFaceError
     from recon.export.landmarks_json import read_landmarks
+    from recon.inference.depth import estimate_depth
     from recon.inference.estimate_poses import estimate_poses
     from recon.inference.landmark_detection import detect_landmarks
     from recon.reconstruction import Reconstruction
@@ -33,6 +35,7 @@ __all__ = [
     "Reconstructor",
     "__version__",
     "detect_landmarks",
+    "estimate_depth",
     "estimate_poses",
     "read_landmarks",
 ]
@@ -43,6 +46,7 @@ _PLACES = {
     "Reconstructor": "recon.reconstructor",
     "estimate_poses": "recon.inference.estimate_poses",
     "detect_landmarks": "recon.inference.landmark_detection",
+    "estimate_depth": "recon.inference.depth",
     "read_landmarks": "recon.export.landmarks_json",
 }
 

@@ -17,6 +17,7 @@ _COMMANDS = (
     "demo",
     "landmarks",
     "pose",
+    "depth",
     "models",
     "render",
     "synthesize",

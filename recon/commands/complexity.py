@@ -13,7 +13,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "complexity",
         help="parameters and GFLOPs of the networks",
         description="Parameters and GFLOPs (10^9 multiply-adds) of the rows of Tables 4 and 5 and of the small networks, "
-        "beside the paper's figures, and of the networks of dense landmarks, beside the dissertation's (Table 5.3). Heads of "
+        "beside the paper's figures, of the networks of dense landmarks, beside the dissertation's (Table 5.3), and of those of "
+        "facial depth, beside the depth papers'. Heads of "
         "regressors are those of the paper's face model (80 + 64 + 80 coefficients); in the rows of the tables they predict white "
         "light, as in the paper.",
     )
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         PAPER_ROWS,
         complexity,
     )
+    from recon.networks.depth.costs import DEPTH_FOOTNOTE, DEPTH_ROWS, depth_complexity
 
     rows = []
     for row in (*PAPER_ROWS, *EDGE_ROWS, *LANDMARK_ROWS):
@@ -54,6 +56,22 @@ def run(arguments: argparse.Namespace) -> int:
                 "gflops_at_likely_px": None if likely is None else round(likely, 2),
             }
         )
+    for depth in DEPTH_ROWS:
+        millions, gmac = depth_complexity(depth)
+        _, height, width = depth.inputs[0]
+        rows.append(
+            {
+                "table": "depth" if depth.paper else None,
+                "network": depth.label,
+                "size_px": width if height == width else f"{width} x {height}",
+                "parameters_m": round(millions, 2),
+                "paper_parameters_m": depth.parameters_m,
+                "gflops": round(gmac, 2),
+                "paper_gflops": depth.gmac,
+                "paper_likely_px": None,
+                "gflops_at_likely_px": None,
+            }
+        )
     if arguments.json:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
         return 0
@@ -69,4 +87,5 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(table)
     console.print(f"* {FOOTNOTE}")
     console.print(LANDMARK_FOOTNOTE)
+    console.print(DEPTH_FOOTNOTE)
     return 0

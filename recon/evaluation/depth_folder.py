@@ -25,6 +25,8 @@ from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
 LAYOUTS = ("pairs", "c3i")
+PLAUSIBLE_MM = (50.0, 20_000.0)
+"""Median depth of a photo of a face; beyond it a file is in another unit."""
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 _NUMBER = re.compile(r"\D")
@@ -151,6 +153,13 @@ def _checked(sample: DepthSample, name: str) -> DepthSample:
     for what, array in (("depth map", sample.depth_mm), ("mask", sample.mask)):
         if array is not None and array.shape != size:
             raise DepthDataError(f"{name}: the {what} is {array.shape}, the photo {size}")
+    median_mm = float(np.nanmedian(sample.depth_mm))
+    low, high = PLAUSIBLE_MM
+    if not low <= median_mm <= high:
+        raise DepthDataError(
+            f"{name}: the median depth is {median_mm:.4g}, and that of photos of faces lies between {low:g} and {high:g} mm: "
+            f"the file is in another unit ({'metres' if median_mm < low else 'a tenth of a millimetre or less'}?); convert it to mm"
+        )
     return sample
 
 

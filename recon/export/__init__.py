@@ -18,6 +18,7 @@ from recon.export.mesh import ExportMesh as ExportMesh
 from recon.export.mesh import MeshError as MeshError
 from recon.export.obj import write_obj as write_obj
 from recon.export.ply import write_ply as write_ply
+from recon.export.ply import write_point_ply as write_point_ply
 from recon.export.stl import write_stl as write_stl
 from recon.io.files import OutputError as OutputError
 from recon.io.files import OutputExistsError as OutputExistsError

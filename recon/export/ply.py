@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from recon.export.mesh import GENERATOR, ExportMesh, vertex_normals
 from recon.io.files import write_file
@@ -44,3 +45,42 @@ def write_ply(path: str | os.PathLike[str], mesh: ExportMesh, *, overwrite: bool
     return write_file(
         path, "\n".join(header).encode("ascii") + vertices.tobytes() + faces.tobytes(), overwrite=overwrite
     )
+
+
+def write_point_ply(
+    path: str | os.PathLike[str],
+    points_mm: Float[np.ndarray, "n 3"],
+    colors: Float[np.ndarray, "n 3"],
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write points in mm with 8-bit sRGB colours; binary little-endian. Coordinates are doubles: points far from the camera keep
+    their place in the picture.
+
+    Args:
+        points_mm: camera frame of :mod:`recon.camera`.
+        colors: sRGB code values in [0, 1].
+
+    Raises:
+        ValueError: no points.
+        OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
+    """
+    if not len(points_mm):
+        raise ValueError("a point cloud needs at least one point")
+    kinds = [(axis, "<f8") for axis in "xyz"] + [(channel, "u1") for channel in ("red", "green", "blue")]
+    vertices = np.zeros(len(points_mm), dtype=kinds)
+    for name, values in zip("xyz", np.asarray(points_mm).T, strict=True):
+        vertices[name] = values
+    for name, values in zip(("red", "green", "blue"), np.asarray(colors).T, strict=True):
+        vertices[name] = np.round(255.0 * values)
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"comment {GENERATOR}: points in millimetres, camera frame: x to the viewer's right, y up, the camera looks along -z",
+        f"element vertex {len(vertices)}",
+        *(f"property double {axis}" for axis in "xyz"),
+        *(f"property uchar {channel}" for channel in ("red", "green", "blue")),
+        "end_header",
+        "",
+    ]
+    return write_file(path, "\n".join(header).encode("ascii") + vertices.tobytes(), overwrite=overwrite)

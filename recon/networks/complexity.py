@@ -125,11 +125,12 @@ def complexity(config: RegressorConfig | LandmarkNetworkConfig, blocks: FaceBloc
     with torch.device("meta"):
         pictures = torch.zeros(1, 3, config.size, config.size)
         if isinstance(unpretrained, LandmarkNetworkConfig):
-            return _counted(LandmarkNetwork(unpretrained), pictures)
-        return _counted(Regressor(unpretrained, blocks), pictures, torch.zeros(1, 3, 3))
+            return counted(LandmarkNetwork(unpretrained), pictures)
+        return counted(Regressor(unpretrained, blocks), pictures, torch.zeros(1, 3, 3))
 
 
-def _counted(network: nn.Module, *inputs: Tensor) -> tuple[float, float]:
+def counted(network: nn.Module, *inputs: Tensor) -> tuple[float, float]:
+    """Millions of parameters, and 10^9 multiply-adds in evaluation of such inputs; both may be on the meta device."""
     network.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(*inputs)

@@ -27,6 +27,7 @@ from recon.io.files import write_file, write_files
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.sample import FaceBatch
+from recon.training.label_maps import MAP_NAMES, packed_maps
 from recon.training.module import FaceModelConfig
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class FaceCacheConfig:
         count: faces; a multiple of ``block`` is made.
         block: faces in a file.
         cutouts: pictures have a fourth channel: 255 where a person is seen, 0 on the background.
+        maps: keep depth, normals and segments of every pixel, too: three times as many bytes.
     """
 
     synthesis: SynthesisConfig
@@ -67,6 +69,7 @@ class FaceCacheConfig:
     count: int = 8192
     block: int = 256
     cutouts: bool = False
+    maps: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.block < 1:
@@ -82,9 +85,10 @@ class FaceCacheConfig:
     def described(self) -> dict[str, object]:
         """All that decides on what a face of the cache is: everything but their number."""
         model = bfm.load(self.face_model.name, self.face_model.path)
-        cutouts = {"cutouts": True} if self.cutouts else {}  # the key is younger than the first caches
+        # These keys are younger than the first caches.
+        added = {name: True for name in ("cutouts", "maps") if getattr(self, name)}
         return {
-            **cutouts,
+            **added,
             "format": FORMAT,
             "block": self.block,
             "seed": self.seed,
@@ -160,6 +164,11 @@ def _synthesize_block(folder: Path, config: FaceCacheConfig, block: int) -> int:
     pictures = (255.0 * image).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     # The labels come last: a block is there when its labels are.
     write_file(_picture_file(folder, block), _npy(pictures), overwrite=True)
+    if config.maps:
+        write_files(
+            {_map_file(folder, name, block): _npy(values) for name, values in packed_maps(faces).items()},
+            overwrite=True,
+        )
     write_files({_label_file(folder, block): _labels(faces)}, overwrite=True)
     return block
 
@@ -181,8 +190,20 @@ def _picture_file(folder: Path, block: int) -> Path:
     return folder / f"pictures-{block:05d}.npy"
 
 
+def _map_file(folder: Path, name: str, block: int) -> Path:
+    return folder / f"{name}-{block:05d}.npy"
+
+
 def _label_file(folder: Path, block: int) -> Path:
     return folder / f"labels-{block:05d}.npz"
+
+
+def _opened_maps(folder: Path, name: str, n_blocks: int) -> list[np.ndarray]:
+    files = [_map_file(folder, name, k) for k in range(n_blocks)]
+    missing = next((file for file in files if not file.exists()), None)
+    if missing is not None:
+        raise FaceCacheError(f"{folder} holds faces without maps ({missing.name} is missing); draw them anew with maps")
+    return [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
 
 
 class FaceCache:
@@ -191,15 +212,16 @@ class FaceCache:
     Args:
         folder: that :func:`synthesize_faces` wrote.
         count: faces to use, from the first on; ``None`` takes all.
+        maps: open depth, normals and segments, too.
 
     Attributes:
         labels: all faces' labels by name, ``(N, ...)``.
 
     Raises:
-        FaceCacheError: no cache there, or fewer faces than asked for.
+        FaceCacheError: no cache there, fewer faces than asked for, or no maps of them.
     """
 
-    def __init__(self, folder: Path, count: int | None = None) -> None:
+    def __init__(self, folder: Path, count: int | None = None, *, maps: bool = False) -> None:
         # Up to the first that is missing: another process may be at work, and blocks are not done in order.
         every = (_label_file(folder, k) for k in itertools.count())
         files = list(itertools.takewhile(Path.exists, every))
@@ -213,6 +235,7 @@ class FaceCache:
         files = files[:n_blocks]
         self._count = held if count is None else count
         self._pictures = [np.load(_picture_file(folder, k), mmap_mode="r", allow_pickle=False) for k in range(n_blocks)]
+        self._maps = {name: _opened_maps(folder, name, n_blocks) for name in MAP_NAMES} if maps else {}
         blocks = []
         for file in files:
             with np.load(file, allow_pickle=False) as arrays:
@@ -228,6 +251,11 @@ class FaceCache:
         """``(S, S, 3)`` uint8, of cutouts ``(S, S, 4)``."""
         block, place = divmod(index, self._block)
         return np.asarray(self._pictures[block][place])
+
+    def map(self, name: str, index: int) -> np.ndarray:
+        """One of :data:`recon.training.label_maps.MAP_NAMES`, packed as there; the cache was opened with ``maps``."""
+        block, place = divmod(index, self._block)
+        return np.asarray(self._maps[name][block][place])
 
     def all_pictures(self, device: torch.device) -> UInt8[Tensor, "n s s 3"]:
         """All pictures in the memory of a device."""

@@ -165,7 +165,22 @@ def _predicted(
         found = source.predict(photo).depth_map().astype(np.float64)
     if found.shape != truth.depth_mm.shape:
         return f"the predicted depth is {found.shape}, the true one {truth.depth_mm.shape}"
+    if isinstance(source, Path):
+        factor = unit_factor(found, truth.depth_mm)
+        if factor != 1.0:
+            return (
+                f"the predicted depth is {factor:g} times the true one: the files are in other units; write both in mm"
+            )
     return found
+
+
+def unit_factor(found: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"]) -> float:
+    """A power of ten by which two depth maps differ, to within a quarter of them: they are in other units. Otherwise 1."""
+    both = np.isfinite(found) & np.isfinite(true) & (found > 0.0)
+    if not both.any():
+        return 1.0
+    power = float(np.median(np.log10(found[both] / true[both])))
+    return 10.0 ** round(power) if abs(power - round(power)) < math.log10(1.25) else 1.0
 
 
 def _measure(

@@ -321,6 +321,21 @@ def test_depth_tables_stand_beside_the_papers(tmp_path):
     assert rows["mae"]["ours, face, median"] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("factor", [10.0, 0.1, 0.001])
+def test_depth_files_of_another_unit_are_noticed(factor, tmp_path):
+    data, other = tmp_path / "data", tmp_path / "other"
+    data.mkdir(), other.mkdir()
+    true = np.random.default_rng(0).uniform(300.0, 450.0, (180, 240))
+    write_photo(data / "a.png")
+    np.save(data / "a_depth.npy", true)
+    np.save(other / "a_depth.npy", 1.08 * factor * true)
+    (failure,) = evaluate_depth(data, other).failures
+    assert f"is {factor:g} times the true one" in failure.reason
+    np.save(data / "a_depth.npy", 0.001 * true)
+    (dropped,) = evaluate_depth(data, other).dropped
+    assert "another unit (metres?); convert it to mm" in dropped.reason
+
+
 def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
     """A wall at 400 mm: its rays are longer towards the corners, its planar depth is not."""
     place, other = tmp_path / "data" / "male" / "0001", tmp_path / "other" / "male" / "0001"

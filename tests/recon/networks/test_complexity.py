@@ -79,6 +79,11 @@ def test_the_command_prints_ours_beside_the_papers(capsys):
         wide = 0.06 if row["network"] == "EffNetV2-L" else 0.012
         assert row["gflops_at_likely_px"] == pytest.approx(row["paper_gflops"], rel=wide), row["network"]
         assert row["gflops"] != pytest.approx(row["paper_gflops"], rel=0.1), row["network"]
+    depth = {row["network"]: row for row in rows if row["table"] == "depth"}
+    assert depth["UNet-simple"]["parameters_m"] == depth["UNet-simple"]["paper_parameters_m"] == 17.27
+    assert depth["UNet-simple"]["size_px"] == "640 x 480"
+    assert len(depth) == 15 and all(row["parameters_m"] > 0.0 for row in depth.values())
+    assert any(row["network"] == "our depth of face crops" and row["table"] is None for row in rows)
     assert main(["complexity"]) == 0
     assert "tuned on ImageNet" in " ".join(capsys.readouterr().out.split())
 
