@@ -106,7 +106,7 @@ def config_of_text(family: str, text: str) -> DepthConfig:
     values = _known(json.loads(text), kind)
     if kind is MapDepthConfig:
         values["coding"] = DepthCoding(**_known(values.get("coding", {}), DepthCoding))
-        values["size"] = tuple(values.get("size", ()))
+        values["size"] = tuple(values["size"])
     return kind(**{**values, "pretrained": False})
 
 

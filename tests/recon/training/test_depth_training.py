@@ -254,7 +254,7 @@ def _fit(module, data, tmp_path, steps, resume=None):
         num_sanity_val_steps=0,
         limit_val_batches=1,
         check_val_every_n_epoch=None,
-        val_check_interval=steps,
+        val_check_interval=1,
         default_root_dir=tmp_path,
     )
     trainer.fit(module, data, ckpt_path=resume, weights_only=True if resume else None)

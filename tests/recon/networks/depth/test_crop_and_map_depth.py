@@ -130,7 +130,7 @@ def test_files_bring_back_the_network(config, tmp_path):
         ({"config": json.dumps({"path": "/etc"})}, "has the keys backbone"),
         ({"config": json.dumps({**dataclasses.asdict(TINY), "width": 24})}, "do not fit its own config"),
         ({"config": "["}, "makes no sense"),
-        ({"family": "map", "config": json.dumps({"architecture": "x"})}, "unknown depth network 'x'"),
+        ({"family": "map", "config": json.dumps({"architecture": "x", "size": [32, 32]})}, "unknown depth network 'x'"),
         (
             {"family": "map", "config": json.dumps({"architecture": "pix2pix", "size": [100, 256]})},
             r"pictures for pix2pix have sides .H, W. of multiples of 256 up to 4096 px, got .100, 256.",
