@@ -130,15 +130,21 @@ def frame_pictures(
         side_px: of the standard crop in them.
 
     Raises:
+        ValueError: some have labels and some have none.
         PosePictureError: no face in any of them.
         OutputError: the folder cannot be written to.
     """
+    if len({source.rotation_ray is None for source in sources}) > 1:
+        raise ValueError("photos are framed with labels or without, not both together")
     facts = _facts(sources, side_px)
     if (folder / _DESCRIPTION).is_file():
         kept = _read(folder, facts)
         if kept is not None:
             return kept
-    names, crops, rotations, left = [], [], [], []
+    names: list[str] = []
+    crops: list[np.ndarray] = []
+    rotations: list[np.ndarray] = []
+    left: list[str] = []
     for source in sources:
         try:
             crop, rotation = _framed(source, detector, side_px)
@@ -149,16 +155,14 @@ def frame_pictures(
             continue
         names.append(source.name)
         crops.append(crop)
-        rotations.append(rotation)
+        if rotation is not None:
+            rotations.append(rotation)
     warn_left_out(logger, "photos", folder, len(sources), left)
     if not names:
         raise PosePictureError(
             f"none of {len(sources)} photos shows a face that can be framed; the first: {left[0] if left else 'no photo'}"
         )
-    known = [rotation for rotation in rotations if rotation is not None]
-    found = PosePictures(
-        tuple(names), np.stack(crops), np.stack(known) if len(known) == len(crops) else None, tuple(left)
-    )
+    found = PosePictures(tuple(names), np.stack(crops), np.stack(rotations) if rotations else None, tuple(left))
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / _CROPS, _npy(found.crops), overwrite=True)
     if found.rotation is not None:

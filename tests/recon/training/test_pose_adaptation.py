@@ -92,6 +92,13 @@ def test_photos_without_a_face_are_left_out_and_named(photos, own_detector, tmp_
         frame_pictures(sources, tmp_path, _Blind(), side_px=64)
 
 
+def test_labelled_and_unlabelled_photos_are_not_mixed(photos, own_detector, tmp_path):
+    first, second, *_ = photos_below(photos)
+    mixed = [first, PictureSource(second.name, second.photo, np.eye(3))]
+    with pytest.raises(ValueError, match="with labels or without, not both together"):
+        frame_pictures(mixed, tmp_path, own_detector)
+
+
 def test_folders_without_faces_are_refused(photos, own_detector, tmp_path):
     walls = [source for source in photos_below(photos) if "wall" in source.name or "broken" in source.name]
     with pytest.raises(
@@ -306,7 +313,9 @@ def test_fusion_mixes_labelled_pictures_with_drawn_faces(labelled, data, tmp_pat
         return PoseFusionData(
             str(data.folder),
             DrawingConfig(_CLEAN, count=8, side_px=64, block=4, workers=1),
-            LabelledConfig(str(labelled), "biwi", groups, count=2, framed=str(tmp_path / f"f{share}"), share=share),
+            LabelledConfig(
+                str(labelled), "biwi", groups=groups, count=2, framed=str(tmp_path / f"f{share}"), share=share
+            ),
             plan=BatchPlan(2, 7),
             crops=_NO_CROPS,
             held_out=HeldOutConfig(count=2),
