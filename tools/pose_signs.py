@@ -18,7 +18,7 @@ from recon.camera import PerspectiveCamera
 from recon.color import encode_srgb
 from recon.datasets.pose_conventions import CONVENTIONS, matrix_to_angles
 from recon.detection.face import Face
-from recon.inference.head_pose import FacePose
+from recon.face_pose import FacePose
 from recon.render import Mesh, Topology, render
 from recon.rotation import euler_to_matrix
 from recon.visualize.model_sheet import studio_lighting

@@ -21,8 +21,9 @@ from recon.io.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from recon.detection.face import Face
+    from recon.face_pose import FacePose
     from recon.inference.estimate_poses import PoseOptions
-    from recon.inference.head_pose import FacePose, PoseEstimator
+    from recon.inference.head_pose import PoseEstimator
     from recon.io.image import Photo
 
 EXAMPLES = """examples:

@@ -27,11 +27,13 @@ class FoundPose:
 
     Attributes:
         rotation_ray: ``(3, 3)`` against the ray to the head.
-        covariance: ``(3, 3)`` radians squared, see :class:`recon.inference.head_pose.FacePose`; ``None`` if it is not told.
+        covariance: ``(3, 3)`` radians squared, see :class:`recon.face_pose.FacePose`; ``None`` if it is not told.
+        rotation_axis: ``(3, 3)`` against the camera's axis, of methods that tell the head's place themselves; ``None`` of others.
     """
 
     rotation_ray: Float[np.ndarray, "3 3"]
     covariance: Float[np.ndarray, "3 3"] | None = None
+    rotation_axis: Float[np.ndarray, "3 3"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,10 +67,10 @@ def poses_of_heads(predictor: Predictor) -> PoseSource:
 
     def pose(photo: Photo, near: FaceBox | None) -> FoundPose:
         camera = predictor.predict(photo, near).camera
-        rotation = camera.rotation[0].double()
+        axis = ray = camera.rotation[0].double()
         if camera.model == "perspective":
-            rotation = turn_to_ray(camera.translation_mm[:1].double())[0].T @ rotation
-        return FoundPose(rotation.numpy())
+            ray = turn_to_ray(camera.translation_mm[:1].double())[0].T @ axis
+        return FoundPose(ray.numpy(), rotation_axis=axis.numpy())
 
     return PoseSource(pose, predictor.method, predictor.weights, predictor.settings)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from recon.export.json_layout import json_text
-from recon.inference.head_pose import FacePose
+from recon.face_pose import FacePose
 from recon.io.files import write_file
 from recon.io.image import Photo
 from recon.io.regular_files import FileKindError, read_regular

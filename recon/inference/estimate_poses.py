@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import bfm
 from recon.detector_names import DEFAULT_DETECTOR, OPEN
+from recon.face_pose import FacePose
 from recon.inference.fit_pose import FitPoseEstimator
 from recon.inference.head_pose import (
     METHODS,
     NETWORK_METHODS,
-    FacePose,
     LandmarkPoseEstimator,
     NetworkPoseEstimator,
     PoseEstimator,

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from recon.detection.face import Face, NoFaceError
-from recon.inference.head_pose import FacePose
+from recon.face_pose import FacePose
 from recon.io.image import Photo
 from recon.reconstruction import Reconstruction
 from recon.rotation import turn_to_ray

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.inference.head_pose import FacePose
+from recon.face_pose import FacePose
 
 MAX_SIDE_PX = 1600
 X_RGB, Y_RGB, Z_RGB = (235, 64, 52), (60, 190, 80), (50, 110, 240)

@@ -102,7 +102,9 @@ def evaluate_pose(
 
 def _outcome(label: PoseLabel, poses: PoseSource) -> Outcome:
     found = poses.find(label.photo, label.box)
-    rotation = turned_by(found.rotation_ray, label.translation_mm)
+    rotation = found.rotation_axis
+    if rotation is None:
+        rotation = turned_by(found.rotation_ray, label.translation_mm)
     return Outcome(_measure(label, rotation, found), kept={"rotation": pack(rotation)})
 
 
@@ -208,8 +210,8 @@ def _figures(samples: Sequence[Sample], n_failed: int) -> tuple[Figure, ...]:
 
 def _notes(labels: Sequence[PoseLabel], layout: str) -> tuple[str, ...]:
     notes = [
-        "Methods tell the rotation against the ray to the head; for comparison with labels against the camera's axis it is turned by the "
-        "place of the head that the labels tell, so that an unknown focal length does not count.",
+        "Labels are against the camera's axis. Heads are compared with them as they stand; methods that tell the rotation against the ray "
+        "to the head alone are turned by the place of the head that the labels tell, so that an unknown focal length does not count.",
         f"Angles are compared in the data set's convention ({labels[0].convention}, see recon/datasets/pose_conventions.py); the "
         "geodesic error is the angle of the rotation between both and needs no convention.",
     ]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from recon.cli import main
 from recon.export.pose_files import CSV_COLUMNS, PoseFileError, read_pose_json, table_line
-from recon.inference.head_pose import FacePose
+from recon.face_pose import FacePose
 from recon.io.output_folder import RECORD
 from recon.networks.pose.checkpoint import save_pose_network
 from recon.networks.pose.sixd import SixdConfig, SixdNetwork

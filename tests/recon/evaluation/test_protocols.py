@@ -423,7 +423,7 @@ def test_whatever_a_reader_raises_is_a_row(aflw, tmp_path, make_head, predictor_
             patched.setattr(f"recon.evaluation.protocols.alignment.{reader}", raising)
             assert len(evaluate_alignment(aflw, predictor).dropped) == 5, reader
     with monkeypatch.context() as patched:
-        patched.setattr("recon.evaluation.predict.read_image", raising)
+        patched.setattr("recon.evaluation.pose_source.read_image", raising)
         assert len(evaluate_pose(aflw, predictor).failures) == 5
     with monkeypatch.context() as patched:
         patched.setattr("recon.evaluation.protocols.scans.read_scan", raising)

@@ -91,7 +91,7 @@ def test_faces_of_other_detectors_are_looked_at_anew(open_model, photo, face):
     lifter = FaceLifter(open_model, default_checkpoint("open"))
     bare = lifter(photo, Face(face.box, face.points5, 0.9, "other")).coefficients
     full = lifter(photo, face).coefficients
-    torch.testing.assert_close(bare.identity, full.identity, atol=0.2, rtol=0)
+    assert float((bare.identity - full.identity).abs().mean()) < 0.1
 
 
 def test_what_it_states_is_turned_into_the_photos_frame(open_model, checkpoint, photo, face):

@@ -8,7 +8,9 @@ import yaml
 from recon.networks.depth.encoders import ENCODERS
 from train import main
 
-_CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "depth").glob("*.yaml"))
+_FOLDER = Path(__file__).parents[3] / "configs" / "depth"
+_CONFIGS = sorted(path for path in _FOLDER.glob("*.yaml") if path.stem != "loss_ablation")
+"""All but the plan of trainings."""
 
 
 @pytest.fixture(autouse=True)

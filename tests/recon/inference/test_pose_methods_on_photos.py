@@ -14,9 +14,10 @@ from recon.camera import PORTRAIT_DISTANCE_MM, PerspectiveCamera
 from recon.detection.align import PX_PER_MM_AT_224, STANDARD_POINTS_MM, align
 from recon.detection.face import Face, NoFaceError
 from recon.evaluation.metrics.pose import geodesic_deg
+from recon.face_pose import FacePose
 from recon.inference.estimate_poses import PoseOptions, estimate_poses, open_pose_estimator
 from recon.inference.fit_pose import FitPoseEstimator
-from recon.inference.head_pose import FacePose, LandmarkPoseEstimator, NetworkPoseEstimator, open_pose_network
+from recon.inference.head_pose import LandmarkPoseEstimator, NetworkPoseEstimator, open_pose_network
 from recon.inference.pose_crop import focal_length_px, pose_alignment, ray_to_head
 from recon.io.image import Photo
 from recon.networks.checkpoint import CheckpointError
