@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from losses.depth.objective import DepthObjective
 from recon.networks.checkpoint import CheckpointError
 from recon.networks.depth.checkpoint import load_depth_network, save_depth_network
 from recon.networks.depth.map_depth import MapDepthConfig, MapDepthNetwork
 from recon.training.depth_batch import DepthBatch
 from recon.training.depth_metrics import depth_metrics
-from recon.training.depth_objective import MapObjective
 from recon.training.module import FaceModelConfig
 from recon.training.schedule import OptimiserConfig
 from recon.training.single_network import SingleNetworkModule
@@ -36,6 +36,19 @@ def map_network(config: MapDepthConfig, initial_weights: str | None) -> MapDepth
     return made
 
 
+def check_objective(objective: DepthObjective) -> None:
+    """Refuse losses that need more than a batch of depth maps has.
+
+    Raises:
+        ValueError: one does, named by what it needs.
+    """
+    if objective.needs:
+        raise ValueError(
+            f"the losses {', '.join(name for name, weight in objective.weights.items() if weight > 0.0)} need "
+            f"{', '.join(sorted(objective.needs))}, which depth modules do not give: choose others of docs/depth_losses.md"
+        )
+
+
 class DepthModule(SingleNetworkModule[MapDepthNetwork]):
     """Trains a network of depth maps by a sum of losses on the code of its depth.
 
@@ -49,12 +62,13 @@ class DepthModule(SingleNetworkModule[MapDepthNetwork]):
 
     Raises:
         CheckpointError: the initial weights are missing, damaged, or of another network.
+        ValueError: see :func:`check_objective`.
     """
 
     def __init__(
         self,
         network: MapDepthConfig,
-        objective: MapObjective,
+        objective: DepthObjective,
         face_model: FaceModelConfig | None = None,
         optimiser: OptimiserConfig | None = None,
         average: float = 0.0,
@@ -62,6 +76,7 @@ class DepthModule(SingleNetworkModule[MapDepthNetwork]):
     ) -> None:
         made = map_network(network, initial_weights)
         super().__init__(made, optimiser or OptimiserConfig(), average, "scaled_rmse_mm")
+        check_objective(objective)
         self.objective, self.face_model = objective, face_model or FaceModelConfig()
 
     def training_step(self, batch: DepthBatch, batch_idx: int) -> Tensor:

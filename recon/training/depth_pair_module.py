@@ -14,14 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from losses.depth.adversarial import discriminator_objective, judged
+from losses.depth.objective import DepthObjective
 from recon.networks.depth.checkpoint import save_depth_network
 from recon.networks.depth.map_depth import MapDepthConfig, MapDepthNetwork
 from recon.networks.depth.pini import PiniDiscriminator
 from recon.networks.depth.pix2pix import PatchDiscriminator
 from recon.training.depth_batch import DepthBatch
 from recon.training.depth_metrics import depth_metrics
-from recon.training.depth_module import map_network
-from recon.training.depth_objective import MapObjective
+from recon.training.depth_module import check_objective, map_network
 from recon.training.module import FaceModelConfig
 from recon.training.schedule import OptimiserConfig, make_scheduler
 from recon.training.single_network import SingleNetworkModule
@@ -76,7 +77,7 @@ class DepthPairModule(SingleNetworkModule[MapDepthNetwork]):
     def __init__(
         self,
         network: MapDepthConfig,
-        objective: MapObjective,
+        objective: DepthObjective,
         discriminator: DiscriminatorConfig | None = None,
         face_model: FaceModelConfig | None = None,
         optimiser: OptimiserConfig | None = None,
@@ -91,6 +92,7 @@ class DepthPairModule(SingleNetworkModule[MapDepthNetwork]):
         super().__init__(made, optimiser or OptimiserConfig(rate=2e-4, schedule="constant"), average, "scaled_rmse_mm")
         self.automatic_optimization = False
         self.discriminator_config = discriminator or DiscriminatorConfig()
+        check_objective(objective)
         self.objective, self.face_model = objective, face_model or FaceModelConfig()
         self.judge: nn.Module = (
             PiniDiscriminator(network.size) if self.discriminator_config.kind == "map" else PatchDiscriminator()
@@ -110,7 +112,7 @@ class DepthPairModule(SingleNetworkModule[MapDepthNetwork]):
         self.judge.requires_grad_(False)
         made = self.network(batch.image.contiguous(memory_format=torch.channels_last))
         terms = self.objective.terms(made, target, batch.known)
-        terms["adversarial"] = _cross_entropy(self.judged(batch, made), real=True)
+        terms["adversarial"] = judged(self.judged(batch, made), real=True).mean()
         generator_optimiser.zero_grad()
         self.manual_backward(self.counted_loss(terms, batch))
         generator_optimiser.step()
@@ -127,9 +129,7 @@ class DepthPairModule(SingleNetworkModule[MapDepthNetwork]):
         self, batch: DepthBatch, target: Float[Tensor, "b 1 h w"], made: Float[Tensor, "b 1 h w"]
     ) -> Tensor:
         """BCE(D(real), 1) + BCE(D(made), 0)."""
-        return _cross_entropy(self.judged(batch, target), real=True) + _cross_entropy(
-            self.judged(batch, made), real=False
-        )
+        return discriminator_objective(self.judged(batch, target), self.judged(batch, made)).mean()
 
     def validation_step(self, batch: DepthBatch, batch_idx: int) -> None:
         """Add a batch's errors on the face."""
@@ -147,7 +147,3 @@ class DepthPairModule(SingleNetworkModule[MapDepthNetwork]):
         judge = torch.optim.Adam(self.judge.parameters(), lr=self.discriminator_config.rate, betas=_BETAS)
         schedule = {"scheduler": make_scheduler(adam, self.optimiser), "interval": "step"}
         return [adam, judge], [schedule]
-
-
-def _cross_entropy(logits: Tensor, real: bool) -> Tensor:
-    return nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
