@@ -8,7 +8,7 @@
 - The lifting network: ``lifting_module``, ``lifting_data``, ``landmark_detections`` (on rendered faces), ``simulated_landmarks``.
 - Depth: ``crop_depth_module`` (ours), ``depth_module``, ``depth_pair_module`` (adversarial), ``depth_data``, ``depth_stream``.
 - Head pose: ``pose_module``, ``pose_pictures``, ``pose_adaptation_module``, ``pose_fusion_data``.
-- All but the regressor read rendered faces from disk (``face_cache``) and share ``single_network``.
+- Most of these read rendered faces from disk (``face_cache``) and share ``single_network``.
 - Of all runs: ``averaged`` (weights' average, exact resume), ``held_out``, ``schedule``, ``saving``, ``progress``, ``ending``,
   ``initial_weights``, ``run_config``, ``config_parser`` and ``moved_keys``.
 """
