@@ -28,8 +28,11 @@ from recon.training.saving import WholeCheckpoints
 
 
 def crop_size(model: Any) -> int | tuple[int, int] | None:
-    """Side of the crops that the module's network takes, or (H, W) of its pictures; ``None`` if it takes none, as data without a size."""
+    """Side of the crops that the module's network takes, or (H, W) of its pictures; ``None`` if it takes none, as data without a size,
+    or leaves no choice."""
     arguments = model.init_args
+    if "network" not in arguments and "regressor" not in arguments:
+        return None
     network = arguments.network if "network" in arguments else arguments.regressor
     if "init_args" in network:  # one of several classes of configs
         network = network.init_args

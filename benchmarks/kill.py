@@ -80,6 +80,24 @@ def _reconstruction(out: Path) -> list[str]:
     return ["-m", "recon.cli", "reconstruct", str(_photos(out.parent)), "-o", str(out), *_FAST]
 
 
+def _track(out: Path) -> list[str]:
+    return ["-m", "recon.cli", "track", str(_clip(out.parent)), "-o", str(out), *_FAST]
+
+
+def _clip(folder: Path) -> Path:
+    """A video of a drawn person, of 150 frames."""
+    import bfm
+    from recon.io.write_video import VideoWriter
+    from recon.synthesis.moving import MovingConfig, MovingHeads
+
+    path = folder / "clip.mp4"
+    if not path.exists():
+        with VideoWriter(path, 25.0) as writer:
+            for batch in MovingHeads(bfm.load("open"), MovingConfig(), 5)(0):
+                writer.write((255.0 * batch.image[0].permute(1, 2, 0)).round().byte().numpy())
+    return path
+
+
 def _photos(folder: Path) -> Path:
     """Pictures of the astronaut that comes with scikit-image: as she is, mirrored, and turned."""
     from PIL import Image
@@ -108,6 +126,7 @@ KINDS = (
         share=0.2,
     ),
     Kind("training, smoke config", _training),
+    Kind("tracking of a video", _track, lambda name: name.endswith(".bin") or ".part" in name, share=0.2),
 )
 """Add a line to have another kind of run killed."""
 

@@ -19,7 +19,7 @@ def rotation_loss(predicted: Float[Tensor, "b 3 3"], target: Float[Tensor, "b 3 
     angle = 2.0 * torch.asin(middle.sqrt())
     # Below: a parabola through 0 that meets the angle; above: a line with the slope at the border.
     small = 2.0 * chord2 / (tiny**0.5)
-    large = 2.0 * torch.asin(middle.sqrt()) + (chord2 - middle)
+    large = angle + (chord2 - middle) / (tiny * (1.0 - tiny)) ** 0.5
     return torch.where(chord2 < tiny, small, torch.where(chord2 > 1.0 - tiny, large, angle)).mean()
 
 

@@ -4,7 +4,7 @@ A photo goes through ``detection`` (boxes, landmarks; ``detection.align``: the c
 initial estimate), ``fitting`` (Gauss-Newton analysis by synthesis), ``texturing``, :class:`Reconstruction` and ``export``.
 
 ``from recon import Reconstructor`` is the usual door; ``detect_landmarks`` gives the points of faces alone, ``estimate_poses`` how heads are turned and
-``estimate_depth`` their depth. Names are
+``estimate_depth`` their depth; ``Tracker`` follows heads through videos; ``speak`` lets a head speak. Names are
 imported when they are first asked for, so that ``import recon`` takes no time.
 """
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from recon.inference.landmark_detection import detect_landmarks
     from recon.reconstruction import Reconstruction
     from recon.reconstructor import Reconstructor
+    from recon.speech.animator import SpeechAnimator
+    from recon.speech.speak import speak
+    from recon.tracking.tracker import Tracker
 
     __version__: str
 
@@ -33,17 +36,23 @@ __all__ = [
     "NoFaceError",
     "Reconstruction",
     "Reconstructor",
+    "SpeechAnimator",
+    "Tracker",
     "__version__",
     "detect_landmarks",
     "estimate_depth",
     "estimate_poses",
     "read_landmarks",
+    "speak",
 ]
 
 _PLACES = {
     "NoFaceError": "recon.detection.face",
     "Reconstruction": "recon.reconstruction",
     "Reconstructor": "recon.reconstructor",
+    "SpeechAnimator": "recon.speech.animator",
+    "speak": "recon.speech.speak",
+    "Tracker": "recon.tracking.tracker",
     "estimate_poses": "recon.inference.estimate_poses",
     "detect_landmarks": "recon.inference.landmark_detection",
     "estimate_depth": "recon.inference.depth",

@@ -18,6 +18,7 @@ _COMMANDS = (
     "landmarks",
     "pose",
     "depth",
+    "track",
     "models",
     "render",
     "synthesize",
@@ -26,6 +27,8 @@ _COMMANDS = (
     "evaluate",
     "export_onnx",
     "complexity",
+    "speak",
+    "app",
 )
 EXIT_CODES = """exit codes:
   0  everything was done

@@ -45,6 +45,8 @@ class FitReport:
         warnings: what a user should know before relying on it.
         distance_sigma, focal_sigma: standard deviations of the head's distance from the camera and of the focal length, as
             shares of them, by the landmarks; nan where these do not tell, see :class:`recon.fitting.fit.FitResult`.
+        depth_error_mm: median distance of the head from the surface that was measured with the photo; nan if none was, or it was
+            left aside.
     """
 
     landmark_error_percent: float
@@ -52,6 +54,7 @@ class FitReport:
     warnings: tuple[str, ...]
     distance_sigma: float = math.nan
     focal_sigma: float = math.nan
+    depth_error_mm: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +198,14 @@ class Reconstruction:
         )
         return bake_texture(head, UvMap.of(self.model, size), light, self.segmenter)
 
-    def mesh(self, texture_size: int = 1024, *, neutral: bool = True, light: str = "removed") -> export.ExportMesh:
+    def mesh(
+        self,
+        texture_size: int = 1024,
+        *,
+        neutral: bool = True,
+        light: str = "removed",
+        texture: UInt8[np.ndarray, "t t 3"] | None = None,
+    ) -> export.ExportMesh:
         """The head as an exportable mesh with texture and named morph targets.
 
         Args:
@@ -203,9 +213,12 @@ class Reconstruction:
             neutral: leave the expression out of the vertices; the morph targets, which models with weights in [0, 1] have, then
                 start from a neutral face.
             light: see :meth:`texture`.
+            texture: one that is there already, of whatever size; ``None`` makes one of this photo.
         """
         data = self.model.data()
-        textured = texture_size > 0 and len(data.uv) > 0
+        textured = (texture_size > 0 or texture is not None) and len(data.uv) > 0
+        if textured and texture is None:
+            texture = self.texture(texture_size, light)
         vertices = self.model.shape(self.identity)[0].numpy() if neutral else self.vertices
         colours = encode_srgb(torch.as_tensor(self.albedo), self.model.albedo_space).numpy()
         return export.ExportMesh(
@@ -213,7 +226,7 @@ class Reconstruction:
             faces=data.faces,
             uv=data.uv if textured else None,
             uv_faces=data.uv_faces if textured else None,
-            texture=self.texture(texture_size, light) if textured else None,
+            texture=texture if textured else None,
             colors=colours,
             morph_targets={name: data.expression_basis[..., k] for k, name in enumerate(self._morph_names)},
             name="head",
@@ -255,6 +268,7 @@ class Reconstruction:
                 "photometric_residual": _or_none(self.fit_report.photometric_residual),
                 "distance_sigma": _or_none(self.fit_report.distance_sigma),
                 "focal_sigma": _or_none(self.fit_report.focal_sigma),
+                "depth_error_mm": _or_none(self.fit_report.depth_error_mm),
                 "warnings": [printable(warning) for warning in self.fit_report.warnings],
             },
         }

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 
 import bfm
@@ -24,8 +25,9 @@ from recon.inference.estimator import PhotoRegression, RegressionEstimator
 from recon.inference.landmark_observation import landmark_observation
 from recon.io.image import Photo, read_image
 from recon.io.image import PhotoLike as PhotoLike
+from recon.io.measured_depth import MeasuredDepth, MeasuredDepthError
 from recon.lighting import ambient
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.reconstruction import FitReport, Reconstruction
 from recon.segmentation.grabcut import GrabCutSegmenter
 from recon.segmentation.numpy_parser import FaceParser, segmenter_of_parser
@@ -39,6 +41,9 @@ _SMALL_FACE_PX = 64.0
 _HALF_FACE_HIDDEN_YAW_DEG = 75.0
 """Yaw from which a head's far half is so hidden that users are told; it says nothing of what detectors find."""
 _LARGE_LANDMARK_ERROR_PERCENT = 5.0
+_UNSURE_POINTS_SHARE = 0.03
+"""Median standard deviation of a face's points, as a share of its size, from which users are told. It is 0.015 for usual faces, 0.028
+for one of 24 px, and 0.035 to 0.06 for one whose lower, upper, left or right half is covered or beyond the border."""
 
 
 class Reconstructor:
@@ -232,7 +237,7 @@ class Reconstructor:
                 names = ", ".join(photo.source for photo in photos)
                 raise NoFaceError(f"what was found in {names} seems to be no face: {error}") from error
         result = self._fitter(
-            [_view(photo, face) for photo, face in zip(photos, faces, strict=True)],
+            [_view(photo, face, self.settings.camera) for photo, face in zip(photos, faces, strict=True)],
             # Without landmarks the head has farther to go.
             self._hybrid_settings if self.method == "hybrid" and marked else self.settings,
             initial,
@@ -279,7 +284,12 @@ class Reconstructor:
             torch.tensor([result.principal_px[index]]),
         )
         error_percent = 100.0 * result.reprojection_error_px[index] / face.size_px
-        warnings = _warnings(photo, face, camera, error_percent, result.distance_sigma[index])
+        warnings = _warnings(
+            *(photo, face, camera, error_percent, result.distance_sigma[index], result.depth_error_mm[index])
+        )
+        _, left_aside = usable_depth(photo, face, own.camera_model)
+        if left_aside:
+            warnings = (*warnings, left_aside)
         return Reconstruction(
             model=self.model,
             photo=photo,
@@ -297,16 +307,40 @@ class Reconstructor:
                 warnings,
                 result.distance_sigma[index],
                 result.focal_sigma[index],
+                result.depth_error_mm[index],
             ),
         )
 
 
-def _view(photo: Photo, face: Face) -> View:
-    return View(photo.pixels, landmark_observation(face, "478"), photo.focal_px)
+def _view(photo: Photo, face: Face, camera: CameraModel) -> View:
+    depth, _ = usable_depth(photo, face, camera)
+    return View(photo.pixels, landmark_observation(face, "478"), photo.focal_px, depth)
+
+
+def usable_depth(photo: Photo, face: Face, camera: CameraModel = "perspective") -> tuple[MeasuredDepth | None, str]:
+    """The photo's measured depth if a fit of the face can use it, or why it cannot; ``(None, "")`` if there is none."""
+    depth = photo.measured_depth
+    if depth is None:
+        return None, ""
+    if camera != "perspective":
+        return None, "measured depth was left aside: the camera of this fit has no distances"
+    if not depth.metric:
+        return None, "measured depth was left aside: it tells what is nearer, not how far"
+    left, top, right, bottom = (float(value) for value in face.box)
+    try:
+        depth.check_face((left, top, right, bottom), (photo.pixels.shape[0], photo.pixels.shape[1]))
+    except MeasuredDepthError as error:
+        return None, f"measured depth was left aside: {error}"
+    return depth, ""
 
 
 def _warnings(
-    photo: Photo, face: Face, camera: PosedCamera, error_percent: float, distance_sigma: float = math.nan
+    photo: Photo,
+    face: Face,
+    camera: PosedCamera,
+    error_percent: float,
+    distance_sigma: float = math.nan,
+    depth_error_mm: float = math.nan,
 ) -> tuple[str, ...]:
     from recon.rotation import matrix_to_euler
 
@@ -320,9 +354,16 @@ def _warnings(
         found.append("no dense landmarks were found; pose and shape start from a network and may be off")
     if error_percent > _LARGE_LANDMARK_ERROR_PERCENT:
         found.append(f"the head misses the detected points by {error_percent:.1f} % of the face's size")
+    if face.dense is not None:
+        unsure_share = float(np.median(face.dense.sigma_px)) / face.size_px
+        if unsure_share > _UNSURE_POINTS_SHARE:
+            found.append(
+                f"the points of the face are known to {100.0 * unsure_share:.1f} % of its size only, as where it is covered, "
+                "beyond the border or blurred; pose, shape and expression may be far off"
+            )
     if face.rotation_deg:
         found.append(f"the photo seems to lie on its side or head: the face is turned by {face.rotation_deg} degrees")
-    if photo.focal_px is None:
+    if photo.focal_px is None and math.isnan(depth_error_mm):
         known = f"known to {100.0 * distance_sigma:.0f} %" if math.isfinite(distance_sigma) else "assumed"
         found.append(f"the focal length is not known; the distance and the depth of the face are {known}")
     return tuple(found)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recon.commands.given_depth import add_depth_options, given_depth
 from recon.commands.photo_batch import PhotoBatch, PhotoJob, Row, carry_out, outcome_text, with_progress
 from recon.commands.reconstruct import collect_pictures
 from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
@@ -20,14 +21,17 @@ from recon.io.names import printable
 from recon.io.output_folder import OutputFolder
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from recon.detection.detect import Detector
     from recon.detection.face import Face
     from recon.inference.depth import DepthEstimator, FaceDepth
     from recon.io.image import Photo
 
 EXAMPLES = """examples:
-  recon depth photo.jpg -o depth --network best.safetensors
-  recon depth holiday/ -o depth --network best.safetensors --faces all --format png,exr
+  recon depth photo.jpg -o depth
+  recon depth holiday/ -o depth --faces all --format png,exr
   recon depth photo.jpg -o depth --network best.safetensors --focal-px 3000 --points --mesh
 """
 _FORMATS = ("png", "exr", "npy")
@@ -46,7 +50,9 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO_OR_FOLDER")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument(
-        "--network", type=Path, metavar="FILE", help="depth network that train.py wrote [the package's]"
+        "--network",
+        metavar="NAME_OR_FILE",
+        help="open, the package's depth network, or a file that train.py or recon export-onnx wrote [open]",
     )
     parser.add_argument(
         "--format", default="png", metavar="LIST", help="files of depth: png (16 bit, 0.1 mm), exr, npy [png]"
@@ -58,6 +64,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--focal-px", type=float, metavar="PX", help="focal length of the photos [their EXIF data's, or assumed]"
     )
+    add_depth_options(parser)
     parser.add_argument(
         "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
     )
@@ -75,7 +82,7 @@ class DepthOptions:
 
     Attributes:
         out: folder of the results.
-        network: of the depth network; None for the package's.
+        network: name or file of the depth network; None for the package's.
         formats: of the depth maps.
         points, mesh: write these, too.
         focal_px: of the photos; None for what their files say.
@@ -86,7 +93,7 @@ class DepthOptions:
     """
 
     out: Path
-    network: Path | None = None
+    network: str | None = None
     formats: tuple[str, ...] = ("png",)
     points: bool = False
     mesh: bool = False
@@ -119,6 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
     own = {field.name for field in dataclasses.fields(DepthOptions)}
     options = DepthOptions(formats=formats, **{k: value for k, value in vars(arguments).items() if k in own})
     jobs = [PhotoJob(path.stem, path) for path in collect_pictures(arguments.photos)]
+    depth = given_depth(arguments, jobs)
+    if depth is not None:
+        jobs = [dataclasses.replace(jobs[0], depth=depth)]
     with _opened(options) as (work, facts):
         output = OutputFolder(options.out)
         try:
@@ -138,12 +148,13 @@ def _opened(options: DepthOptions) -> Iterator[tuple[_DepthWork, dict[str, Any]]
     """The work with its network and detector opened, and what decides the results."""
     from recon.inference.depth import DepthEstimator
     from recon.inference.landmark_detection import detector_info
-    from recon.networks.checkpoint import CheckpointError
+    from recon.networks.network_file import CheckpointError
+    from recon.networks.onnx_file import OnnxError
 
     try:
         estimator = DepthEstimator(options.network)
         found = detector_info(options.detector)
-    except CheckpointError as error:
+    except (CheckpointError, OnnxError) as error:
         raise UsageError(str(error)) from error
     facts = {
         "detector": options.detector,
@@ -194,6 +205,7 @@ class _DepthWork:
             export.write_depth_exr(folder / "depth.exr", depth_mm)
         if "npy" in options.formats:
             export.write_depth_npy(folder / "depth.npy", depth_mm)
+        self._save_measured(result, folder)
         if options.points:
             export.write_point_ply(folder / "points.ply", *result.points())
         if options.mesh:
@@ -203,10 +215,27 @@ class _DepthWork:
             export.write_glb(folder / "mesh.glb", mesh)
             export.write_ply(folder / "mesh.ply", mesh)
 
+    def _save_measured(self, result: FaceDepth, folder: Path) -> None:
+        """What was measured with the photo, beside the network's."""
+        import numpy as np
+
+        from recon import export
+        from recon.io.png import encode_png
+        from recon.visualize.depth_comparison import depth_comparison
+
+        measured_mm = measured_part(result)
+        if measured_mm is None or not (np.isfinite(measured_mm) & np.isfinite(result.depth_mm)).any():
+            return
+        sheet = depth_comparison(result.photo.pixels[result.part], result.depth_mm, measured_mm)
+        export.write_file(folder / "measured_beside.png", encode_png(sheet))
+
     def row(self, name: str, result: FaceDepth) -> Row:
         import numpy as np
 
         seen = np.isfinite(result.depth_mm)
+        measured_mm = measured_part(result)
+        off_mm = None if measured_mm is None else measured_mm[seen] - result.depth_mm[seen]
+        told = off_mm is not None and bool(np.isfinite(off_mm).any())
         return {
             "name": printable(name),
             "status": "done",
@@ -215,7 +244,17 @@ class _DepthWork:
             "focal_from": result.focal_source,
             "distance_sigma": None if result.distance_sigma is None else round(result.distance_sigma, 4),
             "pixels": int(seen.sum()),
+            "measured_farther_mm": round(float(np.nanmedian(off_mm)), 1) if told and off_mm is not None else None,
         }
+
+
+def measured_part(result: FaceDepth) -> Float[np.ndarray, "h w"] | None:
+    """Depth that was measured with the photo, in the part that the network saw; None if none was, or no true distances."""
+    measured = result.photo.measured_depth
+    if measured is None or not measured.metric:
+        return None
+    height, width = result.photo.pixels.shape[:2]
+    return measured.at_size((height, width))[result.part]
 
 
 def _report(rows: list[Row], as_json: bool) -> None:
@@ -234,6 +273,11 @@ def rows_text(rows: list[Row]) -> str:
         lines.append(
             f"{row['name']:{width}}  {row['status']:7} {nearest:>11}  {row['focal_px']:8.0f}  {row['focal_from']:7} {row['pixels']:>7}"
         )
+    for row in rows:
+        if row.get("measured_farther_mm") is not None:
+            lines.append(
+                f"{row['name']}: measured depth is {row['measured_farther_mm']:+.1f} mm behind the network's (median)"
+            )
     if any(row.get("focal_from") == "assumed" for row in rows):
         lines.append("A focal length that is assumed moves the head nearer or farther; its shape in mm stays.")
     return "\n".join(lines) + "\n"

@@ -16,6 +16,7 @@ from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from recon.evaluation.depth_methods import DepthMethod, DepthMethodsOptions
     from recon.evaluation.journal import Journal
     from recon.evaluation.pose_source import PoseSource
     from recon.evaluation.predict import Predictor, PredictorOptions
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 _RULES = ("micc", "now", "nonrigid")
 _HEAD_METHODS = ("fit", "regress", "hybrid")
 _POSE_METHODS = ("landmarks", "sixd", "fsanet", "hopenet")
-_LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "table")
+_LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "points68", "synthetic", "table")
 _CONVENTIONS = ("zyx", "xyz", "300wlp", "biwi", "pointing04")
+_DEPTH_METHODS = ("network", "fit", "mean")
 _DEPTH_LAYOUTS = ("pairs", "c3i")
 _UNITS = ("mm", "cm", "m", "inch")
 EXAMPLES = """examples:
@@ -37,6 +39,7 @@ EXAMPLES = """examples:
   recon evaluate pose --data biwi --layout biwi -o sixd --method sixd --checkpoint best.safetensors
   recon evaluate pose-table report/report.json sixd/report.json
   recon evaluate depth --data kinect -o report --predictions other_method/
+  recon evaluate depth --heads 500 --network open --methods network fit mean -o report
   recon evaluate synthetic -o report
   recon evaluate compare before/report.json after/report.json
   recon evaluate ablation --plan ablation.yaml --seeds 0 1 2 --protocol scans --data micc -o ablation
@@ -66,7 +69,15 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     pose.add_argument("--layout", choices=_LAYOUTS, default="aflw2000", help="of the data [aflw2000]")
     pose.add_argument("--convention", choices=_CONVENTIONS, help="what the angles of --layout table mean [zyx]")
-    depth = _protocol(protocols, "depth", "depth maps (NAME.jpg + NAME_depth.npy or .png)", _depth)
+    depth = _protocol(protocols, "depth", "depth maps (NAME.jpg + NAME_depth.npy or .png), or drawn heads", _depth)
+    depth.add_argument("--heads", type=int, metavar="N", help="measure on so many drawn heads instead of --data")
+    depth.add_argument("--network", metavar="NAME_OR_FILE", help="measure a depth network, such as open")
+    depth.add_argument(
+        "--methods",
+        nargs="+",
+        choices=_DEPTH_METHODS,
+        help="side by side on the same pixels; mean: the mean head in the true pose",
+    )
     depth.add_argument("--predictions", type=Path, metavar="DIR", help="depth maps of another method instead of heads")
     depth.add_argument("--layout", choices=_DEPTH_LAYOUTS, default="pairs", help="of the data [pairs]")
     depth.add_argument("--focal-px", type=float, metavar="F", help="focal length of the photos in pixels [from EXIF]")
@@ -88,7 +99,7 @@ def _protocol(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )
     if name != "synthetic":
-        parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data set")
+        parser.add_argument("--data", type=Path, required=name != "depth", metavar="DIR", help="the data set")
     parser.add_argument("-o", "--out", type=Path, default=Path("report"), metavar="DIR", help="where to write [report]")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a report that is there, or the kept samples of another run"
@@ -134,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if evaluation.samples else 1
 
 
-def _checked(arguments: argparse.Namespace) -> PredictorOptions | PoseOptions:
+def _checked(arguments: argparse.Namespace) -> PredictorOptions | PoseOptions | DepthMethodsOptions:
     """The options of the predictor, or of a method that tells poses alone; refuses what does not go together."""
     from recon.evaluation.predict import PredictorOptions
     from recon.io.faults import UsageError
@@ -155,7 +166,7 @@ def _checked(arguments: argparse.Namespace) -> PredictorOptions | PoseOptions:
             return PoseOptions(arguments.method, arguments.checkpoint, arguments.detector, arguments.quality)
         except ValueError as error:
             raise UsageError(str(error)) from error
-    return PredictorOptions(
+    options = PredictorOptions(
         arguments.method,
         arguments.quality,
         arguments.model,
@@ -163,10 +174,34 @@ def _checked(arguments: argparse.Namespace) -> PredictorOptions | PoseOptions:
         arguments.device,
         arguments.checkpoint,
     )
+    return _depth_options(arguments, options) if arguments.call is _depth else options
+
+
+def _depth_options(
+    arguments: argparse.Namespace, predictor: PredictorOptions
+) -> PredictorOptions | DepthMethodsOptions:
+    """Depth is that of heads, unless a network or methods are named; refuses what does not go together."""
+    from recon.evaluation.depth_methods import DepthMethodsOptions
+    from recon.io.faults import UsageError
+
+    if (arguments.data is None) == (arguments.heads is None):
+        raise UsageError("give a folder with --data, or a number of drawn heads with --heads")
+    named = arguments.methods is not None or arguments.network is not None or arguments.heads is not None
+    if named and (arguments.predictions is not None or arguments.method != "fit" or arguments.checkpoint is not None):
+        raise UsageError(
+            "--network, --methods and --heads go neither with --predictions nor with --method and --checkpoint"
+        )
+    if not named:
+        return predictor
+    if arguments.heads is not None and arguments.focal_px is not None:
+        raise UsageError("--focal-px is for --data; drawn heads tell their focal length")
+    if arguments.network is not None and "network" not in (arguments.methods or ("network",)):
+        raise UsageError("--network goes with --methods network")
+    return DepthMethodsOptions(tuple(arguments.methods or ("network",)), arguments.network, predictor)
 
 
 def _evaluate(
-    arguments: argparse.Namespace, options: PredictorOptions | PoseOptions, journal: Journal
+    arguments: argparse.Namespace, options: PredictorOptions | PoseOptions | DepthMethodsOptions, journal: Journal
 ) -> tuple[Evaluation, list[Path]]:
     """Measure and write the report; however it ends, it says what is kept."""
     from recon.evaluation.reports.report import write_report
@@ -185,10 +220,15 @@ def _evaluate(
     return evaluation, written
 
 
-def _opened(options: PredictorOptions | PoseOptions) -> AbstractContextManager[Predictor | PoseSource]:
+def _opened(
+    options: PredictorOptions | PoseOptions | DepthMethodsOptions,
+) -> AbstractContextManager[Predictor | PoseSource | tuple[DepthMethod, ...]]:
+    from recon.evaluation.depth_methods import DepthMethodsOptions, open_depth_methods
     from recon.evaluation.pose_source import open_pose_source
     from recon.evaluation.predict import PredictorOptions, open_predictor
 
+    if isinstance(options, DepthMethodsOptions):
+        return open_depth_methods(options)
     return open_predictor(options) if isinstance(options, PredictorOptions) else open_pose_source(options)
 
 
@@ -216,13 +256,22 @@ def _pose(arguments: argparse.Namespace, source: Predictor | PoseSource, journal
         )
 
 
-def _depth(arguments: argparse.Namespace, predictor: Predictor, journal: Journal) -> Evaluation:
+def _depth(arguments: argparse.Namespace, source: Predictor | tuple[DepthMethod, ...], journal: Journal) -> Evaluation:
+    from recon.evaluation.depth_cases import drawn_heads, folder_cases
     from recon.evaluation.protocols.depth import evaluate_depth
+    from recon.evaluation.protocols.depth_methods import evaluate_depth_methods
 
+    if isinstance(source, tuple) and (arguments.heads is not None or arguments.methods is not None):
+        if arguments.heads is None:
+            cases = folder_cases(arguments.data, arguments.layout, arguments.focal_px)
+        else:
+            cases = drawn_heads(arguments.model, arguments.heads)
+        with _progress("face", len(cases.names)) as tick:
+            return evaluate_depth_methods(cases, source, progress=tick, journal=journal)
     with _progress("photo") as tick:
-        source = arguments.predictions or predictor
+        only = source[0] if isinstance(source, tuple) else arguments.predictions or source
         return evaluate_depth(
-            arguments.data, source, arguments.focal_px, arguments.layout, progress=tick, journal=journal
+            arguments.data, only, arguments.focal_px, arguments.layout, progress=tick, journal=journal
         )
 
 

@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _opened(options: LandmarkOptions) -> Iterator[tuple[Detector, tuple[str, ...], dict[str, Any]]]:
     """An opened detector, the sets to write, and what decides the results."""
     from recon.inference.landmark_detection import detector_info
-    from recon.networks.checkpoint import CheckpointError
+    from recon.networks.network_file import CheckpointError
     from recon.networks.onnx_file import OnnxError
 
     try:

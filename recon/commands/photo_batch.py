@@ -31,12 +31,31 @@ class BatchStopped(OSError):
     """A batch cannot go on: what failed would fail for every other photo, too."""
 
 
+@runtime_checkable
+class DepthOfPhoto(Protocol):
+    """Depth that is given with a photo; whatever it raises is the photo's failure."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What decides a result."""
+        ...
+
+    def with_photo(self, photo: Photo) -> Photo:
+        """The photo with this depth."""
+        ...
+
+    def check(self, photo: Photo, faces: Sequence[Face]) -> None:
+        """Refuse what is no depth of these faces."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class PhotoJob:
     """One photo to do: a name for its results, and a path or an array."""
 
     stem: str
     source: Path | np.ndarray
+    depth: DepthOfPhoto | None = None
+    """Measured with it, where that is not in the photo's own file."""
 
     @property
     def label(self) -> str:
@@ -134,7 +153,8 @@ class PhotoBatch(Generic[Result]):
             if claim is None:
                 return False
             with claim:
-                self._faces_of(claim, job, Fingerprint({**self._facts, "photo": sha256}))
+                given = {} if job.depth is None else job.depth.facts()
+                self._faces_of(claim, job, Fingerprint({**self._facts, **given, "photo": sha256}))
         except BatchStopped:
             raise
         except Exception as error:  # whatever is wrong with one photo must not end the others
@@ -185,7 +205,12 @@ class PhotoBatch(Generic[Result]):
         from recon.io.image import read_image
 
         photo = read_image(job.source)
-        return photo, self._work.detect(photo)
+        if job.depth is None:
+            return photo, self._work.detect(photo)
+        photo = job.depth.with_photo(photo)
+        faces = self._work.detect(photo)
+        job.depth.check(photo, faces)
+        return photo, faces
 
     def _write(self, claim: Claim, part: int, facts: Fingerprint, result: Result, values: Mapping[str, Any]) -> None:
         row = self._work.row(claim.part_name(part), result)

@@ -1,4 +1,4 @@
-"""``recon pose``: photos to head poses."""
+"""``recon pose``: photos and videos to head poses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.commands.photo_batch import PhotoBatch, PhotoJob, Row, carry_out, outcome_text, with_progress
+from recon.commands.photo_batch import (
+    BatchStopped,
+    PhotoBatch,
+    PhotoJob,
+    Row,
+    carry_out,
+    outcome_text,
+    with_progress,
+)
+from recon.commands.pose_video import VideoWork, check_videos_can_be_read, split_videos
 from recon.commands.reconstruct import collect_pictures
 from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
 from recon.io.faults import UsageError
@@ -31,6 +40,7 @@ EXAMPLES = """examples:
   recon pose holiday/ -o poses --faces all --format json,csv
   recon pose photo.jpg -o poses --method fit --quality best
   recon pose photo.jpg -o poses --method sixd --checkpoint runs/pose_sixd/version_0/best.safetensors
+  recon pose film.mp4 -o poses --faces all --overlay
 """
 # Written out, because importing them takes a second that no other command should wait for.
 _METHODS = ("landmarks", "fit", "sixd", "fsanet", "hopenet")
@@ -42,13 +52,14 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add ``pose`` to the subcommands of the ``recon`` command."""
     parser = subcommands.add_parser(
         "pose",
-        help="photos to head poses",
-        description="Tell how the heads in photos are turned: yaw, pitch, roll and the rotation, against the camera's axis and against "
-        f"the ray to the head. Each face gets a folder with pose.json and axes.png; {TABLE} has a line for every face.",
+        help="photos and videos to head poses",
+        description="Tell how the heads in photos and videos are turned: yaw, pitch, roll and the rotation, against the camera's axis "
+        f"and against the ray to the head. Each face of a photo gets a folder with pose.json and axes.png; {TABLE} has a line for every "
+        f"face. Each video gets a folder whose {TABLE} has a line for every frame and person.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO_OR_FOLDER")
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO_OR_FOLDER_OR_VIDEO")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument(
         "--method",
@@ -56,12 +67,21 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         default=_METHODS[0],
         help="landmarks: in closed form; fit: a fitted head, slower; the others: a trained network [landmarks]",
     )
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="of the network, .safetensors or .onnx")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="of the network, .safetensors or .onnx [the package's, for sixd and fsanet]",
+    )
     parser.add_argument("--quality", choices=("fast", "default", "best"), default="default", help="of --method fit")
     parser.add_argument("--format", default="json", metavar="LIST", help="files of each face: json, csv [json]")
     parser.add_argument(
-        "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
+        "--faces",
+        choices=("all", "largest"),
+        default="largest",
+        help="which faces of a photo, or people of a video: all, or one at a time [largest]",
     )
+    parser.add_argument("--overlay", action="store_true", help="also write each video with the axes drawn")
     parser.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help=f"[{DEFAULT_DETECTOR}]")
     parser.add_argument("--overwrite", action="store_true", help="make finished faces again, and those made otherwise")
     parser.add_argument(
@@ -81,19 +101,22 @@ def run(arguments: argparse.Namespace) -> int:
         KeyboardInterrupt: with a message of what is kept.
     """
     formats = _formats(arguments.format)
-    jobs = [PhotoJob(path.stem, path) for path in collect_pictures(arguments.photos)]
+    videos, others = split_videos(arguments.photos)
+    jobs = [PhotoJob(path.stem, path) for path in collect_pictures(others)] if others else []
+    if videos:
+        check_videos_can_be_read()
     _check_table(arguments.out / TABLE)
     options = _options(arguments)
     with _opened(options) as (estimator, facts):
-        decided = {**facts, "format": sorted(formats), "faces": arguments.faces, "code": code_hash()}
-        return _carried_out(arguments, estimator, jobs, formats, decided)
+        decided = {**facts, "faces": arguments.faces, "code": code_hash()}
+        return _carried_out(arguments, _Work(estimator, options, formats, decided), jobs, videos)
 
 
 @contextlib.contextmanager
 def _opened(options: PoseOptions) -> Iterator[tuple[PoseEstimator, dict[str, Any]]]:
     """A method, ready for photos, and what decides its results."""
     from recon.inference.estimate_poses import open_pose_estimator, pose_facts
-    from recon.networks.checkpoint import CheckpointError
+    from recon.networks.network_file import CheckpointError
     from recon.networks.onnx_file import OnnxError
 
     with contextlib.ExitStack() as stack:
@@ -105,25 +128,57 @@ def _opened(options: PoseOptions) -> Iterator[tuple[PoseEstimator, dict[str, Any
         yield estimator, facts
 
 
-def _carried_out(
-    arguments: argparse.Namespace,
-    estimator: PoseEstimator,
-    jobs: list[PhotoJob],
-    formats: tuple[str, ...],
-    facts: dict[str, Any],
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """How poses are found and written."""
+
+    estimator: PoseEstimator
+    options: PoseOptions
+    formats: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def _carried_out(arguments: argparse.Namespace, work: _Work, jobs: list[PhotoJob], videos: list[Path]) -> int:
+    """The photos, then the videos; however it ends, the rows of what was done are printed."""
     output = OutputFolder(arguments.out)
+    rows: list[Row] = []
     try:
-        batch = PhotoBatch(_PoseWork(estimator, formats), output, facts, arguments.faces, arguments.overwrite)
-
-        def report(rows: list[Row]) -> None:
-            _write_table(arguments.out, rows)
-            sys.stdout.write(json.dumps(rows, indent=1) + "\n" if arguments.as_json else rows_text(rows))
-
-        kept = f"finished faces are kept in {printable(arguments.out)}"
-        return carry_out(batch, lambda: with_progress(batch, jobs), report, kept)
+        code = _photos(arguments, work, output, jobs, rows) if jobs else 0
+        return max(code, _videos(arguments, work, output, videos, rows)) if videos else code
     finally:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n" if arguments.as_json else rows_text(rows))
         output.close()
+
+
+def _photos(
+    arguments: argparse.Namespace, work: _Work, output: OutputFolder, jobs: list[PhotoJob], rows: list[Row]
+) -> int:
+    facts = {**work.facts, "format": sorted(work.formats)}
+    batch = PhotoBatch(_PoseWork(work.estimator, work.formats), output, facts, arguments.faces, arguments.overwrite)
+
+    def report(made: list[Row]) -> None:
+        _write_table(arguments.out, made)
+        rows.extend(made)
+
+    kept = f"finished faces are kept in {printable(arguments.out)}"
+    return carry_out(batch, lambda: with_progress(batch, jobs), report, kept)
+
+
+def _videos(
+    arguments: argparse.Namespace, work: _Work, output: OutputFolder, videos: list[Path], rows: list[Row]
+) -> int:
+    made: list[Row] = []
+    everybody = arguments.faces == "all"
+    video_work = VideoWork(
+        work.estimator, work.options, output, work.facts, everybody, arguments.overlay, arguments.overwrite
+    )
+    try:
+        video_work.run(videos, made)
+    except BatchStopped as error:
+        sys.stderr.write(f"recon: stopped: {error}\n")
+    finally:
+        rows.extend(made)
+    return int(len(made) < len(videos) or any(row["status"] in ("failed", "refused") for row in made))
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -231,7 +286,7 @@ def rows_text(rows: list[Row]) -> str:
     lines = [f"{'face':{width}}  status     yaw  pitch   roll  +-  (degrees, against the ray to the head)"]
     for row in rows:
         if "ray" not in row:
-            lines.append(f"{row['name']:{width}}  {row['status']:7} {outcome_text(row)}")
+            lines.append(f"{row['name']:{width}}  {row['status']:7} {row.get('summary') or outcome_text(row)}")
             continue
         ray, sigma = row["ray"], row["sigma_deg"]
         spread = "-" if sigma is None else f"{sum(value * value for value in sigma) ** 0.5:.1f}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bfm.registry import MODEL_NAMES
+from recon.commands.given_depth import add_depth_options, given_depth
 from recon.commands.head_batch import HeadBatch, SaveHead, rows_text
 from recon.commands.photo_batch import PhotoJob, Row, carry_out, with_progress
 from recon.detector_names import DEFAULT_DETECTOR, DETECTORS
@@ -28,8 +29,9 @@ EXAMPLES = """examples:
   recon reconstruct photo.jpg -o heads
   recon reconstruct holiday/ -o heads --format glb,obj --faces all --quality best
   recon reconstruct a.jpg b.jpg c.jpg -o heads --same-person
+  recon reconstruct photo.jpg -o heads --depth depth.exr --depth-unit m
 """
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif")
 # Written out, because importing them takes a second that no other command should wait for.
 _FORMATS = ("glb", "obj", "ply", "stl")
 _CAMERAS = ("perspective", "weak_perspective")
@@ -49,6 +51,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--faces", choices=("all", "largest"), default="largest", help="which faces of a photo [largest]"
     )
+    add_depth_options(parser)
     parser.add_argument("--same-person", action="store_true", help="fit one head to the largest face of every photo")
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print the summary as JSON on the standard output"
@@ -160,7 +163,13 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: nothing to do, or options that do not go together.
     """
     options = options_of(arguments)
-    return reconstruct_all([PhotoJob(path.stem, path) for path in collect_pictures(arguments.photos)], options)
+    jobs = [PhotoJob(path.stem, path) for path in collect_pictures(arguments.photos)]
+    depth = given_depth(arguments, jobs)
+    if depth is not None:
+        if options.method == "regress" or options.camera != "perspective":
+            raise UsageError("--depth is for --method fit and hybrid with the perspective camera")
+        jobs = [dataclasses.replace(jobs[0], depth=depth)]
+    return reconstruct_all(jobs, options)
 
 
 def reconstruct_all(jobs: list[PhotoJob], options: HeadOptions) -> int:
@@ -192,7 +201,7 @@ def _opened(options: HeadOptions) -> Iterator[tuple[Reconstructor, dict[str, Any
     from recon.detection.detect import open_detector
     from recon.inference.regress import default_checkpoint
     from recon.io.fingerprint import model_hash
-    from recon.networks.checkpoint import CheckpointError
+    from recon.networks.network_file import CheckpointError
     from recon.reconstructor import Reconstructor
 
     with open_detector(options.detector) as detector:

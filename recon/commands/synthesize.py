@@ -10,7 +10,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.io.faults import complain
+from recon.commands.synthesize_talking import add_options, write_talking
+from recon.io.faults import UsageError, complain
 from recon.io.marked_png import marked_png_problem, write_marked_png
 from recon.io.names import printable
 
@@ -26,6 +27,7 @@ EXAMPLES = """examples:
   recon synthesize -o faces --count 10000 --layout webdataset --shard 0/4
   recon synthesize -o c3i --count 600 --layout c3i --set identities=20
   recon synthesize -o traced --count 100 --layout c3i --engine cycles
+  recon synthesize -o talks --talking "My mother bought five maps." --size 256
   recon synthesize -o clean --count 1000 --config settings.yaml --set jpeg=0 --set hair=0.5
 """
 _PREVIEW = 24
@@ -68,6 +70,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--block", type=int, default=256, help="samples a tar file, and between two marks of progress [256]"
     )
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -81,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = _config(arguments)
         size = _size(arguments)
+        if arguments.talking is not None:
+            return write_talking(arguments, config, size if arguments.size else None)
         problem = _usage_problem(arguments)
         if problem:
             return complain("recon synthesize", problem, 2)
@@ -91,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"wrote {printable(arguments.preview)}\n")
         if arguments.out is not None:
             return _write(_plan(arguments, config, size, arguments.count), arguments.workers)
-    except (SynthesisConfigError, BackgroundError, EnvironmentMapError) as error:
+    except (SynthesisConfigError, BackgroundError, EnvironmentMapError, UsageError) as error:
         return complain("recon synthesize", str(error), 2)
     except (OSError, ModuleNotFoundError, ValueError, BlenderError) as error:
         return complain("recon synthesize", str(error), 1)

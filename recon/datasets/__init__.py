@@ -5,6 +5,7 @@ from recon.datasets.c3i import C3iReader
 from recon.datasets.pandora import PandoraReader
 from recon.datasets.photos import PhotoReader
 from recon.datasets.pointing04 import Pointing04Reader
+from recon.datasets.points68_table import Points68Reader
 from recon.datasets.pose_table import PoseTableReader
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord
 from recon.datasets.synthetic import FolderReader, ShardReader
@@ -20,6 +21,7 @@ __all__ = [
     "PandoraReader",
     "PhotoReader",
     "Pointing04Reader",
+    "Points68Reader",
     "PoseTableReader",
     "ShardReader",
     "W300LPReader",

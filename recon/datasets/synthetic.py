@@ -51,6 +51,10 @@ class FolderReader(FaceReader):
     def __len__(self) -> int:
         return len(self._stems)
 
+    def name(self, index: int) -> str:
+        """Of a sample: the stem of its files."""
+        return self._stems[index]
+
     def __getitem__(self, index: int) -> FaceRecord:
         stem = self._stems[index]
         found: dict[str, bytes] = {}

@@ -11,6 +11,7 @@ makes a fit worse (2.89 for 2.74 % of the face's size on 30 video frames).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -71,16 +72,22 @@ class LandmarkErrorModel:
         """
         count, back = len(points_px), upright_turn(roll_rad).T
         own = self.own_sigma[:, None]
-        # In units of each point's own sigma the modes are no longer orthonormal: their product is what counts.
-        scaled = (self.modes / own) @ back
-        _, singular, axes = np.linalg.svd(scaled.reshape(len(scaled), 2 * count), full_matrices=False)
+        axes, sigma = self._upright_axes
         return LandmarkObservation(
             points_px=points_px,
             sigma_px=stated_px * self.own_sigma,
-            modes=axes.reshape(-1, count, 2),
-            mode_sigma=singular,
+            modes=axes.reshape(-1, count, 2) @ back,
+            mode_sigma=sigma,
             bias=self.bias / own @ back,
         )
+
+    @functools.cached_property
+    def _upright_axes(self) -> tuple[Float[np.ndarray, "r n2"], Float[np.ndarray, " r"]]:
+        """Orthonormal axes of the modes in units of each point's own sigma, in which the modes themselves are none, and the standard
+        deviations along them. A turn of the face turns the axes and changes nothing else."""
+        scaled = self.modes / self.own_sigma[:, None]
+        _, singular, axes = np.linalg.svd(scaled.reshape(len(scaled), 2 * len(self.own_sigma)), full_matrices=False)
+        return axes, singular
 
 
 def stated_points(face: Face, landmark_set: str) -> DenseLandmarks | None:

@@ -107,11 +107,12 @@ def distinct(faces: list[Face]) -> list[Face]:
     """
     kept: list[Face] = []
     for face in sorted(faces, key=lambda f: (-round(f.score, 1), -f.size_px)):
-        if not any(_same_head(face, other) for other in kept):
+        if not any(same_head(face, other) for other in kept):
             kept.append(face)
     return sorted(kept, key=lambda f: -f.size_px)
 
 
-def _same_head(a: Face, b: Face) -> bool:
+def same_head(a: Face, b: Face) -> bool:
+    """Whether two finds in one photo show the same head, see :func:`distinct`."""
     distance = float(np.linalg.norm(a.points5.mean(axis=0) - b.points5.mean(axis=0)))
     return distance < 0.4 * max(a.size_px, b.size_px)

@@ -1,7 +1,8 @@
 """Photos with depth maps, in two layouts.
 
 ``pairs``: ``NAME.jpg|png`` with ``NAME_depth.npy`` (float, mm, nan or 0 where unknown) or ``NAME_depth.png`` (16 bit, mm, 0 where
-unknown), and optionally ``NAME_mask.png`` (white where the face is).
+unknown), and optionally ``NAME_mask.png`` (white where the face is), ``NAME_normals.png`` (as :func:`recon.export.write_normals_png`
+writes them) and ``NAME_camera.json`` (as ``face.json``: intrinsics, and where a mean head stands).
 
 ``c3i``: the depth set of C3I-SynFace as :class:`recon.datasets.C3iReader` reads it, rays turned into planar depth.
 """
@@ -9,6 +10,8 @@ unknown), and optionally ``NAME_mask.png`` (white where the face is).
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +22,11 @@ from jaxtyping import Bool, Float
 from bfm.files import ModelFileError
 from bfm.npy import read_npy
 from bfm.text import printable
+from recon.camera import CameraError, PosedCamera
 from recon.datasets import C3iReader, DamagedSample
+from recon.evaluation.metrics.depth import FACIAL_CROP_MM
 from recon.evaluation.reports.result import Skipped
+from recon.export.camera_json import read_camera
 from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
@@ -29,6 +35,7 @@ PLAUSIBLE_MM = (50.0, 20_000.0)
 """Median depth of a photo of a face; beyond it a file is in another unit."""
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+_EXTRAS = {"mask": "png", "normals": "png", "camera": "json"}
 _NUMBER = re.compile(r"\D")
 _LARGEST_NPY_BYTES = 8 * MAX_SIDE_PX**2 + 10_000
 """Of the largest photo, in float64, with the header: both must be of one size."""
@@ -49,11 +56,15 @@ class DepthSample:
         photo: with its focal length if that is known.
         depth_mm: ``(H, W)`` planar depth, nan where unknown.
         mask: ``(H, W)`` where the face is, or None.
+        normals: ``(H, W, 3)`` unit normals in the camera frame, nan where unknown, or None.
+        camera: of the photo, with the pose of a mean head in it, or None.
     """
 
     photo: Photo
     depth_mm: Float[np.ndarray, "h w"]
     mask: Bool[np.ndarray, "_h _w"] | None
+    normals: Float[np.ndarray, "_hn _wn 3"] | None = None
+    camera: PosedCamera | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,7 +100,7 @@ def _pairs(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
     photos = [
         p
         for p in sorted(folder.iterdir())
-        if p.suffix.lower() in PHOTO_SUFFIXES and not p.stem.endswith(("_depth", "_mask"))
+        if p.suffix.lower() in PHOTO_SUFFIXES and not p.stem.endswith(("_depth", "_mask", "_normals"))
     ]
     items, left = [], []
     for photo in photos:
@@ -97,9 +108,10 @@ def _pairs(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
         if depth is None:
             left.append(Skipped(photo.name, f"no {photo.stem}_depth.npy or {photo.stem}_depth.png"))
             continue
-        mask = folder / f"{photo.stem}_mask.png"
-        files = (photo, depth, mask) if mask.is_file() else (photo, depth)
-        items.append(DepthItem(photo.stem, files, lambda files=files: _load_pair(*files)))  # type: ignore[misc]
+        extras = {name: folder / f"{photo.stem}_{name}.{suffix}" for name, suffix in _EXTRAS.items()}
+        found = {name: path for name, path in extras.items() if path.is_file()}
+        files = (photo, depth, *found.values())
+        items.append(DepthItem(photo.stem, files, functools.partial(_load_pair, photo, depth, **found)))
     if not items:
         raise DepthDataError(
             f"{folder}: found {len(photos)} pictures, none with a depth map; expected NAME.jpg with NAME_depth.npy (mm) or "
@@ -108,12 +120,24 @@ def _pairs(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
     return items, left
 
 
-def _load_pair(photo: Path, depth: Path, mask: Path | None = None) -> DepthSample:
+def _load_pair(
+    photo: Path, depth: Path, mask: Path | None = None, normals: Path | None = None, camera: Path | None = None
+) -> DepthSample:
     try:
         picture = read_image(photo)
-    except (ImageError, OSError) as error:
+        seen_from = None if camera is None else read_camera(camera)
+    except (ImageError, CameraError, OSError) as error:
         raise DepthDataError(str(error)) from None
-    return _checked(DepthSample(picture, read_depth_map(depth), None if mask is None else read_mask(mask)), photo.name)
+    if seen_from is not None and picture.focal_px is None:
+        picture = dataclasses.replace(picture, focal_px=float(seen_from.focal_px[0, 0]))
+    found = DepthSample(
+        picture,
+        read_depth_map(depth),
+        None if mask is None else read_mask(mask),
+        None if normals is None else read_normals(normals),
+        seen_from,
+    )
+    return _checked(found, photo.name)
 
 
 def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
@@ -150,8 +174,8 @@ def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
 
 def _checked(sample: DepthSample, name: str) -> DepthSample:
     size = sample.photo.pixels.shape[:2]
-    for what, array in (("depth map", sample.depth_mm), ("mask", sample.mask)):
-        if array is not None and array.shape != size:
+    for what, array in (("depth map", sample.depth_mm), ("mask", sample.mask), ("map of normals", sample.normals)):
+        if array is not None and array.shape[:2] != size:
             raise DepthDataError(f"{name}: the {what} is {array.shape}, the photo {size}")
     median_mm = float(np.nanmedian(sample.depth_mm))
     low, high = PLAUSIBLE_MM
@@ -161,6 +185,13 @@ def _checked(sample: DepthSample, name: str) -> DepthSample:
             f"the file is in another unit ({'metres' if median_mm < low else 'a tenth of a millimetre or less'}?); convert it to mm"
         )
     return sample
+
+
+def face_mask(sample: DepthSample) -> Bool[np.ndarray, "h w"]:
+    """The pixels of the face: those of the mask, or the depth papers' facial crop, true depth below 50 cm."""
+    if sample.mask is not None:
+        return sample.mask & np.isfinite(sample.depth_mm)
+    return np.nan_to_num(sample.depth_mm, nan=math.inf) <= FACIAL_CROP_MM
 
 
 def depth_file(folder: Path, stem: str) -> Path | None:
@@ -204,3 +235,18 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         return read_grey(path) >= 128
     except (OSError, ImageError) as error:
         raise DepthDataError(f"{path}: cannot be read as a mask ({error})") from None
+
+
+def read_normals(path: Path) -> Float[np.ndarray, "h w 3"]:
+    """Unit normals of a picture that :func:`recon.export.write_normals_png` wrote; nan where it is black.
+
+    Raises:
+        DepthDataError: unreadable.
+    """
+    try:
+        pixels = read_image(path).pixels
+    except (OSError, ImageError) as error:
+        raise DepthDataError(f"{path}: cannot be read as normals ({error})") from None
+    normals = pixels / 127.5 - 1.0
+    lengths = np.linalg.norm(normals, axis=2, keepdims=True)
+    return np.where(pixels.any(axis=2, keepdims=True), normals / lengths, np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,19 +11,23 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from recon.datasets import C3iReader, DamagedSample, Pointing04Reader, PoseTableReader
+import bfm
+from recon.datasets import C3iReader, DamagedSample, FolderReader, Pointing04Reader, PoseTableReader
 from recon.datasets.biwi import read_pose
 from recon.datasets.pointing04 import parsed_name
+from recon.datasets.points68_table import POINTS_TABLE, Points68Reader
 from recon.datasets.pose_conventions import angles_to_matrix, matrix_to_angles
 from recon.datasets.pose_table import TABLE
 from recon.evaluation.aflw2000 import LabelError, photos_and_labels, read_label
+from recon.evaluation.points_pose import PointsPose
 from recon.evaluation.reports.result import Skipped
 from recon.rotation import turn_to_ray
 
-LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "table")
+LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "points68", "synthetic", "table")
 
 _LARGEST_DEG = {"aflw2000": (99.0, 99.0, 99.0), "biwi": (75.0, 60.0, 50.0), "c3i": (180.0, 180.0, 180.0)}
-_LARGEST_DEG |= {"pointing04": (90.0, 90.0, 180.0), "table": (180.0, 180.0, 180.0)}
+_LARGEST_DEG |= {"pointing04": (90.0, 90.0, 180.0)}
+_LARGEST_DEG |= dict.fromkeys(("points68", "synthetic", "table"), (180.0, 180.0, 180.0))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,7 +118,8 @@ _Maker = Callable[[], PoseLabel]
 def _found(folder: Path, layout: str, convention: str | None, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
     if layout == "table":
         return _table(folder, convention or "zyx")
-    return {"aflw2000": _aflw2000, "biwi": _biwi, "c3i": _c3i, "pointing04": _pointing04}[layout](folder, left)
+    found = {"aflw2000": _aflw2000, "biwi": _biwi, "c3i": _c3i, "pointing04": _pointing04}
+    return {**found, "points68": _points68, "synthetic": _synthetic}[layout](folder, left)
 
 
 _EXPECTED = {
@@ -121,6 +127,8 @@ _EXPECTED = {
     "biwi": "expected 01/frame_00003_rgb.png with 01/frame_00003_pose.txt, ...",
     "c3i": "expected .../rgb_0000.jpg with .../data_0000.txt, ...",
     "pointing04": "expected .../personne08123-30+45.jpg, ...",
+    "points68": "expected points68.csv with the columns file, x0, y0, ..., x67, y67",
+    "synthetic": "expected 00000000.jpg with 00000000.npz, ..., as recon synthesize --layout folder writes them",
     "table": "expected poses.csv with the columns picture, yaw, pitch, roll",
 }
 
@@ -189,7 +197,7 @@ def _c3i(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
         )
 
     for index in range(len(reader)):
-        yield reader.name(index), lambda index=index: make(index)  # type: ignore[misc]
+        yield reader.name(index), functools.partial(make, index)
 
 
 def _pointing04(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
@@ -208,7 +216,7 @@ def _pointing04(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker
         )
 
     for index in range(len(reader)):
-        yield reader.name(index), lambda index=index: make(index)  # type: ignore[misc]
+        yield reader.name(index), functools.partial(make, index)
 
 
 def _table(folder: Path, convention: str) -> Iterator[tuple[str, _Maker]]:
@@ -225,4 +233,54 @@ def _table(folder: Path, convention: str) -> Iterator[tuple[str, _Maker]]:
         return PoseLabel(row.picture, row.person or row.picture, photo, folder / TABLE, rotation, angles, convention)
 
     for index in range(len(reader)):
-        yield reader.name(index), lambda index=index: make(index)  # type: ignore[misc]
+        yield reader.name(index), functools.partial(make, index)
+
+
+def _points68(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
+    """The truth is the rigid fit of the mean head, see :class:`recon.evaluation.points_pose.PointsPose`."""
+    try:
+        reader = Points68Reader(folder)
+    except (FileNotFoundError, DamagedSample, ValueError) as error:
+        raise LabelError(f"{error}; {_EXPECTED['points68']}") from None
+    pose_of = PointsPose(bfm.load("open"))
+
+    def make(index: int) -> PoseLabel:
+        name, points = reader.name(index), reader.points_px(index)
+        try:
+            rotation = pose_of(points)
+        except ValueError as error:
+            raise DamagedSample(name, str(error)) from None
+        box = np.concatenate((points.min(axis=0), points.max(axis=0)))
+        angles, person = matrix_to_angles(rotation, "zyx"), name.rpartition("/")[2].partition("_")[0]
+        return PoseLabel(name, person, folder / name, folder / POINTS_TABLE, rotation, angles, "zyx", box)
+
+    for index in range(len(reader)):
+        yield reader.name(index), functools.partial(make, index)
+
+
+def _synthetic(folder: Path, left: list[Skipped]) -> Iterator[tuple[str, _Maker]]:
+    try:
+        reader = FolderReader(folder)
+    except FileNotFoundError as error:
+        raise LabelError(f"{error}; {_EXPECTED['synthetic']}") from None
+
+    def make(index: int) -> PoseLabel:
+        record = reader[index]
+        if record.rotation is None or record.translation_mm is None or record.landmarks68_px is None:
+            raise DamagedSample(record.name, "the labels hold no pose")
+        marks, rotation = record.landmarks68_px, np.asarray(record.rotation, dtype=np.float64)
+        photo, label_file = (folder / f"{record.name}.{suffix}" for suffix in ("jpg", "npz"))
+        return PoseLabel(
+            photo.name,
+            str(record.identity_number),
+            photo,
+            label_file,
+            rotation,
+            matrix_to_angles(rotation, "zyx"),
+            "zyx",
+            np.concatenate((marks.min(axis=0), marks.max(axis=0))).astype(np.float64),
+            np.asarray(record.translation_mm, dtype=np.float64),
+        )
+
+    for index in range(len(reader)):
+        yield reader.name(index), functools.partial(make, index)

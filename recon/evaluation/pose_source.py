@@ -16,7 +16,7 @@ from recon.evaluation.predict import FaceBox, Predictor
 from recon.inference.estimate_poses import PoseOptions, open_pose_estimator, pose_facts
 from recon.io.faults import UsageError
 from recon.io.image import Photo, read_image
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.networks.onnx_file import OnnxError
 from recon.rotation import turn_to_ray
 
@@ -101,8 +101,8 @@ def open_pose_source(options: PoseOptions) -> Iterator[PoseSource]:
             return FoundPose(found.rotation_ray, found.covariance)
 
         weights = "those of the package"
-        if options.checkpoint is not None:
-            weights = f"checkpoint {options.checkpoint.name} {str(facts['checkpoint'])[:16]}"
+        if options.network is not None:
+            weights = f"checkpoint {options.network.name} {str(facts['checkpoint'])[:16]}"
         yield PoseSource(pose, f"{options.method}, detector {options.detector}", weights, facts)
 
 

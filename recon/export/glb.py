@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ import numpy as np
 import torch
 
 from recon.color import srgb_to_linear
+from recon.export.animation import HeadAnimation, add_animation
+from recon.export.glb_file import encode_chunks
 from recon.export.mesh import GENERATOR, ExportMesh, MeshError, split_at_seams, vertex_normals
 from recon.io.files import write_file
 from recon.io.png import encode_png
@@ -31,6 +31,7 @@ def write_glb(
     mesh: ExportMesh,
     *,
     weights: Mapping[str, float] | None = None,
+    animation: HeadAnimation | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write one GLB file: metres, +y up, the face looks along +z, which is glTF's front.
@@ -41,23 +42,29 @@ def write_glb(
 
     Args:
         weights: initial weights of morph targets by name; the others, and all by default, are 0.
+        animation: how the head moves before a camera, which becomes a node of its own; its first key takes the place of ``weights``.
 
     Raises:
-        MeshError: ``weights`` names a target the mesh has not, or holds nan or inf.
+        MeshError: ``weights`` names a target the mesh has not, or holds nan or inf; an animation of other targets.
         OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
-    return write_file(path, encode_glb(mesh, weights), overwrite=overwrite)
+    return write_file(path, encode_glb(mesh, weights, animation), overwrite=overwrite)
 
 
-def encode_glb(mesh: ExportMesh, weights: Mapping[str, float] | None = None) -> bytes:
+def encode_glb(
+    mesh: ExportMesh, weights: Mapping[str, float] | None = None, animation: HeadAnimation | None = None
+) -> bytes:
     """The bytes of :func:`write_glb`'s file."""
     buffer = _Buffer()
     document = _document(mesh, _initial_weights(mesh, weights), buffer)
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    text += b" " * (-len(text) % 4)
-    binary = bytes(buffer.data) + b"\0" * (-len(buffer.data) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+    if animation is not None:
+        add_animation(document, buffer, animation, _FLOAT)
+    document |= {
+        "accessors": buffer.accessors,
+        "bufferViews": buffer.views,
+        "buffers": [{"byteLength": len(buffer.data) + -len(buffer.data) % 4}],
+    }
+    return encode_chunks(document, bytes(buffer.data) + b"\0" * (-len(buffer.data) % 4))
 
 
 class _Buffer:
@@ -77,12 +84,12 @@ class _Buffer:
         self.views.append(view)
         return len(self.views) - 1
 
-    def array(self, values: np.ndarray, component: int, target: int, *, bounds: bool = False) -> int:
-        """An accessor to ``(N,)`` scalars or ``(N, 2 or 3)`` vectors."""
+    def array(self, values: np.ndarray, component: int, target: int | None, *, bounds: bool = False) -> int:
+        """An accessor to ``(N,)`` scalars or ``(N, 2 to 4)`` vectors."""
         stored = np.ascontiguousarray(values, dtype=_NUMPY[component])
         accessor = {"bufferView": self.view(stored.tobytes(), target), **_shape(stored, component)}
         if bounds:
-            accessor |= _bounds(stored)
+            accessor |= _bounds(stored if stored.ndim > 1 else stored[:, None])
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
@@ -160,11 +167,7 @@ def _document(mesh: ExportMesh, weights: list[float], buffer: _Buffer) -> dict[s
             "textures": [{"source": 0, "sampler": 0}],
         }
         material["baseColorTexture"] = {"index": 0}
-    return document | {
-        "accessors": buffer.accessors,
-        "bufferViews": buffer.views,
-        "buffers": [{"byteLength": len(buffer.data) + -len(buffer.data) % 4}],
-    }
+    return document
 
 
 _CONVENTIONS = {

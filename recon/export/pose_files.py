@@ -21,7 +21,7 @@ from recon.reconstruction import HeadPose
 
 SCHEMA, SCHEMA_VERSION = "facerecon-pose", 1
 _MAX_BYTES = 1_000_000
-_CONVENTIONS = {
+CONVENTIONS = {
     "angles": "degrees; R = Rz(roll) Ry(yaw) Rx(pitch); seen by the viewer, positive yaw turns the face to the right, positive pitch "
     "turns it down, positive roll turns the picture counter-clockwise",
     "rotation": "head to camera, rows; x right, y up, z to the viewer; the head faces +z",
@@ -59,7 +59,7 @@ def pose_values(found: FacePose, photo: Photo) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "conventions": _CONVENTIONS,
+        "conventions": CONVENTIONS,
         "photo": {"source": photo.source, "width": width, "height": height, "scale": photo.scale},
         "face": {
             "box": _rounded(found.face.box, 2),

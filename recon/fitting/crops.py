@@ -17,7 +17,8 @@ from recon.fitting.fit_model import FitModel
 from recon.fitting.initial_estimate import InitialEstimate
 from recon.fitting.landmark_model import LandmarkModel, pose_from_points, visibility_weight
 from recon.fitting.settings import FitSettings
-from recon.fitting.state import LandmarkTensors, ViewTensors
+from recon.fitting.state import DepthTensors, LandmarkTensors, ViewTensors
+from recon.io.measured_depth import MeasuredDepth
 from recon.io.resample import resample
 from recon.render import vertex_normals
 
@@ -32,11 +33,13 @@ class View:
         pixels: ``(H, W, 3)`` uint8 RGB.
         landmarks: in the order of the landmark set; ``None`` if there are none. The fit then needs an initial estimate.
         focal_px: focal length, or ``None`` if unknown.
+        depth: that was measured with the photo, in true distances; ``None`` if none was.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
     landmarks: LandmarkObservation | None
     focal_px: float | None = None
+    depth: MeasuredDepth | None = None
 
 
 def landmark_view(
@@ -54,21 +57,32 @@ def landmark_view(
         guessed = initial.points_px(points_obj, index, principal_px).double().cpu().numpy()
         landmarks = LandmarkObservation.independent(guessed, np.inf)
     focal_px = torch.full((1, 2), float(longer_px), dtype=torch.float64)
-    found = ViewTensors(LandmarkTensors.of(landmarks), focal_px, principal_px)
+    depth = None if view.depth is None else DepthTensors.of(view.depth, (height, width))
+    found = ViewTensors(LandmarkTensors.of(landmarks), focal_px, principal_px, depth=depth)
     if view.focal_px is not None:
         return dataclasses.replace(found, focal_px=torch.full_like(focal_px, float(view.focal_px)))
-    # The apparent size fixes focal length over distance; assume the distance.
+    # The apparent size fixes focal length over distance; take the measured distance, or assume one.
+    measured_mm = _measured_distance_mm(found)
+    assumed_mm = settings.assumed_distance_mm if measured_mm is None else measured_mm
     if view.landmarks is None:
         assert initial is not None, "checked before"
-        assumed_px = (
-            initial.focal_px[index] * settings.assumed_distance_mm / -float(initial.parameters.translation_mm[index, 2])
-        )
+        assumed_px = initial.focal_px[index] * assumed_mm / -float(initial.parameters.translation_mm[index, 2])
     else:
         _, translation_mm = pose_from_points(model, found)
-        assumed_px = longer_px * settings.assumed_distance_mm / -float(translation_mm[2])
+        assumed_px = longer_px * assumed_mm / -float(translation_mm[2])
     assumed_px = max(assumed_px, MIN_FOCAL_SHARE * longer_px)
     sigma = settings.focal_sigma if landmarks.calibrated else settings.uncalibrated_focal_sigma
+    if measured_mm is not None:
+        sigma = min(sigma, settings.measured_focal_sigma)
     return dataclasses.replace(found, focal_px=torch.full_like(focal_px, assumed_px), focal_sigma=sigma)
+
+
+def _measured_distance_mm(view: ViewTensors) -> float | None:
+    """Of the face's landmarks, which surround the head's origin; None if nothing was measured there."""
+    if view.depth is None:
+        return None
+    depth_mm, known = view.depth.at(view.landmarks.points_px)
+    return float(depth_mm[known].median()) if bool(known.any()) else None
 
 
 def cropped(view: View, uncropped: ViewTensors, size_px: int, visibility: Float[Tensor, " n"]) -> ViewTensors:
@@ -99,6 +113,7 @@ def cropped(view: View, uncropped: ViewTensors, size_px: int, visibility: Float[
         visibility,
         pixels.permute(2, 0, 1)[None] / 255.0,
         torch.from_numpy(np.outer(inside_y, inside_x)).to(visibility)[None, None],
+        None if uncropped.depth is None else uncropped.depth.cropped(origin, scale, visibility),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from recon.fitting.settings import FitSettings
 from recon.fitting.stages import faces_in_views, landmark_stage, photometric_stage
 from recon.fitting.state import FitState, ViewTensors
 from recon.fitting.terms.expression_prior import expression_widths
+from recon.fitting.terms.measured_depth import MeasuredPoints
 from recon.fitting.terms.photometric import photometric_rmse
 from recon.parameters import FaceParameters
 from recon.segmentation.grabcut import GrabCutSegmenter
@@ -41,6 +43,7 @@ class FitResult:
         principal_px: ``(2,)`` of each photo.
         reprojection_error_px: mean distance of fitted from detected landmarks, a view; nan without landmarks.
         photometric_rmse: root mean square difference of code values on uncovered skin, a view; nan if no photo was used.
+        depth_error_mm: median distance of the fitted from the measured surface on uncovered skin, a view; nan without measured depth.
     """
 
     parameters: FaceParameters
@@ -50,6 +53,7 @@ class FitResult:
     principal_px: tuple[tuple[float, float], ...]
     reprojection_error_px: tuple[float, ...]
     photometric_rmse: tuple[float, ...]
+    depth_error_mm: tuple[float, ...]
 
 
 class FaceFitter:
@@ -93,7 +97,7 @@ class FaceFitter:
             initial = initial.with_focal(tuple(float(view.focal_px[0, 0]) for view in uncropped))
         expression_sigma = self._expression_sigma(views, settings)
         state = self._first_state(views, uncropped, settings, expression_sigma, initial)
-        rmse = tuple(float("nan") for _ in views)
+        rmse = depth_error_mm = tuple(float("nan") for _ in views)
         if settings.levels:
             masks = [
                 self._mask(face) for face in self._crops(state, views, uncropped, [None] * len(views), SEGMENTATION_PX)
@@ -109,9 +113,11 @@ class FaceFitter:
                 state = photometric_stage(
                     self.model, state, crops, settings, level, expression_sigma, initial, without_light
                 )
-            rmse = tuple(
-                photometric_rmse(face, self.model.vertex_confidence)
-                for face in faces_in_views(self.model, state, crops)
+            fitted = faces_in_views(self.model, state, crops)
+            rmse = tuple(photometric_rmse(face, self.model.vertex_confidence) for face in fitted)
+            depth_error_mm = tuple(
+                math.nan if (found := MeasuredPoints.of(face, self.model.sparse)) is None else found.median_mm
+                for face in fitted
             )
         return FitResult(
             state.parameters.to(self.model.whole.mean_shape),
@@ -123,6 +129,7 @@ class FaceFitter:
                 for index, (view, tensors) in enumerate(zip(views, uncropped, strict=True))
             ),
             rmse,
+            depth_error_mm,
         )
 
     def _expression_sigma(self, views: Sequence[View], settings: FitSettings) -> Float[Tensor, "v ke"]:

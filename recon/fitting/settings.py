@@ -43,6 +43,9 @@ class FitSettings:
             logarithm: selfies are taken from 0.3 m, portraits from 3 m.
         uncalibrated_focal_sigma: the same for points of a detector that was not calibrated. What all its points are off
             by looks like a near camera: MediaPipe's would put heads at 1.5 m to 0.75 m.
+        measured_focal_sigma: the same where the distance was measured with the photo: what is left are the sizes of heads.
+        effective_points: how many independent points measured depth counts for, see
+            :class:`recon.fitting.terms.measured_depth.MeasuredDepthTerm`.
         levels: resolutions of the photometric stage, coarse to fine; none leaves the photo out.
         effective_pixels: how many independent pixels the photo counts for. A face covers 10 000, but what the model
             cannot explain (beards, shadows, make-up) is alike over wide areas.
@@ -67,6 +70,8 @@ class FitSettings:
     landmark_steps: int = 30
     focal_sigma: float = 0.7
     uncalibrated_focal_sigma: float = 0.2
+    measured_focal_sigma: float = 0.1
+    effective_points: float = 300.0
     levels: tuple[Level, ...] = (Level(96, 2.0, 8), Level(128, 1.0, 8), Level(224, 0.7, 8))
     effective_pixels: float = 300.0
     camera: CameraModel = "perspective"

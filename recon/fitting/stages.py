@@ -24,6 +24,7 @@ from recon.fitting.terms.contour import ContourTerm
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior
 from recon.fitting.terms.landmark import DISTANCES, LandmarkTerm
 from recon.fitting.terms.lighting_prior import LightingPrior
+from recon.fitting.terms.measured_depth import MeasuredDepthTerm
 from recon.fitting.terms.photometric import PhotometricTerm
 
 _ANNEALING_START, _ANNEALING_RATE = 30.0, 0.6
@@ -36,7 +37,7 @@ _NORMALS_EVERY = 4
 """Steps between two computations of the normals' derivatives, which take as long as a step."""
 _MAX_LOG_FOCAL = 2.0
 """Of the focal length over the assumed one: a head assumed at 1.5 m can be 0.2 to 11 m away."""
-_LANDMARK_LIMITS = StepLimits(rotation_rad=0.5, log_focal=_MAX_LOG_FOCAL)
+LANDMARK_LIMITS = StepLimits(rotation_rad=0.5, log_focal=_MAX_LOG_FOCAL)
 _PHOTOMETRIC_LIMITS = StepLimits(rotation_rad=0.2, identity=3.5, albedo=3.0, log_focal=_MAX_LOG_FOCAL)
 
 
@@ -93,7 +94,7 @@ def landmark_stage(
         initial: what to stay near.
     """
     layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views), n_focal=1)
-    solver = GaussNewton(layout, _LANDMARK_LIMITS, model.unit_expression)
+    solver = GaussNewton(layout, LANDMARK_LIMITS, model.unit_expression)
     priors: list[Prior] = [
         CoefficientPrior(settings.identity_precision, expression_sigma, model.size_slope),
         FocalPrior(tuple(view.focal_sigma for view in views)),
@@ -189,6 +190,8 @@ def photometric_stage(
             normal_jacobians = tuple(surface.normal_jacobian(face.vertices) for face in faces)
         photometric = PhotometricTerm(photos, level.blur_px, surface, normal_jacobians, settings.effective_pixels)
         terms: list[ViewTerm] = [photometric, landmarks, contour]
+        if any(view.depth is not None for view in views):
+            terms.append(MeasuredDepthTerm(surface, settings.effective_points))
         albedo_prior = AlbedoPrior(settings.albedo_precision * (prior_annealing(step) if anneal_albedo else 1.0))
         rows = [prior.linearize(state, layout) for prior in [*priors, albedo_prior]]
         rows += [term.linearize(face, layout) for face in faces for term in terms]

@@ -7,13 +7,18 @@ import dataclasses
 import numpy as np
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.camera import CAMERAS, NEAR_MM, PosedCamera
 from recon.detection.observation import LandmarkObservation
 from recon.fitting.layout import ParameterLayout
+from recon.io.measured_depth import MeasuredDepth
 from recon.parameters import FaceParameters
+from recon.render.sampling import sample_pixels
+
+_WHOLE = 0.999
+"""Bilinear values count where all four pixels are known."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +52,49 @@ class LandmarkTensors:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class DepthTensors:
+    """Measured depth, and where the pixels of a picture lie in its map.
+
+    Attributes:
+        depth_mm: ``(1, h, w)`` planar, 0 where nothing was measured.
+        corner_px: ``(2,)`` where the map's upper left corner lies in the picture.
+        map_px_per_px: ``(2,)`` pixels of the map a pixel of the picture, in x and y.
+    """
+
+    depth_mm: Float[Tensor, "1 h w"]
+    corner_px: Float[Tensor, " 2"]
+    map_px_per_px: Float[Tensor, " 2"]
+
+    @classmethod
+    def of(cls, measured: MeasuredDepth, size: tuple[int, int]) -> DepthTensors:
+        """Of a photo of a size (H, W), float64.
+
+        Raises:
+            MeasuredDepthError: the map is of another shape than the photo.
+        """
+        measured.check_shape(size)
+        depth_mm = torch.from_numpy(np.nan_to_num(measured.depth_mm, nan=0.0).astype(np.float64))
+        height, width = depth_mm.shape
+        per_px = torch.tensor([width / size[1], height / size[0]], dtype=torch.float64)
+        return cls(depth_mm[None], torch.zeros(2, dtype=torch.float64), per_px)
+
+    def cropped(self, corner_px: Float[Tensor, " 2"], scale: float, like: Tensor) -> DepthTensors:
+        """The same for a crop that begins at a corner and has ``scale`` pixels a pixel; on the device and of the type of ``like``."""
+        return DepthTensors(
+            self.depth_mm.to(like),
+            ((self.corner_px - corner_px) * scale).to(like),
+            (self.map_px_per_px / scale).to(like),
+        )
+
+    def at(self, pixels: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+        """Depth at places in the picture, and whether it is known: all four pixels of the map about it are."""
+        places = (pixels - self.corner_px) * self.map_px_per_px
+        measured = (self.depth_mm > 0.0).to(self.depth_mm)
+        found = sample_pixels(torch.cat((self.depth_mm, measured)), places, outside="zeros")
+        return found[:, 0], found[:, 1] > _WHOLE
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ViewTensors:
     """Landmarks of one photo or of a square crop of it, and the crop's pixels for the photometric stage.
 
@@ -59,6 +107,7 @@ class ViewTensors:
             0 if it is known.
         photo: ``(1, 3, S, S)`` sRGB code values in [0, 1]; ``None`` in the landmark stage.
         mask: ``(1, 1, S, S)`` in [0, 1]: how surely each pixel shows the uncovered face.
+        depth: that was measured; ``None`` if none was.
     """
 
     landmarks: LandmarkTensors
@@ -68,6 +117,7 @@ class ViewTensors:
     visibility: Float[Tensor, " n"] | None = None
     photo: Float[Tensor, "1 3 s s"] | None = None
     mask: Float[Tensor, "1 1 s s"] | None = None
+    depth: DepthTensors | None = None
 
     @property
     def size(self) -> tuple[int, int]:

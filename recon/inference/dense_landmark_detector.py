@@ -55,7 +55,7 @@ class DenseLandmarkDetector:
             raise RuntimeError(f"{name} is used in a with statement: with {name}() as detector")
         for turn_deg, searched in self._searched_images(image):
             boxes = self._boxes(searched, min_face_px, turn_deg)
-            faces = distinct([face for box in boxes if (face := self._face(image, box, self._landmarks)) is not None])
+            faces = distinct([face for box in boxes if (face := face_in_box(image, box, self._landmarks)) is not None])
             if faces:
                 return faces
         return []
@@ -69,16 +69,16 @@ class DenseLandmarkDetector:
         for turn_deg in (0, 90, 270, 180):
             yield turn_deg, exposed
 
-    @staticmethod
-    def _face(image: UInt8[np.ndarray, "h w 3"], box: FaceBox, landmarks: LandmarkRegressor) -> Face | None:
-        """The face in a box with its points, or None if the network is not sure of them or finds them elsewhere."""
-        name = OPEN if landmarks.path == DEFAULT_LANDMARK_NETWORK else OPEN_OTHER_NETWORK
-        try:
-            dense = landmarks(image, box.points5)
-        except AlignmentError:
-            return None
-        face = face_from_landmarks(dense, box.score, name)
-        return face if face is not None and _agree(box, face) else None
+
+def face_in_box(image: UInt8[np.ndarray, "h w 3"], box: FaceBox, landmarks: LandmarkRegressor) -> Face | None:
+    """The face in a box with its points, or None if the network is not sure of them or finds them elsewhere."""
+    name = OPEN if landmarks.path == DEFAULT_LANDMARK_NETWORK else OPEN_OTHER_NETWORK
+    try:
+        dense = landmarks(image, box.points5)
+    except AlignmentError:
+        return None
+    face = face_from_landmarks(dense, box.score, name)
+    return face if face is not None and _agree(box, face) else None
 
 
 def _agree(box: FaceBox, face: Face) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from recon.camera import MIN_FOCAL_SHARE, PORTRAIT_DISTANCE_MM, PerspectiveCamera
-from recon.crop_view import CropView
-from recon.depth_geometry import depth_points, point_normals
+from recon.depth.crop_view import CropView
+from recon.depth.geometry import depth_points, point_normals
 from recon.detection.align import PX_PER_MM_AT_224, align
 from recon.detection.detect import Detector
 from recon.detection.face import Face
@@ -22,13 +22,16 @@ from recon.detector_names import DEFAULT_DETECTOR
 from recon.inference.landmark_detection import detect_landmarks
 from recon.io.image import Photo, PhotoLike, read_image
 from recon.io.resample import resample
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.depth.checkpoint import load_depth_network
-from recon.networks.depth.crop_depth import CLASSES, FRAME, CropDepthNetwork, CropDepthPrediction
+from recon.networks.depth.crop_depth import CLASSES, FRAME, CropDepthConfig, CropDepthPrediction
 from recon.networks.depth.map_depth import MapDepthNetwork
+from recon.networks.network_file import CheckpointError
 
-DEFAULT_DEPTH_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "depth_open.safetensors"
-"""Where the network that comes with the package lies."""
+DEPTH_NETWORKS: dict[str, Path] = {
+    "open": Path(__file__).parents[1] / "networks" / "weights" / "depth_open.safetensors",
+}
+"""Networks that are asked for by name, where they lie if this version comes with them."""
+DEFAULT_DEPTH_NETWORK = "open"
 FocalSource = Literal["given", "EXIF", "assumed"]
 _BACKGROUND = CLASSES.index("background")
 _STRIP_PIXELS = 1 << 18
@@ -93,28 +96,67 @@ class FaceDepth:
         return points.numpy(), self.photo.pixels[self.part][seen] / 255.0
 
 
+@runtime_checkable
+class CropDepthFunction(Protocol):
+    """Our depth network, in torch or in onnxruntime."""
+
+    config: CropDepthConfig
+
+    def __call__(self, crops: Float[Tensor, "b 3 h w"]) -> CropDepthPrediction:
+        """Depth of crops."""
+        ...
+
+
+def depth_network_file(network: str | os.PathLike[str] | None) -> Path:
+    """The file of a depth network.
+
+    Args:
+        network: one of :data:`DEPTH_NETWORKS`, a file, or ``None`` for the one that comes with the package.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    wanted = DEFAULT_DEPTH_NETWORK if network is None else os.fspath(network)
+    if wanted not in DEPTH_NETWORKS:
+        place = Path(wanted)
+        if not place.is_file() and not place.suffix:
+            raise CheckpointError(
+                f"no checkpoint at {place}, and no depth network of this name; known: {', '.join(DEPTH_NETWORKS)}"
+            )
+        return place
+    named = DEPTH_NETWORKS[wanted]
+    if not named.is_file():
+        raise CheckpointError(
+            f"{named.name} is not among the weights of this version: train a depth network with python train.py fit --config "
+            "configs/depth/facerecon_depth.yaml (docs/depth.md) and give its best.safetensors (--network on the command line, "
+            "network in Python)"
+        )
+    return named
+
+
 class DepthEstimator:
     """Depth of faces whose five points are known.
 
     Args:
-        checkpoint: ``.safetensors`` that ``train.py`` wrote; ``None`` takes the one that comes with the package.
+        network: a name of :data:`DEPTH_NETWORKS`, ``.safetensors`` that ``train.py`` wrote, or ``.onnx`` that
+            ``recon export-onnx`` wrote; ``None`` takes the one that comes with the package.
 
     Attributes:
         path: of the checkpoint.
 
     Raises:
-        CheckpointError: no checkpoint, or a damaged one.
+        CheckpointError, OnnxError: no checkpoint, or a damaged one.
     """
 
-    def __init__(self, checkpoint: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(checkpoint) if checkpoint is not None else DEFAULT_DEPTH_NETWORK
-        if checkpoint is None and not self.path.is_file():
-            raise CheckpointError(
-                "no depth network comes with this version: train one with python train.py fit --config "
-                "configs/depth/facerecon_depth.yaml, which takes some hours on a CPU (docs/depth.md), and give its best.safetensors "
-                "(--network on the command line, checkpoint in Python)"
-            )
-        self._network, _ = load_depth_network(self.path)
+    def __init__(self, network: str | os.PathLike[str] | None = None) -> None:
+        self.path = depth_network_file(network)
+        self._network: CropDepthFunction | MapDepthNetwork
+        if self.path.suffix.lower() == ".onnx":
+            from recon.networks.depth.onnx import OnnxDepthNetwork
+
+            self._network = OnnxDepthNetwork(self.path)
+        else:
+            self._network, _ = load_depth_network(self.path)
 
     def __call__(self, photo: Photo, face: Face, focal_px: float | None = None) -> FaceDepth:
         """The depth of a detected face.
@@ -135,10 +177,10 @@ class DepthEstimator:
         turn_rad = torch.tensor([alignment.picture_turn_rad], dtype=torch.float64)
         view = CropView.towards(camera.to(torch.float64).intrinsics, middle_px, side_px, turn_rad)
         network = self._network
-        if isinstance(network, CropDepthNetwork):
-            maps = _crop_maps(network, photo, view)
-        else:
+        if isinstance(network, MapDepthNetwork):
             maps = _coded_maps(network, photo, view)
+        else:
+            maps = _crop_maps(network, photo, view)
         return _on_photo(photo, face, camera, source, view, maps)
 
 
@@ -162,7 +204,7 @@ def estimate_depth(
     Raises:
         NoFaceError: no face was found.
         ImageError, OSError: the photo cannot be read.
-        CheckpointError: no network, or a damaged one.
+        CheckpointError, OnnxError: no network, or a damaged one.
     """
     estimator = network if isinstance(network, DepthEstimator) else DepthEstimator(network)
     image = photo if isinstance(photo, Photo) else read_image(photo)
@@ -197,7 +239,7 @@ class _Maps:
 
 
 @torch.no_grad()
-def _crop_maps(network: CropDepthNetwork, photo: Photo, view: CropView) -> _Maps:
+def _crop_maps(network: CropDepthFunction, photo: Photo, view: CropView) -> _Maps:
     crop = _read_crop(photo, view, network.config.size)
     found: CropDepthPrediction = network(crop)
     return _Maps(
@@ -256,8 +298,9 @@ def _on_photo(
     columns, rows = torch.arange(low[0], high[0]), torch.arange(low[1], high[1])
     parts = [maps.depth_mm, maps.sigma_mm, maps.normals, maps.classes]
     joined = torch.cat([part for part in parts if part is not None], dim=1).double()
+    n_lengths = 1 if maps.sigma_mm is None else 2
     strips = [
-        _strip(view, joined, rows[k : k + step], columns)
+        _strip(view, joined, n_lengths, rows[k : k + step], columns)
         for step in [max(1, _STRIP_PIXELS // len(columns))]
         for k in range(0, len(rows), step)
     ]
@@ -278,15 +321,16 @@ def _on_photo(
     )
 
 
-def _strip(view: CropView, joined: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """``(C, rows, columns)`` maps at some pixels, the first turned into planar depth of the photo; nan beyond the crop."""
+def _strip(view: CropView, joined: Tensor, n_lengths: int, rows: Tensor, columns: Tensor) -> Tensor:
+    """``(C, rows, columns)`` maps at some pixels, the first ``n_lengths``, which lie along the crop's axis, turned into those along the
+    photo's; nan beyond the crop."""
     y, x = torch.meshgrid(rows.double() + 0.5, columns.double() + 0.5, indexing="ij")
     places, ratio = view.seen_from(torch.stack((x, y), dim=-1).view(1, -1, 2))
     # Not beyond the middles of the border's pixels: nothing is extrapolated.
     inside = (places.abs() <= 0.5 - 0.5 / joined.shape[-1]).all(dim=-1) & (ratio > 0.0)
     grid = torch.where(inside[..., None], 2.0 * places, 0.0)[:, None]
     found = torch.nn.functional.grid_sample(joined, grid, padding_mode="border", align_corners=False)[0, :, 0]
-    found = torch.cat((found[:1] / ratio, found[1:]))
+    found = torch.cat((found[:n_lengths] / ratio, found[n_lengths:]))
     return torch.where(inside, found, torch.nan).unflatten(1, (len(rows), len(columns)))
 
 

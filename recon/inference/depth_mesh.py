@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from recon.depth.poisson_surface import OrientedPoints, SurfaceError, screened_poisson
 from recon.export.mesh import ExportMesh
 from recon.inference.depth import FaceDepth
 from recon.networks.depth.crop_depth import CLASSES
-from recon.poisson_surface import OrientedPoints, SurfaceError, screened_poisson
 
 _KEPT_CELLS = 2.0
 """The surface is kept where a point is so near."""
@@ -61,7 +61,7 @@ def head_mesh(found: FaceDepth, cell_mm: float = 2.5) -> ExportMesh:
         cell_mm: details below this are smoothed away.
 
     Raises:
-        SurfaceError: no head is seen, or see :func:`recon.poisson_surface.screened_poisson`.
+        SurfaceError: no head is seen, or see :func:`recon.depth.poisson_surface.screened_poisson`.
     """
     points = head_points(found, 0.5 * cell_mm)
     vertices, faces = screened_poisson(points, cell_mm)

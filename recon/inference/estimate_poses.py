@@ -19,7 +19,7 @@ from recon.inference.head_pose import (
     LandmarkPoseEstimator,
     NetworkPoseEstimator,
     PoseEstimator,
-    missing_weights,
+    default_pose_network,
     open_pose_network,
 )
 from recon.inference.landmark_detection import detector_info
@@ -37,12 +37,13 @@ class PoseOptions:
 
     Attributes:
         method: one of :data:`recon.inference.head_pose.METHODS`.
-        checkpoint: of a network, ``.safetensors`` or ``.onnx``.
+        checkpoint: of a network, ``.safetensors`` or ``.onnx``; ``None`` takes the one that comes with the package.
         detector: of faces; ``landmarks`` needs ``"open"``.
         quality: of a fit, ``"fast"``, ``"default"`` or ``"best"``.
 
     Raises:
         ValueError: an unknown method, or options that do not go together.
+        CheckpointError: a network without a checkpoint, of which none comes with the package.
     """
 
     method: str = DEFAULT_METHOD
@@ -54,13 +55,20 @@ class PoseOptions:
         if self.method not in METHODS:
             raise ValueError(f"unknown pose method {self.method!r}; known: {', '.join(METHODS)}")
         if self.method in NETWORK_METHODS and self.checkpoint is None:
-            raise missing_weights(self.method)
+            default_pose_network(self.method)
         if self.method not in NETWORK_METHODS and self.checkpoint is not None:
             raise ValueError(f"a checkpoint is for the methods {', '.join(NETWORK_METHODS)}, not for {self.method}")
         if self.method == "landmarks" and self.detector != OPEN:
             raise ValueError(
                 f"the method landmarks needs the dense landmarks of the detector {OPEN}, not {self.detector}"
             )
+
+    @property
+    def network(self) -> Path | None:
+        """The file of the network that tells poses; ``None`` of methods without one."""
+        if self.method not in NETWORK_METHODS:
+            return None
+        return default_pose_network(self.method) if self.checkpoint is None else self.checkpoint
 
 
 @contextlib.contextmanager
@@ -71,9 +79,9 @@ def open_pose_estimator(options: PoseOptions) -> Iterator[PoseEstimator]:
         CheckpointError, OnnxError: no such checkpoint, a damaged one, or one of another kind.
         DetectorUnavailable: the detector's package or networks are missing.
     """
-    if options.method in NETWORK_METHODS:
-        assert options.checkpoint is not None
-        network, kind = open_pose_network(options.checkpoint, options.method)
+    if options.network is not None:
+        # One crop at a time is too small for threads of onnxruntime, which would wait for each other.
+        network, kind = open_pose_network(options.network, options.method, threads=1)
         with detector_info(options.detector).detector as detector:
             yield NetworkPoseEstimator(network, kind, detector)
         return
@@ -88,7 +96,7 @@ def pose_facts(options: PoseOptions) -> dict[str, Any]:
     """What decides the poses of a photo besides the code, as JSON keeps it."""
     return {
         "method": options.method,
-        "checkpoint": None if options.checkpoint is None else file_hash(options.checkpoint),
+        "checkpoint": None if options.network is None else file_hash(options.network),
         "detector": options.detector,
         "quality": options.quality if options.method == "fit" else None,
     }
@@ -110,13 +118,13 @@ def estimate_poses(
         method: ``"landmarks"``, in closed form from the dense landmarks; ``"fit"``, a head fitted to the photo; ``"sixd"``,
             ``"fsanet"`` or ``"hopenet"``, a trained network.
         faces: ``"all"`` or ``"largest"``.
-        checkpoint: of a network.
+        checkpoint: of a network; ``None`` takes the one that comes with the package.
         detector: a name of :data:`recon.detection.DETECTORS`.
         quality: of a fit.
 
     Raises:
         ValueError: an unknown method, or options that do not go together.
-        CheckpointError, OnnxError: a network without a checkpoint, or a checkpoint that cannot be used.
+        CheckpointError, OnnxError: no checkpoint where none comes with the package, or one that cannot be used.
         NoFaceError: no face was found.
         ImageError, OSError: the photo cannot be read.
     """

@@ -17,6 +17,7 @@ from recon.detection.regions import Roi, picture_size, turn_to_photo
 from recon.io.resample import resample
 from recon.networks.face_box_checkpoint import load_face_box_network
 from recon.networks.face_box_network import FaceBoxNetworkConfig, FacePeaks, peaks_of
+from recon.networks.folded_norms import folded_norms
 
 DEFAULT_FACE_BOX_NETWORK = Path(__file__).parents[1] / "networks" / "weights" / "face_boxes.safetensors"
 """What comes with the package."""
@@ -56,14 +57,17 @@ class FaceBoxFinder:
 
     Args:
         checkpoint: ``.safetensors`` that ``train.py`` wrote; ``None`` takes the one that comes with the package.
+        folded: prepare the network for many searches, see :func:`recon.networks.folded_norms.folded_norms`.
 
     Raises:
         CheckpointError: no checkpoint, or a damaged one.
     """
 
-    def __init__(self, checkpoint: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, checkpoint: str | os.PathLike[str] | None = None, *, folded: bool = False) -> None:
         self.path = Path(checkpoint) if checkpoint is not None else DEFAULT_FACE_BOX_NETWORK
         self._network, _ = load_face_box_network(self.path)
+        if folded:
+            self._network = folded_norms(self._network, torch.zeros(1, 3, 2 * _MULTIPLE_PX, 2 * _MULTIPLE_PX))
         self._network.to(memory_format=torch.channels_last)
 
     @property

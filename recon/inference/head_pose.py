@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -16,7 +16,8 @@ from recon.inference.landmark_detection import faces_with_landmarks
 from recon.inference.landmark_pose import LandmarkPose
 from recon.inference.pose_crop import focal_length_px, pose_alignment, ray_to_head
 from recon.io.image import Photo
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.folded_norms import folded_norms
+from recon.networks.network_file import CheckpointError
 from recon.networks.pose.build import KINDS
 from recon.networks.pose.checkpoint import check_kind, load_pose_network
 from recon.networks.pose.prediction import PoseFunction
@@ -24,8 +25,14 @@ from recon.networks.pose.prediction import PoseFunction
 NETWORK_METHODS = KINDS
 METHODS = (*NETWORK_METHODS, "landmarks", "fit")
 """Names of all methods."""
+DEFAULT_POSE_NETWORKS = {
+    "sixd": Path(__file__).parents[1] / "networks" / "weights" / "pose_open.safetensors",
+    "fsanet": Path(__file__).parents[1] / "networks" / "weights" / "fsanet_open.safetensors",
+}
+"""What comes with the package, by method."""
 
 
+@runtime_checkable
 class PoseEstimator(Protocol):
     """A method, ready for photos."""
 
@@ -135,13 +142,23 @@ def open_pose_network(
             check_kind(path, exported.config, kind)
         return exported, exported.config.kind
     network, _ = load_pose_network(path, kind)
-    return network, network.config.kind
+    return folded_norms(network, torch.zeros(1, 3, network.size, network.size)), network.config.kind
 
 
-def missing_weights(method: str) -> CheckpointError:
-    """What to say when a network is asked for and no checkpoint is named: none comes with the package."""
-    return CheckpointError(
-        f"the method {method} needs the weights of a trained network, and none comes with the package: train one with "
-        f"python train.py fit --config configs/pose/{method}.yaml and name it with --checkpoint RUN/best.safetensors, or use "
-        "--method landmarks, which needs none"
-    )
+def default_pose_network(method: str) -> Path:
+    """The network of a method that comes with the package.
+
+    Args:
+        method: one of :data:`NETWORK_METHODS`.
+
+    Raises:
+        CheckpointError: none comes with it.
+    """
+    path = DEFAULT_POSE_NETWORKS.get(method)
+    if path is None or not path.is_file():
+        raise CheckpointError(
+            f"the method {method} needs the weights of a trained network, and none comes with the package: train one with "
+            f"python train.py fit --config configs/pose/{method}.yaml and name it with --checkpoint RUN/best.safetensors, or use "
+            "--method landmarks, which needs none"
+        )
+    return path

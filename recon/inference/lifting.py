@@ -20,12 +20,12 @@ from recon.detection.face import Face
 from recon.inference.landmarks import LandmarkRegressor
 from recon.inference.regress import CropRegression, ParameterSigma, unposed_camera
 from recon.io.image import Photo
-from recon.networks.checkpoint import check_serves
 from recon.networks.head import FaceBlocks, soft_front_light
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.landmark_network import LandmarkPrediction
 from recon.networks.lifting_checkpoint import check_lifted_landmarks, load_lifting_network
 from recon.networks.lifting_network import NOMINAL_SIZE, LiftedFaces, LiftingNetworkConfig
+from recon.networks.served_model import check_serves
 from recon.rotation import turn_to_ray
 
 _CROP_PX = 128

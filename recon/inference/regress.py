@@ -17,8 +17,10 @@ from recon.detection.align import PX_PER_MM_AT_224, Alignment, align
 from recon.detection.face import Face
 from recon.io.image import Photo
 from recon.lighting import rotate_lighting
-from recon.networks.checkpoint import CheckpointError, check_serves, load_regressor
+from recon.networks.checkpoint import load_regressor
 from recon.networks.head import FaceBlocks
+from recon.networks.network_file import CheckpointError
+from recon.networks.served_model import check_serves
 from recon.parameters import FaceParameters
 
 _WEIGHTS = Path(__file__).parents[1] / "networks" / "weights"

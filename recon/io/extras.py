@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 _EXTRAS = {
+    "av": "video",
     "bpy": "blender",
+    "fastapi": "app",
     "jsonargparse": "train",
     "lightning": "train",
+    "nicegui": "app",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "pi_heif": "heic",
+    "starlette": "app",
     "tensorboard": "train",
+    "uvicorn": "app",
 }
 """Packages of :file:`pyproject.toml`'s extras, by the name under which they are imported."""
 

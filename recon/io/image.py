@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
 from recon.io.exif import EXIF_BLOCK, exif_focal_px, exif_is_bounded
+from recon.io.heic_depth import heic_depth
+from recon.io.measured_depth import MeasuredDepth, MeasuredDepthError
 from recon.io.metered_file import MeteredFile
 from recon.io.names import printable
 from recon.io.pictures import ImageError as ImageError
 from recon.io.pictures import as_image_error, open_picture, strips
+from recon.io.regular_files import open_regular
 
 MAX_SIDE_PX = 4096
 """Longest side of what :func:`read_image` returns; larger pictures are reduced."""
@@ -43,6 +48,7 @@ class Photo:
         scale: size of ``pixels`` / size of the picture in the file; below 1 if it was reduced.
         notes: what was done that a user may want to know, one sentence each.
         source: the file's path, or what the picture came from.
+        measured_depth: that the camera measured with the photo, of the upright picture; None if it did not.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -50,6 +56,7 @@ class Photo:
     scale: float = 1.0
     notes: tuple[str, ...] = ()
     source: str = "array"
+    measured_depth: MeasuredDepth | None = None
 
 
 PhotoLike = str | os.PathLike[str] | Image.Image | np.ndarray | Photo
@@ -63,7 +70,8 @@ def read_image(
 
     EXIF orientation is applied; colour profiles are converted to sRGB; CMYK, grey, palette and 16-bit pictures become
     8-bit RGB; transparent pictures are laid on white; of an animation the first frame is taken; pictures with a side
-    over ``max_side_px`` are reduced (JPEGs while they are decoded, so a 20 000 px panorama needs little memory).
+    over ``max_side_px`` are reduced (JPEGs while they are decoded, so a 20 000 px panorama needs little memory). HEIC needs the extra ``heic``; what depth its
+    file holds comes with the photo.
 
     Args:
         source: a path, the bytes of an image file, a Pillow image, or a uint8 or uint16 array ``(H, W)``, ``(H, W, 3)``
@@ -100,12 +108,33 @@ def _read_file(source: str | os.PathLike[str] | bytes, label: str, max_side_px: 
     with open_picture(source, draft_px=max_side_px, notes=said) as opened:
         opened.image.load()
         photo = _photo(opened.image, label, max_side_px, opened.size_in_file)
+        if opened.image.format == "HEIF":
+            photo = _with_depth(photo, opened.image.info.get("depth_images") or [], source)
         frames = opened.frames_note()
     if frames:
         photo = dataclasses.replace(photo, notes=(frames, *photo.notes))
     return dataclasses.replace(
         photo, notes=(*photo.notes, *(f"the file is not quite in order: {text}" for text in said))
     )
+
+
+def _with_depth(photo: Photo, pictures: Sequence[Any], source: str | os.PathLike[str] | bytes) -> Photo:
+    """The photo with the depth that its HEIC file holds, and the focal length by which that was calibrated."""
+    if isinstance(source, bytes):
+        data = source
+    else:
+        with open_regular(source)[0] as file:
+            data = file.read()
+    depth, note = heic_depth(pictures, data, printable(photo.source))
+    notes = (*photo.notes, note) if note else photo.notes
+    if depth is None:
+        return dataclasses.replace(photo, notes=notes)
+    try:
+        depth.check_shape((photo.pixels.shape[0], photo.pixels.shape[1]))
+    except MeasuredDepthError as error:
+        return dataclasses.replace(photo, notes=(*photo.notes, f"its depth map was left aside: {error}"))
+    focal_px = photo.focal_px if depth.focal_sides is None else depth.focal_sides * max(photo.pixels.shape[:2])
+    return dataclasses.replace(photo, notes=notes, measured_depth=depth, focal_px=focal_px)
 
 
 def _photo(image: Image.Image, label: str, max_side_px: int, full_size: tuple[int, int]) -> Photo:

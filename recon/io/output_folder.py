@@ -45,7 +45,7 @@ class Record:
         owner: whose result it is: ``source`` and ``sha256`` of the picture, a number ``part`` within it, and ``kind`` if it is
             another kind of result than a head.
         facts: the :class:`~recon.io.fingerprint.Fingerprint` it was made from.
-        files: SHA-256 of each file by its name.
+        files: SHA-256 of each file by its name, of those in folders below with a ``/`` in it.
         values: what else the maker wants to find again.
     """
 
@@ -60,7 +60,7 @@ def read_record(folder: Path) -> Record | None:
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         parts = {name: dict(content[name]) for name in ("owner", "facts", "files", "values")}
-        usable = content["schema"] == _SCHEMA and all(Path(name).name == name for name in parts["files"])
+        usable = content["schema"] == _SCHEMA and all(map(_is_below, parts["files"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Record(**parts) if usable else None
@@ -225,14 +225,15 @@ class Claim:
                 f"{printable(place)} holds another kind of result of this picture ({record.owner.get('kind', 'head')}); choose "
                 "another folder with -o"
             )
-        for path in sorted(place.iterdir()):
-            if path.name == RECORD:
+        for name in _entries(place):
+            path = place / name
+            if name == RECORD:
                 continue
-            if path.name not in record.files:
+            if name not in record.files:
                 raise NotOursError(
                     f"{printable(path)} was not written by recon; move it away to have the result made again"
                 )
-            if path.is_symlink() or not path.is_file() or file_hash(path) != record.files[path.name]:
+            if path.is_symlink() or not path.is_file() or file_hash(path) != record.files[name]:
                 raise NotOursError(
                     f"{printable(path)} was changed since recon wrote it; move it away to have the result made again"
                 )
@@ -260,7 +261,7 @@ class Claim:
                 "schema": _SCHEMA,
                 "owner": {**self.owner, "part": part},
                 "facts": facts.facts,
-                "files": {path.name: file_hash(path) for path in sorted(making.iterdir())},
+                "files": {name: file_hash(making / name) for name in _entries(making)},
                 "values": {**(values or {}), "folder": name},
             }
             write_file(making / RECORD, (json.dumps(content, indent=1) + "\n").encode())
@@ -317,16 +318,45 @@ def _is_of(record: Record, owner: Mapping[str, Any]) -> bool:
 
 def _delete(aside: Path, record: Record, place: Path) -> None:
     """Delete what the record lists. What the user put there meanwhile goes back to the result's place, or stays."""
-    for name, digest in record.files.items():
-        path = aside / name
+    for name in _entries(aside):  # never through a link
+        path, digest = aside / name, record.files.get(name)
         if path.is_file() and not path.is_symlink() and file_hash(path) == digest:
             path.unlink()
-    for path in aside.iterdir():
-        if path.name != RECORD and not os.path.lexists(place / path.name):
-            path.rename(place / path.name)
+    _remove_empty(aside)
+    for name in _entries(aside):
+        if name == RECORD or os.path.lexists(place / name):
+            continue
+        with contextlib.suppress(FileExistsError, NotADirectoryError):  # a file where its folder was
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (aside / name).rename(place / name)
+    _remove_empty(aside)
     if [path.name for path in aside.iterdir()] == [RECORD]:
         (aside / RECORD).unlink()
         aside.rmdir()
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove empty folders below a folder."""
+    for parent, _, _ in os.walk(folder, topdown=False):
+        if Path(parent) != folder and not os.listdir(parent):
+            os.rmdir(parent)
+
+
+def _entries(folder: Path) -> list[str]:
+    """Names of all files, links and empty folders in a folder and those below, with ``/`` between parts, in order."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        inside = Path(parent)
+        links = [name for name in folders if (inside / name).is_symlink()]
+        found += [inside / name for name in (*files, *links)]
+        if inside != folder and not files and not folders:
+            found.append(inside)
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _is_below(name: str) -> bool:
+    """Whether a file of that name lies in the folder or in one below, whatever the record says."""
+    return all(part not in ("", ".", "..") and Path(part).name == part for part in name.split("/"))
 
 
 def _key(name: str) -> str:

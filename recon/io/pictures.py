@@ -34,6 +34,7 @@ from PIL import (
 )
 
 from recon.io.faults import reason
+from recon.io.heic_files import HeicUnavailable, heic_opener, is_heic
 from recon.io.metered_file import MeteredFile
 from recon.io.names import printable
 from recon.io.picture_headers import HeaderError, HeaderFacts, jpeg_facts, png_facts, webp_facts
@@ -186,9 +187,7 @@ class _MeteredBytes(MeteredFile):
 def _opened(file: MeteredFile, label: str) -> tuple[ImageFile.ImageFile, HeaderFacts]:
     file.allow(64, 4)
     magic = file.read(16)
-    if magic[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
-        raise ImageError(f"{label} is a HEIC picture, which cannot be read here; export it as JPEG or PNG")
-    kind = next((kind for kind in _KINDS if magic.startswith(kind[0])), None)
+    kind = _heic_kind(label) if is_heic(magic) else next((kind for kind in _KINDS if magic.startswith(kind[0])), None)
     if kind is None:
         raise ImageError(f"{label} is not an image in a format that can be read ({FORMATS})")
     _, opener, read_facts = kind
@@ -203,6 +202,14 @@ def _opened(file: MeteredFile, label: str) -> tuple[ImageFile.ImageFile, HeaderF
         return opener(file, ""), facts
     except (SyntaxError, IndexError, TypeError, struct.error) as error:
         raise ImageError(f"{label} is not an image in a format that can be read ({FORMATS})") from error
+
+
+def _heic_kind(label: str) -> tuple[bytes, _Opener, _Facts]:
+    try:
+        opener = heic_opener()
+    except HeicUnavailable as error:
+        raise ImageError(f"{label} is a HEIC picture: {error}; or export it as JPEG or PNG") from error
+    return b"", opener, lambda file: HeaderFacts(file_in_memory=True)
 
 
 def _check_pixels(pixels: int, size: tuple[int, int] | None, label: str) -> None:

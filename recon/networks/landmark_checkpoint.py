@@ -1,4 +1,4 @@
-"""Weights of landmark networks on disk: safetensors with the config, the face model and the metrics in the header."""
+"""Weights of landmark networks on disk: the config and what the points mean are in the header."""
 
 from __future__ import annotations
 
@@ -7,27 +7,16 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
-from recon.io.files import write_file
-from recon.networks.checkpoint import (
-    CheckpointError,
-    check_shapes,
-    ordered,
-    read_header,
-    read_weights,
-    shapes_of,
-    stored_weights,
-)
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
+from recon.networks.network_file import CheckpointError, NetworkFile, known_values
 
-FORMAT = "facerecon-landmarks-1"
+_KIND = "landmark network"
 
 
 def landmark_fingerprint(model: MorphableModel, point_sets: tuple[str, ...]) -> str:
@@ -51,24 +40,16 @@ def save_landmark_network(
 
     Args:
         path: of the ``.safetensors`` file.
-        network: normalisation is part of its weights.
+        network: to be written.
         fingerprint: what its points mean, see :func:`landmark_fingerprint`.
         metrics: what it reaches.
         extra: anything else worth knowing: command, commit.
         dtype: of the floating-point weights on disk.
 
     Raises:
-        OutputError: the folder is missing or full; an older file of this name is left as it was.
+        OutputError: see :meth:`recon.networks.network_file.NetworkFile.save`.
     """
-    tensors = stored_weights(network, dtype)
-    header = {
-        "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(network.config)),
-        "landmarks": fingerprint,
-        "metrics": json.dumps(metrics),
-        **(extra or {}),
-    }
-    return write_file(path, ordered(save(tensors, metadata=header)), overwrite=True)
+    return FILE.save(path, network, metrics, {"landmarks": fingerprint, **(extra or {})}, dtype)
 
 
 def load_landmark_network(
@@ -81,38 +62,19 @@ def load_landmark_network(
         fingerprint: what its points must mean; ``None`` takes any.
 
     Raises:
-        CheckpointError: no such file, a damaged one, another format, other points, or header and weights that do not make a
-            network.
+        CheckpointError: see :meth:`recon.networks.network_file.NetworkFile.load`; or other points.
     """
-    place = Path(path)
-    header = _read_header(place)
-    config = _config(place, header)
-    if fingerprint is not None:
-        check_landmarks(place, config, header.get("landmarks"), fingerprint)
-    try:
-        check_shapes(place, shapes_of(lambda: LandmarkNetwork(config)))
-        network = LandmarkNetwork(config)
-        network.load_state_dict(read_weights(place), strict=True)
-    except CheckpointError:
-        raise
-    # Tensors of types that torch does not know, and whatever timm raises for configs of other versions.
-    except Exception as error:
-        raise CheckpointError(f"the weights in {place} do not fit its own config: {error}") from error
-    return network.eval(), header
+
+    def check(config: LandmarkNetworkConfig, header: dict[str, str]) -> None:
+        if fingerprint is not None:
+            check_landmarks(path, config, header.get("landmarks"), fingerprint)
+
+    return FILE.load(path, check)
 
 
 def is_landmark_network(path: str | os.PathLike[str]) -> bool:
-    """Whether a ``.safetensors`` file says that it is a landmark network; of files that cannot be read, False: whoever loads
-    them says what is wrong."""
-    try:
-        _read_header(Path(path))
-    except CheckpointError:
-        return False
-    return True
-
-
-def _read_header(place: Path) -> dict[str, str]:
-    return read_header(place, FORMAT, "landmark network")
+    """Whether a ``.safetensors`` file says that it is a landmark network."""
+    return FILE.holds(path)
 
 
 def check_landmarks(
@@ -137,20 +99,17 @@ def config_of_text(text: str) -> LandmarkNetworkConfig:
     Raises:
         ValueError, TypeError, RecursionError: it makes no sense.
     """
-    known = {field.name for field in dataclasses.fields(LandmarkNetworkConfig)}
-    values: Any = json.loads(text)
-    if not isinstance(values, dict) or not set(values) <= known:
-        raise ValueError(f"the config of a landmark network has the keys {', '.join(sorted(known))}")
+    values = known_values(json.loads(text), LandmarkNetworkConfig, _KIND)
     sets = values.get("point_sets", ())
     if not isinstance(sets, list) or not all(isinstance(name, str) for name in sets):
         raise ValueError("point_sets must be a list of names")
     return LandmarkNetworkConfig(**{**values, "point_sets": tuple(sets), "pretrained": False})
 
 
-def _config(place: Path, header: dict[str, str]) -> LandmarkNetworkConfig:
-    try:
-        return config_of_text(header["config"])
-    except KeyError as error:
-        raise CheckpointError(f"the header of {place} lacks {error}; train.py writes it") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"the header of {place} makes no sense: {error}") from error
+FILE: NetworkFile[LandmarkNetworkConfig, LandmarkNetwork] = NetworkFile(
+    "facerecon-landmarks-1",
+    _KIND,
+    lambda network: {"config": json.dumps(dataclasses.asdict(network.config))},
+    lambda header: config_of_text(header["config"]),
+    LandmarkNetwork,
+)

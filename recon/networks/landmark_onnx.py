@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recon.networks.landmark_checkpoint import config_of_text
-from recon.networks.landmark_network import LandmarkNetwork, LandmarkPrediction
+from recon.networks.landmark_checkpoint import FILE, config_of_text
+from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig, LandmarkPrediction
 from recon.networks.onnx_file import (
-    OnnxError,
     OnnxNetwork,
     check_pictures,
     check_side,
-    least_seconds,
-    relative_difference,
+    compare_on_crops,
     write_onnx,
 )
 
@@ -65,13 +63,15 @@ def export_landmark_onnx(
         OutputExistsError, OutputError: see :func:`recon.io.files.write_file`.
     """
     side = network.config.size
-    facts = {
-        "format": _FORMAT,
-        "config": json.dumps(dataclasses.asdict(network.config)),
-        "landmarks": fingerprint,
-    }
+    facts = {"format": _FORMAT, **FILE.describe(network), "landmarks": fingerprint}
     examples = {_INPUT: torch.rand(2, 3, side, side)}
     return write_onnx(path, _Plain(network), examples, OUTPUTS, facts, overwrite=overwrite)
+
+
+def _described(facts: Mapping[str, str]) -> tuple[LandmarkNetworkConfig, str]:
+    config = config_of_text(facts["config"])
+    check_side(config.size)
+    return config, facts["landmarks"]
 
 
 class OnnxLandmarkNetwork:
@@ -91,13 +91,7 @@ class OnnxLandmarkNetwork:
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
         self._network = OnnxNetwork(path, "landmark network", _FORMAT, (_INPUT,), OUTPUTS, threads)
-        facts = self._network.facts
-        try:
-            self.config = config_of_text(facts["config"])
-            self.fingerprint = facts["landmarks"]
-            check_side(self.config.size)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise OnnxError(f"the description in {path} makes no sense ({error}); write it anew") from error
+        self.config, self.fingerprint = self._network.described(_described)
 
     def __call__(self, crops: Float[Tensor, "b 3 h w"]) -> LandmarkPrediction:
         """Points of crops in [0, 1], on the CPU.
@@ -115,12 +109,6 @@ class OnnxLandmarkNetwork:
 def compare_landmarks_with_torch(
     network: LandmarkNetwork, path: str | os.PathLike[str], repeats: int = 20
 ) -> tuple[float, float]:
-    """Largest difference between onnxruntime and torch on random crops, over each output's largest value; and the least
-    time of one crop on one thread in seconds."""
+    """See :func:`recon.networks.onnx_file.compare_on_crops`."""
     exported = OnnxLandmarkNetwork(path, threads=1)
-    side = exported.config.size
-    crops = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        wanted = _tensors(network(crops))
-    difference = relative_difference(_tensors(exported(crops)), wanted)
-    return difference, least_seconds(lambda: exported(crops[:1]), repeats)
+    return compare_on_crops(network, exported, exported.config.size, _tensors, repeats)

@@ -1,31 +1,21 @@
-"""Weights of lifting networks on disk: safetensors with the config, the face model and the landmarks in the header."""
+"""Weights of lifting networks on disk: the config, the face model and the landmarks are in the header."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save
 
-from recon.io.files import write_file
-from recon.networks.checkpoint import (
-    CheckpointError,
-    check_serves,
-    check_shapes,
-    ordered,
-    read_header,
-    read_weights,
-    shapes_of,
-    stored_weights,
-)
 from recon.networks.head import FaceBlocks
 from recon.networks.lifting_network import LiftingNetwork, LiftingNetworkConfig
+from recon.networks.network_file import CheckpointError, NetworkFile, known_values
+from recon.networks.served_model import check_serves
 
-FORMAT = "facerecon-lifting-1"
+_KIND = "lifting network"
 
 
 def save_lifting_network(
@@ -47,17 +37,9 @@ def save_lifting_network(
         dtype: of the floating-point weights on disk.
 
     Raises:
-        OutputError: the folder is missing or full; an older file of this name is left as it was.
+        OutputError: see :meth:`recon.networks.network_file.NetworkFile.save`.
     """
-    header = {
-        "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(network.config)),
-        "blocks": json.dumps(network.face_blocks.to_dict()),
-        "landmarks": fingerprint,
-        "metrics": json.dumps(metrics),
-        **(extra or {}),
-    }
-    return write_file(path, ordered(save(stored_weights(network, dtype), metadata=header)), overwrite=True)
+    return FILE.save(path, network, metrics, {"landmarks": fingerprint, **(extra or {})}, dtype)
 
 
 def load_lifting_network(
@@ -71,36 +53,21 @@ def load_lifting_network(
         fingerprint: what its points must mean; ``None`` takes any.
 
     Raises:
-        CheckpointError: no such file, a damaged one, another format, another face model or other points, or header and weights that
-            do not make a network.
+        CheckpointError: see :meth:`recon.networks.network_file.NetworkFile.load`; or another face model or other points.
     """
-    place = Path(path)
-    header = read_header(place, FORMAT, "lifting network")
-    config, found = _described(place, header)
-    if blocks is not None:
-        check_serves(place, found, blocks)
-    if fingerprint is not None:
-        check_lifted_landmarks(place, header.get("landmarks"), fingerprint)
-    try:
-        check_shapes(place, shapes_of(lambda: LiftingNetwork(config, found)))
-        network = LiftingNetwork(config, found)
-        network.load_state_dict(read_weights(place), strict=True)
-    except CheckpointError:
-        raise
-    # Tensors of types that torch does not know.
-    except Exception as error:
-        raise CheckpointError(f"the weights in {place} do not fit its own config: {error}") from error
-    return network.eval(), header
+
+    def check(found: tuple[LiftingNetworkConfig, FaceBlocks], header: dict[str, str]) -> None:
+        if blocks is not None:
+            check_serves(path, found[1], blocks)
+        if fingerprint is not None:
+            check_lifted_landmarks(path, header.get("landmarks"), fingerprint)
+
+    return FILE.load(path, check)
 
 
 def is_lifting_network(path: str | os.PathLike[str]) -> bool:
-    """Whether a ``.safetensors`` file says that it is a lifting network; of files that cannot be read, False: whoever loads them says
-    what is wrong."""
-    try:
-        read_header(Path(path), FORMAT, "lifting network")
-    except CheckpointError:
-        return False
-    return True
+    """Whether a ``.safetensors`` file says that it is a lifting network."""
+    return FILE.holds(path)
 
 
 def check_lifted_landmarks(path: str | os.PathLike[str], found: str | None, wanted: str) -> None:
@@ -122,20 +89,24 @@ def config_of_text(text: str) -> LiftingNetworkConfig:
     Raises:
         ValueError, TypeError, RecursionError: it makes no sense.
     """
-    known = {field.name for field in dataclasses.fields(LiftingNetworkConfig)}
-    values: Any = json.loads(text)
-    if not isinstance(values, dict) or not set(values) <= known:
-        raise ValueError(f"the config of a lifting network has the keys {', '.join(sorted(known))}")
+    values = known_values(json.loads(text), LiftingNetworkConfig, _KIND)
     sets = values.get("point_sets", [])
     if not isinstance(sets, list) or not all(isinstance(name, str) for name in sets):
         raise ValueError("point_sets must be a list of names")
     return LiftingNetworkConfig(**{**values, "point_sets": tuple(sets)})
 
 
-def _described(place: Path, header: dict[str, str]) -> tuple[LiftingNetworkConfig, FaceBlocks]:
-    try:
-        return config_of_text(header["config"]), FaceBlocks.of_dict(json.loads(header["blocks"]))
-    except KeyError as error:
-        raise CheckpointError(f"the header of {place} lacks {error}; train.py writes it") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"the header of {place} makes no sense: {error}") from error
+def _describe(network: LiftingNetwork) -> dict[str, str]:
+    return {
+        "config": json.dumps(dataclasses.asdict(network.config)),
+        "blocks": json.dumps(network.face_blocks.to_dict()),
+    }
+
+
+def _config_of(header: Mapping[str, str]) -> tuple[LiftingNetworkConfig, FaceBlocks]:
+    return config_of_text(header["config"]), FaceBlocks.of_dict(json.loads(header["blocks"]))
+
+
+FILE: NetworkFile[tuple[LiftingNetworkConfig, FaceBlocks], LiftingNetwork] = NetworkFile(
+    "facerecon-lifting-1", _KIND, _describe, _config_of, lambda parts: LiftingNetwork(*parts)
+)

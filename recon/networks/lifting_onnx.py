@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recon.networks.head import FaceBlocks
 from recon.networks.landmark_network import LandmarkPrediction
-from recon.networks.lifting_checkpoint import config_of_text
+from recon.networks.lifting_checkpoint import FILE
 from recon.networks.lifting_network import NOMINAL_SIZE, LiftedFaces, LiftingNetwork
 from recon.networks.onnx_file import OnnxError, OnnxNetwork, least_seconds, relative_difference, write_onnx
 
@@ -57,12 +56,7 @@ def export_lifting_onnx(
     Raises:
         OutputExistsError, OutputError: see :func:`recon.io.files.write_file`.
     """
-    facts = {
-        "format": _FORMAT,
-        "config": json.dumps(dataclasses.asdict(network.config)),
-        "blocks": json.dumps(network.face_blocks.to_dict()),
-        "landmarks": fingerprint,
-    }
+    facts = {"format": _FORMAT, **FILE.describe(network), "landmarks": fingerprint}
     landmarks, intrinsics = _examples(network, 2)
     examples = {name: getattr(landmarks, name) for name in _LANDMARKS} | {"intrinsics": intrinsics}
     return write_onnx(path, _Plain(network), examples, OUTPUTS, facts, overwrite=overwrite)
@@ -76,6 +70,13 @@ def _examples(network: LiftingNetwork, count: int) -> tuple[LandmarkPrediction, 
     middle = 0.5 * NOMINAL_SIZE
     intrinsics = torch.tensor([[1000.0, 0.0, middle], [0.0, 1000.0, middle], [0.0, 0.0, 1.0]])
     return landmarks, intrinsics.expand(count, 3, 3).clone()
+
+
+def example_inputs(network: LiftingNetwork, count: int) -> dict[str, np.ndarray]:
+    """Landmarks near the mean face's and their cameras, by the names of the file's inputs."""
+    landmarks, intrinsics = _examples(network, count)
+    tensors = {name: getattr(landmarks, name) for name in _LANDMARKS} | {"intrinsics": intrinsics}
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 class OnnxLiftingNetwork:
@@ -96,13 +97,9 @@ class OnnxLiftingNetwork:
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
         self._network = OnnxNetwork(path, "lifting network", _FORMAT, _INPUTS, OUTPUTS, threads)
-        facts = self._network.facts
-        try:
-            self.config = config_of_text(facts["config"])
-            self.face_blocks = FaceBlocks.of_dict(json.loads(facts["blocks"]))
-            self.fingerprint = facts["landmarks"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise OnnxError(f"the description in {path} makes no sense ({error}); write it anew") from error
+        (self.config, self.face_blocks), self.fingerprint = self._network.described(
+            lambda facts: (FILE.config_of(facts), facts["landmarks"])
+        )
 
     def __call__(self, landmarks: LandmarkPrediction, intrinsics: Float[Tensor, "b 3 3"]) -> LiftedFaces:
         """The heads, on the CPU.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recon.camera import check_camera_model
+from recon.camera import CameraModel, check_camera_model
 from recon.networks.head import FaceBlocks
 from recon.networks.onnx_file import (
-    OnnxError,
     OnnxNetwork,
     check_pictures,
     check_side,
@@ -67,6 +67,16 @@ def _example_intrinsics(count: int, side: int) -> Float[Tensor, "b 3 3"]:
     return torch.tensor([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]]).expand(count, 3, 3).clone()
 
 
+def _described(facts: Mapping[str, str]) -> tuple[int, FaceBlocks, CameraModel, bool]:
+    size, blocks = int(facts["size"]), FaceBlocks.of_dict(json.loads(facts["blocks"]))
+    check_side(size)
+    camera = check_camera_model(facts.get("camera", "perspective"))
+    white_light = json.loads(facts.get("white_light", "false"))
+    if type(white_light) is not bool:
+        raise ValueError(f"white_light {str(white_light)[:40]!r}")
+    return size, blocks, camera, white_light
+
+
 class OnnxRegressor:
     """A regressor run by onnxruntime; called like :class:`recon.networks.regressor.Regressor`.
 
@@ -85,17 +95,7 @@ class OnnxRegressor:
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
         self._network = OnnxNetwork(path, "regressor", _FORMAT, _INPUTS, OUTPUTS, threads)
-        facts = self._network.facts
-        try:
-            self.size = int(facts["size"])
-            self.blocks = FaceBlocks.of_dict(json.loads(facts["blocks"]))
-            check_side(self.size)
-            self.camera = check_camera_model(facts.get("camera", "perspective"))
-            self.white_light = json.loads(facts.get("white_light", "false"))
-            if type(self.white_light) is not bool:
-                raise ValueError(f"white_light {str(self.white_light)[:40]!r}")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise OnnxError(f"the description in {path} makes no sense ({error}); write it anew") from error
+        self.size, self.blocks, self.camera, self.white_light = self._network.described(_described)
 
     def __call__(self, pictures: Float[Tensor, "b 3 h w"], intrinsics: Float[Tensor, "b 3 3"]) -> FaceParameters:
         """Coefficients of pictures in [0, 1], on the CPU.

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -73,6 +73,10 @@ def write_onnx(
     return write_file(path, model.SerializeToString(), overwrite=overwrite)
 
 
+Described = TypeVar("Described")
+Answer = TypeVar("Answer")
+
+
 class OnnxNetwork:
     """A file that :func:`write_onnx` wrote, opened by onnxruntime on the CPU.
 
@@ -121,6 +125,20 @@ class OnnxNetwork:
         names = [[value.name for value in end] for end in (self._session.get_inputs(), self._session.get_outputs())]
         if names != [list(inputs), list(outputs)]:
             raise OnnxError(f"{self.path} has other inputs and outputs than a {kind}: {names}")
+
+    def described(self, config_of: Callable[[Mapping[str, str]], Described]) -> Described:
+        """What the metadata say of the network.
+
+        Args:
+            config_of: of the metadata; KeyError, ValueError, TypeError or RecursionError say that they make no sense.
+
+        Raises:
+            OnnxError: they make none.
+        """
+        try:
+            return config_of(self.facts)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise OnnxError(f"the description in {self.path} makes no sense ({error}); write it anew") from error
 
     def run(self, inputs: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """The outputs for these inputs, float32 on the CPU.
@@ -182,3 +200,27 @@ def least_seconds(call: Callable[[], object], repeats: int) -> float:
         call()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def compare_on_crops(
+    network: Callable[[Tensor], Answer],
+    exported: Callable[[Tensor], Answer],
+    side: int,
+    tensors: Callable[[Answer], Mapping[str, Tensor]],
+    repeats: int,
+) -> tuple[float, float]:
+    """Largest difference between onnxruntime and torch on random crops, over each output's largest value; and the least time of one
+    crop on one thread in seconds.
+
+    Args:
+        network: of torch.
+        exported: the same in onnxruntime, on one thread.
+        side: of its crops, px.
+        tensors: of an answer, by name.
+        repeats: of the crop that is timed.
+    """
+    crops = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = tensors(network(crops))
+    difference = relative_difference(tensors(exported(crops)), wanted)
+    return difference, least_seconds(lambda: exported(crops[:1]), repeats)

@@ -25,7 +25,7 @@ from recon.synthesis.sample import FaceBatch, intrinsic_matrix
 from recon.synthesis.scene.assets import OccluderAssets, SceneAssets
 from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
 from recon.synthesis.scene.environments import FolderEnvironments
-from recon.synthesis.scene.heads import sample_heads
+from recon.synthesis.scene.heads import SampledHeads, sample_heads
 from recon.synthesis.scene.lights import sample_lights
 from recon.synthesis.scene.people import People
 
@@ -102,9 +102,12 @@ class FaceSampler:
         """Everything about the samples before they are rendered: for other renderers and for checks."""
         return self._scene([int(index) for index in indices])
 
-    @torch.no_grad()  # here, because it holds for one thread only
     def _render(self, indices: list[int]) -> FaceBatch:
-        scene = self._scene(indices)
+        return self.render(self._scene(indices))
+
+    @torch.no_grad()  # here, because it holds for one thread only
+    def render(self, scene: Scene) -> FaceBatch:
+        """The pictures and labels of a scene of this sampler."""
         background = self.background(scene.rng)
         rendered = render_scene(scene, self.assets, self._occluder_assets, self.config, self.size, background)
         camera = scene.camera
@@ -122,8 +125,11 @@ class FaceSampler:
         )
 
     def _scene(self, indices: list[int]) -> Scene:
+        return self.scene_of(sample_heads(self.model, self.config, self.seed, indices))
+
+    def scene_of(self, heads: SampledHeads) -> Scene:
+        """Everything about heads that are given, with what is sampled around them."""
         config, model = self.config, self.model
-        heads = sample_heads(model, config, self.seed, indices)
         rng, person_rng, people = heads.rng, heads.person_rng, heads.people
         v_obj = model.shape(people.identity, heads.expression)
         camera = heads.camera(config, model.landmarks68(v_obj), self.size)

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from losses.facial_depth import laplace_nll, normal_cosine, slope_l1
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.depth.checkpoint import load_depth_network, save_depth_network
 from recon.networks.depth.crop_depth import (
     CLASSES,
@@ -20,6 +19,7 @@ from recon.networks.depth.crop_depth import (
     CropDepthPrediction,
 )
 from recon.networks.landmark_checkpoint import load_landmark_network
+from recon.networks.network_file import CheckpointError
 from recon.training.depth_batch import UNKNOWN, DepthBatch
 from recon.training.depth_metrics import depth_metrics, normals_error_deg
 from recon.training.module import FaceModelConfig

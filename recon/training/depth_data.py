@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recon.camera import PerspectiveCamera
-from recon.crop_view import CropView
-from recon.depth_geometry import depth_points, point_normals
+from recon.depth.crop_view import CropView
+from recon.depth.geometry import depth_points, point_normals
 from recon.io.files import OutputError
 from recon.networks.depth.crop_depth import CLASSES, FRAME
+from recon.synthesis.counter_rng import CounterRng
+from recon.synthesis.sample import SEGMENT_NAMES
 from recon.training.degrade import Degradation, degrade
 from recon.training.depth_batch import UNKNOWN, DepthBatch, classes_of_segments
 from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
@@ -26,11 +28,14 @@ from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batch
 from recon.training.label_maps import unpacked_depth_mm, unpacked_normals, unpacked_segments
 from recon.training.landmark_config import CropConfig, DrawingConfig
 from recon.training.module import FaceModelConfig
+from recon.training.photo_backgrounds import BackgroundConfig, PhotoBackgrounds
 from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
 
 _PLAN = BatchPlan(batch_size=24)
 _CROPS = CropConfig()
+_BACKGROUNDS = BackgroundConfig(photos=0.5)
 _HELD_OUT = HeldOutConfig(count=512)
+_BACKGROUND = SEGMENT_NAMES.index("background")
 _WHOLE = 0.999
 """Bilinear values count where all four pixels are known."""
 
@@ -41,9 +46,11 @@ class CachedDepthFaces:
     Args:
         cache: of drawn faces with maps.
         margin: of the pictures beyond the standard crop, as they were drawn with.
+        backgrounds: to put behind them; ``None`` leaves those that they were drawn with.
     """
 
-    def __init__(self, cache: FaceCache, margin: float) -> None:
+    def __init__(self, cache: FaceCache, margin: float, backgrounds: PhotoBackgrounds | None = None) -> None:
+        self._backgrounds = backgrounds
         self.cache, self.zoom = cache, (1.0 + 2.0 * margin) / FRAME
         self._intrinsics = torch.from_numpy(cache.labels["intrinsics"])
         self._translation_mm = torch.from_numpy(cache.labels["translation_mm"])
@@ -66,6 +73,9 @@ class CachedDepthFaces:
         # One more, because what lies beyond the picture comes out as 0.
         found = view.crops((segments + 1)[:, None].float(), size, "nearest", "zeros")[:, 0].round().long()
         classes = torch.where(found > 0, classes_of_segments((found - 1).clamp_min(0)), UNKNOWN)
+        if self._backgrounds is not None:
+            share = view.crops((segments == _BACKGROUND)[:, None].float(), size, padding="zeros")
+            image = self._backgrounds.behind(image, CounterRng.of(seed, range(len(indices))), share)
         if degradation is not None:
             image, hidden = degrade(image, degradation, generator)
             classes = torch.where(hidden[:, 0], UNKNOWN, classes)
@@ -110,6 +120,7 @@ class _Stream:
     size: int
     jitter: CropJitter
     degradation: Degradation | None
+    backgrounds: BackgroundConfig
 
 
 class DepthCropStream(IterableDataset[DepthBatch]):
@@ -126,7 +137,11 @@ class DepthCropStream(IterableDataset[DepthBatch]):
         worker = get_worker_info()
         first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         settings, plan, place = self.settings, self.plan, self.place
-        faces = CachedDepthFaces(FaceCache(settings.folder, settings.count, maps=True), settings.margin)
+        faces = CachedDepthFaces(
+            FaceCache(settings.folder, settings.count, maps=True),
+            settings.margin,
+            PhotoBackgrounds(settings.backgrounds),
+        )
         for step, indices in enumerate(EndlessOrder(len(faces), plan, place), place.step):
             if (step - place.step) % stride == first:
                 seed = step_seed(plan.seed + 1, step, place.rank)
@@ -143,6 +158,7 @@ class DepthCropData(lightning.LightningDataModule):
         plan: batch size, and seed of the order, framing and degradation.
         crops: how those of training are made; validation has tight framing and pictures as they were drawn.
         held_out: faces for validation, of another seed.
+        backgrounds: of training's crops; those of validation are as they were drawn.
 
     Raises:
         ValueError: crops should be made on a GPU, or pictures that are not square.
@@ -157,6 +173,7 @@ class DepthCropData(lightning.LightningDataModule):
         plan: BatchPlan = _PLAN,
         crops: CropConfig = _CROPS,
         held_out: HeldOutConfig = _HELD_OUT,
+        backgrounds: BackgroundConfig = _BACKGROUNDS,
     ) -> None:
         super().__init__()
         if crops.device != "cpu":
@@ -170,7 +187,7 @@ class DepthCropData(lightning.LightningDataModule):
             "held_out": dataclasses.replace(drawing.held_out_faces(model, held_out), maps=True),
         }
         self.size = size if isinstance(size, int) else size[0]
-        self.plan, self.crops, self.rendering_workers = plan, crops, drawing.workers
+        self.plan, self.crops, self.rendering_workers, self.backgrounds = plan, crops, drawing.workers, backgrounds
         self.jitter, self.degradation = crops.jitter or CropJitter(), crops.degradation or Degradation()
         self._held_out: list[DepthBatch] = []
 
@@ -209,8 +226,9 @@ class DepthCropData(lightning.LightningDataModule):
 
     def _settings(self, name: str) -> _Stream:
         config = self.caches[name]
+        margin = config.synthesis.crop_margin
         return _Stream(
-            self.folder / name, config.count, config.synthesis.crop_margin, self.size, self.jitter, self.degradation
+            self.folder / name, config.count, margin, self.size, self.jitter, self.degradation, self.backgrounds
         )
 
     def transfer_batch_to_device(self, batch: DepthBatch, device: torch.device, dataloader_idx: int) -> DepthBatch:

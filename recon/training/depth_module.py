@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from losses.depth.objective import DepthObjective
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.depth.checkpoint import load_depth_network, save_depth_network
 from recon.networks.depth.map_depth import MapDepthConfig, MapDepthNetwork
+from recon.networks.network_file import CheckpointError
 from recon.training.depth_batch import DepthBatch
 from recon.training.depth_metrics import depth_metrics
 from recon.training.module import FaceModelConfig

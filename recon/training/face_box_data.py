@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recon.color import linear_to_srgb
 from recon.synthesis.counter_rng import CounterRng
-from recon.synthesis.scene.backgrounds import FolderBackgrounds, procedural
+from recon.synthesis.scene.backgrounds import procedural
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_box_batch import FaceBoxBatch
 from recon.training.face_cache import FaceCache, synthesize_faces
@@ -22,30 +22,11 @@ from recon.training.face_scenes import DOUBTFUL, SEEN, Cutouts, SceneConfig, Sce
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.landmark_config import DrawingConfig
 from recon.training.module import FaceModelConfig
+from recon.training.photo_backgrounds import BackgroundConfig, PhotoBackgrounds
 from recon.training.stream import BatchPlan, StreamPlace, step_seed, stream_loader
 
 _PLAN = BatchPlan(batch_size=32)
 _HELD_OUT = HeldOutConfig(count=512)
-
-
-@dataclasses.dataclass(frozen=True)
-class BackgroundConfig:
-    """What is behind the people.
-
-    Attributes:
-        folder: photos without faces; ``None`` has procedural backgrounds only.
-        photos: share of the scenes before photos, where there is a folder.
-
-    Raises:
-        ValueError: a share that is none.
-    """
-
-    folder: str | None = None
-    photos: float = 0.85
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.photos <= 1.0:
-            raise ValueError(f"backgrounds.photos must lie in [0, 1], got {self.photos}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +68,7 @@ class SceneMaker:
     def __init__(self, folder: Path, count: int, size: int, config: ComposingConfig) -> None:
         self.cutouts = Cutouts(FaceCache(folder, count))
         self.size, self.config = size, config
-        photos = config.backgrounds.folder
-        self._photos = None if photos is None else FolderBackgrounds(photos)
-        self._share = 0.0 if photos is None else config.backgrounds.photos
+        self._photos = PhotoBackgrounds(config.backgrounds)
 
     def batch(self, seed: int, count: int) -> FaceBoxBatch:
         """Some scenes; equal seeds make equal scenes."""
@@ -102,10 +81,7 @@ class SceneMaker:
     def _backgrounds(self, seed: int, count: int) -> Tensor:
         rng, size = CounterRng.of(seed, range(count)), (self.size, self.size)
         made = linear_to_srgb(procedural(rng, size)).clamp(0.0, 1.0)
-        if self._photos is None:
-            return made
-        chosen = rng.chance("photo behind", self._share)[:, None, None, None]
-        return torch.where(chosen, self._photos.sample(rng, size), made)
+        return self._photos.behind(made, rng)
 
 
 def _doubted(faces: SceneFaces, hidden: Tensor) -> SceneFaces:

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.face_box_checkpoint import load_face_box_network, save_face_box_network
 from recon.networks.face_box_network import FaceBoxNetwork, FaceBoxNetworkConfig, FaceBoxPrediction, peaks_of, places_px
 from recon.networks.landmark_checkpoint import load_landmark_network
+from recon.networks.network_file import CheckpointError
 from recon.training.face_box_batch import FaceBoxBatch
 from recon.training.face_scenes import ABSENT, SEEN
 from recon.training.module import FaceModelConfig

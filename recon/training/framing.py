@@ -76,7 +76,12 @@ class CropSimilarity:
         return torch.cat((plane, self.scale[:, None, None] * points[..., 2:]), dim=-1)
 
     def crops(self, pictures: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 s s"]:
-        """The crops, bilinear; beyond the picture its border goes on."""
+        """The crops, bilinear; beyond the picture its border goes on. Pictures that are much larger than the crops are made smaller by a
+        whole factor first, so that none of their pixels is passed over: crops of photos are antialiased, too."""
+        factor = int(pictures.shape[-1] / (size * float(self.scale.mean())))
+        if factor > 1:
+            smaller = [side // factor for side in pictures.shape[-2:]]
+            pictures = torch.nn.functional.interpolate(pictures, size=smaller, mode="area")
         back = torch.linalg.inv(self.linear)
         offset = -(back @ self.shift[..., None])
         # affine_grid counts in half sides.

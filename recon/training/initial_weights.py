@@ -6,9 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from recon.networks.checkpoint import CheckpointError, load_regressor
+from recon.networks.checkpoint import load_regressor
 from recon.networks.file_kinds import is_safetensors, is_torch_archive
 from recon.networks.head import FaceBlocks
+from recon.networks.network_file import CheckpointError
 from recon.networks.regressor import Regressor
 from recon.training.saving import WholeCheckpoints
 

@@ -14,11 +14,11 @@ import bfm
 from losses.landmark_likelihood import gaussian_landmark_nll
 from losses.rotation_likelihood import tangent_error, tangent_nll
 from recon.alignment import umeyama
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.head import FaceBlocks, FramedPlace
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.lifting_checkpoint import load_lifting_network, save_lifting_network
 from recon.networks.lifting_network import NOMINAL_SIZE, LiftedFaces, LiftingNetwork, LiftingNetworkConfig
+from recon.networks.network_file import CheckpointError
 from recon.rotation import rotation_angle
 from recon.training.framed_heads import LandmarkBasis, projected
 from recon.training.lifting_batch import LiftingBatch

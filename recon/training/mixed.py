@@ -11,8 +11,8 @@ from torch import Tensor
 from losses.adversarial import discriminator_loss
 from losses.shape import MM_PER_DM
 from losses.total import LossWeights
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.discriminator import ShapeDiscriminator, discriminator_vertices
+from recon.networks.network_file import CheckpointError
 from recon.parameters import FaceParameters
 from recon.segmentation.segmenter import Segmenter
 from recon.training.batch import TrainingBatch

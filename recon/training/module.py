@@ -13,9 +13,10 @@ from torch import Tensor
 import bfm
 from losses.total import LossWeights, weighted_sum
 from recon.decoder import FaceDecoder
-from recon.networks.checkpoint import CheckpointError, save_checkpoint
+from recon.networks.checkpoint import save_checkpoint
 from recon.networks.compiling import compile_network
 from recon.networks.head import FaceBlocks
+from recon.networks.network_file import CheckpointError
 from recon.networks.regressor import Regressor, RegressorConfig
 from recon.parameters import FaceParameters
 from recon.segmentation.residual import ResidualSegmenter

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from recon.evaluation.pose_labels import find_poses
+from recon.evaluation.mixed_up_convention import mixed_up_convention
+from recon.evaluation.pose_labels import PoseLabel, find_poses
+from recon.evaluation.pose_source import turned_by
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
+from recon.inference.head_pose import default_pose_network
+from recon.networks.pose.checkpoint import load_pose_network
 from recon.training.face_cache import FaceCache
 from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_config import CropConfig, DrawingConfig
@@ -22,10 +27,14 @@ from recon.training.pose_batch import PoseBatch
 from recon.training.pose_pictures import PictureSource, PosePictures, frame_pictures
 from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
 
+logger = logging.getLogger(__name__)
+
 _PLAN = BatchPlan(batch_size=32)
 _CROPS = CropConfig()
 _HELD_OUT = HeldOutConfig(count=1024)
 _SETS = ("520",)
+_CHECKED = 48
+"""Labelled pictures by which the angle convention is checked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +96,7 @@ class PoseFusionData(LandmarkData):
         self.labelled = labelled
 
     def prepare_data(self) -> None:
-        """Draw the faces and frame the labelled pictures that are not there yet.
+        """Draw the faces and frame the labelled pictures that are not there yet; warn if the labels seem to be read by a wrong convention.
 
         Raises:
             LabelError: no picture with a usable label.
@@ -95,10 +104,12 @@ class PoseFusionData(LandmarkData):
             FaceCacheError, OutputError: see the base class.
         """
         super().prepare_data()
-        self.framed()
+        doubt = convention_in_doubt(self.labels(), self.framed())
+        if doubt:
+            logger.warning("%s", doubt)
 
-    def framed(self) -> PosePictures:
-        """The labelled pictures that show a face. Raises as :meth:`prepare_data`."""
+    def labels(self) -> list[PoseLabel]:
+        """Of the pictures that are trained with, of which some may not show a face. Raises as :meth:`prepare_data`."""
         found, _ = find_poses(Path(self.labelled.data).expanduser(), self.labelled.layout, self.labelled.convention)
         groups = self.labelled.groups
         wanted = [label for label in found if groups is None or label.group in groups]
@@ -106,10 +117,11 @@ class PoseFusionData(LandmarkData):
             known = sorted({label.group for label in found})
             raise ValueError(f"no labelled picture is of the groups {groups}; the data have {', '.join(known[:20])}")
         rows = np.unique(np.linspace(0, len(wanted) - 1, min(self.labelled.count, len(wanted))).round().astype(int))
-        sources = [
-            PictureSource(label.name, label.photo, label.rotation_ray, label.box)
-            for label in (wanted[row] for row in rows)
-        ]
+        return [wanted[row] for row in rows]
+
+    def framed(self) -> PosePictures:
+        """The labelled pictures that show a face. Raises as :meth:`prepare_data`."""
+        sources = [PictureSource(label.name, label.photo, label.rotation_ray, label.box) for label in self.labels()]
         with DenseLandmarkDetector() as detector:
             return frame_pictures(sources, Path(self.labelled.framed).expanduser(), detector)
 
@@ -122,6 +134,29 @@ class PoseFusionData(LandmarkData):
         config = self.caches["train"]
         faces = CachedFaces(FaceCache(self.folder / "train", config.count), _SETS, config.synthesis.crop_margin)
         return FusionStream(faces, self.framed(), self, place)
+
+
+@torch.no_grad()
+def convention_in_doubt(labels: Sequence[PoseLabel], pictures: PosePictures) -> str:
+    """A warning if the pose network of the package, which saw drawn faces alone, finds some of the pictures turned as their labels would say
+    by another angle convention; otherwise nothing. See :func:`recon.evaluation.mixed_up_convention.mixed_up_convention`.
+
+    Args:
+        labels: of the pictures and perhaps of more.
+        pictures: framed, with rotations.
+    """
+    network, _ = load_pose_network(default_pose_network("sixd"))
+    rows = np.unique(np.linspace(0, len(pictures) - 1, min(_CHECKED, len(pictures))).round().astype(int)).tolist()
+    crops, told = pictures.batch(rows, network.size, None, torch.Generator())
+    assert told is not None
+    by_name = {label.name: label for label in labels}
+    shown = [by_name[pictures.names[row]] for row in rows]
+    found = []
+    for label, seen, framed in zip(shown, network(crops).rotation.double().numpy(), told.double().numpy(), strict=True):
+        turn = framed @ label.rotation_ray.T  # from the photo to its upright crop
+        found.append(turned_by(turn.T @ seen, label.translation_mm))
+    remedy = "Check the data, or for a table set labelled.convention"
+    return mixed_up_convention([label.angles_deg for label in shown], found, shown[0].convention, remedy)
 
 
 class FusionStream(IterableDataset[PoseBatch]):

@@ -78,12 +78,16 @@ def pose_loss_terms(
 
 
 def pose_metrics(found: PosePrediction, rotation: Float[Tensor, "b 3 3"]) -> dict[str, Float[Tensor, " b"]]:
-    """Errors of each crop in degrees: the mean of the three angles, and the geodesic one; of networks that say how sure they are,
-    ``chi2``: w^T C^-1 w over 3, whose mean is 1 if their covariances are true, and ``within``: of crops whose error lies in the
+    """Errors of each crop in degrees: the mean of the three angles, the geodesic one, and each angle's; of networks that say how sure they
+    are, ``chi2``: w^T C^-1 w over 3, whose mean is 1 if their covariances are true, and ``within``: of crops whose error lies in the
     ellipsoid that should hold 68 % of them."""
+    apart_deg = (
+        (rotation_to_angles(found.rotation) - rotation_to_angles(rotation) + 180.0).remainder(360.0).sub(180.0).abs()
+    )
     metrics = {
         "pose_deg": pose_error_deg(found.rotation, rotation),
         "geodesic_deg": geodesic_error_deg(found.rotation, rotation),
+        **dict(zip(("yaw_deg", "pitch_deg", "roll_deg"), apart_deg.unbind(dim=1), strict=True)),
     }
     if found.precision_root is not None:
         w_rad = tangent_error(found.rotation, rotation)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import load_landmark_network
+from recon.networks.network_file import CheckpointError
 from recon.networks.pose.build import PoseNetwork, PoseNetworkConfig, build_pose_network
 from recon.networks.pose.checkpoint import load_pose_network, save_pose_network
 from recon.networks.pose.fsanet import FsaNet
@@ -31,9 +32,10 @@ class PoseModule(SingleNetworkModule[PoseNetwork]):
         average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
         initial_weights: a ``.safetensors`` file of another run of the same network to start from.
         initial_backbone: a ``.safetensors`` file of a landmark network with the same backbone, whose features to start from.
+        mirrored: share of the crops that are shown mirrored, with the rotation of the mirrored head: twice as many people.
 
     Raises:
-        ValueError: both initial weights and an initial backbone, or a backbone for FSA-Net, which has none.
+        ValueError: a share beyond [0, 1]; both initial weights and an initial backbone, or a backbone for FSA-Net, which has none.
         CheckpointError: a file is missing, damaged or of another network.
     """
 
@@ -46,7 +48,10 @@ class PoseModule(SingleNetworkModule[PoseNetwork]):
         average: float = 0.999,
         initial_weights: str | None = None,
         initial_backbone: str | None = None,
+        mirrored: float = 0.0,
     ) -> None:
+        if not 0.0 <= mirrored <= 1.0:
+            raise ValueError(f"mirrored must lie in [0, 1], got {mirrored}")
         if initial_weights is not None and initial_backbone is not None:
             raise ValueError("give initial_weights or initial_backbone, not both")
         made = build_pose_network(network)
@@ -55,14 +60,17 @@ class PoseModule(SingleNetworkModule[PoseNetwork]):
         if initial_backbone is not None:
             _start_from_landmarks(made, Path(initial_backbone).expanduser())
         super().__init__(made, optimiser or OptimiserConfig(), average, "pose_deg")
-        self.weights = weights or PoseLossWeights()
+        self.weights, self.mirrored = weights or PoseLossWeights(), mirrored
         self.face_model = face_model or FaceModelConfig()
 
     def training_step(self, batch: LandmarkBatch | PoseBatch, batch_idx: int) -> Tensor:
         """One step; each term is logged under its own name."""
         self.restore_random_state()
-        answer = self.network.answer(batch.image.contiguous(memory_format=torch.channels_last))
-        return self.counted_loss(pose_loss_terms(answer, batch.rotation, self.weights), batch)
+        image, rotation = batch.image, batch.rotation
+        if self.mirrored:
+            image, rotation = mirror_some(image, rotation, torch.rand(len(image), device=image.device) < self.mirrored)
+        answer = self.network.answer(image.contiguous(memory_format=torch.channels_last))
+        return self.counted_loss(pose_loss_terms(answer, rotation, self.weights), batch)
 
     def validation_step(self, batch: LandmarkBatch | PoseBatch, batch_idx: int) -> None:
         """Add a batch's errors."""
@@ -72,6 +80,16 @@ class PoseModule(SingleNetworkModule[PoseNetwork]):
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.pose.checkpoint.load_pose_network`."""
         return save_pose_network(path, self.averaged, metrics, extra)
+
+
+def mirror_some(
+    image: Float[Tensor, "b 3 h w"], rotation: Float[Tensor, "b 3 3"], chosen: Bool[Tensor, " b"]
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 3"]]:
+    """Crops of which those chosen are mirrored left to right, and the rotations of what they show then: M R M, M = diag(-1, 1, 1)."""
+    signs = rotation.new_tensor([-1.0, 1.0, 1.0])
+    turned = rotation * signs[:, None] * signs
+    mirrored = torch.where(chosen[:, None, None, None], image.flip(-1), image)
+    return mirrored, torch.where(chosen[:, None, None], turned, rotation)
 
 
 def start_from_weights(network: PoseNetwork, place: Path) -> None:

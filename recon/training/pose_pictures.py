@@ -34,7 +34,7 @@ from recon.training.framing import CropJitter, sample_framing
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-_FORMAT = "facerecon-pose-pictures-1"
+_FORMAT = "facerecon-pose-pictures-2"
 _DESCRIPTION, _CROPS, _ROTATIONS = "pictures.json", "crops.npy", "rotations.npy"
 _MARGIN = 0.2
 
@@ -167,7 +167,7 @@ def frame_pictures(
     write_file(folder / _CROPS, _npy(found.crops), overwrite=True)
     if found.rotation is not None:
         write_file(folder / _ROTATIONS, _npy(found.rotation), overwrite=True)
-    described = {**facts, "names": names, "left_out": left}
+    described = {**facts, "names": names, "labelled": found.rotation is not None, "left_out": left}
     write_file(folder / _DESCRIPTION, json.dumps(described, indent=1).encode(), overwrite=True)  # last
     return found
 
@@ -200,6 +200,19 @@ def _stat(path: Path) -> Any:
     return path.stat() if path.is_file() else None
 
 
+def read_framed(folder: Path) -> PosePictures:
+    """Framed photos as :func:`frame_pictures` left them, whatever they were made from.
+
+    Raises:
+        PosePictureError: there are none, or they are damaged.
+    """
+    if not (folder / _DESCRIPTION).is_file():
+        raise PosePictureError(f"{folder} holds no framed pictures ({_DESCRIPTION} is missing)")
+    kept = _read(folder, {})
+    assert kept is not None  # nothing was asked of what they were made from
+    return kept
+
+
 def _read(folder: Path, facts: dict[str, Any]) -> PosePictures | None:
     """What an earlier call left, if it was made from the same."""
     try:
@@ -207,15 +220,18 @@ def _read(folder: Path, facts: dict[str, Any]) -> PosePictures | None:
         if any(found.get(key) != value for key, value in facts.items()):
             return None
         crops = np.load(folder / _CROPS, allow_pickle=False)
-        labelled = (folder / _ROTATIONS).is_file()
-        rotation = np.load(folder / _ROTATIONS, allow_pickle=False) if labelled else None
+        # Not by whether the file is there: labelled pictures may have been framed into this folder before.
+        rotation = np.load(folder / _ROTATIONS, allow_pickle=False) if found["labelled"] else None
         names = tuple(found["names"])
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise PosePictureError(
             f"the framed pictures in {folder} are damaged ({reason(error)}); remove the folder to frame them anew"
         ) from error
-    if len(crops) != len(names):
-        raise PosePictureError(f"{folder} names {len(names)} pictures and holds {len(crops)}; remove it to frame anew")
+    for held in (crops, rotation):
+        if held is not None and len(held) != len(names):
+            raise PosePictureError(
+                f"{folder} names {len(names)} pictures and holds {len(held)}; remove it to frame anew"
+            )
     return PosePictures(names, crops, rotation, tuple(found["left_out"]))
 
 

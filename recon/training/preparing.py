@@ -34,7 +34,7 @@ from recon.io.locks import take_lock
 from recon.io.names import printable
 from recon.io.parts import remove_leftovers, write_new
 from recon.io.png import encode_png
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.reconstruction import Reconstruction
 from recon.reconstructor import NoFaceError, Reconstructor
 from recon.render import Mesh, Topology, render

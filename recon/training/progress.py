@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -61,6 +62,27 @@ class Throughput(Callback):
         """Validation is no waiting."""
         self._left = time.perf_counter()
         self._since, self._waited, self._pictures = self._left, 0.0, 0
+
+
+class StepCost(Callback):
+    """Logs ``cpu_seconds``: the median time on processors of this process's steps, whatever else the machine does meanwhile."""
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._spent: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """A step begins."""
+        self._begun = time.process_time()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """It ended."""
+        self._spent.append(time.process_time() - self._begun)
+        pl_module.log("cpu_seconds", statistics.median(self._spent))
 
 
 class BestWeights(Callback):

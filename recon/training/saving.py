@@ -16,8 +16,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from bfm.reading import file_size
 from recon.io.files import write_file
 from recon.io.parts import remove_leftovers
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.file_kinds import is_safetensors
+from recon.networks.network_file import CheckpointError
 
 _LARGEST_BYTES = 64 << 30
 

@@ -175,6 +175,15 @@ def test_rotation_loss_is_the_angle(angle):
     assert bool(torch.isfinite(slope).all())
 
 
+def test_rotation_loss_pulls_nearly_as_hard_close_to_a_half_turn():
+    """There is no flat place before the farthest rotation, where a network would stay."""
+    for angle in (3.0, 3.1398, 3.1405):
+        turned = torch.tensor([[0.0, angle, 0.0]], dtype=torch.float64, requires_grad=True)
+        identity = torch.eye(3, dtype=torch.float64)[None]
+        (slope,) = torch.autograd.grad(pose.rotation_loss(euler_to_matrix(turned), identity), turned)
+        assert 0.5 < float(slope[0, 1]) < 1.01
+
+
 def test_embeddings_of_one_direction_are_one_person():
     first = sample(B, 8, seed=1)
     assert abs(float(perceptual.perceptual_loss(3.0 * first, first))) < 1e-12

@@ -14,11 +14,13 @@ from recon.evaluation.depth_folder import (
     DepthItem,
     DepthSample,
     depth_file,
+    face_mask,
     find_depth,
     read_depth_map,
 )
+from recon.evaluation.depth_methods import DepthCase, DepthMethod
 from recon.evaluation.journal import Journal
-from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, FACIAL_CROP_MM, depth_errors, grey_errors
+from recon.evaluation.metrics.depth import ALIGNMENTS, DELTA_POWERS, depth_errors, grey_errors
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.predict import Predictor
 from recon.evaluation.reports import published_depth
@@ -64,7 +66,7 @@ def _metrics() -> tuple[Metric, ...]:
 
 def evaluate_depth(
     folder: Path,
-    source: Predictor | Path,
+    source: Predictor | DepthMethod | Path,
     focal_px: float | None = None,
     layout: str = "pairs",
     progress: Callable[[str], None] = lambda _: None,
@@ -74,7 +76,8 @@ def evaluate_depth(
 
     Args:
         folder: see :mod:`recon.evaluation.depth_folder`.
-        source: makes the heads whose depth is measured, or a folder with ``NAME_depth.npy|png`` of another method.
+        source: makes the heads whose depth is measured, or finds depth itself, or a folder with ``NAME_depth.npy|png`` of another
+            method.
         focal_px: focal length of the photos in pixels; otherwise what their EXIF data say, or the default.
         layout: one of :data:`recon.evaluation.depth_folder.LAYOUTS`.
         progress: is told the name of each picture.
@@ -87,6 +90,8 @@ def evaluate_depth(
     items, left = find_depth(folder, layout)
     if isinstance(source, Predictor):
         method, weights, facts = source.method, source.weights, source.facts()
+    elif isinstance(source, DepthMethod):
+        method, weights, facts = source.description, source.weights, source.facts()
     else:
         method, weights = f"depth maps in {printable(source.name)}", "unknown"
         facts = {"method": method}
@@ -94,7 +99,7 @@ def evaluate_depth(
     tiles: list[np.ndarray] = []
     for item in items:
         progress(printable(item.name))
-        other = None if isinstance(source, Predictor) else depth_file(source, item.name)
+        other = depth_file(source, item.name) if isinstance(source, Path) else None
         wanted = len(tiles) < _N_TILES
         found = run.outcome(
             item.name,
@@ -126,20 +131,16 @@ def evaluate_depth(
     )
 
 
-def _face_mask(truth: DepthSample) -> Bool[np.ndarray, "h w"]:
-    if truth.mask is not None:
-        return truth.mask & np.isfinite(truth.depth_mm)
-    return np.nan_to_num(truth.depth_mm, nan=math.inf) <= FACIAL_CROP_MM
-
-
-def _outcome(item: DepthItem, source: Predictor | Path, focal_px: float | None, with_tile: bool) -> Outcome:
+def _outcome(
+    item: DepthItem, source: Predictor | DepthMethod | Path, focal_px: float | None, with_tile: bool
+) -> Outcome:
     """Read and measure one picture."""
     try:
         truth = item.load()
     # Whatever a damaged file makes its reader raise, it is one picture.
     except Exception as error:
         return left_out(item.name, error)
-    face = _face_mask(truth)
+    face = face_mask(truth)
     found = _predicted(item.name, truth, source, focal_px)
     if isinstance(found, str):
         return failed(item.name, found)
@@ -152,7 +153,7 @@ def _outcome(item: DepthItem, source: Predictor | Path, focal_px: float | None, 
 
 
 def _predicted(
-    name: str, truth: DepthSample, source: Predictor | Path, focal_px: float | None
+    name: str, truth: DepthSample, source: Predictor | DepthMethod | Path, focal_px: float | None
 ) -> Float[np.ndarray, "h w"] | str:
     """The predicted depth, or why there is none; raises what reading and predicting raise."""
     if isinstance(source, Path):
@@ -162,7 +163,11 @@ def _predicted(
         found = read_depth_map(path)
     else:
         photo = truth.photo if focal_px is None else dataclasses.replace(truth.photo, focal_px=focal_px)
-        found = source.predict(photo).depth_map().astype(np.float64)
+        if isinstance(source, Predictor):
+            found = source.predict(photo).depth_map().astype(np.float64)
+        else:
+            case = DepthCase(photo, truth.depth_mm, face_mask(truth), truth.normals, truth.camera)
+            found = source.find(case).depth_mm.astype(np.float64)
     if found.shape != truth.depth_mm.shape:
         return f"the predicted depth is {found.shape}, the true one {truth.depth_mm.shape}"
     if isinstance(source, Path):

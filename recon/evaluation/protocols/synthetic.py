@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from recon.evaluation.journal import Journal
 from recon.evaluation.metrics.depth import depth_errors
 from recon.evaluation.metrics.nme import YAW_BINS_DEG, box_size, normalised_error, without_depth_offset, yaw_bin
 from recon.evaluation.metrics.pose import angle_differences, geodesic_deg
+from recon.evaluation.metrics.skin_tone import monk_tone, skin_lab
 from recon.evaluation.outcome import Outcome, failed, left_out, pack, unpack
 from recon.evaluation.predict import Predictor
 from recon.evaluation.protocols.alignment import points_px
+from recon.evaluation.protocols.synthetic_groups import group_table, person_labels
 from recon.evaluation.reports.figures import curves_png, landmark_tile, sheet_png
 from recon.evaluation.reports.provenance import provenance
 from recon.evaluation.reports.result import Cell, Evaluation, Figure, Metric, Sample, Table
@@ -55,6 +57,7 @@ METRICS = (
     Metric("slope", "identity recovery slope (1 is right)", "", None),
     Metric("expression", "expression weights, mean absolute error", "", digits=3),
     Metric("albedo", "albedo of the face, mean absolute error of sRGB", "", digits=3),
+    Metric("lightness", "albedo of the face, CIELAB lightness less the true one", "", None),
     Metric("light", "light on a sphere after best scale, relative error", "", digits=3),
 )
 _N_TILES = 16
@@ -108,6 +111,7 @@ def evaluate_synthetic(
     faces_key = hashlib.sha256(repr((config, SIZE, seed)).encode()).hexdigest()[:16]
     run = Run(run_facts("synthetic", predictor.facts(), faces=faces_key), n_samples, journal)
     failed_yaws: list[float] = []
+    failed_people: list[Mapping[str, str]] = []
     worst: list[tuple[float, int, Outcome]] = []
     for number in range(n_samples):
         name = _name(number)
@@ -115,6 +119,7 @@ def evaluate_synthetic(
         found = run.outcome(name, (), lambda number=number: _outcome(number, sampler, truth, predictor))  # type: ignore[misc]
         if found.failure is not None and "yaw" in found.kept:
             failed_yaws.append(found.kept["yaw"])
+            failed_people.append(found.kept["person"])
         if found.sample is not None:
             worst = sorted([*worst, (found.sample.values["nme2d"], number, found)], key=lambda one: -one[0])[:_N_TILES]
     samples, failures = run.samples, run.failures
@@ -129,7 +134,7 @@ def evaluate_synthetic(
         samples=tuple(samples),
         failures=tuple(failures),
         dropped=tuple(run.dropped),
-        tables=(_bins(samples, failed_yaws),),
+        tables=(_bins(samples, failed_yaws), group_table(samples, failed_people)),
         figures=_figures(samples, len(failures), tiles),
         notes=(
             f"Faces are drawn by recon.synthesis with seed {seed}, {SIZE[0]} x {SIZE[1]} px, yaw up to {config.yaw_deg:.0f}, "
@@ -156,15 +161,17 @@ def _outcome(number: int, sampler: FaceSampler, truth: _Truth, predictor: Predic
     try:
         face = _face(sampler, number)
         yaw_deg = float(torch.rad2deg(face.angles_rad[0, 0]))
+        true_lab = _face_lab(truth, face.albedo.cpu())
+        person = person_labels(face.attributes[0].tolist(), monk_tone(true_lab))
     # One face that cannot be rendered is one sample.
     except Exception as error:
         return left_out(name, error)
     try:
         head = predictor.predict(_photo(face, name), _box(face))
-        return _measure(name, face, head, truth, yaw_deg)
+        return _measure(name, face, head, truth, yaw_deg, person, float(true_lab[0]))
     # Whatever a predictor raises; the yaw is known nevertheless.
     except Exception as error:
-        return failed(name, error, yaw=yaw_deg)
+        return failed(name, error, yaw=yaw_deg, person=person)
 
 
 def _tile(sampler: FaceSampler, number: int, outcome: Outcome) -> np.ndarray:
@@ -185,7 +192,15 @@ def _box(face: FaceBatch) -> Float[np.ndarray, " 4"]:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def _measure(name: str, face: FaceBatch, head: Reconstruction, truth: _Truth, yaw_deg: float) -> Outcome:
+def _measure(
+    name: str,
+    face: FaceBatch,
+    head: Reconstruction,
+    truth: _Truth,
+    yaw_deg: float,
+    person: Mapping[str, str],
+    true_lightness: float,
+) -> Outcome:
     true_cam = face.landmarks68_cam[0].double().cpu().numpy()
     px_per_mm = float(face.intrinsics[0, 0, 0]) / float(-true_cam[:, 2].mean())
     true = np.concatenate([face.landmarks68_px[0].double().cpu().numpy(), px_per_mm * true_cam[:, 2:]], axis=1)
@@ -203,10 +218,11 @@ def _measure(name: str, face: FaceBatch, head: Reconstruction, truth: _Truth, ya
         **_shapes(face, head, truth),
         "expression": float((head.expression[0] - face.expression[0].cpu()).abs().mean()),
         "albedo": _albedo_error(face, head, truth),
+        "lightness": float(_face_lab(truth, head.albedo_coefficients)[0]) - true_lightness,
         "light": light_error(head.lighting[0], face.lighting[0].cpu()),
     }
     number = yaw_bin(yaw_deg)
-    labels = {"yaw": "beyond" if number is None else f"{YAW_BINS_DEG[number][0]:.0f}"}
+    labels = {"yaw": "beyond" if number is None else f"{YAW_BINS_DEG[number][0]:.0f}", **person}
     kept = {"found": pack(found[:, :2]), "true": pack(true[:, :2])}
     return Outcome(Sample(name, str(int(face.identity_number[0])), values, labels), kept=kept)
 
@@ -243,6 +259,11 @@ def _shapes(face: FaceBatch, head: Reconstruction, truth: _Truth) -> dict[str, f
         "mean_identity": mean_identity,
         "slope": float((got * wanted).sum() / max(float((wanted**2).sum()), 1e-12)),
     }
+
+
+def _face_lab(truth: _Truth, coefficients: Float[torch.Tensor, "1 k"]) -> Float[np.ndarray, " 3"]:
+    albedo = truth.model.albedo(coefficients)[0][torch.as_tensor(truth.face)]
+    return skin_lab(encode_srgb(albedo, truth.model.albedo_space).double().numpy())
 
 
 def _albedo_error(face: FaceBatch, head: Reconstruction, truth: _Truth) -> float:

@@ -60,16 +60,20 @@ BIWI_RANGES: tuple[tuple[str, float, float, float], ...] = (
     ("Y90P90R10", 90.0, 90.0, 10.0),
     ("Y10P90R90", 10.0, 90.0, 90.0),
     ("Y90P10R90", 90.0, 10.0, 90.0),
+    ("Y60P60R10", 60.0, 60.0, 10.0),
+    ("Y75P60R50", 75.0, 60.0, 50.0),
 )
-"""Ranges of the head pose paper: largest absolute yaw, pitch and roll in degrees."""
+"""Ranges of the head pose paper, and that of BIWI itself: largest absolute yaw, pitch and roll in degrees. Y60P60R10 is of the authors'
+earlier paper (ICCE 2021)."""
 
-BIWI_RANGE_MAE: dict[str, tuple[float, float]] = {
+BIWI_RANGE_MAE: dict[str, tuple[float | None, float]] = {
     "Y90P10R10": (5.431, 3.324),
     "Y10P90R10": (4.408, 3.300),
     "Y10P10R90": (4.151, 3.091),
     "Y90P90R10": (6.203, 4.413),
     "Y10P90R90": (4.796, 3.755),
     "Y90P10R90": (5.722, 3.608),
+    "Y60P60R10": (None, 4.88),
 }
 """MAE in degrees on BIWI for these ranges: trained on SynHead, and on the paper's synthetic faces."""
 
@@ -96,6 +100,8 @@ POSE_MAE: dict[str, tuple[tuple[str, float | None, float | None, float | None, f
     ),
     "c3i": (),
     "pointing04": (),
+    "points68": (),
+    "synthetic": (),
     "table": (
         ("SASE: FSA-Net (300W-LP)", 5.59, 5.77, 7.27, 3.72),
         ("SASE: head pose paper, synthetic only", 6.63, 6.52, 7.76, 5.61),

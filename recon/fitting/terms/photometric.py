@@ -49,14 +49,14 @@ class PhotometricTerm:
         """Three rows a visible sample; residuals are rendered minus photo."""
         view, photo, surface = face.view, self.photos[face.index], self.surface
         columns = layout.view_columns(face.index).to(photo.device)
-        samples = _samples(face, surface)
+        samples = surface_samples(face, surface)
         over_photo = (
             encode_srgb_unclamped(face.rendered.image, face.model.albedo_space)
             + (1.0 - face.rendered.mask) * view.pixels
         )
         rendered = gaussian_blur(over_photo, self.blur_px)
         residual = sample_pixels((rendered - photo)[0], samples.pixels)
-        weights = _sample_weights(face, samples, surface)
+        weights = sample_weights(face, samples, surface)
         keep = weights > 0
         if not bool(keep.any()):
             return LinearizedTerm(photo.new_zeros(0, len(columns)), photo.new_zeros(0), columns)
@@ -95,7 +95,8 @@ def photometric_rmse(face: FaceInView, vertex_confidence: Float[Tensor, " v"]) -
     return float(((confidence * residual2).sum() / confidence.sum().clamp_min(1e-6)).sqrt())
 
 
-def _samples(face: FaceInView, surface: SurfaceModel) -> SurfaceSamples:
+def surface_samples(face: FaceInView, surface: SurfaceModel) -> SurfaceSamples:
+    """The samples of a surface where a face has them in its view."""
     at = surface.samples
     pixels = face.to_pixels(face.v_cam[at])
     return SurfaceSamples(
@@ -103,7 +104,7 @@ def _samples(face: FaceInView, surface: SurfaceModel) -> SurfaceSamples:
     )
 
 
-def _sample_weights(face: FaceInView, samples: SurfaceSamples, surface: SurfaceModel) -> Float[Tensor, " s"]:
+def sample_weights(face: FaceInView, samples: SurfaceSamples, surface: SurfaceModel) -> Float[Tensor, " s"]:
     """Visible area of each sample in px, times the confidence in it and in the photo there."""
     facing = -(samples.normals * face.rays[surface.samples]).sum(-1)
     slack_mm = _HIDDEN_MM + 3.0 * (1.0 - facing.clamp(0.0, 1.0))

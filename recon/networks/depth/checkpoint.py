@@ -1,32 +1,22 @@
-"""Weights of depth networks on disk: safetensors with the family, the config and the metrics in the header."""
+"""Weights of depth networks on disk: their family and config are in the header."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save
 
-from recon.io.files import write_file
-from recon.networks.checkpoint import (
-    CheckpointError,
-    check_shapes,
-    ordered,
-    read_header,
-    read_weights,
-    shapes_of,
-    stored_weights,
-)
 from recon.networks.depth.crop_depth import CropDepthConfig, CropDepthNetwork
 from recon.networks.depth.map_depth import DepthCoding, MapDepthConfig, MapDepthNetwork
+from recon.networks.network_file import NetworkFile, known_values
 
-FORMAT = "facerecon-depth-1"
 DepthConfig = CropDepthConfig | MapDepthConfig
 DepthNetwork = CropDepthNetwork | MapDepthNetwork
+_KIND = "depth network"
 _FAMILIES: dict[str, type[DepthConfig]] = {"crop": CropDepthConfig, "map": MapDepthConfig}
 
 
@@ -50,68 +40,51 @@ def save_depth_network(
 
     Args:
         path: of the ``.safetensors`` file.
-        network: normalisation is part of its weights.
+        network: to be written.
         metrics: what it reaches.
         extra: anything else worth knowing: command, commit.
         dtype: of the floating-point weights on disk.
 
     Raises:
-        OutputError: the folder is missing or full; an older file of this name is left as it was.
+        OutputError: see :meth:`recon.networks.network_file.NetworkFile.save`.
     """
-    header = {
-        "format": FORMAT,
-        "family": next(name for name, kind in _FAMILIES.items() if isinstance(network.config, kind)),
-        "config": json.dumps(dataclasses.asdict(network.config)),
-        "metrics": json.dumps(metrics),
-        **(extra or {}),
-    }
-    return write_file(path, ordered(save(stored_weights(network, dtype), metadata=header)), overwrite=True)
+    return FILE.save(path, network, metrics, extra, dtype)
 
 
 def load_depth_network(path: str | os.PathLike[str]) -> tuple[DepthNetwork, dict[str, str]]:
     """The network in evaluation mode, float32 on the CPU, and its header.
 
     Raises:
-        CheckpointError: no such file, a damaged one, one of another kind, or header and weights do not make a network.
+        CheckpointError: see :meth:`recon.networks.network_file.NetworkFile.load`.
     """
-    place = Path(path)
-    header = read_header(place, FORMAT, "depth network")
-    try:
-        config = config_of_text(header["family"], header["config"])
-    except KeyError as error:
-        raise CheckpointError(f"the header of {place} lacks {error}; train.py writes it") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"the header of {place} makes no sense: {error}") from error
-    try:
-        check_shapes(place, shapes_of(lambda: depth_network(config)))
-        network = depth_network(config)
-        network.load_state_dict(read_weights(place), strict=True)
-    except CheckpointError:
-        raise
-    # Tensors of types that torch does not know, and whatever timm raises for configs of other versions.
-    except Exception as error:
-        raise CheckpointError(f"the weights in {place} do not fit its own config: {error}") from error
-    return network.eval(), header
+    return FILE.load(path)
 
 
-def config_of_text(family: str, text: str) -> DepthConfig:
-    """The config of a network from what its file holds.
+def crop_config_of(text: str) -> CropDepthConfig:
+    """The config of our network from the JSON that its files hold.
 
     Raises:
         ValueError, TypeError, RecursionError: it makes no sense.
     """
+    return CropDepthConfig(**{**known_values(json.loads(text), CropDepthConfig, _KIND), "pretrained": False})
+
+
+def _describe(network: DepthNetwork) -> dict[str, str]:
+    family = next(name for name, kind in _FAMILIES.items() if isinstance(network.config, kind))
+    return {"family": family, "config": json.dumps(dataclasses.asdict(network.config))}
+
+
+def _config_of(header: Mapping[str, str]) -> DepthConfig:
+    family = header["family"]
     if family not in _FAMILIES:
         raise ValueError(f"unknown family of depth networks {family[:40]!r}; known: {', '.join(_FAMILIES)}")
-    kind = _FAMILIES[family]
-    values = _known(json.loads(text), kind)
-    if kind is MapDepthConfig:
-        values["coding"] = DepthCoding(**_known(values.get("coding", {}), DepthCoding))
-        values["size"] = tuple(values["size"])
-    return kind(**{**values, "pretrained": False})
+    if family == "crop":
+        return crop_config_of(header["config"])
+    values = known_values(json.loads(header["config"]), MapDepthConfig, _KIND)
+    coding = DepthCoding(**known_values(values.get("coding", {}), DepthCoding, _KIND))
+    return MapDepthConfig(**{**values, "coding": coding, "size": tuple(values["size"]), "pretrained": False})
 
 
-def _known(values: Any, kind: type[Any]) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or not set(values) <= names:
-        raise ValueError(f"the config of a depth network has the keys {', '.join(sorted(names))}")
-    return values
+FILE: NetworkFile[DepthConfig, DepthNetwork] = NetworkFile(
+    "facerecon-depth-1", _KIND, _describe, _config_of, depth_network
+)

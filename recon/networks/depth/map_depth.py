@@ -38,6 +38,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{f"dense_depth_{name}": Architecture(partial(DenseDepth, name), 32) for name in ENCODERS},
     "pini": Architecture(lambda pretrained: PiniGenerator(), 16),
     "pix2pix": Architecture(lambda pretrained: Pix2PixGenerator(), 256),
+    "pix2pix_128": Architecture(lambda pretrained: Pix2PixGenerator(steps=7), 128),
 }
 """The published networks by name."""
 

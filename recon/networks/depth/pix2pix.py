@@ -1,7 +1,9 @@
 """pix2pix (Isola et al. 2017) as it was used for faces' depth: a U-Net of 8 steps down and 8 up, and a discriminator of
-patches of 70 x 70 pixels."""
+patches of 70 x 70 pixels. Pictures of 128 px have a step less, as in Isola et al.'s U-Net for them."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -15,19 +17,24 @@ _PATCH = (64, 128, 256, 512)
 
 
 class Pix2PixGenerator(nn.Module):
-    """Pictures in, one number in (-1, 1) for each pixel out; sides are multiples of 256 px."""
+    """Pictures in, one number in (-1, 1) for each pixel out; sides are multiples of 2 ** steps px.
 
-    def __init__(self) -> None:
+    Args:
+        steps: down, and as many up: 8, or 7 with one less of the narrowest maps.
+    """
+
+    def __init__(self, steps: Literal[7, 8] = 8) -> None:
         super().__init__()
+        widths, up = _DOWN[:steps], _UP[len(_DOWN) - steps :]
         self.down = nn.ModuleList(
-            _step_down(before, width, norm=0 < k < len(_DOWN) - 1)
-            for k, (before, width) in enumerate(zip((3, *_DOWN), _DOWN, strict=False))
+            _step_down(before, width, norm=0 < k < steps - 1)
+            for k, (before, width) in enumerate(zip((3, *widths), widths, strict=False))
         )
         self.up = nn.ModuleList()
-        below = _DOWN[-1]
-        for k, width in enumerate(_UP):
+        below = widths[-1]
+        for k, width in enumerate(up):
             self.up.append(_step_up(below, width, dropout=k < _DROPPED))
-            below = width + _DOWN[-2 - k]
+            below = width + widths[-2 - k]
         self.answer = nn.ConvTranspose2d(below, 1, 4, stride=2, padding=1)
 
     def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -64,7 +65,9 @@ class FsaNet(nn.Module):
         self.rectified = _Stream(nn.ReLU, nn.AvgPool2d)
         self.bounded = _Stream(nn.Tanh, nn.MaxPool2d)
         self.shrink = nn.AvgPool2d(2)
-        self.mapping = StructureMapping(config.scoring, _CHANNELS, _MAP_SIDE**2, _N_STAGES, _COMBINATIONS, _INNER)
+        self.mapping = StructureMapping(
+            config.scoring, _CHANNELS, (_MAP_SIDE, _MAP_SIDE), _N_STAGES, _COMBINATIONS, _INNER
+        )
         self.capsules = CapsuleLayer(N_FEATURES, _CHANNELS, _N_STAGES, CAPSULE_SIZE, config.routings)
         self.regression = StagewiseRegression(_N_STAGES)
 
@@ -80,7 +83,15 @@ class FsaNet(nn.Module):
     def answer(self, crops: Float[Tensor, "b 3 h w"]) -> AngleAnswer:
         """Angles and the fine-grained features that they come from."""
         last, third, second = (a * b for a, b in zip(self.rectified(crops), self.bounded(crops), strict=True))
-        features = self.mapping([last, third, self.shrink(second)])
+        maps = [last, third, self.shrink(second)]
+        if torch.is_autocast_enabled(crops.device.type):
+            # Convolutions may be of bfloat16; angles are sums of which it keeps no more than half a degree.
+            with torch.autocast(crops.device.type, enabled=False):
+                return self._angles([features.float() for features in maps])
+        return self._angles(maps)
+
+    def _angles(self, maps: list[Tensor]) -> AngleAnswer:
+        features = self.mapping(maps)
         return AngleAnswer(self.regression(self.capsules(features)), features)
 
 
@@ -91,6 +102,7 @@ class _Stream(nn.Module):
 
     def __init__(self, activation: type[nn.Module], pooling: type[nn.AvgPool2d] | type[nn.MaxPool2d]) -> None:
         super().__init__()
+        gain: Literal["relu", "tanh"] = "relu" if activation is nn.ReLU else "tanh"
         self.blocks, self.ends = nn.ModuleList(), nn.ModuleList()
         channels = 3
         for number, widths in enumerate(self._WIDTHS):
@@ -102,7 +114,11 @@ class _Stream(nn.Module):
                 layers.append(pooling(2))
             self.blocks.append(nn.Sequential(*layers))
             if number:
-                self.ends.append(nn.Sequential(nn.Conv2d(channels, _CHANNELS, 1), activation()))
+                end = nn.Conv2d(channels, _CHANNELS, 1)
+                # The maps are products of both streams and capsules are squashed: maps that are small at first have no gradient.
+                nn.init.xavier_uniform_(end.weight, nn.init.calculate_gain(gain))
+                end.bias = nn.Parameter(torch.zeros(_CHANNELS))
+                self.ends.append(nn.Sequential(end, activation()))
 
     def forward(self, crops: Tensor) -> list[Tensor]:
         """Maps of the blocks 4, 3 and 2: 8, 8 and 16 places a side."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,15 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recon.networks.onnx_file import (
-    OnnxError,
     OnnxNetwork,
     check_pictures,
     check_side,
-    least_seconds,
-    relative_difference,
+    compare_on_crops,
     write_onnx,
 )
-from recon.networks.pose.build import PoseNetwork, config_of_text, config_to_text
+from recon.networks.pose.build import PoseNetwork, PoseNetworkConfig, config_of_text, config_to_text
 from recon.networks.pose.prediction import PosePrediction
 from recon.networks.pose.sixd import SixdConfig
 
@@ -59,6 +58,12 @@ def export_pose_onnx(network: PoseNetwork, path: str | os.PathLike[str], *, over
     return write_onnx(path, _Plain(network), examples, _OUTPUTS, facts, overwrite=overwrite)
 
 
+def _config_of(facts: Mapping[str, str]) -> PoseNetworkConfig:
+    config = config_of_text(facts["config"])
+    check_side(config.size)
+    return config
+
+
 class OnnxPoseNetwork:
     """A pose network run by onnxruntime; called like the networks of :mod:`recon.networks.pose`.
 
@@ -75,11 +80,7 @@ class OnnxPoseNetwork:
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 0) -> None:
         self._network = OnnxNetwork(path, "pose network", _FORMAT, (_INPUT,), _OUTPUTS, threads)
-        try:
-            self.config = config_of_text(self._network.facts["config"])
-            check_side(self.config.size)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise OnnxError(f"the description in {path} makes no sense ({error}); write it anew") from error
+        self.config = self._network.described(_config_of)
 
     @property
     def size(self) -> int:
@@ -104,15 +105,9 @@ class OnnxPoseNetwork:
 def compare_pose_with_torch(
     network: PoseNetwork, path: str | os.PathLike[str], repeats: int = 20
 ) -> tuple[float, float]:
-    """Largest difference between onnxruntime and torch on random crops, over each output's largest value; and the least
-    time of one crop on one thread in seconds."""
+    """See :func:`recon.networks.onnx_file.compare_on_crops`."""
     exported = OnnxPoseNetwork(path, threads=1)
-    side = exported.config.size
-    crops = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        wanted = _tensors(network(crops))
-    difference = relative_difference(_tensors(exported(crops)), wanted)
-    return difference, least_seconds(lambda: exported(crops[:1]), repeats)
+    return compare_on_crops(network, exported, exported.config.size, _tensors, repeats)
 
 
 def _tensors(found: PosePrediction) -> dict[str, Tensor]:

@@ -18,6 +18,12 @@ Scoring = Literal["variance", "convolution", "uniform"]
 SCORINGS: tuple[Scoring, ...] = ("variance", "convolution", "uniform")
 
 
+_WINDOW, _BESIDE, _WINDOW_PLACES = 6.0, -4.0, 1.5
+"""Windows that features begin with, before the sigmoid: height in the middle and level beside them, and their radius."""
+_MIXED = 2.0
+"""Standard deviation, before the sigmoid, of the shares of windows in a feature at the beginning."""
+
+
 class PlaceScores(nn.Module):
     """Scores of the places of one feature map.
 
@@ -49,20 +55,38 @@ class StructureMapping(nn.Module):
     Args:
         scoring: of places, see :class:`PlaceScores`.
         channels: of every map.
-        places: h w of every map.
+        size: h and w of every map.
         n_stages: maps.
         combinations: features a stage, n'.
         inner: m, the size between C and M_n.
     """
 
     def __init__(
-        self, scoring: Scoring, channels: int, places: int, n_stages: int, combinations: int, inner: int
+        self, scoring: Scoring, channels: int, size: tuple[int, int], n_stages: int, combinations: int, inner: int
     ) -> None:
         super().__init__()
+        places = size[0] * size[1]
         self.combinations, self.inner = combinations, inner
         self.scores = nn.ModuleList(PlaceScores(scoring, channels) for _ in range(n_stages))
         self.shared = nn.Linear(n_stages * places, combinations * inner)
-        self.own = nn.ModuleList(nn.Linear(places, inner * n_stages * places) for _ in range(n_stages))
+        own = [nn.Linear(places, inner * n_stages * places) for _ in range(n_stages)]
+        self.own = nn.ModuleList(own)
+        self._look_at_windows(own, size, n_stages)
+
+    @torch.no_grad()
+    def _look_at_windows(self, own: list[nn.Linear], size: tuple[int, int], n_stages: int) -> None:
+        """Let the features begin as means over different parts of the maps, in different mixtures.
+
+        With usual weights and scores that are small at first, every row of every S_n is nearly uniform: all features are one mean of
+        the whole picture, which does not tell where anything is, and pitch is then learnt very slowly.
+        """
+        down, across = (torch.arange(length, dtype=torch.float32) for length in size)
+        for layer in own:
+            middle = torch.rand(self.inner, 2) * (torch.tensor(size) - 1.0)
+            away = (down[:, None] - middle[:, :1, None]).square() + (across - middle[:, 1:, None]).square()
+            window = _WINDOW * torch.exp(-0.5 * away / _WINDOW_PLACES**2) + _BESIDE
+            layer.bias.copy_(window.flatten(1)[:, None].expand(-1, n_stages, -1).flatten())
+        nn.init.normal_(self.shared.bias, std=_MIXED)
 
     def forward(self, maps: list[Tensor]) -> Float[Tensor, "b n c"]:
         """``(B, n_stages n', C)`` of maps ``(B, C, h, w)``, the stages one after the other."""

@@ -8,6 +8,7 @@ approximate, and its covariance is what is reported.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import Any, Literal
@@ -112,6 +113,27 @@ class SixdNetwork(nn.Module):
             return PosePrediction(sixd_to_matrix(self.columns(mixed)), precision_root(self.spread(mixed)))
 
     answer = forward
+
+
+def with_scaled_sigma(network: SixdNetwork, factor: float) -> SixdNetwork:
+    """A copy that states standard deviations ``factor`` times as large, and the same rotations.
+
+    Drawn faces teach how unsure a network should be about faces like them; about other people's it is surer than it should be. One factor,
+    measured on heads of another kind (``tools/pose_sigma.py``), goes into the bias of the logarithms of the precision's diagonal.
+
+    Args:
+        network: left as it is.
+        factor: positive.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not (math.isfinite(factor) and factor > 0.0):
+        raise ValueError(f"the factor of a standard deviation must be positive, got {factor}")
+    scaled = copy.deepcopy(network)
+    with torch.no_grad():
+        scaled.spread.bias[:3] -= math.log(factor)
+    return scaled
 
 
 def precision_root(numbers: Float[Tensor, "b 6"]) -> Float[Tensor, "b 3 3"]:

@@ -105,7 +105,7 @@ def test_finished_faces_are_in_the_table_of_a_later_run(photo, pose, tmp_path, c
     [
         (["--format", "json,xyz"], "unknown pose format 'xyz'; known: json, csv"),
         (["--format", ","], "unknown pose format none"),
-        (["--method", "sixd"], "train one with python train.py fit --config configs/pose/sixd.yaml"),
+        (["--method", "hopenet"], "train one with python train.py fit --config configs/pose/hopenet.yaml"),
         (["--method", "sixd", "--checkpoint", "none.safetensors"], "no such checkpoint: none.safetensors"),
         (["--method", "sixd", "--checkpoint", "PHOTO"], "is damaged or no safetensors file"),
         (["--method", "fsanet", "--checkpoint", "SIXD"], "of the kind sixd, fsanet is asked for"),
@@ -118,6 +118,20 @@ def test_wrong_usage_is_said_before_anything_is_done(photo, pose, tmp_path, chec
     code, rows, said = pose(photo, *(named.get(argument, argument) for argument in arguments))
     assert code == 2 and rows == [] and message in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_the_package_needs_no_checkpoint(photo, pose, tmp_path, checkpoint, monkeypatch):
+    from recon.inference import head_pose
+
+    monkeypatch.setitem(head_pose.DEFAULT_POSE_NETWORKS, "sixd", tmp_path / "none.safetensors")
+    code, _, said = pose(photo, "--method", "sixd")
+    assert code == 2 and "train one with python train.py fit --config configs/pose/sixd.yaml" in said
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setitem(head_pose.DEFAULT_POSE_NETWORKS, "sixd", checkpoint)
+    code, (row,), _ = pose(photo, "--method", "sixd")
+    assert code == 0 and row["status"] == "done" and row["sigma_deg"] is not None
+    # It is the same as to name the file, so the face is finished.
+    assert pose(photo, "--method", "sixd", "--checkpoint", checkpoint)[1][0]["status"] == "kept"
 
 
 def test_a_table_of_the_users_is_not_replaced(photo, pose, tmp_path):

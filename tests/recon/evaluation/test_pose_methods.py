@@ -195,7 +195,7 @@ def test_the_command_measures_a_method_and_puts_reports_together(astronaut, tmp_
     assert main(["evaluate", "pose-table", str(out / "report.json"), "-o", str(tmp_path / "t.md")]) == 2
     assert "exists; choose another file" in capsys.readouterr().err
     for arguments, message in (
-        (["--method", "sixd"], "train one with python train.py fit --config configs/pose/sixd.yaml"),
+        (["--method", "hopenet"], "train one with python train.py fit --config configs/pose/hopenet.yaml"),
         (["--layout", "biwi", "--convention", "zyx"], "--convention is for --layout table; biwi has its own"),
     ):
         assert main(["evaluate", "pose", *common, *arguments]) == 2

@@ -8,16 +8,13 @@ import pytest
 import scipy.io
 import torch
 from evaluation_data import angles_of, first_letter, write_aflw, write_photo, write_scans
-from PIL import Image
 
 import bfm
-from recon.datasets.pose_conventions import angles_to_matrix, matrix_to_angles
+from recon.datasets.pose_conventions import angles_to_matrix
 from recon.evaluation.aflw21 import aflw21_px
 from recon.evaluation.aflw2000 import LabelError
 from recon.evaluation.dense import DensePoints
-from recon.evaluation.depth_folder import DepthDataError
 from recon.evaluation.metrics.nme import box_size
-from recon.evaluation.pose_labels import find_poses
 from recon.evaluation.protocols.alignment import evaluate_alignment, points_px
 from recon.evaluation.protocols.depth import evaluate_depth
 from recon.evaluation.protocols.pose import evaluate_pose
@@ -26,7 +23,6 @@ from recon.evaluation.protocols.synthetic import evaluate_synthetic, light_error
 from recon.evaluation.reports.heatmap import colour_of
 from recon.evaluation.scans.scan import ScanError
 from recon.io.image import read_image
-from recon.io.write_exr import encode_exr
 from recon.lighting import ambient, lamps_to_sh
 from recon.reconstructor import NoFaceError
 from recon.synthesis import FaceSampler, SynthesisConfig
@@ -183,179 +179,6 @@ def test_heat_colours_run_from_the_first_to_the_last():
     assert colours[0, 2] > colours[0, 0] and colours[1, 0] > colours[1, 2]
     np.testing.assert_array_equal(colours[1], colours[2])
     np.testing.assert_array_equal(colours[3], 0.6)
-
-
-TRUE_POSE = np.array([25.0, -12.0, 7.0])
-
-
-def _write_pose_data(folder, layout):
-    """One picture with TRUE_POSE (our convention) in a data set's own files."""
-    rotation = angles_to_matrix(TRUE_POSE)
-    if layout == "biwi":
-        flip = np.diag([1.0, -1.0, -1.0])
-        place = folder / "01"
-        place.mkdir()
-        write_photo(place / "frame_00003_rgb.png")
-        rows = "\n".join(" ".join(map(str, row)) for row in flip @ rotation @ flip)
-        (place / "frame_00003_pose.txt").write_text(f"{rows}\n\n10.0 20.0 900.0\n")
-        return place / "frame_00003_pose.txt"
-    # Blender: Rx(90) takes our axes to its world; R = C^T H Rx(90), so H = Rx(90) R Rx(-90) with C = Rx(90).
-    quarter = angles_to_matrix(np.array([0.0, 90.0, 0.0]))
-    about_y, about_x, about_z = matrix_to_angles(quarter @ rotation @ quarter.T)
-    place = folder / "female" / "0001"
-    place.mkdir(parents=True)
-    write_photo(place / "rgb_0007.jpg")
-    (place / "data_0007.txt").write_text(
-        "Camera Location: (-0.0002, -0.3136, 1.6779)\n"
-        "Head Point Location: (-0.0002, -0.0136, 1.6779)\n"
-        "Camera Rotation: Yaw 0.00 Pitch 90.00 Roll -0.00\n"
-        f"Head Rotation: Yaw {about_z:.2f} Pitch {about_x:.2f} Roll {about_y:.2f}\n"
-    )
-    return place / "data_0007.txt"
-
-
-@pytest.mark.parametrize("layout", ["biwi", "c3i"])
-def test_poses_of_other_data_sets_are_read_in_our_frame(tmp_path, layout, make_head, predictor_of):
-    label_file = _write_pose_data(tmp_path, layout)
-    predictor = predictor_of(lambda photo: make_head(photo, angles_to_matrix(TRUE_POSE)))
-    found = evaluate_pose(tmp_path, predictor, layout)
-    assert found.summary("geodesic").mean < 0.02 and found.summary("mae").mean < 0.02
-    turned = predictor_of(lambda photo: make_head(photo, angles_to_matrix(TRUE_POSE + [3.0, 0.0, 0.0])))
-    assert evaluate_pose(tmp_path, turned, layout).summary("geodesic").mean == pytest.approx(3.0, abs=0.1)
-    label_file.write_text("nothing of use")
-    with pytest.raises(LabelError, match="no picture with a usable label"):
-        evaluate_pose(tmp_path, predictor, layout)
-
-
-def test_biwi_angles_are_those_of_the_usual_labels(tmp_path):
-    """The label code of FSA-Net and HopeNet: transpose, then three arc tangents."""
-    path = _write_pose_data(tmp_path, "biwi")
-    r = np.loadtxt(path.read_text().splitlines()[:3]).T
-    usual = np.rad2deg(
-        [-np.arctan2(-r[2, 0], np.hypot(r[2, 1], r[2, 2])), np.arctan2(r[2, 1], r[2, 2]), -np.arctan2(r[1, 0], r[0, 0])]
-    )
-    np.testing.assert_allclose(find_poses(tmp_path, "biwi")[0][0].angles_deg, usual, atol=1e-6)
-
-
-def test_ranges_and_dropped_frames_of_pose(aflw, make_head, predictor_of):
-    content = scipy.io.loadmat(aflw / "a.mat")
-    scipy.io.savemat(aflw / "a.mat", {"pt3d_68": content["pt3d_68"], "Pose_Para": np.deg2rad([[0.0, 110.0, 0.0]])})
-    found = evaluate_pose(
-        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(angles_of(first_letter(p)), "300wlp")))
-    )
-    assert "yaw 110.0 degrees is beyond the protocol's 99" in found.dropped[0].reason
-    rows = {row[0]: row for row in found.tables[0].rows}
-    assert rows["all"][6] == 4 and rows["Y90P10R10"][6] == 4 and rows["Y10P90R10"][6] == 0
-    with pytest.raises(ValueError, match="unknown pose layout"):
-        evaluate_pose(aflw, predictor_of(make_head), "pandora")
-
-
-def test_depth_of_the_true_head_is_zero(tmp_path, make_head, predictor_of):
-    write_photo(tmp_path / "x.png")
-    true = make_head(read_image(tmp_path / "x.png")).depth_map()
-    np.save(tmp_path / "x_depth.npy", true)
-    Image.fromarray(np.where(np.isfinite(true), 255, 0).astype(np.uint8)).save(tmp_path / "x_mask.png")
-    Image.fromarray(np.nan_to_num(true).round().astype(np.uint16)).save(tmp_path / "y_depth.png")
-    write_photo(tmp_path / "y.png")
-    write_photo(tmp_path / "z.png")
-    found = evaluate_depth(tmp_path, predictor_of(make_head))
-    values = {s.name: s.values for s in found.samples}
-    assert values["x"]["face_raw_rmse"] < 1e-3 and values["x"]["whole_covered"] == 1.0
-    assert values["y"]["whole_raw_mae"] < 0.6  # 16-bit PNGs hold whole millimetres
-    assert "face_raw_mae" not in values["y"]  # nothing is nearer than 50 cm and there is no mask
-    assert "no z_depth.npy" in found.dropped[0].reason
-
-
-def test_depth_maps_of_other_methods_and_their_faults(tmp_path, predictor_of, make_head):
-    data, other = tmp_path / "data", tmp_path / "other"
-    data.mkdir(), other.mkdir()
-    rng = np.random.default_rng(0)
-    true = rng.uniform(300.0, 450.0, (180, 240))
-    for name in "abcde":
-        write_photo(data / f"{name}.png")
-        np.save(data / f"{name}_depth.npy", true)
-    np.save(other / "a_depth.npy", true * 1.1)
-    np.save(other / "b_depth.npy", true[:90])
-    (other / "c_depth.npy").write_bytes(b"x")
-    np.save(other / "e_depth.npy", np.zeros_like(true))
-    found = evaluate_depth(data, other)
-    values = found.samples[0].values
-    assert values["face_raw_abs_rel"] == pytest.approx(0.1) and values["face_scaled_abs_rel"] == pytest.approx(
-        0.0, abs=1e-9
-    )
-    reasons = {entry.name[0]: entry.reason for entry in found.failures}
-    assert set(reasons) == set("bcde")
-    assert "(90, 240), the true one (180, 240)" in reasons["b"] and "cannot be read" in reasons["c"]
-    assert "no d_depth.npy" in reasons["d"] and "no positive depth" in reasons["e"]
-    Image.fromarray(np.zeros((9, 7), np.uint8)).save(data / "a_mask.png")
-    assert "mask is (9, 7), the photo (180, 240)" in evaluate_depth(data, other).dropped[0].reason
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="unknown depth layout"):
-        evaluate_depth(data, other, layout="pandora")
-    with pytest.raises(DepthDataError, match="none with a depth map"):
-        evaluate_depth(tmp_path / "empty", other)
-
-
-def test_depth_tables_stand_beside_the_papers(tmp_path):
-    """Depth a tenth too large: wrong in the papers' units as it is, right after the median scale."""
-    data, other = tmp_path / "data", tmp_path / "other"
-    data.mkdir(), other.mkdir()
-    true = np.random.default_rng(0).uniform(300.0, 450.0, (180, 240))
-    write_photo(data / "a.png")
-    np.save(data / "a_depth.npy", true)
-    np.save(other / "a_depth.npy", true * 1.1)
-    _, khan, pini = evaluate_depth(data, other).tables
-    assert "other data" in khan.title and "other data" in pini.title
-    rows = {row[0]: dict(zip(khan.columns, row, strict=True)) for row in khan.rows}
-    assert rows["FaceDepth, facial crop"]["NRMSE"] == 0.0204 and rows["BTS"]["delta 3"] == 0.9956
-    raw, scaled = (rows[f"ours, face, alignment: {alignment}"] for alignment in ("none", "median"))
-    error_m = 1e-4 * true
-    assert raw["RMSE"] == pytest.approx(np.sqrt((error_m**2).mean())) and raw["AbsRel"] == pytest.approx(0.1)
-    assert raw["SqRel"] == pytest.approx((1e-5 * true).mean()) and raw["RMSElog"] == pytest.approx(np.log(1.1))
-    assert raw["NRMSE"] == pytest.approx(raw["RMSE"] / (1e-3 * np.ptp(true)))
-    assert scaled["RMSE"] == pytest.approx(0.0, abs=1e-9) and scaled["R2"] == pytest.approx(1.0)
-    rows = {row[0]: dict(zip(pini.columns, row, strict=True)) for row in pini.rows}
-    assert len(rows) == 13 and rows["delta_1/4"]["Pandora: Cui"] == 0.0740 and rows["sq_rel"]["BIWI: pix2pix"] == 100.89
-    assert rows["rmse"]["ours, face, none"] > 10.0
-    assert rows["l2"]["ours, face, none"] == pytest.approx(96.0 * rows["rmse"]["ours, face, none"])
-    assert rows["mae"]["ours, face, median"] == pytest.approx(0.0, abs=1e-9)
-
-
-@pytest.mark.parametrize("factor", [10.0, 0.1, 0.001])
-def test_depth_files_of_another_unit_are_noticed(factor, tmp_path):
-    data, other = tmp_path / "data", tmp_path / "other"
-    data.mkdir(), other.mkdir()
-    true = np.random.default_rng(0).uniform(300.0, 450.0, (180, 240))
-    write_photo(data / "a.png")
-    np.save(data / "a_depth.npy", true)
-    np.save(other / "a_depth.npy", 1.08 * factor * true)
-    (failure,) = evaluate_depth(data, other).failures
-    assert f"is {factor:g} times the true one" in failure.reason
-    np.save(data / "a_depth.npy", 0.001 * true)
-    (dropped,) = evaluate_depth(data, other).dropped
-    assert "another unit (metres?); convert it to mm" in dropped.reason
-
-
-def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
-    """A wall at 400 mm: its rays are longer towards the corners, its planar depth is not."""
-    place, other = tmp_path / "data" / "male" / "0001", tmp_path / "other" / "male" / "0001"
-    place.mkdir(parents=True), other.mkdir(parents=True)
-    write_photo(place / "rgb_3.jpg", (48, 64))
-    write_photo(place / "rgb_4.jpg", (48, 64))
-    (place / "data_3.txt").write_text(
-        "Camera Location: (0.0, -0.3, 1.6)\nHead Point Location: (0.0, 0.0, 1.6)\n"
-        "Camera Rotation: Yaw 0.00 Pitch 90.00 Roll 0.00\nHead Rotation: Yaw 0.00 Pitch 0.00 Roll 0.00\n"
-    )
-    down, across = np.mgrid[0:48, 0:64] + 0.5
-    focal_px = 32.0 / np.tan(np.deg2rad(30.0))
-    rays_m = 0.4 * np.sqrt(1.0 + ((across - 32.0) / focal_px) ** 2 + ((down - 24.0) / focal_px) ** 2)
-    (place / "depthExr_3.exr").write_bytes(encode_exr({"R": rays_m.astype(np.float32)}))
-    np.save(other / "rgb_3_depth.npy", np.full((48, 64), 400.0))
-    found = evaluate_depth(tmp_path / "data", tmp_path / "other", layout="c3i")
-    assert found.samples[0].name == "male/0001/rgb_3"
-    assert found.samples[0].values["face_raw_rmse"] < 1e-3
-    assert found.provenance.n_files == 4
-    assert "data_<number>.txt is missing" in found.dropped[0].reason
 
 
 CLEAN = SynthesisConfig.clean(framing="free", yaw_deg=30.0, pitch_deg=20.0, roll_deg=10.0, head_share=(0.3, 0.6))

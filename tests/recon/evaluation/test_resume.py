@@ -190,6 +190,7 @@ def test_outcomes_come_back_exactly():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there can names hold such bytes")
+@pytest.mark.slow
 def test_names_that_are_no_utf8_pass_through_every_protocol(tmp_path, make_head, parts, open_model):
     odd = os.fsdecode(b"caf\xe9")
     try:

@@ -9,19 +9,20 @@ import trimesh
 
 from recon import estimate_depth
 from recon.camera import MIN_FOCAL_SHARE
-from recon.crop_view import CropView
+from recon.depth.crop_view import CropView
+from recon.depth.poisson_surface import SurfaceError
 from recon.detection.align import STANDARD_POINTS_MM
 from recon.detection.face import Face, NoFaceError
 from recon.export import write_point_ply
 from recon.inference import depth as subject
-from recon.inference.depth import DepthEstimator
+from recon.inference.depth import DepthEstimator, depth_network_file
 from recon.inference.depth_mesh import head_mesh, head_points
 from recon.io.image import Photo
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.depth.checkpoint import save_depth_network
 from recon.networks.depth.crop_depth import CLASSES, SIDES_PER_MM, CropDepthConfig, CropDepthNetwork
 from recon.networks.depth.map_depth import DepthCoding, MapDepthConfig, MapDepthNetwork
-from recon.poisson_surface import SurfaceError
+from recon.networks.depth.onnx import export_depth_onnx
+from recon.networks.network_file import CheckpointError
 
 _PLANE = torch.nn.functional.normalize(torch.tensor([0.25, -0.15, 1.0], dtype=torch.float64), dim=0)
 _OFFSET_MM = -620.0
@@ -62,7 +63,7 @@ def _of_plane(network, photo, view: CropView):
     normals = view.normals(_PLANE.view(1, 3, 1, 1).expand(1, 3, 64, 64))
     classes = torch.zeros(1, 4, 64, 64, dtype=torch.float64)
     classes[:, 1] = 1.0
-    return subject._Maps(depth, torch.ones_like(depth), normals, classes, 0.02)
+    return subject._Maps(depth, 0.01 * depth, normals, classes, 0.02)
 
 
 def test_a_plane_seen_by_the_crop_is_the_plane_in_the_photo(network, photo, monkeypatch):
@@ -75,6 +76,7 @@ def test_a_plane_seen_by_the_crop_is_the_plane_in_the_photo(network, photo, monk
     np.testing.assert_allclose(found.normals[seen], np.broadcast_to(_PLANE.numpy(), (seen.sum(), 3)), atol=1e-4)
     rows, columns = np.nonzero(np.isfinite(found.depth_map()))
     np.testing.assert_allclose(colours, photo.pixels[rows, columns] / 255.0)
+    np.testing.assert_allclose(found.sigma_mm[seen], 0.01 * found.depth_mm[seen], rtol=1e-5)
     assert found.distance_sigma == 0.02 and found.focal_source == "EXIF"
 
 
@@ -224,9 +226,33 @@ def test_networks_of_whole_pictures_are_refused(photo, tmp_path):
 
 
 def test_without_a_network_it_is_said_how_to_train_one(monkeypatch, tmp_path):
-    monkeypatch.setattr(subject, "DEFAULT_DEPTH_NETWORK", tmp_path / "none.safetensors")
-    with pytest.raises(CheckpointError, match="train.py fit --config configs/depth/facerecon_depth.yaml"):
-        DepthEstimator()
+    monkeypatch.setitem(subject.DEPTH_NETWORKS, "open", tmp_path / "none.safetensors")
+    for name in (None, "open"):
+        with pytest.raises(CheckpointError, match="train.py fit --config configs/depth/facerecon_depth.yaml"):
+            DepthEstimator(name)
+    with pytest.raises(CheckpointError, match="no depth network of this name; known: open"):
+        DepthEstimator("closed")
+
+
+def test_networks_are_found_by_name_and_by_file(network, monkeypatch):
+    monkeypatch.setitem(subject.DEPTH_NETWORKS, "open", network)
+    assert [depth_network_file(given) for given in (None, "open", network, str(network))] == [network] * 4
+
+
+def test_onnx_gives_the_same_depth_of_a_photo(photo, tmp_path):
+    torch.manual_seed(1)
+    made = CropDepthNetwork(CropDepthConfig("mobilenetv4_small_050", 64, 16)).eval()
+    with torch.no_grad():
+        made.maps.weight.normal_(std=0.3)
+        made.maps.bias[5 + CLASSES.index("skin")] = 3.0
+    path = save_depth_network(tmp_path / "random.safetensors", made, {})
+    exported = export_depth_onnx(made, tmp_path / "random.onnx")
+    face = _face(210.0, 150.0, 0.7)
+    wanted, found = (DepthEstimator(file)(photo, face) for file in (path, exported))
+    assert np.isfinite(wanted.depth_mm).sum() > 1000
+    np.testing.assert_allclose(found.depth_mm, wanted.depth_mm, rtol=1e-5)
+    np.testing.assert_allclose(found.normals, wanted.normals, atol=1e-4)
+    np.testing.assert_allclose(found.sigma_mm, wanted.sigma_mm, rtol=1e-3)
 
 
 def test_grey_photos_have_depth_and_photos_without_a_face_say_so(astronaut, network, own_detector):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from recon.detection.regions import Roi
 from recon.inference.face_boxes import FaceBox, FaceBoxFinder, _distinct, normalize_exposure
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from recon.detector_names import OPEN_OTHER_NETWORK
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmark_detection import detect_landmarks, detector_info
 from recon.inference.landmarks import LandmarkRegressor
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import load_landmark_network, save_landmark_network
 from recon.networks.landmark_onnx import export_landmark_onnx
+from recon.networks.network_file import CheckpointError
 from recon.reconstructor import NoFaceError
 
 

@@ -9,9 +9,9 @@ from recon.detector_names import OPEN, OPEN_OTHER_NETWORK
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.landmark_observation import UNCALIBRATED_SIGMA, landmark_observation, packaged_error_model
 from recon.inference.landmarks import DEFAULT_LANDMARK_NETWORK, LandmarkRegressor
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import landmark_fingerprint, load_landmark_network, save_landmark_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
+from recon.networks.network_file import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from recon.inference import estimator
 from recon.inference.lifting import FaceLifter, LiftingFunction, landmarks_in_crop
 from recon.inference.regress import FaceRegressor, default_checkpoint
 from recon.io.image import read_image
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.head import FaceBlocks
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.lifting_checkpoint import load_lifting_network, save_lifting_network
 from recon.networks.lifting_network import LiftingNetwork, LiftingNetworkConfig
 from recon.networks.lifting_onnx import OnnxLiftingNetwork, compare_lifting_with_torch, export_lifting_onnx
+from recon.networks.network_file import CheckpointError
 from recon.networks.onnx_file import OnnxError
 from recon.reconstructor import Reconstructor
 from recon.rotation import rotation_angle

@@ -17,8 +17,9 @@ from recon.inference import estimator
 from recon.inference.regress import FaceRegressor, default_checkpoint
 from recon.io.image import Photo, read_image
 from recon.lighting import lamps_to_sh
-from recon.networks.checkpoint import CheckpointError, save_checkpoint
+from recon.networks.checkpoint import save_checkpoint
 from recon.networks.head import FaceBlocks
+from recon.networks.network_file import CheckpointError
 from recon.networks.onnx_export import export_onnx
 from recon.networks.regressor import Regressor, RegressorConfig
 from recon.reconstructor import NoFaceError, Reconstructor

@@ -13,7 +13,13 @@ from recon.io.extras import pip_hint
 
 @pytest.mark.parametrize(
     ("module", "extra"),
-    [("lightning", "train"), ("lightning.pytorch.cli", "train"), ("onnx", "onnx"), ("bpy", "blender")],
+    [
+        ("lightning", "train"),
+        ("av.video", "video"),
+        ("lightning.pytorch.cli", "train"),
+        ("onnx", "onnx"),
+        ("bpy", "blender"),
+    ],
 )
 def test_missing_packages_name_their_extra(monkeypatch: pytest.MonkeyPatch, module: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -46,4 +52,7 @@ def test_the_table_agrees_with_the_project_file(request: pytest.FixtureRequest) 
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
     project = tomllib.loads(Path(request.config.rootpath, "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for package, extra in extras._EXTRAS.items():
-        assert any(line.startswith(package) for line in project["optional-dependencies"][extra]), (package, extra)
+        assert any(line.replace("-", "_").startswith(package) for line in project["optional-dependencies"][extra]), (
+            package,
+            extra,
+        )

@@ -97,13 +97,76 @@ def test_what_the_user_put_into_a_result_is_kept(tmp_path, change):
     assert _tree(tmp_path) == before
 
 
-def test_a_record_cannot_name_files_elsewhere(tmp_path):
+@pytest.mark.parametrize("name", ["../../precious", "/precious", "images/../../../precious", ".."])
+def test_a_record_cannot_name_files_elsewhere(tmp_path, name):
     place = _make(tmp_path)
     content = json.loads((place / RECORD).read_text())
-    content["files"]["../../precious"] = "00"
+    content["files"][name] = "00"
     (place / RECORD).write_text(json.dumps(content))
     with pytest.raises(NotOursError):
         _make(tmp_path, "two")
+
+
+def _make_with_folder(root: Path, text: str) -> Path:
+    def fill(folder: Path) -> None:
+        _fill(text)(folder)
+        (folder / "images").mkdir()
+        (folder / "images" / "0.png").write_text(text)
+
+    output = OutputFolder(root)
+    claim = output.claim(["a"], MINE, wait=False)
+    assert claim is not None
+    with claim:
+        place = claim.write(0, FACTS, fill)
+        finished = claim.finished(0)
+        assert finished is not None and set(finished.files) == {"head.glb", "face.json", "images/0.png"}
+        (place / "images" / "0.png").rename(place / "moved.png")
+        assert claim.finished(0) is None
+        (place / "moved.png").rename(place / "images" / "0.png")
+    output.close()
+    return place
+
+
+def test_a_result_may_have_folders(tmp_path):
+    for text in ("one", "two"):
+        _make_with_folder(tmp_path, text)
+        assert _tree(tmp_path) == {f"a/{name}": text for name in ("head.glb", "face.json", "images/0.png")}
+    assert os.listdir(tmp_path) == ["a"]
+    _make(tmp_path, "three")
+    assert _tree(tmp_path) == {"a/head.glb": "three", "a/face.json": "three"}
+    assert sorted(os.listdir(tmp_path / "a")) == [RECORD, "face.json", "head.glb"]
+
+
+@pytest.mark.parametrize("change", ["added", "an empty folder", "edited", "replaced by a link"])
+def test_what_the_user_put_into_a_folder_of_a_result_is_kept(tmp_path, change):
+    place = _make_with_folder(tmp_path, "one")
+    images = place / "images"
+    if change == "added":
+        (images / "mine.png").write_text("mine")
+    elif change == "an empty folder":
+        (images / "more").mkdir()
+    elif change == "edited":
+        (images / "0.png").write_text("mine")
+    else:
+        images.rename(tmp_path / "elsewhere")
+        images.symlink_to(tmp_path / "elsewhere")
+    before = _tree(tmp_path)
+    with pytest.raises(NotOursError, match=r"images(/\S+)? was (not written|changed)"):
+        _make_with_folder(tmp_path, "two")
+    assert _tree(tmp_path) == before
+
+
+def test_files_of_the_user_in_folders_of_a_result_that_was_set_aside_come_back(tmp_path):
+    place = _make_with_folder(tmp_path, "one")
+    aside = tmp_path / WORK_FOLDER / "a.0123456789abcdef.old"
+    (place / "images" / "mine.png").write_text("mine")
+    place.rename(tmp_path / "b")
+    _make_with_folder(tmp_path, "two")
+    aside.parent.mkdir(exist_ok=True)
+    (tmp_path / "b").rename(aside)
+    OutputFolder(tmp_path).close()
+    assert (place / "images" / "mine.png").read_text() == "mine" and (place / "images" / "0.png").read_text() == "two"
+    assert not (tmp_path / WORK_FOLDER).exists()
 
 
 def test_another_picture_of_the_same_name_gets_another_folder(tmp_path):

@@ -23,6 +23,7 @@ def places(model, points):
     return points.at(model.mean_shape.double().numpy(), model.faces.numpy())
 
 
+@pytest.mark.slow
 def test_front_points_go_where_the_detector_marks_and_side_points_stay(model):
     """The detector marks points 2 mm above those of the table."""
     mean, faces = model.mean_shape.double().numpy(), model.faces.numpy()

@@ -16,9 +16,10 @@ from bfm.model import MorphableModel
 from bfm.sketch import ModelSketch
 from recon.inference.regress import default_checkpoint
 from recon.io.files import OutputError
-from recon.networks.checkpoint import CheckpointError, load_regressor, read_header, save_checkpoint
+from recon.networks.checkpoint import FILE, load_regressor, save_checkpoint
 from recon.networks.head import FaceBlocks
 from recon.networks.lifting_checkpoint import load_lifting_network
+from recon.networks.network_file import CheckpointError
 from recon.networks.regressor import Regressor, RegressorConfig
 
 
@@ -58,7 +59,7 @@ def test_equal_weights_give_equal_files(tmp_path):
     extra = {name: name for name in ("command", "commit", "step", "ünicode")}
     files = [save_checkpoint(tmp_path / f"{k}.safetensors", regressor, metrics, extra).read_bytes() for k in range(5)]
     assert len(set(files)) == 1
-    assert read_header(tmp_path / "0.safetensors")["ünicode"] == "ünicode"
+    assert FILE.read(tmp_path / "0.safetensors")[1]["ünicode"] == "ünicode"
 
 
 def test_half_precision_on_disk_is_half_the_size_and_nearly_the_same(written):
@@ -82,14 +83,14 @@ def test_another_face_model_is_refused_with_both_named(written):
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path, written):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
-        read_header(tmp_path / "none.safetensors")
+        FILE.read(tmp_path / "none.safetensors")[1]
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(written[1].read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="damaged or no safetensors file"):
-        read_header(broken)
+        FILE.read(broken)[1]
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors", {"format": "another-9"})
     with pytest.raises(CheckpointError, match="format 'another-9', expected 'facerecon-regressor-1'"):
-        read_header(tmp_path / "other.safetensors")
+        FILE.read(tmp_path / "other.safetensors")[1]
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(tmp_path):
@@ -256,7 +257,7 @@ def test_camera_and_light_travel_in_the_header(tmp_path, changes):
 
 def test_headers_from_before_camera_and_light_were_options_are_read(written, tmp_path):
     network, path = written
-    config = json.loads(read_header(path)["config"])
+    config = json.loads(FILE.read(path)[1]["config"])
     del config["camera"], config["white_light"]
     forged(path, tmp_path, config=json.dumps(config))
     again, _ = load_regressor(tmp_path / "forged.safetensors")
@@ -276,7 +277,7 @@ def test_headers_from_before_camera_and_light_were_options_are_read(written, tmp
 )
 def test_headers_with_another_camera_or_light_are_refused(written, tmp_path, changes, message):
     _, path = written
-    config = json.loads(read_header(path)["config"]) | changes
+    config = json.loads(FILE.read(path)[1]["config"]) | changes
     forged(path, tmp_path, config=json.dumps(config))
     with pytest.raises(CheckpointError, match=message):
         load_regressor(tmp_path / "forged.safetensors")

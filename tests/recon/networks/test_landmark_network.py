@@ -9,13 +9,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import bfm
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import (
     landmark_fingerprint,
     load_landmark_network,
     save_landmark_network,
 )
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig, read_at
+from recon.networks.network_file import CheckpointError
 
 _SMALL = LandmarkNetworkConfig(backbone="mobilenetv4_small_050", size=64, point_sets=("68",), width=16, bottleneck=8)
 

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.head import FaceBlocks, FramedPlace
 from recon.networks.landmark_network import LandmarkPrediction
 from recon.networks.lifting_checkpoint import is_lifting_network, load_lifting_network, save_lifting_network
 from recon.networks.lifting_network import NOMINAL_SIZE, LiftingNetwork, LiftingNetworkConfig
+from recon.networks.network_file import CheckpointError
 from recon.rotation import turn_to_ray
 
 _CONFIG = LiftingNetworkConfig(point_sets=("68", "478"), width=16, blocks=2)

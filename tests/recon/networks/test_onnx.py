@@ -7,7 +7,8 @@ import pytest
 import torch
 from network_parts import BLOCKS, intrinsics, pictures, tiny_regressor
 
-from recon.networks.onnx_export import OnnxError, OnnxRegressor, compare_with_torch, export_onnx
+from recon.networks.onnx_export import OnnxRegressor, compare_with_torch, export_onnx
+from recon.networks.onnx_file import OnnxError
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,16 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from losses.depth.objective import DepthObjective
 from recon.camera import PerspectiveCamera
-from recon.depth_geometry import depth_points, point_normals
-from recon.networks.checkpoint import CheckpointError
+from recon.depth.geometry import depth_points, point_normals
 from recon.networks.depth.checkpoint import load_depth_network
 from recon.networks.depth.crop_depth import CLASSES, CropDepthConfig, CropDepthPrediction
 from recon.networks.depth.map_depth import ARCHITECTURES, Architecture, DepthCoding, MapDepthConfig
+from recon.networks.network_file import CheckpointError
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.crop_depth_module import (
     CropDepthModule,
@@ -37,6 +38,7 @@ from recon.training.framing import CropJitter, sample_framing
 from recon.training.held_out import HeldOutConfig
 from recon.training.label_maps import packed_maps, unpacked_depth_mm, unpacked_normals, unpacked_segments
 from recon.training.landmark_config import CropConfig, DrawingConfig
+from recon.training.photo_backgrounds import BackgroundConfig, PhotoBackgrounds
 from recon.training.schedule import OptimiserConfig
 from recon.training.stream import BatchPlan, StreamPlan
 
@@ -173,6 +175,25 @@ def test_hidden_pixels_have_no_class(faces):
     assert torch.equal(plain.depth_mm, patched.depth_mm)
 
 
+def test_photos_lie_behind_heads_and_nowhere_else(faces, tmp_path):
+    Image.new("RGB", (90, 70), (200, 30, 60)).save(tmp_path / "red.png")
+    red = torch.tensor([200.0, 30.0, 60.0]).view(3, 1, 1) / 255.0
+    plain = faces.batch([0, 2], 64, CropJitter(), None, 4)
+    for share in (0.0, 1.0):
+        photos = PhotoBackgrounds(BackgroundConfig(str(tmp_path), share))
+        found = CachedDepthFaces(faces.cache, _MARGIN, photos).batch([0, 2], 64, CropJitter(), None, 4)
+        behind = found.classes == CLASSES.index("background")
+        near = torch.nn.functional.max_pool2d(
+            torch.nn.functional.pad(behind.float()[:, None], 4 * [2], value=1.0), 5, 1
+        )
+        inside = near[:, 0] == 0.0
+        changed = (found.image - plain.image).abs().amax(dim=1) > 1e-4
+        is_red = (found.image - red).abs().amax(dim=1) < 1e-3
+        assert bool(behind.any()) and bool(inside.any()) and not bool(changed[inside].any())
+        assert float(is_red[behind].float().mean()) > 0.8 if share else not bool(changed.any())
+        assert torch.equal(found.classes, plain.classes) and torch.equal(found.depth_mm, plain.depth_mm)
+
+
 def test_beyond_the_picture_nothing_is_known(faces):
     far = CropJitter(0.0, 0.0, 0.0, 0.0, 0.0, 0.4, 0.0)
     found = faces.batch([0, 2], 64, far, None, 1)
@@ -262,6 +283,7 @@ def _fit(module, data, tmp_path, steps, resume=None):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*treespec")
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_to_the_bit(tmp_path, folder):
     def made():
         torch.manual_seed(0)
@@ -314,6 +336,7 @@ def test_our_network_learns_a_face_by_heart_and_its_file_comes_back(tmp_path, fo
 @pytest.mark.parametrize(
     ("kind", "config"), [(DepthModule, _MAP), (DepthPairModule, _PINI)], ids=["supervised", "adversarial"]
 )
+@pytest.mark.slow
 def test_published_networks_train_resume_and_are_saved(kind, config, tmp_path, folder):
     def made():
         torch.manual_seed(0)

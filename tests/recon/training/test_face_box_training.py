@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.face_box_checkpoint import load_face_box_network
 from recon.networks.face_box_network import FaceBoxNetworkConfig, FaceBoxPrediction, peaks_of, places_px
+from recon.networks.network_file import CheckpointError
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.training.degrade import Degradation
 from recon.training.face_box_batch import FaceBoxBatch
-from recon.training.face_box_data import BackgroundConfig, ComposingConfig, FaceBoxData, SceneMaker
+from recon.training.face_box_data import ComposingConfig, FaceBoxData, SceneMaker
 from recon.training.face_box_module import (
     FaceBoxLossWeights,
     FaceBoxModule,
@@ -27,6 +27,7 @@ from recon.training.face_cache import LABELS, FaceCache, FaceCacheConfig, synthe
 from recon.training.face_scenes import ABSENT, DOUBTFUL, SEEN, Cutouts, SceneConfig, compose_scenes
 from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_config import DrawingConfig
+from recon.training.photo_backgrounds import BackgroundConfig
 from recon.training.schedule import OptimiserConfig
 
 _CLEAN = SynthesisConfig.clean(yaw_deg=40.0, pitch_deg=20.0, roll_deg=20.0, upright=True, crop_margin=0.4)

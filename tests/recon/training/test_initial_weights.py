@@ -8,7 +8,7 @@ from test_mixed import SMALL, one_step
 from test_module import pytestmark  # noqa: F401
 from training_parts import DIRECT, SIZE, sampled, tiny_module
 
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.module import RegressorModule
 from recon.training.run_config import RunConfig

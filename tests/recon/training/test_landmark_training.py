@@ -233,6 +233,7 @@ def _data(folder, **crops):
     )
 
 
+@pytest.mark.slow
 def test_a_resumed_run_sees_the_batches_it_would_have_seen(tmp_path):
     data = _data(tmp_path / "faces")
     data.prepare_data()

@@ -8,10 +8,10 @@ import torch
 
 from bfm.landmarks import five_points_of_68
 from recon.detection.align import align
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.landmark_checkpoint import landmark_fingerprint, save_landmark_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig, LandmarkPrediction
 from recon.networks.lifting_network import NOMINAL_SIZE, LiftingNetworkConfig
+from recon.networks.network_file import CheckpointError
 from recon.rotation import rotation_angle
 from recon.synthesis import SynthesisConfig
 from recon.training.face_cache import FaceCache, FaceCacheConfig, FaceCacheError, synthesize_faces

@@ -8,7 +8,7 @@ from test_mixed import SMALL, one_step, trainer  # noqa: F401
 from test_module import pytestmark  # noqa: F401
 from training_parts import SIZE, sampled, tiny_module
 
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.training.mixed import MixedBatch, MixedModule
 from recon.training.saving import WholeCheckpoints
 

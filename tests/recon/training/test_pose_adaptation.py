@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from recon.datasets.pose_conventions import angles_to_matrix, matrix_to_angles
+from recon.evaluation.pose_labels import PoseLabel
 from recon.networks.pose.checkpoint import load_pose_network, save_pose_network
 from recon.networks.pose.fsanet import FsaNet, FsaNetConfig
 from recon.networks.pose.prediction import rotation_to_angles
@@ -16,18 +18,21 @@ from recon.networks.pose.sixd import SixdConfig
 from recon.rotation import euler_to_matrix, rotation_angle
 from recon.synthesis import SynthesisConfig
 from recon.training.degrade import Degradation
+from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
 from recon.training.framing import CropJitter
 from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_config import CropConfig, DrawingConfig
+from recon.training.landmark_data import CachedFaces
 from recon.training.pose_adaptation import PairingConfig, ReversalConfig, adaptation_rows, nearest_source
 from recon.training.pose_adaptation_data import PoseAdaptationData, TargetConfig
 from recon.training.pose_adaptation_module import PoseAdaptationModule
 from recon.training.pose_batch import PoseBatch
-from recon.training.pose_fusion_data import LabelledConfig, PoseFusionData
+from recon.training.pose_fusion_data import LabelledConfig, PoseFusionData, convention_in_doubt
 from recon.training.pose_module import PoseModule
 from recon.training.pose_pictures import (
     PictureSource,
     PosePictureError,
+    PosePictures,
     frame_pictures,
     photos_below,
 )
@@ -97,6 +102,15 @@ def test_labelled_and_unlabelled_photos_are_not_mixed(photos, own_detector, tmp_
     mixed = [first, PictureSource(second.name, second.photo, np.eye(3))]
     with pytest.raises(ValueError, match="with labels or without, not both together"):
         frame_pictures(mixed, tmp_path, own_detector)
+
+
+def test_labels_of_earlier_pictures_are_not_taken_for_those_of_later_ones(photos, own_detector, tmp_path):
+    first, second, *_ = photos_below(photos)
+    labelled = [PictureSource(one.name, one.photo, np.eye(3)) for one in (first, second)]
+    assert frame_pictures(labelled, tmp_path, own_detector, side_px=64).rotation is not None
+    frame_pictures([first], tmp_path, own_detector, side_px=64)
+    again = frame_pictures([first], tmp_path, _Blind(), side_px=64)
+    assert again.rotation is None and again.names == (first.name,)
 
 
 def test_folders_without_faces_are_refused(photos, own_detector, tmp_path):
@@ -197,6 +211,7 @@ def data(photos, first_phase, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_pairs_have_the_pose_that_was_predicted_and_faces_of_the_second_phase(data, first_phase):
     stream = data.pairs(StreamPlace())
     assert stream.predicted_deg.shape == (3, 3) and len(stream.source_deg) == 4
@@ -216,6 +231,7 @@ def test_pairs_have_the_pose_that_was_predicted_and_faces_of_the_second_phase(da
     assert not torch.equal(stream.batch([2, 0], 5).target, stream.batch([2, 0], 6).target)
 
 
+@pytest.mark.slow
 def test_a_resumed_adaptation_sees_the_pairs_it_would_have_seen(data):
     whole = iter(data.pairs(StreamPlace()))
     steps = [next(whole) for _ in range(4)]
@@ -228,6 +244,7 @@ def test_a_resumed_adaptation_sees_the_pairs_it_would_have_seen(data):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_settings_of_a_second_phase_that_make_no_sense(data, first_phase, photos):
     drawing = DrawingConfig(_CLEAN, count=8)
     with pytest.raises(ValueError, match=r"source_first must lie in \[0, 8\), the drawn faces, got 8"):
@@ -248,6 +265,7 @@ def _module(first_phase, **reversal):
     )
 
 
+@pytest.mark.slow
 def test_the_network_descends_the_pose_and_climbs_the_domain(data, first_phase):
     batch = next(iter(data.pairs(StreamPlace())))
     gradients = {}
@@ -269,6 +287,7 @@ def test_the_network_descends_the_pose_and_climbs_the_domain(data, first_phase):
         torch.testing.assert_close(gradients[strength][1], gradients[0.0][1])
 
 
+@pytest.mark.slow
 def test_both_parts_learn_and_the_header_says_to_what(data, first_phase, tmp_path):
     module = _module(first_phase, strength=0.5)
     moved = module.configure_optimizers()["optimizer"]
@@ -308,6 +327,7 @@ def labelled(photos, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_fusion_mixes_labelled_pictures_with_drawn_faces(labelled, data, tmp_path):
     def fusion(share, groups=None):
         return PoseFusionData(
@@ -339,3 +359,38 @@ def test_fusion_mixes_labelled_pictures_with_drawn_faces(labelled, data, tmp_pat
         fusion(1.0, ("07",)).framed()
     with pytest.raises(ValueError, match="labelled.count must be at least 1"):
         LabelledConfig("x", count=0)
+
+
+@pytest.fixture(scope="module")
+def turned_faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("turned")
+    clean = SynthesisConfig.clean(
+        pose="uniform", yaw_deg=50.0, pitch_deg=25.0, roll_deg=20.0, upright=True, crop_margin=0.2
+    )
+    synthesize_faces(folder, FaceCacheConfig(clean, seed=11, size=160, count=8, block=8))
+    return FaceCache(folder)
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "doubted"), [("zyx", "zyx", False), ("zyx", "pointing04", True), ("300wlp", "zyx", True)]
+)
+@pytest.mark.slow
+def test_labels_of_another_convention_are_doubted_before_they_teach(turned_faces, tmp_path, written, read, doubted):
+    """Drawn faces are the pictures, turned a little out of their upright crops; their angles are written by one convention and read by
+    another."""
+    cache = turned_faces
+    shown = CachedFaces(cache, ("520",), 0.2).rotation.double().numpy()
+    turns = [angles_to_matrix(np.array([0.0, 0.0, roll])) for roll in np.linspace(-12.0, 12.0, len(cache))]
+    labels = []
+    for number, (rotation, turn) in enumerate(zip(shown, turns, strict=True)):
+        angles, name = matrix_to_angles(turn.T @ rotation, written), f"{number}.png"
+        told = angles_to_matrix(angles, read)
+        labels.append(PoseLabel(name, name, tmp_path / name, tmp_path / name, told, angles, read))
+    framed = np.stack([turn @ label.rotation_ray for turn, label in zip(turns, labels, strict=True)])
+    crops = np.stack([cache.picture(number) for number in range(len(cache))])
+    pictures = PosePictures(tuple(label.name for label in labels), crops, framed, ())
+    doubt = convention_in_doubt([*labels[::-1]], pictures)
+    assert bool(doubt) == doubted
+    if doubted:
+        assert f"another angle convention than {read}" in doubt and "set labelled.convention" in doubt
+        assert "read as 'zyx'" in doubt or "read as '300wlp'" in doubt

@@ -10,21 +10,22 @@ import roma
 import torch
 import yaml
 
-from recon.networks.checkpoint import CheckpointError
+from recon.inference.head_pose import DEFAULT_POSE_NETWORKS
+from recon.networks.network_file import CheckpointError
 from recon.networks.pose.checkpoint import load_pose_network
-from recon.networks.pose.fsanet import FsaNetConfig
+from recon.networks.pose.fsanet import FsaNet, FsaNetConfig
 from recon.networks.pose.hopenet import BinnedAnswer, HopeNetConfig
-from recon.networks.pose.prediction import AngleAnswer, PosePrediction, angles_to_rotation
+from recon.networks.pose.prediction import AngleAnswer, PosePrediction, angles_to_rotation, rotation_to_angles
 from recon.networks.pose.sixd import SixdConfig, precision_root
 from recon.rotation import euler_to_matrix
 from recon.synthesis import SynthesisConfig
 from recon.training.degrade import Degradation
 from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
-from recon.training.framing import CropJitter
+from recon.training.framing import CropJitter, CropSimilarity
 from recon.training.landmark_data import CachedFaces
 from recon.training.pose_batch import PoseBatch
 from recon.training.pose_losses import CHI2_68, PoseLossWeights, pose_loss_terms, pose_metrics
-from recon.training.pose_module import PoseModule
+from recon.training.pose_module import PoseModule, mirror_some
 from recon.training.schedule import OptimiserConfig
 from train import main
 
@@ -96,7 +97,11 @@ def test_true_covariances_have_a_chi2_of_1():
     assert abs(float(found["chi2"].mean()) - 1.0) < 0.03 and abs(float(found["within"].mean()) - 0.68) < 0.01
     sure = pose_metrics(PosePrediction(base, 2.0 * root), roma.rotvec_to_rotmat(w) @ base)
     assert float(sure["chi2"].mean()) > 3.8 and float(sure["within"].mean()) < 0.25
-    assert set(pose_metrics(PosePrediction(base[:2]), base[:2])) == {"pose_deg", "geodesic_deg"}
+    off = angles_to_rotation(torch.tensor([[-40.0, 13.0, 3.0], [25.0, -15.0, -30.0]]))
+    apart = pose_metrics(PosePrediction(off), _ROTATIONS)
+    told = torch.stack([apart[f"{name}_deg"] for name in ("yaw", "pitch", "roll")], dim=1)
+    torch.testing.assert_close(told, torch.tensor([[0.0, 3.0, 2.0], [5.0, 0.0, 0.0]]), rtol=0.0, atol=1e-3)
+    torch.testing.assert_close(apart["pose_deg"], told.mean(dim=1), rtol=0.0, atol=1e-3)
     assert torch.distributions.Chi2(3.0).sample((200000,)).lt(CHI2_68).float().mean().sub(0.68).abs() < 0.01
 
 
@@ -173,6 +178,49 @@ def test_crops_show_the_rotation_that_they_are_labelled_with(drawn):
     assert float(cosine.min()) > 0.97
 
 
+def test_a_mirrored_crop_shows_the_mirrored_head(drawn):
+    """Turned the other way to the side and in the plane, up and down as before; others are left as they are."""
+    shown = drawn.batch([0, 1, 2, 3], 64, _STILL, None, 3)
+    chosen = torch.tensor([True, False, True, False])
+    image, rotation = mirror_some(shown.image, shown.rotation, chosen)
+    before, after = rotation_to_angles(shown.rotation), rotation_to_angles(rotation)
+    torch.testing.assert_close(after[::2], before[::2] * torch.tensor([-1.0, 1.0, -1.0]), rtol=0.0, atol=1e-3)
+    assert torch.equal(image[0, :, :, 5], shown.image[0, :, :, 58]) and torch.equal(image[1], shown.image[1])
+    assert torch.equal(rotation[1], shown.rotation[1]) and torch.allclose(torch.linalg.det(rotation), torch.ones(4))
+    network, _ = load_pose_network(DEFAULT_POSE_NETWORKS["sixd"])
+    with torch.no_grad():
+        found = rotation_to_angles(network(torch.nn.functional.interpolate(image, 128, mode="bilinear")).rotation)
+    assert float((found - after).abs().median()) < 6.0 < float((found - before)[::2, 0].abs().mean())
+    with pytest.raises(ValueError, match=r"mirrored must lie in \[0, 1\], got 1.5"):
+        PoseModule(FsaNetConfig(), mirrored=1.5)
+
+
+def test_small_crops_of_large_pictures_pass_over_no_pixel():
+    """Stripes of one pixel are grey in a crop of a quarter of the side, as in crops of photos; in one of the same side they are stripes."""
+    stripes = (torch.arange(128) % 2).float().expand(2, 3, 128, 128)
+    still = CropSimilarity(torch.ones(2), torch.zeros(2), torch.zeros(2, 2))
+    assert float((still.crops(stripes, 32) - 0.5).abs().max()) < 1e-6
+    torch.testing.assert_close(still.crops(stripes, 128), stripes, rtol=0.0, atol=1e-5)
+    ramp = torch.linspace(0.0, 1.0, 256).expand(1, 3, 192, 256)  # places do not move
+    half = CropSimilarity(torch.tensor([1.4]), torch.tensor([0.3]), torch.tensor([[0.05, -0.1]]))
+    # The middle of the crop's pixel (row 40, column 23) in shares of the picture.
+    middle = torch.tensor([[23.5, 40.5]]) / 64.0 - 0.5
+    seen = torch.linalg.solve(half.linear[0], (middle - half.shift)[0]) + 0.5
+    assert float(half.crops(ramp, 64)[0, 0, 40, 23]) == pytest.approx(float((256.0 * seen[0] - 0.5) / 255.0), abs=1e-4)
+
+
+def test_angles_are_as_fine_with_convolutions_in_bfloat16():
+    torch.manual_seed(0)
+    network, crops = FsaNet(FsaNetConfig()).eval(), torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        exact = network.answer(crops).angles_deg
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        answer = network.answer(crops)
+    assert answer.angles_deg.dtype == answer.features.dtype == torch.float32
+    assert float((answer.angles_deg - exact).abs().max()) < 0.5
+    assert not torch.equal(answer.angles_deg.bfloat16().float(), answer.angles_deg)
+
+
 _CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "pose").glob("*.yaml"))
 
 
@@ -186,14 +234,15 @@ def test_pose_configs_are_complete(path, capsys, monkeypatch):
     settings = printed["model"]["init_args"]
     assert settings["network"]["kind"] == path.stem.split("_")[0]
     assert settings["optimiser"]["total"] == printed["trainer"]["max_steps"]
-    # All see the same drawn faces, so that one folder serves them: phase one the first of them, phase two those after them.
+    # Two folders serve all: one what a network begins with, the other what phase two needs, which must not have been seen before.
     drawing = printed["data"]["init_args"]["drawing"]
     assert drawing["synthesis"]["yaw_deg"] == 90.0 and drawing["synthesis"]["crop_margin"] == 0.2
-    assert (drawing["seed"], drawing["synthesis"]["pose"], drawing["side_px"]) == (100, "300w-lp", 256)
-    assert printed["data"]["init_args"]["folder"] == "runs/faces"
-    assert drawing["count"] == {"fsanet": 24576}.get(path.stem, 32768)
+    assert (drawing["synthesis"]["pose"], drawing["side_px"]) == ("300w-lp", 256)
+    seen = printed["data"]["init_args"]["folder"], drawing["seed"], drawing["count"]
+    first = ("runs/faces_pose", 300, 12288)
+    assert seen == (first if path.stem in ("fsanet", "sixd") else ("runs/faces", 100, 32768))
     if path.stem == "fsanet_da":
-        assert printed["data"]["init_args"]["source_first"] == 24576
+        assert printed["data"]["init_args"]["source_first"] == 0
     chosen = [callback["class_path"].rpartition(".")[2] for callback in printed["trainer"]["callbacks"]]
     adapted = path.stem in ("fsanet_da", "fsanet_fusion")
     # Nothing may be chosen by the target, and drawn faces do not tell what is best for it.

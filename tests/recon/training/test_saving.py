@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.training.saving import WholeCheckpoints
 
 GOOD = {"state_dict": {"a": torch.ones(2)}, "global_step": 3, "pytorch-lightning_version": "2.5"}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from recon.networks.checkpoint import CheckpointError
 from recon.networks.depth.checkpoint import depth_network, load_depth_network, save_depth_network
 from recon.networks.depth.crop_depth import SIDES_PER_MM, CropDepthConfig, CropDepthNetwork, CropDepthPrediction
 from recon.networks.depth.map_depth import DepthCoding, MapDepthConfig, MapDepthNetwork
 from recon.networks.face_box_checkpoint import save_face_box_network
 from recon.networks.face_box_network import FaceBoxNetwork, FaceBoxNetworkConfig
+from recon.networks.network_file import CheckpointError
 
 TINY = CropDepthConfig("mobilenetv4_small_050", 64, 16)
 TINY_MAP = MapDepthConfig("unet_simple", (32, 48), DepthCoding("linear", 2000.0, focal_sides=2.0))

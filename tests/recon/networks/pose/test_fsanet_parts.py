@@ -20,7 +20,7 @@ def _maps(seed=0, stages=3):
 
 def _mapping(scoring):
     torch.manual_seed(1)
-    return StructureMapping(scoring, channels=6, places=20, n_stages=3, combinations=7, inner=5).double()
+    return StructureMapping(scoring, channels=6, size=(4, 5), n_stages=3, combinations=7, inner=5).double()
 
 
 @pytest.mark.parametrize("scoring", ["variance", "convolution", "uniform"])
@@ -42,6 +42,22 @@ def test_features_are_means_of_places(scoring):
     torch.testing.assert_close(mapping(same), torch.full((2, 21, 6), 3.5, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("scoring", ["variance", "convolution", "uniform"])
+def test_features_begin_in_different_places(scoring):
+    """Otherwise they are one mean of the picture, and where things are is not known to the capsules."""
+    torch.manual_seed(0)
+    mapping = StructureMapping(scoring, channels=6, size=(8, 8), n_stages=3, combinations=7, inner=5)
+    maps = [0.1 * torch.randn(2, 6, 8, 8) for _ in range(3)]
+    matrices = torch.cat(mapping.matrices(maps), dim=1)[0].detach()
+    overlap = torch.nn.functional.normalize(matrices, dim=1) @ torch.nn.functional.normalize(matrices, dim=1).T
+    apart = overlap[~torch.eye(21, dtype=torch.bool)]
+    assert float(apart.median()) < 0.8
+    # And each of them looks at a part of the maps: weights of scattered places would differ by twice their variance.
+    weights = matrices.reshape(21, 3, 8, 8)
+    steps = weights.diff(dim=-1).square().mean(dim=(1, 2, 3))
+    assert bool((steps < weights.var(dim=(1, 2, 3))).all())
+
+
 def test_variance_is_that_over_the_channels_of_a_place():
     features = _maps()[0]
     scores = PlaceScores("variance", 6)(features)
@@ -56,7 +72,8 @@ def test_uniform_scores_make_one_mapping_for_all_pictures():
     mapping = _mapping("uniform")
     here, there = mapping.matrices(_maps(0)), mapping.matrices(_maps(1))
     for a, b in zip(here, there, strict=True):
-        assert torch.equal(a, b) and torch.equal(a[0], a[1])
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a[0], a[1], rtol=1e-12, atol=0.0)
     maps = _maps()
     twice = mapping([2.0 * features for features in maps])
     torch.testing.assert_close(twice, 2.0 * mapping(maps))  # linear, as it does not look at the picture

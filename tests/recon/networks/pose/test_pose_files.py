@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recon.cli import main
-from recon.networks.checkpoint import CheckpointError
+from recon.networks.network_file import CheckpointError
 from recon.networks.onnx_file import OnnxError
 from recon.networks.pose.checkpoint import is_pose_network, load_pose_network, save_pose_network
 from recon.networks.pose.onnx import OnnxPoseNetwork, compare_pose_with_torch, export_pose_onnx

@@ -5,7 +5,7 @@ import math
 import torch
 
 from recon.camera import PerspectiveCamera
-from recon.crop_view import CropView
+from recon.depth.crop_view import CropView
 
 SIZE = 24
 

@@ -3,7 +3,7 @@
 import torch
 
 from recon.camera import PerspectiveCamera
-from recon.depth_geometry import depth_points, point_normals
+from recon.depth.geometry import depth_points, point_normals
 
 
 def _camera() -> PerspectiveCamera:

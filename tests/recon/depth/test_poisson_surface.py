@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon.poisson_surface import OrientedPoints, SurfaceError, screened_poisson
+from recon.depth.poisson_surface import OrientedPoints, SurfaceError, screened_poisson
 
 _RADII = np.array([50.0, 35.0, 42.0])
 _MIDDLE = np.array([10.0, -20.0, -700.0])
