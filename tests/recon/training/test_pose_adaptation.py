@@ -282,7 +282,8 @@ def test_the_network_descends_the_pose_and_climbs_the_domain(data, first_phase):
     torch.testing.assert_close(gradients[0.0][0], module.network.rectified.blocks[0][0].weight.grad)
     assert not torch.allclose(gradients[1.0][0], gradients[0.0][0], rtol=1e-3)
     half = 0.5 * (gradients[0.0][0] + gradients[1.0][0])
-    torch.testing.assert_close(gradients[0.5][0], half, rtol=1e-3, atol=1e-5)
+    # By the whole gradient: the smallest of its entries are sums that cancel, and keep few digits.
+    assert (gradients[0.5][0] - half).norm() < 1e-3 * half.norm()
     for strength in (0.5, 1.0):
         torch.testing.assert_close(gradients[strength][1], gradients[0.0][1])
 
