@@ -41,7 +41,11 @@ class TalkingConfig:
         head_motion: factor on all motion of the head; 0 holds it still.
         blinks: whether lids blink.
         noise: whether frames have sensor noise.
+        people: how many take turns, clip after clip; 0 shows a new one in each.
         look: what else the pictures show.
+
+    Raises:
+        ValueError: a negative number of people.
     """
 
     fps: float = 25.0
@@ -50,7 +54,12 @@ class TalkingConfig:
     head_motion: float = 1.0
     blinks: bool = True
     noise: bool = False
+    people: int = 0
     look: SynthesisConfig = dataclasses.field(default_factory=SynthesisConfig)
+
+    def __post_init__(self) -> None:
+        if self.people < 0:
+            raise ValueError(f"people must be at least 0, got {self.people}; 0 shows a new one in each clip")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,20 +136,31 @@ class TalkingPeople:
         animation = enlivened(mouth, self.model.expression_names, sound, settings)
 
         def frames() -> Iterator[FaceBatch]:
-            return _TalkingHead(self.model, animation, config, self.seed, self.size)(number)
+            head = _TalkingHead(self.model, (number, animation), config, self.seed, self.size)
+            return head(number % config.people if config.people else number)
 
         return TalkingClip(text, voice, sound, phonemes, animation, frames)
 
 
 class _TalkingHead(MovingHeads):
-    """A moving head whose motion is given."""
+    """A moving head whose motion is given.
+
+    Args:
+        clip: its number, from which follows where the head usually looks, and its animation.
+    """
 
     def __init__(
-        self, model: MorphableModel, animation: SpeechAnimation, config: TalkingConfig, seed: int, size: tuple[int, int]
+        self,
+        model: MorphableModel,
+        clip: tuple[int, SpeechAnimation],
+        config: TalkingConfig,
+        seed: int,
+        size: tuple[int, int],
     ) -> None:
+        number, self._animation = clip
         shown = {name: getattr(config, name) for name in ("fps", "distance_mm", "field_of_view_deg", "noise", "look")}
-        super().__init__(model, MovingConfig(n_frames=len(animation), **shown), seed, size)
-        self._animation = animation
+        super().__init__(model, MovingConfig(n_frames=len(self._animation), **shown), seed, size)
+        self._clip = CounterRng.of(seed, [number])
 
     def _rows(self, times_s: Float[Tensor, " t"]) -> np.ndarray:
         return np.round(times_s.double().numpy() * self._animation.fps).astype(int)
@@ -148,7 +168,7 @@ class _TalkingHead(MovingHeads):
     def poses(self, rng: CounterRng, times_s: Float[Tensor, " t"]) -> HeadPoses:
         """The head's own motion before a person's usual turn."""
         motion = torch.from_numpy(self._animation.rotation[self._rows(times_s)]).float()
-        return _before_camera(rng, motion, self.config.distance_mm)
+        return _before_camera(self._clip, motion, self.config.distance_mm)
 
     def expression(self, rng: CounterRng, times_s: Float[Tensor, " t"]) -> Float[Tensor, "t ke"]:
         """The weights of the animation."""
