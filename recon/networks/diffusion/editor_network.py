@@ -1,0 +1,186 @@
+"""The editor's U-Net: a frame whose lower face is noise, the frame before, a frame of the same person and a voice in; what the noise is out.
+
+Bigioi et al. 2024, section 3.3 and table 1 (docs/papers.md): the U-Net of Dhariwal and Nichol 2021, whose residual blocks also hear the
+voice. ``configs/dub`` has the two published configurations, and a small one of our own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from recon.networks.diffusion.blocks import ConditionalBlock, SelfAttention, group_norm, level_embedding
+from recon.networks.diffusion.noise_schedule import NoiseSchedule, Target
+
+Voice = Literal["mel", "articulators"]
+VOICE_BANDS: dict[str, int] = {"mel": 256, "articulators": 8}
+"""Numbers that each kind of voice has for a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EditorConfig:
+    """How an editor is built.
+
+    Attributes:
+        size: side of its crops, px.
+        patch: pixels of a side that are one place for the network; 1 as published, 2 costs a quarter.
+        channels: of the first level.
+        multiples: channels of each level over these; every level halves the picture.
+        attention_px: sides of the pictures (in places) at which levels attend to themselves; the middle always does.
+        blocks: residual blocks a level.
+        head_channels: of an attention head.
+        dropout: in residual blocks.
+        voice: ``mel``: log-mel spectrum, as published; ``articulators``: what the speech network hears in it.
+        window: times of a voice that are heard for a frame; the frame's is the middle one.
+        guide: channels of a picture of a driven face model in the rectangle; 0: none, as published.
+        schedule: of the noise.
+        target: what is asked for.
+
+    Raises:
+        ValueError: an impossible value, named.
+    """
+
+    size: int = 128
+    patch: int = 1
+    channels: int = 64
+    multiples: tuple[int, ...] = (1, 2, 4, 8)
+    attention_px: tuple[int, ...] = ()
+    blocks: int = 2
+    head_channels: int = 32
+    dropout: float = 0.2
+    voice: Voice = "mel"
+    window: int = 5
+    guide: int = 0
+    schedule: NoiseSchedule = dataclasses.field(default_factory=NoiseSchedule)
+    target: Target = "noise"
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("size", 8, 1024),
+            ("patch", 1, 16),
+            ("channels", 8, 1024),
+            ("blocks", 1, 16),
+            ("head_channels", 1, 1024),
+            ("window", 1, 99),
+            ("guide", 0, 16),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} must be a whole number from {least} to {most}, got {str(value)[:40]!r}")
+        if not 1 <= len(self.multiples) <= 8 or any(type(m) is not int or not 1 <= m <= 64 for m in self.multiples):
+            raise ValueError(f"multiples must be 1 to 8 whole numbers from 1 to 64, got {str(self.multiples)[:80]}")
+        if self.voice not in VOICE_BANDS or self.target not in ("noise", "velocity"):
+            raise ValueError(f"voice is mel or articulators, target noise or velocity; got {self.voice}, {self.target}")
+        if not 0.0 <= self.dropout < 1.0 or self.window % 2 == 0:
+            raise ValueError(f"dropout lies in [0, 1) and window is odd, got {self.dropout} and {self.window}")
+        smallest = self.patch * 2 ** (len(self.multiples) - 1)
+        if self.size % smallest:
+            raise ValueError(f"size must be a multiple of {smallest} for this patch and so many levels, got {self.size}")
+        sides = [self.size // self.patch >> level for level in range(len(self.multiples))]
+        for name, sided in (("attention_px", self.attention_px),):
+            if not set(sided) <= set(sides):
+                raise ValueError(f"{name} must be among the levels' sides {sides}, got {sided}")
+        attended = [m for m, side in zip(self.multiples, sides, strict=True) if side in self.attention_px]
+        if any(self.channels * m % self.head_channels for m in (*attended, self.multiples[-1])):
+            raise ValueError(f"head_channels must divide the channels that attend, got {self.head_channels}")
+
+    @property
+    def inputs(self) -> int:
+        """Channels of what the network sees: three pictures and the guide."""
+        return 9 + self.guide
+
+
+class EditorNetwork(nn.Module):
+    """Pictures ``(B, 9 + guide, S, S)``, noise levels ``(B,)`` and voices ``(B, window, bands)`` to answers ``(B, 3, S, S)``.
+
+    Channels: the frame with noise in its rectangle, the frame before, the person, the guide; in [-1, 1].
+
+    Args:
+        config: how it is built.
+    """
+
+    def __init__(self, config: EditorConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.channels * multiple for multiple in config.multiples]
+        embedding = 4 * config.channels
+        area = config.patch**2
+        self.by_level = nn.Sequential(nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.by_voice = nn.Linear(config.window * VOICE_BANDS[config.voice], embedding)
+        self.first = nn.Conv2d(config.inputs * area, widths[0], 3, padding=1)
+        self.down, skips = self._descent(widths, embedding)
+        self.middle = _Stage(
+            ConditionalBlock(widths[-1], widths[-1], embedding, config.dropout),
+            SelfAttention(widths[-1], config.head_channels),
+            ConditionalBlock(widths[-1], widths[-1], embedding, config.dropout),
+        )
+        self.up = self._ascent(widths, skips, embedding)
+        last = nn.Conv2d(widths[0], 3 * area, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.last = nn.Sequential(group_norm(widths[0]), nn.SiLU(), last)
+
+    def _attends(self, level: int) -> bool:
+        return self.config.size // self.config.patch >> level in self.config.attention_px
+
+    def _stage(self, inputs: int, outputs: int, embedding: int, level: int) -> list[nn.Module]:
+        block = ConditionalBlock(inputs, outputs, embedding, self.config.dropout)
+        return [block, SelfAttention(outputs, self.config.head_channels)] if self._attends(level) else [block]
+
+    def _descent(self, widths: list[int], embedding: int) -> tuple[nn.ModuleList, list[int]]:
+        """Stages downwards, and the channels that each leaves for the way up."""
+        stages, skips, width = nn.ModuleList(), [widths[0]], widths[0]
+        for level, wanted in enumerate(widths):
+            for _ in range(self.config.blocks):
+                stages.append(_Stage(*self._stage(width, wanted, embedding, level)))
+                width = wanted
+                skips.append(width)
+            if level + 1 < len(widths):
+                stages.append(_Stage(ConditionalBlock(width, width, embedding, self.config.dropout, "down")))
+                skips.append(width)
+        return stages, skips
+
+    def _ascent(self, widths: list[int], skips: list[int], embedding: int) -> nn.ModuleList:
+        stages, width, left = nn.ModuleList(), widths[-1], list(skips)
+        for level in reversed(range(len(widths))):
+            for number in range(self.config.blocks + 1):
+                parts = self._stage(width + left.pop(), widths[level], embedding, level)
+                width = widths[level]
+                if level and number == self.config.blocks:
+                    parts.append(ConditionalBlock(width, width, embedding, self.config.dropout, "up"))
+                stages.append(_Stage(*parts))
+        return stages
+
+    def forward(
+        self, seen: Float[Tensor, "b c s s"], level: Float[Tensor, " b"], voice: Float[Tensor, "b n bands"]
+    ) -> Float[Tensor, "b 3 s s"]:
+        """The answer, see :func:`recon.networks.diffusion.noise_schedule.target_of`."""
+        patch = self.config.patch
+        at_level = self.by_level(level_embedding(level, self.config.channels))
+        heard = self.by_voice(voice.flatten(1))
+        hidden = self.first(nn.functional.pixel_unshuffle(seen, patch))
+        left = [hidden]
+        for stage in self.down:
+            hidden = stage(hidden, at_level, heard)
+            left.append(hidden)
+        hidden = self.middle(hidden, at_level, heard)
+        for stage in self.up:
+            hidden = stage(torch.cat((hidden, left.pop()), dim=1), at_level, heard)
+        return nn.functional.pixel_shuffle(self.last(hidden), patch)
+
+
+class _Stage(nn.Module):
+    """Blocks one after the other, those told of level and voice that want them."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, hidden: Tensor, level: Tensor, voice: Tensor) -> Tensor:
+        for part in self.parts:
+            hidden = part(hidden, level, voice) if isinstance(part, ConditionalBlock) else part(hidden)
+        return hidden

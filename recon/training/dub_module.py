@@ -1,0 +1,122 @@
+"""Trains editors: frames whose lower face is noise in, what the noise is out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.dubbing.voices import voice_meaning
+from recon.networks.diffusion.checkpoint import load_editor, save_editor
+from recon.networks.diffusion.editor_network import EditorConfig, EditorNetwork
+from recon.networks.diffusion.noise_schedule import noisy, target_of
+from recon.networks.diffusion.sampling import SamplingConfig, sample
+from recon.networks.network_file import CheckpointError
+from recon.training.dub_batch import DubBatch
+from recon.training.schedule import OptimiserConfig
+from recon.training.single_network import SingleNetworkModule
+
+_SAMPLING = SamplingConfig("ddim", 6)
+
+
+def editor_answer(
+    network: EditorNetwork, batch: DubBatch, drawn: Float[Tensor, "b 3 s s"], level: Float[Tensor, " b"]
+) -> Float[Tensor, "b 3 s s"]:
+    """The network's answer to frames with noise in what is hidden."""
+    return network(torch.cat((drawn, batch.previous, batch.person, batch.guide), dim=1), level, batch.voice)
+
+
+def hidden_mean(values: Float[Tensor, "b c s s"], batch: DubBatch) -> Float[Tensor, " b"]:
+    """The mean of what is hidden, of each frame."""
+    inside = batch.hidden.to(values)
+    return (values * inside).sum(dim=(1, 2, 3)) / (values.shape[1] * inside.sum(dim=(1, 2, 3))).clamp_min(1.0)
+
+
+class DubModule(SingleNetworkModule[EditorNetwork]):
+    """Trains an editor on clips of speaking faces.
+
+    Noise and loss are inside the hidden rectangle alone (Bigioi et al. 2024, section 3.2).
+
+    Args:
+        network: how it is built.
+        optimiser: how it moves.
+        average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
+        initial_weights: a ``.safetensors`` file of another run to start from.
+
+    Raises:
+        ValueError: an impossible setting, named.
+        CheckpointError: the initial weights are missing, damaged, or of another network.
+    """
+
+    def __init__(
+        self,
+        network: EditorConfig,
+        optimiser: OptimiserConfig | None = None,
+        average: float = 0.9999,
+        initial_weights: str | None = None,
+    ) -> None:
+        made = EditorNetwork(network)
+        meaning = voice_meaning(network.voice)
+        if initial_weights is not None:
+            path = Path(initial_weights).expanduser()
+            found, header = load_editor(path)
+            if found.config != network or header["meaning"] != meaning:
+                raise CheckpointError(f"{path} holds an editor of another config or voice than this run's; leave it out")
+            made.load_state_dict(found.state_dict())
+        super().__init__(made, optimiser or OptimiserConfig(schedule="constant"), average, "error")
+        self.config, self.meaning = network, meaning
+
+    def training_step(self, batch: DubBatch, batch_idx: int) -> Tensor:
+        """One step: the squared error of the answer at random levels."""
+        self.restore_random_state()
+        level = self.config.schedule.random_levels(len(batch)).to(batch.clean)
+        noise = torch.randn_like(batch.clean)
+        drawn = torch.where(batch.hidden, noisy(batch.clean, noise, level), batch.clean)
+        answer = editor_answer(self.network, batch, drawn, level)
+        off = answer - target_of(batch.clean, noise, level, self.config.target)
+        return self.counted_loss({self.config.target: hidden_mean(off.square(), batch).mean()}, batch)
+
+    def validation_step(self, batch: DubBatch, batch_idx: int) -> None:
+        """Add a batch's errors (root mean square, 1 is the range of values), with its own voices and with those of other frames: an editor
+        that listens errs more by these."""
+        found = {}
+        for name, voice in (("error", batch.voice), ("error_other_voice", batch.voice.roll(len(batch) // 2, dims=0))):
+            heard = DubBatch(**{**batch.tensors(), "voice": voice})
+            drawn = self._drawn(heard)
+            found[name] = hidden_mean(((drawn - batch.clean) / 2.0).square(), batch).sqrt()
+        self.add_metrics(found)
+
+    @torch.no_grad()
+    def _drawn(self, batch: DubBatch) -> Float[Tensor, "b 3 s s"]:
+        generator = torch.Generator().manual_seed(0)
+        return sample(
+            lambda drawn, level: editor_answer(self.averaged, batch, drawn, level),
+            torch.where(batch.hidden, torch.zeros_like(batch.clean), batch.clean),
+            batch.hidden,
+            self.config.schedule,
+            self.config.target,
+            _SAMPLING,
+            generator,
+        )
+
+    def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
+        """The averaged weights, for :func:`recon.networks.diffusion.checkpoint.load_editor`."""
+        return save_editor(path, self.averaged, self.meaning, metrics, extra)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an exact resume needs beside weights and optimiser."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["meaning"] = self.meaning
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another voice, then restore.
+
+        Raises:
+            CheckpointError: with what to do instead.
+        """
+        if checkpoint.get("meaning") != self.meaning:
+            raise CheckpointError("this checkpoint was trained for another kind of voice than this run's; start a new run")
+        super().on_load_checkpoint(checkpoint)
