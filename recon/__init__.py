@@ -4,8 +4,8 @@ A photo goes through ``detection`` (boxes, landmarks; ``detection.align``: the c
 initial estimate), ``fitting`` (Gauss-Newton analysis by synthesis), ``texturing``, :class:`Reconstruction` and ``export``.
 
 ``from recon import Reconstructor`` is the usual door; ``detect_landmarks`` gives the points of faces alone, ``estimate_poses`` how heads are turned and
-``estimate_depth`` their depth; ``Tracker`` follows heads through videos; ``speak`` lets a head speak. Names are
-imported when they are first asked for, so that ``import recon`` takes no time.
+``estimate_depth`` their depth; ``Tracker`` follows heads through videos; ``speak`` lets a head speak, ``dub`` a
+person in a video. Names are imported when they are first asked for, so that ``import recon`` takes no time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recon.detection.face import NoFaceError
+    from recon.dubbing.dub import dub
+    from recon.dubbing.editor import FaceEditor
     from recon.export.landmarks_json import read_landmarks
     from recon.inference.depth import estimate_depth
     from recon.inference.estimate_poses import estimate_poses
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = [
+    "FaceEditor",
     "NoFaceError",
     "Reconstruction",
     "Reconstructor",
@@ -40,6 +43,7 @@ __all__ = [
     "Tracker",
     "__version__",
     "detect_landmarks",
+    "dub",
     "estimate_depth",
     "estimate_poses",
     "read_landmarks",
@@ -47,6 +51,8 @@ __all__ = [
 ]
 
 _PLACES = {
+    "FaceEditor": "recon.dubbing.editor",
+    "dub": "recon.dubbing.dub",
     "NoFaceError": "recon.detection.face",
     "Reconstruction": "recon.reconstruction",
     "Reconstructor": "recon.reconstructor",

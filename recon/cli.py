@@ -28,6 +28,7 @@ _COMMANDS = (
     "export_onnx",
     "complexity",
     "speak",
+    "dub",
     "app",
 )
 EXIT_CODES = """exit codes:

@@ -78,9 +78,19 @@ def make_tracks(
         config: how often is searched, how small faces are, and how long people are remembered.
         largest: follow one person at a time.
     """
-    config = config or TrackingConfig()
     if options.detector != OPEN:
         return FaceTracks(estimator.detect, None, config, largest=largest)
+    return open_tracks(config, largest=largest)
+
+
+def open_tracks(config: TrackingConfig | None = None, *, largest: bool = True) -> FaceTracks:
+    """The people of one video, found and followed by the package's own networks.
+
+    Args:
+        config: how often is searched, how small faces are, and how long people are remembered.
+        largest: follow one person at a time.
+    """
+    config = config or TrackingConfig()
     landmarks = LandmarkRegressor(folded=True)
     detector = DenseLandmarkDetector(landmarks, FaceBoxFinder(folded=True))
     search, near = _Search(detector, config.smallest_share), SearchNear(detector)

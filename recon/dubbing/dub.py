@@ -1,0 +1,154 @@
+"""A video whose lips follow another voice: from files to a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from recon.dubbing.clips import sound_of
+from recon.dubbing.editor import FaceEditor, ShownBefore
+from recon.dubbing.face_crops import MouthCrop
+from recon.dubbing.followed_face import FollowedFace, Person, SoundFrames, Stretch, follow_face
+from recon.dubbing.voices import at_frames, heard_voice
+from recon.io.audio import Recording
+from recon.io.video import Video
+from recon.io.write_video import Sound, VideoWriter
+
+PROVENANCE = (
+    "Synthetic: the mouth in this video was drawn by facerecon to a voice; what is said was not said in front of this camera."
+)
+"""Goes into the metadata of every edited video."""
+_LEAST_SEEN = 0.5
+"""Share of what is drawn that must lie in the frame."""
+_LENGTHS_DIFFER_S = 0.1
+
+
+class DubError(ValueError):
+    """A video and a voice of which nothing can be made, and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DubReport:
+    """What was done.
+
+    Attributes:
+        frames: of the video.
+        edited: of these.
+        notes: what a user may want to know, one sentence each.
+    """
+
+    frames: int
+    edited: int
+    notes: tuple[str, ...]
+
+
+def dub(
+    video: Video,
+    sound: Recording,
+    out: str | os.PathLike[str],
+    editor: FaceEditor,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> DubReport:
+    """Write a video whose largest face speaks in another voice, with that voice.
+
+    The video is read twice: the face is found in all frames first, as crops are smoothed over time. Frames without a face, or whose mouth
+    is not in the picture, stay as they are. The video keeps its length: of a longer voice the end is cut off, after a shorter one is
+    silence.
+
+    Args:
+        video: to edit.
+        sound: the voice.
+        out: ``.mp4``.
+        editor: draws the mouths.
+        overwrite: replace a file.
+        progress: is told the number of frames done, and of all.
+
+    Raises:
+        DubError: no face in the video.
+        VideoError: the video cannot be read.
+        OutputExistsError, OutputError, ModuleNotFoundError: see :class:`recon.io.write_video.VideoWriter`.
+    """
+    followed = follow_face(video)
+    count = len(followed.times_s)
+    if not followed.frames_seen:
+        raise DubError(f"no face was found in the {count} frames of {video.source}: there is no mouth to move")
+    end_s = followed.times_s[-1] + 1.0 / video.fps
+    heard = heard_voice(sound_of(sound.samples, sound.rate_hz), editor.config.voice)
+    voices = at_frames(heard, np.array(followed.times_s), editor.config.window)
+    edits = _Edits(editor, followed, voices)
+    track = Sound(_lasting(sound, end_s)[:, None].astype(np.float32), sound.rate_hz)
+    with VideoWriter(out, video.fps, sound=track, comment=PROVENANCE, overwrite=overwrite) as writer:
+        for number, frame in enumerate(SoundFrames(video)):
+            writer.write(edits(number, frame.pixels), frame.time_s)
+            if progress is not None:
+                progress(number + 1, count)
+    return DubReport(count, edits.edited, _notes(followed, edits, sound, end_s))
+
+
+class _Edits:
+    """Edits the frames of a video in their order."""
+
+    def __init__(self, editor: FaceEditor, followed: FollowedFace, voices: Float[np.ndarray, "t n bands"]) -> None:
+        self._editor, self._voices = editor, voices
+        self._at: dict[int, tuple[Stretch, MouthCrop]] = {
+            stretch.first + k: (stretch, crop)
+            for stretch in followed.stretches
+            for k, crop in enumerate(stretch.crops)
+        }
+        self._persons: dict[Person, UInt8[np.ndarray, "s s 3"]] = {}
+        self._previous: dict[int, UInt8[np.ndarray, "s s 3"]] = {}
+        """Of the stretch that begins with a frame."""
+        self.edited = self.off_picture = 0
+
+    def __call__(self, number: int, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """The frame, edited if there is a mouth in it."""
+        if number not in self._at:
+            return pixels
+        stretch, crop = self._at[number]
+        if _seen_share(crop, pixels.shape[:2]) < _LEAST_SEEN:
+            self.off_picture += 1
+            return pixels
+        size = self._editor.config.size
+        picture = crop.picture(pixels, size)
+        person = self._persons.setdefault(stretch.person, picture)
+        before = ShownBefore(self._previous.get(stretch.first, person), person)
+        drawn = self._editor.frame(picture, crop.hidden_px(size), before, self._voices[number])
+        self._previous = {stretch.first: drawn}
+        self.edited += 1
+        return crop.pasted(pixels, drawn)
+
+
+def _seen_share(crop: MouthCrop, size: tuple[int, int]) -> float:
+    """Share of what is hidden that lies in a frame of (H, W) px."""
+    left, top, right, bottom = crop.hidden
+    x, y = np.meshgrid(np.linspace(left, right, 16), np.linspace(top, bottom, 16))
+    back = np.linalg.inv(crop.crop_from_frame)
+    at_px = np.stack((x, y), axis=-1) @ back[:2, :2].T + back[:2, 2]
+    inside = (at_px >= 0.0) & (at_px <= np.array([size[1], size[0]], dtype=np.float64))
+    return float(inside.all(axis=-1).mean())
+
+
+def _lasting(sound: Recording, seconds: float) -> Float[np.ndarray, " n"]:
+    """The samples cut, or with silence after them."""
+    count = round(seconds * sound.rate_hz)
+    return np.concatenate([sound.samples[:count], np.zeros(max(0, count - len(sound.samples)))])
+
+
+def _notes(followed: FollowedFace, edits: _Edits, sound: Recording, end_s: float) -> tuple[str, ...]:
+    notes = list(sound.notes)
+    if followed.broken:
+        notes.append(f"the video ends where it is damaged: {followed.broken}")
+    if abs(sound.seconds - end_s) > _LENGTHS_DIFFER_S:
+        done = "its end is cut off" if sound.seconds > end_s else "silence follows it"
+        notes.append(f"the voice takes {sound.seconds:.2f} s and the video {end_s:.2f} s: {done}")
+    faceless = len(followed.times_s) - followed.frames_seen
+    for count, why in ((faceless, "no face was found in them"), (edits.off_picture, "the mouth is not in the picture")):
+        if count:
+            notes.append(f"{count} frames stay as they are: {why}")
+    return tuple(notes)

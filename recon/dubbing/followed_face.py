@@ -1,0 +1,115 @@
+"""The largest face of a video from frame to frame: the stretches in which it is seen, and its crops in these."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.dubbing.face_crops import MouthCrop, mouth_crops
+from recon.inference.face_tracks import FaceTracks
+from recon.inference.video_poses import open_tracks
+from recon.io.faults import reason
+from recon.io.image import Photo
+from recon.io.video import BrokenVideoError, Frame, Video
+from recon.tracking.scene_cuts import is_cut, signature
+
+Person = tuple[int, int]
+"""Number of the scene, and of the person in it: after a cut nobody is known any more."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stretch:
+    """Frames that follow each other and show one person.
+
+    Attributes:
+        person: who.
+        first: number of the first frame, counted from 0 among the frames that could be read.
+        crops: of each frame.
+    """
+
+    person: Person
+    first: int
+    crops: list[MouthCrop]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FollowedFace:
+    """A face through a video.
+
+    Attributes:
+        times_s: of all frames.
+        stretches: in which it is seen, in their order.
+        broken: what is wrong with a video that could not be read to its end, or empty.
+    """
+
+    times_s: list[float]
+    stretches: list[Stretch]
+    broken: str
+
+    @property
+    def frames_seen(self) -> int:
+        """In how many frames it is."""
+        return sum(len(stretch.crops) for stretch in self.stretches)
+
+
+def follow_face(video: Video, tracks: FaceTracks | None = None) -> FollowedFace:
+    """Find the largest face of a video and follow it.
+
+    Args:
+        video: to be read once from its beginning.
+        tracks: of this video; ``None`` finds faces by the package's own networks.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    tracks = tracks or open_tracks()
+    times_s: list[float] = []
+    seen: dict[int, tuple[Person, Float[np.ndarray, "68 2"]]] = {}
+    scene, before, broken = 0, None, ""
+    frames = SoundFrames(video)
+    for number, frame in enumerate(frames):
+        times_s.append(frame.time_s)
+        cells = signature(frame.pixels)
+        scene += int(before is not None and is_cut(before, cells))
+        before = cells
+        photo = Photo(frame.pixels, source=f"frame {frame.index} of {video.source}")
+        found = [tracked for tracked in tracks.step(photo, frame.time_s) if tracked.face is not None]
+        for tracked in found:
+            points = tracked.face.landmarks68 if tracked.face is not None else None
+            if points is not None:
+                seen[number] = ((scene, tracked.person), points.astype(np.float64))
+                break
+    broken = frames.broken
+    return FollowedFace(times_s, _stretches(seen), broken)
+
+
+class SoundFrames:
+    """The frames of a video up to where it is damaged.
+
+    Attributes:
+        broken: what is wrong with a video that could not be read to its end; empty before the end, and of a sound one.
+    """
+
+    def __init__(self, video: Video) -> None:
+        self._video = video
+        self.broken = ""
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            yield from self._video
+        except BrokenVideoError as error:
+            self.broken = reason(error)
+
+
+def _stretches(seen: dict[int, tuple[Person, Float[np.ndarray, "68 2"]]]) -> list[Stretch]:
+    runs: list[list[int]] = []
+    for number in sorted(seen):
+        goes_on = bool(runs) and runs[-1][-1] == number - 1 and seen[number - 1][0] == seen[number][0]
+        if goes_on:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [Stretch(seen[run[0]][0], run[0], mouth_crops(np.stack([seen[k][1] for k in run]))) for run in runs]
