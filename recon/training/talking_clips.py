@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import json
 import logging
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import bfm
 from recon.dubbing.clips import FaceClip, FaceClipError, framed, sound_of
 from recon.dubbing.face_crops import mouth_crops
 from recon.io.files import write_file
-from recon.speech.espeak import Espeak
+from recon.speech.espeak import Espeak, EspeakVoice, SpokenText
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.sample import FaceBatch
 from recon.synthesis.talking import TalkingClip, TalkingConfig, TalkingPeople
@@ -26,6 +28,8 @@ from recon.training.speech_corpus import SpeechCorpusConfig
 
 logger = logging.getLogger(__name__)
 
+Speaker = Callable[[str, EspeakVoice], SpokenText]
+"""Says a text in a voice, as :meth:`recon.speech.espeak.Espeak.speak`."""
 _FORMAT = "facerecon-talking-clips-1"
 _FIELD_OF_VIEW_DEG = 24.0
 _FRAME_SIDES = 1.5
@@ -87,13 +91,14 @@ class TalkingClipsConfig:
         return {"format": _FORMAT, **facts}
 
 
-def draw_talking_clips(folder: Path, config: TalkingClipsConfig, workers: int = 1) -> None:
-    """Draw the clips that a folder lacks, each whole or not at all; espeak-ng must be installed.
+def draw_talking_clips(folder: Path, config: TalkingClipsConfig, workers: int = 1, speak: Speaker | None = None) -> None:
+    """Draw the clips that a folder lacks, each whole or not at all.
 
     Args:
         folder: made if it is not there.
         config: which clips.
-        workers: processes that draw.
+        workers: processes that draw; 0 draws in this one.
+        speak: says the texts; ``None`` asks espeak-ng, which must be installed.
 
     Raises:
         FaceClipError: the folder holds other clips.
@@ -116,12 +121,13 @@ def draw_talking_clips(folder: Path, config: TalkingClipsConfig, workers: int = 
         return
     logger.info("drawing %d clips into %s, with %d processes", len(missing), folder, workers)
     parts = [missing[start : start + _AT_ONCE] for start in range(0, len(missing), _AT_ONCE)]
-    draw = functools.partial(_draw, folder, config)
+    draw = functools.partial(_draw, folder, config, speak)
     if workers == 0:
         for part in parts:
             draw(part)
         return
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, spawn, _one_thread) as pool:
         for done, part in enumerate(pool.map(draw, parts)):
             logger.info("clip %d, part %d of %d", part[-1], done + 1, len(parts))
 
@@ -131,16 +137,19 @@ def clip_file(folder: Path, number: int) -> Path:
     return folder / f"clip-{number:06d}.safetensors"
 
 
-def _draw(folder: Path, config: TalkingClipsConfig, numbers: list[int]) -> list[int]:
+def _one_thread() -> None:
     torch.set_num_threads(1)
-    with Espeak() as espeak:
-        people = talking_people(config, espeak)
+
+
+def _draw(folder: Path, config: TalkingClipsConfig, speak: Speaker | None, numbers: list[int]) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        people = talking_people(config, speak or stack.enter_context(Espeak()).speak)
         for number in numbers:
             drawn_clip(people(number), config.size, number).save(clip_file(folder, number))
     return numbers
 
 
-def talking_people(config: TalkingClipsConfig, espeak: Espeak) -> TalkingPeople:
+def talking_people(config: TalkingClipsConfig, speak: Speaker) -> TalkingPeople:
     """Who speaks in the clips of a config, in frames from which crops can be cut."""
     model = bfm.load(config.face_model.name, config.face_model.path)
     texts = [config.corpus.sentence(k) for k in range(config.count)]
@@ -148,7 +157,7 @@ def talking_people(config: TalkingClipsConfig, espeak: Espeak) -> TalkingPeople:
         field_of_view_deg=_FIELD_OF_VIEW_DEG, head_motion=config.head_motion, people=config.people, look=config.look
     )
     side = round(_FRAME_SIDES * config.size)
-    return TalkingPeople(model, texts, espeak.speak, shown, config.seed, (side, side))
+    return TalkingPeople(model, texts, speak, shown, config.seed, (side, side))
 
 
 def drawn_clip(clip: TalkingClip, size: int, number: int) -> FaceClip:
