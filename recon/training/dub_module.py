@@ -19,6 +19,8 @@ from recon.training.dub_batch import DubBatch
 from recon.training.schedule import OptimiserConfig
 from recon.training.single_network import SingleNetworkModule
 
+_MOUTH_AT, _MOUTH_SPREAD = (0.5, 0.58), (0.13, 0.09)
+"""Middle and spread of mouths in crops, in shares of the side."""
 _SAMPLING = SamplingConfig("ddim", 6)
 
 
@@ -35,6 +37,13 @@ def hidden_mean(values: Float[Tensor, "b c s s"], batch: DubBatch) -> Float[Tens
     return (values * inside).sum(dim=(1, 2, 3)) / (values.shape[1] * inside.sum(dim=(1, 2, 3))).clamp_min(1.0)
 
 
+def _importance(size: int, mouth: float) -> Float[Tensor, "1 1 s s"]:
+    """Of errors: 1 far from the mouth, ``mouth`` more in its middle."""
+    down, across = torch.meshgrid(*(torch.arange(size) / size + 0.5 / size,) * 2, indexing="ij")
+    apart = ((across - _MOUTH_AT[0]) / _MOUTH_SPREAD[0]).square() + ((down - _MOUTH_AT[1]) / _MOUTH_SPREAD[1]).square()
+    return (1.0 + mouth * torch.exp(-0.5 * apart))[None, None]
+
+
 class DubModule(SingleNetworkModule[EditorNetwork]):
     """Trains an editor on clips of speaking faces.
 
@@ -42,6 +51,8 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
 
     Args:
         network: how it is built.
+        mouth: how much more errors count in the middle of the mouth, whose place in the crops is the same for all faces: most of the
+            rectangle is cheek, neck and background, which no voice moves. 0, as published, counts all alike.
         optimiser: how it moves.
         average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
         initial_weights: a ``.safetensors`` file of another run to start from.
@@ -57,7 +68,10 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
         optimiser: OptimiserConfig | None = None,
         average: float = 0.9999,
         initial_weights: str | None = None,
+        mouth: float = 0.0,
     ) -> None:
+        if not mouth >= 0.0:
+            raise ValueError(f"the mouth counts at least as much as the rest, got {mouth} more")
         made = EditorNetwork(network)
         meaning = voice_meaning(network.voice)
         if initial_weights is not None:
@@ -68,6 +82,7 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
             made.load_state_dict(found.state_dict())
         super().__init__(made, optimiser or OptimiserConfig(schedule="constant"), average, "error")
         self.config, self.meaning = network, meaning
+        self.register_buffer("importance", _importance(network.size, mouth), persistent=False)
 
     def training_step(self, batch: DubBatch, batch_idx: int) -> Tensor:
         """One step: the squared error of the answer at random levels."""
@@ -77,7 +92,7 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
         drawn = torch.where(batch.hidden, noisy(batch.clean, noise, level), batch.clean)
         answer = editor_answer(self.network, batch, drawn, level)
         off = answer - target_of(batch.clean, noise, level, self.config.target)
-        return self.counted_loss({self.config.target: hidden_mean(off.square(), batch).mean()}, batch)
+        return self.counted_loss({self.config.target: hidden_mean(self.importance * off.square(), batch).mean()}, batch)
 
     def validation_step(self, batch: DubBatch, batch_idx: int) -> None:
         """Add a batch's errors (root mean square, 1 is the range of values), with its own voices and with those of other frames: an editor
