@@ -57,7 +57,8 @@ def cpbd(picture: UInt8[np.ndarray, "h w 3"]) -> float:
             if len(rows) <= _EDGE_SHARE * gray[block].size:
                 continue
             limit = 5.0 if np.ptp(gray[block]) <= 50.0 else 3.0
-            widths = [_edge_width(gray[top + r], left + c, slope[top + r, left + c]) for r, c in zip(rows, columns, strict=True)]
+            places = zip((top + rows).tolist(), (left + columns).tolist(), strict=True)
+            widths = [_edge_width(gray[row], column, float(slope[row, column])) for row, column in places]
             noticed.extend(1.0 - np.exp(-((np.array(widths) / limit) ** _BETA)))
     return float((np.array(noticed) <= _JUST_NOTICED).mean()) if noticed else float("nan")
 
@@ -89,7 +90,7 @@ def _part(picture: np.ndarray, region: Rectangle | None) -> np.ndarray:
 
 def _edge_width(row: Float[np.ndarray, " w"], column: int, slope: float) -> float:
     """Pixels from the one extreme of brightness beside an edge to the other."""
-    rising = np.sign(slope)
+    rising = 1.0 if slope > 0.0 else -1.0
     first = last = column
     while first > 0 and rising * (row[first] - row[first - 1]) > 0.0:
         first -= 1
