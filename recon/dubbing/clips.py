@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from recon.dubbing.face_crops import MouthCrop
 from recon.io.files import write_file
+from recon.io.safetensors_order import ordered_safetensors
 from recon.speech.resample import resampled
 
 RATE_HZ = 16_000
@@ -65,7 +66,7 @@ class FaceClip:
             arrays["lips_mm"] = self.lips_mm.astype(np.float32)
         header = {"format": _FORMAT, "fps": repr(self.fps), "facts": json.dumps(dict(self.facts))}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        return write_file(Path(path), save(tensors, metadata=header), overwrite=True)
+        return write_file(Path(path), ordered_safetensors(save(tensors, metadata=header)), overwrite=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FaceClip:

@@ -14,6 +14,7 @@ from torch import Tensor
 import recon.networks
 from recon.dubbing.voices import voice_meaning
 from recon.networks.diffusion.checkpoint import load_editor
+from recon.networks.diffusion.editor_network import SeenBeside
 from recon.networks.diffusion.sampling import SamplingConfig, sample
 from recon.networks.network_file import CheckpointError
 
@@ -99,18 +100,25 @@ class FaceEditor:
         left, top, right, bottom = hidden
         mask = torch.zeros(1, 1, size, size, dtype=torch.bool)
         mask[:, :, top:bottom, left:right] = True
-        known = torch.where(mask, 0.0, _tensor(crop))
-        others = [_tensor(before.previous), _tensor(before.person), *([] if guide is None else [_tensor(guide)])]
-        heard = torch.tensor(voice, dtype=torch.float32)[None]
-
-        def answer(drawn: Tensor, level: Tensor) -> Tensor:
-            return self._network(torch.cat((drawn, *others), dim=1), level, heard)
-
-        generator = torch.Generator().manual_seed(self.seed)
+        seen = SeenBeside(
+            _tensor(before.previous),
+            _tensor(before.person),
+            torch.zeros(1, 0, size, size) if guide is None else _tensor(guide),
+            torch.tensor(voice, dtype=torch.float32)[None],
+        )
+        config = self.config
         with torch.inference_mode():
-            drawn = sample(
-                answer, known, mask, self.config.schedule, self.config.target, self.sampling, generator
+            coded = sample(
+                lambda noisy_frame, level: seen.answer(self._network, noisy_frame, level),
+                seen.coded(torch.where(mask, seen.person, _tensor(crop)), config),
+                mask,
+                config.schedule,
+                config.target,
+                self.sampling,
+                torch.Generator().manual_seed(self.seed),
+                lambda found: seen.coded(seen.decoded(found, config).clamp(-1.0, 1.0), config),
             )
+            drawn = seen.decoded(coded, config)
         found = ((drawn[0].permute(1, 2, 0) + 1.0) * 127.5).round().clamp(0.0, 255.0).byte().numpy()
         return np.where(mask[0, 0].numpy()[..., None], found, crop)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bfm.reading import file_size
 from bfm.text import printable
 from recon.io.files import write_file
+from recon.io.safetensors_order import ordered_safetensors
 from recon.networks.file_kinds import is_torch_archive, weights_beside
 
 Config = TypeVar("Config")
@@ -75,7 +76,7 @@ class NetworkFile(Generic[Config, Network]):
             "metrics": json.dumps(dict(metrics)),
             **(extra or {}),
         }
-        return write_file(path, _ordered(save(_stored_weights(network, dtype), metadata=header)), overwrite=True)
+        return write_file(path, ordered_safetensors(save(_stored_weights(network, dtype), metadata=header)), overwrite=True)
 
     def read(self, path: str | os.PathLike[str]) -> tuple[Config, dict[str, str]]:
         """The config and the header, without weights.
@@ -177,16 +178,6 @@ def read_header(path: str | os.PathLike[str], expected: str, kind: str) -> dict[
     if header.get("format") != expected:
         raise CheckpointError(f"{place} is no {kind}: format {header.get('format')!r}, expected {expected!r}")
     return header
-
-
-def _ordered(content: bytes) -> bytes:
-    """A safetensors file with its description in the order of names: the library's order differs from run to run."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def _check_shapes(path: str | os.PathLike[str], wanted: Mapping[str, list[int]]) -> None:

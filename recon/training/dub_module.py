@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.dubbing.voices import voice_meaning
 from recon.networks.diffusion.checkpoint import load_editor, save_editor
-from recon.networks.diffusion.editor_network import EditorConfig, EditorNetwork
+from recon.networks.diffusion.editor_network import EditorConfig, EditorNetwork, SeenBeside
 from recon.networks.diffusion.noise_schedule import noisy, target_of
 from recon.networks.diffusion.sampling import SamplingConfig, sample
 from recon.networks.network_file import CheckpointError
@@ -24,11 +24,9 @@ _MOUTH_AT, _MOUTH_SPREAD = (0.5, 0.58), (0.13, 0.09)
 _SAMPLING = SamplingConfig("ddim", 6)
 
 
-def editor_answer(
-    network: EditorNetwork, batch: DubBatch, drawn: Float[Tensor, "b 3 s s"], level: Float[Tensor, " b"]
-) -> Float[Tensor, "b 3 s s"]:
-    """The network's answer to frames with noise in what is hidden."""
-    return network(torch.cat((drawn, batch.previous, batch.person, batch.guide), dim=1), level, batch.voice)
+def beside(batch: DubBatch) -> SeenBeside:
+    """What a network sees beside the frames of a batch."""
+    return SeenBeside(batch.previous, batch.person, batch.guide, batch.voice)
 
 
 def hidden_mean(values: Float[Tensor, "b c s s"], batch: DubBatch) -> Float[Tensor, " b"]:
@@ -88,10 +86,10 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
         """One step: the squared error of the answer at random levels."""
         self.restore_random_state()
         level = self.config.schedule.random_levels(len(batch)).to(batch.clean)
-        noise = torch.randn_like(batch.clean)
-        drawn = torch.where(batch.hidden, noisy(batch.clean, noise, level), batch.clean)
-        answer = editor_answer(self.network, batch, drawn, level)
-        off = answer - target_of(batch.clean, noise, level, self.config.target)
+        seen = beside(batch)
+        clean, noise = seen.coded(batch.clean, self.config), torch.randn_like(batch.clean)
+        drawn = torch.where(batch.hidden, noisy(clean, noise, level), clean)
+        off = seen.answer(self.network, drawn, level) - target_of(clean, noise, level, self.config.target)
         return self.counted_loss({self.config.target: hidden_mean(self.importance * off.square(), batch).mean()}, batch)
 
     def validation_step(self, batch: DubBatch, batch_idx: int) -> None:
@@ -106,16 +104,18 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
 
     @torch.no_grad()
     def _drawn(self, batch: DubBatch) -> Float[Tensor, "b 3 s s"]:
-        generator = torch.Generator().manual_seed(0)
-        return sample(
-            lambda drawn, level: editor_answer(self.averaged, batch, drawn, level),
-            torch.where(batch.hidden, torch.zeros_like(batch.clean), batch.clean),
+        seen, config = beside(batch), self.config
+        drawn = sample(
+            lambda noisy_frames, level: seen.answer(self.averaged, noisy_frames, level),
+            seen.coded(torch.where(batch.hidden, batch.person, batch.clean), config),
             batch.hidden,
-            self.config.schedule,
-            self.config.target,
+            config.schedule,
+            config.target,
             _SAMPLING,
-            generator,
+            torch.Generator().manual_seed(0),
+            lambda found: seen.coded(seen.decoded(found, config).clamp(-1.0, 1.0), config),
         )
+        return seen.decoded(drawn, config)
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.diffusion.checkpoint.load_editor`."""

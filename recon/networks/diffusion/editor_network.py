@@ -37,6 +37,10 @@ class EditorConfig:
         voice: ``mel``: log-mel spectrum, as published; ``articulators``: what the speech network hears in it.
         window: times of a voice that are heard for a frame; the frame's is the middle one.
         guide: channels of a picture of a driven face model in the rectangle; 0: none, as published.
+        follows: whether the frame before is seen, as published. Videos then go on from what was drawn, and its errors add up ("a buildup of
+            small errors", section 4.4); without it each frame is drawn from the person's frame and the voice alone.
+        difference: 0, as published: noise is added to pictures. Otherwise to what they differ by from the person's frame, times this number:
+            a network that has learnt nothing then draws that frame.
         schedule: of the noise.
         target: what is asked for.
 
@@ -55,6 +59,8 @@ class EditorConfig:
     voice: Voice = "mel"
     window: int = 5
     guide: int = 0
+    follows: bool = True
+    difference: float = 0.0
     schedule: NoiseSchedule = dataclasses.field(default_factory=NoiseSchedule)
     target: Target = "noise"
 
@@ -75,6 +81,8 @@ class EditorConfig:
             raise ValueError(f"multiples must be 1 to 8 whole numbers from 1 to 64, got {str(self.multiples)[:80]}")
         if self.voice not in VOICE_BANDS or self.target not in ("noise", "velocity"):
             raise ValueError(f"voice is mel or articulators, target noise or velocity; got {self.voice}, {self.target}")
+        if not 0.0 <= self.difference <= 100.0:
+            raise ValueError(f"difference must lie in 0 to 100, got {self.difference}")
         if not 0.0 <= self.dropout < 1.0 or self.window % 2 == 0:
             raise ValueError(f"dropout lies in [0, 1) and window is odd, got {self.dropout} and {self.window}")
         smallest = self.patch * 2 ** (len(self.multiples) - 1)
@@ -90,14 +98,15 @@ class EditorConfig:
 
     @property
     def inputs(self) -> int:
-        """Channels of what the network sees: three pictures and the guide."""
-        return 9 + self.guide
+        """Channels of what the network sees: two or three pictures and the guide."""
+        return (9 if self.follows else 6) + self.guide
 
 
 class EditorNetwork(nn.Module):
-    """Pictures ``(B, 9 + guide, S, S)``, noise levels ``(B,)`` and voices ``(B, window, bands)`` to answers ``(B, 3, S, S)``.
+    """Pictures ``(B, inputs, S, S)``, noise levels ``(B,)`` and voices ``(B, window, bands)`` to answers ``(B, 3, S, S)``.
 
-    Channels: the frame with noise in its rectangle, the frame before, the person, the guide; in [-1, 1].
+    Channels: the frame (or its difference) with noise in its rectangle, the frame before if it is seen, the person, the guide; pictures are
+    in [-1, 1].
 
     Args:
         config: how it is built.
@@ -171,6 +180,38 @@ class EditorNetwork(nn.Module):
         for stage in self.up:
             hidden = stage(torch.cat((hidden, left.pop()), dim=1), at_level, heard)
         return nn.functional.pixel_shuffle(self.last(hidden), patch)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeenBeside:
+    """What a network sees beside the frame that it draws.
+
+    Attributes:
+        previous: ``(B, 3, S, S)`` the frames before, in [-1, 1].
+        person: ``(B, 3, S, S)`` frames of the same people.
+        guide: ``(B, G, S, S)`` a driven face model, or G = 0.
+        voice: ``(B, window, bands)``.
+    """
+
+    previous: Float[Tensor, "b 3 s s"]
+    person: Float[Tensor, "b 3 s s"]
+    guide: Float[Tensor, "b g s s"]
+    voice: Float[Tensor, "b n bands"]
+
+    def coded(self, pictures: Float[Tensor, "b 3 s s"], config: EditorConfig) -> Float[Tensor, "b 3 s s"]:
+        """Pictures as noise is added to them."""
+        return config.difference * (pictures - self.person) if config.difference else pictures
+
+    def decoded(self, coded: Float[Tensor, "b 3 s s"], config: EditorConfig) -> Float[Tensor, "b 3 s s"]:
+        """The inverse of :meth:`coded`."""
+        return coded / config.difference + self.person if config.difference else coded
+
+    def answer(
+        self, network: EditorNetwork, drawn: Float[Tensor, "b 3 s s"], level: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b 3 s s"]:
+        """The network's answer to coded frames with noise in what is hidden."""
+        before = [self.previous] if network.config.follows else []
+        return network(torch.cat((drawn, *before, self.person, self.guide), dim=1), level, self.voice)
 
 
 class _Stage(nn.Module):

@@ -36,6 +36,10 @@ class SamplingConfig:
             raise ValueError(f"sampling is ddpm or ddim in 0 (all) or more steps, got {self.kind!r} and {self.steps!r}")
 
 
+def _clipped(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    return pictures.clamp(-1.0, 1.0)
+
+
 def sample(
     answer: Answer,
     known: Float[Tensor, "b c h w"],
@@ -44,6 +48,7 @@ def sample(
     target: Target,
     sampling: SamplingConfig,
     generator: torch.Generator | None = None,
+    clip: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]] = _clipped,
 ) -> Float[Tensor, "b c h w"]:
     """Pictures that agree with what is known.
 
@@ -53,11 +58,12 @@ def sample(
 
     Args:
         answer: of the network.
-        known: ``(B, C, H, W)`` in [-1, 1]; where it is hidden its values do not matter.
+        known: ``(B, C, H, W)``; where it is hidden its values do not matter.
         hidden: ``(B, 1, H, W)`` where pictures are drawn.
         schedule, target: that the network was trained with.
         sampling: kind and number of steps.
         generator: of the noise.
+        clip: brings clean pictures to the nearest possible ones; by default into [-1, 1].
 
     Raises:
         ValueError: more steps than the schedule has.
@@ -71,7 +77,7 @@ def sample(
     for level, cleaner in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):
         at = known.new_full((len(known),), level)
         clean, _ = clean_and_noise(drawn, answer(drawn, at), at, target)
-        clean = clean.clamp(-1.0, 1.0)
+        clean = clip(clean)
         spread = max(1.0 - level, 1e-12) ** 0.5
         left = (drawn - level**0.5 * clean) / spread
         if sampling.kind == "ddim":
