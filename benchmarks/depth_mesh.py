@@ -1,6 +1,6 @@
 """The surface that `recon depth --mesh` lays through a photo's depth, against the head that a fit finds in the same photo.
 
-The photo is that of `recon demo` unless another is named. Both take the focal length that the fit found. The face is what the fitted
+The photo is that of `recon demo` unless others are named. Both take the focal length that the fit found. The face is what the fitted
 head's region "face" covers in the photo; its skin is the part of it that the fit's segmenter does not take for hair or background.
 
 - closed: the share of the face's pixels whose ray meets the mesh from its front side, the holes (edges that one triangle has, in
@@ -11,7 +11,7 @@ head's region "face" covers in the photo; its skin is the part of it that the fi
   camera (which leaves its picture as it is) so that the median depths of the skin are one; and after the best similarity, which
   also takes away by how much they disagree about the head's turn.
 
-python benchmarks/depth_mesh.py -o meshes [--photo FILE]
+python benchmarks/depth_mesh.py -o meshes [--photos FILE ...]
 """
 
 from __future__ import annotations
@@ -244,31 +244,30 @@ def _view(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--out", type=Path, required=True, help="where pictures go")
-    parser.add_argument("--photo", type=Path, help="instead of the demo's")
+    parser.add_argument("--photos", type=Path, nargs="+", help="instead of the demo's")
     parser.add_argument("--quality", default="default", help="of the fit [default]")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print_header(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.photo is None:
+    if options.photos is None:
         from skimage.data import astronaut
 
-        photo = Photo(astronaut(), source="astronaut")
+        photos = {"astronaut": Photo(astronaut())}
     else:
-        photo = read_image(options.photo)
-    reconstruct = Reconstructor(quality=options.quality)
-    head = reconstruct.fit_face(photo, reconstruct.detect(photo)[0])
-    found = DepthEstimator()(photo, head.face, float(head.camera.focal_px[0, 0]))
-    began = time.perf_counter()
-    mesh = head_mesh(found)
-    seconds = time.perf_counter() - began
-    face = SeenFace.of(head)
-    name = photo.source or "photo"
-    rows = [*measured(mesh, found, face), ("seconds to make it", f"{seconds:.1f}")]
-    print_table(f"mesh of the network's depth, {Path(name).name}", ["", "figure"], rows)
-    fitted = ExportMesh(head.camera.to_camera(torch.as_tensor(head.vertices)[None])[0].numpy(), head.model.faces.numpy())
-    for what, shown in (("network", mesh), ("fit", fitted)):
-        write_file(options.out / f"{Path(name).stem}_{what}.png", encode_png(views(shown)), overwrite=True)
+        photos = {path.stem: read_image(path) for path in options.photos}
+    reconstruct, estimate = Reconstructor(quality=options.quality), DepthEstimator()
+    for name, photo in photos.items():
+        head = reconstruct.fit_face(photo, reconstruct.detect(photo)[0])
+        found = estimate(photo, head.face, float(head.camera.focal_px[0, 0]))
+        began = time.perf_counter()
+        mesh = head_mesh(found)
+        seconds = time.perf_counter() - began
+        rows = [*measured(mesh, found, SeenFace.of(head)), ("seconds to make it", f"{seconds:.1f}")]
+        print_table(f"mesh of the network's depth, {name}", ["", "figure"], rows)
+        v_cam = head.camera.to_camera(torch.as_tensor(head.vertices)[None])[0].numpy()
+        for what, shown in (("network", mesh), ("fit", ExportMesh(v_cam, head.model.faces.numpy()))):
+            write_file(options.out / f"{name}_{what}.png", encode_png(views(shown)), overwrite=True)
 
 
 if __name__ == "__main__":

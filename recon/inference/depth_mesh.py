@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from scipy import ndimage
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage, sparse
 
 from recon.depth.mesh_cut import cut_where_negative
 from recon.depth.poisson_surface import OrientedPoints, SurfaceError, screened_poisson
@@ -106,7 +106,7 @@ def head_mesh(found: FaceDepth, cell_mm: float = 2.5) -> ExportMesh:
     """
     points = head_points(found, 0.5 * cell_mm)
     vertices, faces = screened_poisson(points, cell_mm)
-    vertices, faces = cut_where_negative(vertices, faces, _keeping(found, vertices, cell_mm))
+    vertices, faces = cut_where_negative(vertices, faces, _keeping(found, vertices, faces, cell_mm))
     faces = _largest_part(faces, len(vertices))
     if not len(faces):
         raise SurfaceError(
@@ -123,27 +123,35 @@ def head_mesh(found: FaceDepth, cell_mm: float = 2.5) -> ExportMesh:
     return ExportMesh(vertices, faces, uv=uv, uv_faces=faces, texture=texture, colors=colors)
 
 
-def _keeping(found: FaceDepth, vertices: np.ndarray, cell_mm: float) -> np.ndarray:
+def _keeping(found: FaceDepth, vertices: np.ndarray, faces: np.ndarray, cell_mm: float) -> np.ndarray:
     """``(V,)`` mm, positive for vertices of the surface that the photo shows: within the outline of the head, and along their ray
-    near the depths about their pixel. Where depth falls off steeply that is all between the near side and the far side."""
+    near the depths about their pixel, or enclosed by such vertices. Where depth falls off steeply all between the near side and the
+    far side is near."""
     mask = head_mask(found)
     per_px_mm = _pixel_mm(found, mask)
+    height, width = mask.shape
     padded = np.pad(mask, 1)
     inside_px = ndimage.distance_transform_edt(padded) - ndimage.distance_transform_edt(~padded)
     outline_mm = ndimage.gaussian_filter(inside_px * per_px_mm, _ROUNDING_MM / per_px_mm)[1:-1, 1:-1] - _INSET_MM
-    known = mask & np.isfinite(found.depth_mm)
-    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    nearest = ndimage.distance_transform_edt(
+        ~(mask & np.isfinite(found.depth_mm)), return_distances=False, return_indices=True
+    )
     depth_mm = found.depth_mm.astype(np.float64)[tuple(nearest)]
     side = 2 * max(1, int(np.ceil(cell_mm / per_px_mm))) + 1
     near, far = ndimage.minimum_filter(depth_mm, side), ndimage.maximum_filter(depth_mm, side)
     x, y = _projected(found, vertices)
-    height, width = mask.shape
     bounds = np.stack((outline_mm, near, far), axis=2)
     outline, low, high = _bilinear(bounds, x.clip(0.5, width - 0.5), y.clip(0.5, height - 0.5)).T
-    slack = _KEPT_CELLS * cell_mm
     # No nearer to the border than a pixel beyond which nothing is known.
     border = per_px_mm * np.min((x - 0.5, y - 0.5, width - 0.5 - x, height - 0.5 - y), axis=0)
-    return np.min((outline, border, -vertices[:, 2] - low + slack, high + slack + vertices[:, 2]), axis=0)
+    across = np.minimum(outline, border)
+    slack = _KEPT_CELLS * cell_mm
+    values = np.min((across, slack - vertices[:, 2] - low, slack + vertices[:, 2] + high), axis=0)
+    away = faces[(values[faces] <= 0.0).all(axis=1)]
+    label = _parts(away, len(vertices))
+    reaches_out = np.zeros(label.max() + 1, dtype=bool)
+    reaches_out[label[across <= 0.0]] = True
+    return np.where(reaches_out[label], values, across)
 
 
 def _pixel_mm(found: FaceDepth, mask: Bool[np.ndarray, "h w"]) -> float:
@@ -178,13 +186,16 @@ def _projected(found: FaceDepth, v_cam: np.ndarray) -> tuple[np.ndarray, np.ndar
     return x, y
 
 
-def _largest_part(faces: np.ndarray, n_vertices: int) -> np.ndarray:
-    from scipy import sparse
-
-    if not len(faces):
-        return faces
+def _parts(faces: Int[np.ndarray, "f 3"], n_vertices: int) -> Int[np.ndarray, " v"]:
+    """The number of the connected part that each vertex belongs to."""
     pairs = np.concatenate((faces[:, :2], faces[:, 1:]))
     graph = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n_vertices, n_vertices))
-    _, label = sparse.csgraph.connected_components(graph, directed=False)
+    return np.asarray(sparse.csgraph.connected_components(graph, directed=False)[1])
+
+
+def _largest_part(faces: Int[np.ndarray, "f 3"], n_vertices: int) -> Int[np.ndarray, "f2 3"]:
+    if not len(faces):
+        return faces
+    label = _parts(faces, n_vertices)
     counts = np.bincount(label[faces[:, 0]])
     return faces[label[faces[:, 0]] == counts.argmax()]
