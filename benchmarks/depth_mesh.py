@@ -220,7 +220,9 @@ def views(mesh: ExportMesh) -> np.ndarray:
         texture = Texture(srgb_to_linear(image), torch.from_numpy(np.asarray(mesh.uv, dtype=np.float32)), uv_faces)
         even = ambient(torch.ones(1, 3))
         rows.insert(0, [_view(vertices - middle, faces, texture, even, (yaw, height)) for yaw in YAWS_DEG])
-    labelled = [[with_label(tile, f"yaw {yaw:+.0f}", 18) for tile, yaw in zip(row, YAWS_DEG, strict=True)] for row in rows]
+    labelled = [
+        [with_label(tile, f"yaw {yaw:+.0f}", 18) for tile, yaw in zip(row, YAWS_DEG, strict=True)] for row in rows
+    ]
     return np.concatenate([np.concatenate(row, axis=1) for row in labelled])
 
 

@@ -110,7 +110,9 @@ def order_of(head: Reconstruction, found: FaceDepth, name: str, apart_mm: float)
     px = head.camera.to_pixels(marks)[0].double().numpy()
     fit_mm = -marks[0, :, 2].double().numpy()
     size = (int(head.photo.pixels.shape[0]), int(head.photo.pixels.shape[1]))
-    seen = render(Mesh.of(torch.as_tensor(head.vertices)[None], model.faces), head.camera, ambient(torch.ones(1, 3)), size)
+    seen = render(
+        Mesh.of(torch.as_tensor(head.vertices)[None], model.faces), head.camera, ambient(torch.ones(1, 3)), size
+    )
     front_mm = np.where(seen.covered[0, 0].numpy(), seen.depth_mm[0, 0].numpy(), np.inf)
     whole = found.depth_map()
     away, nearest = distance_transform_edt(~np.isfinite(whole), return_indices=True)
@@ -166,7 +168,12 @@ def tiles(found: FaceDepth, label: str) -> np.ndarray:
     lamp = torch.tensor(_LAMP).view(1, 3, 1, 1)
     light = (0.15 + 0.85 * (sides * lamp).sum(dim=1, keepdim=True).clamp_min(0.0))[0, 0].numpy()
     relief = np.where(inside[0, 0].numpy(), 255.0 * light**0.8, 255.0).round().astype(np.uint8)
-    pictures = (photo, colours_of(depth_mm, float(near), max(float(far), near + 1.0)), normals, np.repeat(relief[..., None], 3, 2))
+    pictures = (
+        photo,
+        colours_of(depth_mm, float(near), max(float(far), near + 1.0)),
+        normals,
+        np.repeat(relief[..., None], 3, 2),
+    )
     row = np.concatenate([_square(picture) for picture in pictures], axis=1)
     return with_label(row, label, _LABEL_PX)
 
@@ -204,7 +211,19 @@ def photos_of(folder: Path, people: int, also: list[str]) -> list[Path]:
 
 def report(rows: list[Order]) -> None:
     """Tables: by photo, and medians by thirds of yaw."""
-    heads = ["photo", "yaw", "points", "order, %", "inner, %", "rank", "facing, %", "mean head, %", "size", "relief", "tilt p, y"]
+    heads = [
+        "photo",
+        "yaw",
+        "points",
+        "order, %",
+        "inner, %",
+        "rank",
+        "facing, %",
+        "mean head, %",
+        "size",
+        "relief",
+        "tilt p, y",
+    ]
 
     def cells(name: str, part: list[Order]) -> tuple[str, ...]:
         def median(field: str, factor: float = 1.0, digits: int = 1) -> str:
@@ -214,8 +233,15 @@ def report(rows: list[Order]) -> None:
         yaw = f"{np.median([abs(row.yaw_deg) for row in part]):.0f}"
         order = (median("order", 100.0), median("order_inner", 100.0), median("rank", 1.0, 3))
         means = (median("order_facing", 100.0), median("order_mean", 100.0))
-        return name, yaw, median("n_points", 1.0, 0), *order, *means, median("size", 1.0, 3), median("relief", 1.0, 2), (
-            f"{tilt[0]:+.1f} {tilt[1]:+.1f}"
+        return (
+            name,
+            yaw,
+            median("n_points", 1.0, 0),
+            *order,
+            *means,
+            median("size", 1.0, 3),
+            median("relief", 1.0, 2),
+            (f"{tilt[0]:+.1f} {tilt[1]:+.1f}"),
         )
 
     print_table("photos", heads, [cells(row.name, [row]) for row in rows])
@@ -226,9 +252,13 @@ def report(rows: list[Order]) -> None:
     ]
     print_table("medians", heads, summary)
     orders = np.array([row.order for row in rows])
-    print(f"  least order {100 * np.nanmin(orders):.1f} %, tenth of photos below {100 * np.nanpercentile(orders, 10):.1f} %")
+    print(
+        f"  least order {100 * np.nanmin(orders):.1f} %, tenth of photos below {100 * np.nanpercentile(orders, 10):.1f} %"
+    )
     spread = np.std([row.tilt_deg for row in rows], axis=0)
-    print(f"  spread of tilt, deg: pitch {spread[0]:.1f}, yaw {spread[1]:.1f}; of size {np.std([row.size for row in rows]):.3f}")
+    print(
+        f"  spread of tilt, deg: pitch {spread[0]:.1f}, yaw {spread[1]:.1f}; of size {np.std([row.size for row in rows]):.3f}"
+    )
 
 
 def main() -> None:

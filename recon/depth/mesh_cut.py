@@ -22,7 +22,6 @@ def cut_where_negative(
     Returns:
         Vertices and triangles, none if nothing is positive.
     """
-    values = np.where(values == 0.0, -np.finfo(np.float64).tiny, np.asarray(values, dtype=np.float64))
     inside = values > 0.0
     count = inside[faces].sum(axis=1)
     kept = [faces[count == 3]]

@@ -93,6 +93,8 @@ def _sampled(
     good = (cosine > _LEAST_COSINE) & (wanted == level)
     steps = np.full(int(good.sum()), fine)
     return places[good], normals[good], depth_mm[good], cosine[good], steps
+
+
 def head_mesh(found: FaceDepth, cell_mm: float = 2.5) -> ExportMesh:
     """The surface in the camera frame, mm, with the photo as its texture. Within its rim, a little inside the outline of
     :func:`head_mask`, it has no holes.
