@@ -8,13 +8,17 @@ photo, and the mean head in the fit's pose. "relief" is the network's spread of 
 their own planes were taken off, and "tilt" by how much those planes differ (pitch: positive where the network's chin is farther
 back; yaw: where its right side, as the viewer sees it, is farther back).
 
-python benchmarks/depth_photos.py --data FOLDER -o sheets --people 48 --also p067 p089
+--drawn takes heads of `recon evaluate synthetic` instead, as a measure of how far fit and network differ where both were made for it.
+
+python benchmarks/depth_photos.py --data FOLDER -o sheets --people 49 --also p067 p089
+python benchmarks/depth_photos.py --drawn 60 -o sheets
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +30,10 @@ from scipy.stats import spearmanr
 
 from recon import NoFaceError, Reconstructor
 from recon.depth.geometry import depth_points, point_normals
+from recon.evaluation.depth_cases import drawn_heads
 from recon.export import write_file
 from recon.inference.depth import DepthEstimator, FaceDepth
-from recon.io.image import read_image
+from recon.io.image import Photo, read_image
 from recon.io.png import encode_png
 from recon.lighting import ambient
 from recon.reconstruction import Reconstruction
@@ -197,16 +202,30 @@ def sheet(rows: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(line, axis=1) for line in lines])
 
 
-def photos_of(folder: Path, people: int, also: list[str]) -> list[Path]:
-    """The first photo of each of the first so many people and of those named."""
+def photos_of(folder: Path, people: int, also: list[str]) -> Iterator[tuple[str, Photo]]:
+    """Name and the first photo of each of the first so many people and of those named.
+
+    Raises:
+        SystemExit: nobody, or somebody who is named is not there.
+    """
     first: dict[str, Path] = {}
     for path in sorted(folder.glob("*_*.jpg")):
         first.setdefault(path.stem.split("_")[0], path)
     unknown = sorted(set(also) - set(first))
     if unknown or not first:
         raise SystemExit(f"{folder} holds no photo of {', '.join(unknown) or 'anybody'}")
-    chosen = dict.fromkeys([*list(first)[:people], *also])
-    return [first[name] for name in chosen]
+    for name in dict.fromkeys([*list(first)[:people], *also]):
+        yield first[name].stem, read_image(first[name])
+
+
+def drawn(count: int) -> Iterator[tuple[str, Photo]]:
+    """Name and picture of drawn heads of which something is seen."""
+    source = drawn_heads("open", count)
+    for name in source.names:
+        try:
+            yield name, source.load(name).photo
+        except ValueError as error:
+            print(f"  {name}: {error}")
 
 
 def report(rows: list[Order]) -> None:
@@ -263,7 +282,9 @@ def report(rows: list[Order]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder of photos")
+    source.add_argument("--drawn", type=int, metavar="N", help="the first so many drawn heads instead")
     parser.add_argument("-o", "--out", type=Path, required=True, help="where sheets go")
     parser.add_argument("--people", type=int, default=60, help="the first so many [60]")
     parser.add_argument("--also", nargs="*", default=[], help="more people")
@@ -276,25 +297,25 @@ def main() -> None:
     reconstruct, estimate = Reconstructor(quality=options.quality), DepthEstimator()
     rows: list[Order] = []
     pictures: list[np.ndarray] = []
-    for path in photos_of(options.data, options.people, options.also):
-        photo = read_image(path)
+    photos = drawn(options.drawn) if options.data is None else photos_of(options.data, options.people, options.also)
+    for name, photo in photos:
         try:
             head = reconstruct.fit_face(photo, reconstruct.detect(photo)[0])
         except NoFaceError as error:
-            print(f"  {path.stem}: {error}")
+            print(f"  {name}: {error}")
             continue
         found = estimate(photo, head.face, float(head.camera.focal_px[0, 0]))
-        label = f"{path.stem}: no order"
+        label = f"{name}: no order"
         try:
-            rows.append(order_of(head, found, path.stem, options.apart))
-            label = f"{path.stem}: yaw {rows[-1].yaw_deg:+.0f}, order {100 * rows[-1].order:.0f} %"
+            rows.append(order_of(head, found, name, options.apart))
+            label = f"{name}: yaw {rows[-1].yaw_deg:+.0f}, order {100 * rows[-1].order:.0f} %"
         except ValueError as error:
-            print(f"  {path.stem}: {error}")
+            print(f"  {name}: {error}")
         pictures.append(tiles(found, label))
     per_sheet = _COLUMNS * _ROWS
     for k in range(0, len(pictures), per_sheet):
-        name = f"depth_{k // per_sheet + 1}.png"
-        write_file(options.out / name, encode_png(sheet(pictures[k : k + per_sheet])), overwrite=True)
+        place = options.out / f"depth_{k // per_sheet + 1}.png"
+        write_file(place, encode_png(sheet(pictures[k : k + per_sheet])), overwrite=True)
     report(rows)
 
 
