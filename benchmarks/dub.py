@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _report import print_header, print_table
 from jaxtyping import UInt8
 from PIL import Image
 
-from _report import print_header, print_table
 from recon.dubbing.clips import FaceClip
 from recon.dubbing.editor import FaceEditor
 from recon.dubbing.voices import at_frames, heard_voice, voice_meaning
@@ -42,7 +42,10 @@ def main() -> None:
     clips = [FaceClip.load(file) for file in sorted(arguments.clips.glob("*.safetensors"))[: arguments.count]]
     print(f"{len(clips)} clips, {sum(map(len, clips))} frames of {clips[0].size} px")
     truth = [clip.frames for clip in clips]
-    rows = [_row("the truth", clips, truth, network, None), _row("first frame copied", clips, list(map(copied, clips)), network, None)]
+    rows = [
+        _row("the truth", clips, truth, network, None),
+        _row("first frame copied", clips, list(map(copied, clips)), network, None),
+    ]
     for path in arguments.editors or [None]:
         editor = FaceEditor(path, SamplingConfig("ddim", arguments.steps))
         name = path.parent.parent.name if path is not None else "package"
@@ -59,13 +62,23 @@ def main() -> None:
 
 def _edited(editor: FaceEditor, clip: FaceClip, speaker: FaceClip) -> UInt8[np.ndarray, "t s s 3"]:
     heard = heard_voice(speaker.sound, editor.config.voice)
-    return editor.clip(clip.frames, clip.hidden, at_frames(heard, np.arange(len(clip)) / clip.fps, editor.config.window))
+    return editor.clip(
+        clip.frames, clip.hidden, at_frames(heard, np.arange(len(clip)) / clip.fps, editor.config.window)
+    )
 
 
 def _row(name: str, clips, drawn, network, milliseconds: float | None) -> list[object]:
     figures: ClipFigures = mean_figures([clip_figures(c, d, network) for c, d in zip(clips, drawn, strict=True)])
     apart = feature_distance(drawn, [clip.frames for clip in clips], network)
-    digits = {"ssim": 3, "psnr": 1, "cpbd": 2, "opening_mm": 2, "opening_correlation": 2, "distance": 3, "confidence": 3}
+    digits = {
+        "ssim": 3,
+        "psnr": 1,
+        "cpbd": 2,
+        "opening_mm": 2,
+        "opening_correlation": 2,
+        "distance": 3,
+        "confidence": 3,
+    }
     cells = [f"{getattr(figures, field.name):.{digits[field.name]}f}" for field in dataclasses.fields(ClipFigures)]
     return [name, *cells, f"{apart:.2f}", "" if milliseconds is None else f"{milliseconds:.0f}"]
 
@@ -75,7 +88,10 @@ def _write_sheet(path: Path, clips: list[FaceClip], drawn: list[list[np.ndarray]
     rows = []
     for k in range(0, len(clips), max(1, len(clips) // 6)):
         at = np.linspace(1, len(clips[k]) - 1, frames).round().astype(int)
-        rows += [np.concatenate(list(shown[at]), axis=1) for shown in (clips[k].frames, *(d[k] for d in drawn), copied(clips[k]))]
+        rows += [
+            np.concatenate(list(shown[at]), axis=1)
+            for shown in (clips[k].frames, *(d[k] for d in drawn), copied(clips[k]))
+        ]
         rows.append(np.full((8, rows[-1].shape[1], 3), 255, dtype=np.uint8))
     picture = Image.fromarray(np.concatenate(rows))
     picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS).save(path)

@@ -29,12 +29,16 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("video", type=Path, metavar="VIDEO", help="a file, or a folder of numbered pictures")
     parser.add_argument("--audio", type=Path, metavar="FILE", help="the voice: a file with sound, a video too")
     parser.add_argument("--text", metavar="TEXT", help="speak this by espeak-ng, which must be installed")
-    parser.add_argument("--voice", default="en-us", help="of espeak-ng, for --text: language, or language+speaker [en-us]")
+    parser.add_argument(
+        "--voice", default="en-us", help="of espeak-ng, for --text: language, or language+speaker [en-us]"
+    )
     parser.add_argument("--speed", type=int, default=165, metavar="WPM", help="words a minute, for --text [165]")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.mp4", help="what to write")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="editor that train.py wrote [the package's]")
     parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="how pictures are drawn [ddim]")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="for a picture; 0: all that it was trained with [10]")
+    parser.add_argument(
+        "--steps", type=int, default=10, metavar="N", help="for a picture; 0: all that it was trained with [10]"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the noise [0]")
     parser.add_argument("--overwrite", action="store_true", help="replace a file")
     parser.set_defaults(run=run)

@@ -54,7 +54,9 @@ def grid_speech(root: str | Path, speaker: str = "s1") -> list[FilmedSpeech]:
     videos = {path.stem: path for path in below if path.suffix.lower() in _VIDEO_ENDINGS}
     sounds = {path.stem: path for path in below if path.suffix.lower() == ".wav"}
     if not videos:
-        raise FileNotFoundError(f"{folder} holds no video below a folder {speaker} (endings: {', '.join(_VIDEO_ENDINGS)})")
+        raise FileNotFoundError(
+            f"{folder} holds no video below a folder {speaker} (endings: {', '.join(_VIDEO_ENDINGS)})"
+        )
     return [
         FilmedSpeech(videos[name], sounds.get(name, videos[name]), speaker, k % _GRID_HELD_OUT_EVERY == 0)
         for k, name in enumerate(sorted(videos))

@@ -18,9 +18,7 @@ from recon.io.audio import Recording
 from recon.io.video import Video
 from recon.io.write_video import Sound, VideoWriter
 
-PROVENANCE = (
-    "Synthetic: the mouth in this video was drawn by facerecon to a voice; what is said was not said in front of this camera."
-)
+PROVENANCE = "Synthetic: the mouth in this video was drawn by facerecon to a voice; what is said was not said in front of this camera."
 """Goes into the metadata of every edited video."""
 _LEAST_SEEN = 0.5
 """Share of what is drawn that must lie in the frame."""
@@ -97,9 +95,7 @@ class _Edits:
     def __init__(self, editor: FaceEditor, followed: FollowedFace, voices: Float[np.ndarray, "t n bands"]) -> None:
         self._editor, self._voices = editor, voices
         self._at: dict[int, tuple[Stretch, MouthCrop]] = {
-            stretch.first + k: (stretch, crop)
-            for stretch in followed.stretches
-            for k, crop in enumerate(stretch.crops)
+            stretch.first + k: (stretch, crop) for stretch in followed.stretches for k, crop in enumerate(stretch.crops)
         }
         self._persons: dict[Person, UInt8[np.ndarray, "s s 3"]] = {}
         self._previous: dict[int, UInt8[np.ndarray, "s s 3"]] = {}

@@ -67,7 +67,9 @@ class FaceEditor:
         self.config, self.seed = self._network.config, seed
         self.sampling = sampling or SamplingConfig()
         if header["meaning"] != voice_meaning(self.config.voice):
-            raise CheckpointError(f"{path} was trained for another kind of voice than this version hears; train it again")
+            raise CheckpointError(
+                f"{path} was trained for another kind of voice than this version hears; train it again"
+            )
         self.config.schedule.spaced(self.sampling.steps or self.config.schedule.steps)
 
     def frame(

@@ -69,9 +69,7 @@ class MouthCrop:
         left, top, right, bottom = self.hidden
         return math.floor(left * size), math.floor(top * size), math.ceil(right * size), math.ceil(bottom * size)
 
-    def pasted(
-        self, frame: UInt8[np.ndarray, "h w 3"], crop: UInt8[np.ndarray, "s s 3"]
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    def pasted(self, frame: UInt8[np.ndarray, "h w 3"], crop: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The frame with what a crop shows where it was hidden; the edge fades, and all else stays as it was to the bit."""
         height, width = frame.shape[:2]
         size = crop.shape[0]
@@ -89,7 +87,7 @@ class MouthCrop:
         return np.linalg.inv(np.diag([size, size, 1.0]) @ self.crop_from_frame)
 
 
-def smoothed(values: Float[np.ndarray, "t *n"], frames: int = SMOOTHED_FRAMES) -> Float[np.ndarray, "t *n"]:
+def smoothed(values: Float[np.ndarray, "t ..."], frames: int = SMOOTHED_FRAMES) -> Float[np.ndarray, "t ..."]:
     """Means over a window about each frame, which is shorter at both ends, as far to the one side as to the other."""
     reach = frames // 2
     n = len(values)
@@ -120,9 +118,7 @@ def mouth_crops(points68_px: Float[np.ndarray, "t 68 2"]) -> list[MouthCrop]:
     return [_crop(rows[k], origin_px[k], float(roll_rad[k])) for k in range(len(steady))]
 
 
-def _crop(
-    rows: Float[np.ndarray, "2 3"], origin_px: Float[np.ndarray, " 2"], roll_rad: float
-) -> MouthCrop:
+def _crop(rows: Float[np.ndarray, "2 3"], origin_px: Float[np.ndarray, " 2"], roll_rad: float) -> MouthCrop:
     px_per_mm = float(np.linalg.norm(rows, axis=1).mean())
     if not px_per_mm > 1e-6:
         raise MouthCropError("points on one spot or line show no face")

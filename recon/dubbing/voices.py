@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from recon.dubbing.clips import RATE_HZ
+from recon.dubbing.clips import RATE_HZ, FaceClip
 from recon.networks.diffusion.editor_network import Voice
+from recon.networks.speech_checkpoint import load_speech_network
+from recon.networks.speech_network import SpeechNetwork
 from recon.speech.animator import default_speech_checkpoint, speech_meaning
 from recon.speech.features import MelConfig, log_mel
 
@@ -64,8 +66,12 @@ def at_frames(
     return heard[np.clip(rows, 0, len(heard) - 1)]
 
 
-@functools.lru_cache(maxsize=1)
-def _speech_network(path: str | os.PathLike[str]) -> torch.nn.Module:
-    from recon.networks.speech_checkpoint import load_speech_network
+def features_of(clip: FaceClip) -> Float[np.ndarray, "m bands"]:
+    """The mel features for all frames of a clip, two a frame: row ``2 k`` is at the time of frame k."""
+    times_s = np.arange(2 * len(clip)) / (2.0 * clip.fps)
+    return at_frames(heard_voice(clip.sound, "mel"), times_s, 1)[:, 0]
 
+
+@functools.lru_cache(maxsize=1)
+def _speech_network(path: Path) -> SpeechNetwork:
     return load_speech_network(path, speech_meaning(_MEL))[0].requires_grad_(False)

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from recon.dubbing.clips import FaceClip
+from recon.dubbing.voices import features_of
 from recon.evaluation.metrics.edited_pictures import cpbd, frechet_distance, region_psnr, region_ssim
 from recon.evaluation.metrics.lip_sync import lip_sync, lips_mm, mouth_features
 from recon.networks.sync_network import SyncNetwork
-from recon.training.sync_data import features_of
 
 _MOST_PSNR = 60.0
 """Pictures that are equal count as this."""

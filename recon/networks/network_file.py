@@ -76,7 +76,9 @@ class NetworkFile(Generic[Config, Network]):
             "metrics": json.dumps(dict(metrics)),
             **(extra or {}),
         }
-        return write_file(path, ordered_safetensors(save(_stored_weights(network, dtype), metadata=header)), overwrite=True)
+        return write_file(
+            path, ordered_safetensors(save(_stored_weights(network, dtype), metadata=header)), overwrite=True
+        )
 
     def read(self, path: str | os.PathLike[str]) -> tuple[Config, dict[str, str]]:
         """The config and the header, without weights.

@@ -49,7 +49,9 @@ def load_sync_network(path: str | os.PathLike[str], meaning: str) -> tuple[SyncN
 
     def check(_: SyncConfig, header: dict[str, str]) -> None:
         if header.get("meaning") != meaning:
-            raise CheckpointError(f"{path} was trained for another kind of voice than this version hears; train it again")
+            raise CheckpointError(
+                f"{path} was trained for another kind of voice than this version hears; train it again"
+            )
 
     return FILE.load(path, check)
 

@@ -100,7 +100,8 @@ class ClipFrames:
 
     def __init__(self, files: list[Path], voice: Voice, window: int, guides: list[Path] | None = None) -> None:
         self.files, self.window, self.guides = files, window, guides or []
-        sizes, places = set(), []
+        sizes: set[int] = set()
+        places: list[tuple[int, int]] = []
         self._heard: list[np.ndarray] = []
         self._hidden: list[np.ndarray] = []
         self._fps: list[float] = []
@@ -112,7 +113,9 @@ class ClipFrames:
             self._fps.append(clip.fps)
             places.extend((number, k) for k in range(len(clip)))
         if len(sizes) != 1:
-            raise ValueError(f"frames must be there and of one size, got {len(files)} clips of the sizes {sorted(sizes)}")
+            raise ValueError(
+                f"frames must be there and of one size, got {len(files)} clips of the sizes {sorted(sizes)}"
+            )
         self.size = sizes.pop()
         self.places = np.array(places)
 
@@ -142,7 +145,13 @@ class ClipFrames:
             shown = [np.clip(picture * gain, 0.0, 255.0) for picture in shown]
         clean, previous, person_picture = (picture.astype(np.float32) / 127.5 - 1.0 for picture in shown)
         previous = self._worn(previous, hidden, augmentation, random)
-        pictures = {"clean": clean, "previous": previous, "person": person_picture, "guide": guide, "hidden": hidden[..., None]}
+        pictures = {
+            "clean": clean,
+            "previous": previous,
+            "person": person_picture,
+            "guide": guide,
+            "hidden": hidden[..., None],
+        }
         if random.random() < augmentation.mirrored:
             pictures = {name: picture[:, ::-1] for name, picture in pictures.items()}
         heard = at_frames(self._heard[clip], np.array([k / self._fps[clip]]), self.window)[0]

@@ -32,9 +32,7 @@ class DubStream(IterableDataset[DubBatch]):
         place: of the first step, and of this process.
     """
 
-    def __init__(
-        self, frames: ClipFrames, augmentation: DubAugmentation, plan: BatchPlan, place: StreamPlace
-    ) -> None:
+    def __init__(self, frames: ClipFrames, augmentation: DubAugmentation, plan: BatchPlan, place: StreamPlace) -> None:
         super().__init__()
         self.frames, self.augmentation, self.plan, self.place = frames, augmentation, plan, place
 

@@ -60,6 +60,8 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
         CheckpointError: the initial weights are missing, damaged, or of another network.
     """
 
+    importance: Tensor
+
     def __init__(
         self,
         network: EditorConfig,
@@ -76,7 +78,9 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
             path = Path(initial_weights).expanduser()
             found, header = load_editor(path)
             if found.config != network or header["meaning"] != meaning:
-                raise CheckpointError(f"{path} holds an editor of another config or voice than this run's; leave it out")
+                raise CheckpointError(
+                    f"{path} holds an editor of another config or voice than this run's; leave it out"
+                )
             made.load_state_dict(found.state_dict())
         super().__init__(made, optimiser or OptimiserConfig(schedule="constant"), average, "error")
         self.config, self.meaning = network, meaning
@@ -133,5 +137,7 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
             CheckpointError: with what to do instead.
         """
         if checkpoint.get("meaning") != self.meaning:
-            raise CheckpointError("this checkpoint was trained for another kind of voice than this run's; start a new run")
+            raise CheckpointError(
+                "this checkpoint was trained for another kind of voice than this run's; start a new run"
+            )
         super().on_load_checkpoint(checkpoint)

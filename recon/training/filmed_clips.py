@@ -123,7 +123,9 @@ def cut_filmed_clips(folder: Path, speech: list[FilmedSpeech], size: int) -> lis
     if not files:
         raise FaceClipError(f"none of {len(speech)} films has a face that can be followed; {note} says why")
     if (found := FaceClip.load(files[0]).size) != size:
-        raise FaceClipError(f"{folder} holds clips of {found} px, asked for are {size}; name another folder, or remove it")
+        raise FaceClipError(
+            f"{folder} holds clips of {found} px, asked for are {size}; name another folder, or remove it"
+        )
     return files
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from recon.dubbing.clips import FaceClip, FaceClipError
-from recon.dubbing.voices import at_frames, heard_voice
+from recon.dubbing.voices import features_of
 from recon.networks.sync_network import SOUND_FEATURES
 from recon.training.stream import BatchPlan, StreamPlace, step_seed, stream_loader
 from recon.training.talking_clips import TalkingClipsConfig, clip_file, draw_talking_clips
@@ -49,13 +49,6 @@ class SyncBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> SyncBatch:
         """The same batch on another device."""
         return SyncBatch(**{name: t.to(device, non_blocking=non_blocking) for name, t in self.tensors().items()})
-
-
-def features_of(clip: FaceClip) -> Float[np.ndarray, "m bands"]:
-    """The voice's features for all frames of a clip: row ``2 k`` is at the time of frame k."""
-    heard = heard_voice(clip.sound, "mel")
-    times_s = np.arange(2 * len(clip)) / (2.0 * clip.fps)
-    return at_frames(heard, times_s, 1)[:, 0]
 
 
 class SyncStream(IterableDataset[SyncBatch]):
@@ -100,7 +93,9 @@ def piece_of(clip: FaceClip, features: Float[np.ndarray, "m bands"], first: int,
     pictures = torch.tensor(clip.frames[first : first + frames]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     heard = torch.tensor(features[2 * first : 2 * (first + frames)], dtype=torch.float32)
     lips_mm = clip.lips_mm if clip.lips_mm is not None else np.zeros((len(clip), 2))
-    return SyncBatch(pictures[None], heard[None], torch.tensor(lips_mm[first : first + frames], dtype=torch.float32)[None])
+    return SyncBatch(
+        pictures[None], heard[None], torch.tensor(lips_mm[first : first + frames], dtype=torch.float32)[None]
+    )
 
 
 def stacked(pieces: list[SyncBatch]) -> SyncBatch:

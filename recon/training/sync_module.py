@@ -70,7 +70,9 @@ class SyncModule(SingleNetworkModule[SyncNetwork]):
             looked = self.averaged.looked(batch.crops)
             _, share = belonging(self.averaged.video_points(looked), self.averaged.sound_points(batch.features))
             off_mm = (self.averaged.lips_mm(looked) - batch.lips_mm).abs().mean(dim=1)
-            self.add_metrics({"told": share, "untold": 1.0 - share, "opening_mm": off_mm[:, 0], "width_mm": off_mm[:, 1]})
+            self.add_metrics(
+                {"told": share, "untold": 1.0 - share, "opening_mm": off_mm[:, 0], "width_mm": off_mm[:, 1]}
+            )
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.sync_checkpoint.load_sync_network`."""
@@ -88,5 +90,7 @@ class SyncModule(SingleNetworkModule[SyncNetwork]):
             CheckpointError: with what to do instead.
         """
         if checkpoint.get("meaning") != self.meaning:
-            raise CheckpointError("this checkpoint was trained for another kind of voice than this run's; start a new run")
+            raise CheckpointError(
+                "this checkpoint was trained for another kind of voice than this run's; start a new run"
+            )
         super().on_load_checkpoint(checkpoint)

@@ -91,7 +91,9 @@ class TalkingClipsConfig:
         return {"format": _FORMAT, **facts}
 
 
-def draw_talking_clips(folder: Path, config: TalkingClipsConfig, workers: int = 1, speak: Speaker | None = None) -> None:
+def draw_talking_clips(
+    folder: Path, config: TalkingClipsConfig, workers: int = 1, speak: Speaker | None = None
+) -> None:
     """Draw the clips that a folder lacks, each whole or not at all.
 
     Args:

@@ -24,7 +24,14 @@ def region_ssim(
     from skimage.metrics import structural_similarity
 
     _, values = structural_similarity(
-        true, found, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+        true,
+        found,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
     )
     return float(_part(values, region).mean())
 

@@ -40,7 +40,7 @@ def lip_sync(
     Args:
         network: in evaluation mode.
         crops: ``(T, S, S, 3)`` of a face, see :mod:`recon.dubbing.face_crops`, 25 a second.
-        features: ``(2 T, bands)`` of the voice, see :func:`recon.training.sync_data.features_of`.
+        features: ``(2 T, bands)`` of the voice, see :func:`recon.dubbing.voices.features_of`.
         most_offset: frames.
 
     Raises:

@@ -87,7 +87,9 @@ class EditorConfig:
             raise ValueError(f"dropout lies in [0, 1) and window is odd, got {self.dropout} and {self.window}")
         smallest = self.patch * 2 ** (len(self.multiples) - 1)
         if self.size % smallest:
-            raise ValueError(f"size must be a multiple of {smallest} for this patch and so many levels, got {self.size}")
+            raise ValueError(
+                f"size must be a multiple of {smallest} for this patch and so many levels, got {self.size}"
+            )
         sides = [self.size // self.patch >> level for level in range(len(self.multiples))]
         for name, sided in (("attention_px", self.attention_px),):
             if not set(sided) <= set(sides):

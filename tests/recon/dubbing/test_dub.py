@@ -99,7 +99,9 @@ def test_another_voice_draws_another_mouth(editor) -> None:
     crop = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
     before = ShownBefore(crop, crop)
     hidden = (3, 14, 29, 32)
-    first, second = (editor.frame(crop, hidden, before, np.full((5, 8), heard, dtype=np.float32)) for heard in (0.0, 1.0))
+    first, second = (
+        editor.frame(crop, hidden, before, np.full((5, 8), heard, dtype=np.float32)) for heard in (0.0, 1.0)
+    )
     assert (first[14:, 3:29] != second[14:, 3:29]).mean() > 0.3
     # What is hidden is not looked at, and what is shown is kept to the bit.
     scribbled = crop.copy()

@@ -74,7 +74,9 @@ def test_an_edit_touches_nothing_outside_the_rectangle(model):
 
 def test_a_crop_goes_back_where_it_came_from(model):
     y, x = np.mgrid[0:300, 0:400]
-    smooth = np.stack([np.clip(60 + 0.3 * x, 0, 255), np.clip(40 + 0.5 * y, 0, 255), 128 + 0 * x], axis=2).astype(np.uint8)
+    smooth = np.stack([np.clip(60 + 0.3 * x, 0, 255), np.clip(40 + 0.5 * y, 0, 255), 128 + 0 * x], axis=2).astype(
+        np.uint8
+    )
     crop = mouth_crops(_points_px(model, None, (0.0, 10.0, 5.0), 1.0, (190.0, 120.0))[None])[0]
     again = crop.pasted(smooth, crop.picture(smooth, 128))
     assert np.abs(again.astype(int) - smooth.astype(int)).max() <= 3

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from recon.dubbing.clips import FaceClip
+from recon.dubbing.voices import features_of
 from recon.evaluation.dubbing import clip_figures, copied, feature_distance, mean_figures
 from recon.evaluation.metrics.lip_sync import lip_sync
 from recon.networks.sync_network import SyncConfig, SyncNetwork
-from recon.training.sync_data import features_of
 
 HIDDEN = (4, 14, 28, 32)
 

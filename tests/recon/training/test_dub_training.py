@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from recon.dubbing.clips import FaceClip, FaceClipError
-from recon.dubbing.voices import at_frames, heard_voice
+from recon.dubbing.voices import at_frames, features_of, heard_voice
 from recon.networks.diffusion.checkpoint import load_editor
 from recon.networks.diffusion.editor_network import EditorConfig
 from recon.networks.diffusion.noise_schedule import NoiseSchedule
@@ -24,7 +25,7 @@ from recon.training.dub_data import DubStream, TalkingData
 from recon.training.dub_module import DubModule
 from recon.training.schedule import OptimiserConfig
 from recon.training.stream import BatchPlan, StreamPlace
-from recon.training.sync_data import SyncStream, features_of
+from recon.training.sync_data import SyncStream
 from recon.training.sync_module import SyncModule, belonging
 from recon.training.talking_clips import TalkingClipsConfig, clip_file, draw_talking_clips
 
@@ -104,7 +105,9 @@ def test_frames_come_with_the_frame_before_the_person_and_the_voice(files: list[
     np.testing.assert_array_equal(code_values(batch.previous), clip.frames[6])
     assert any((code_values(batch.person) == frame).all() for frame in clip.frames)
     left, top, right, bottom = clip.hidden[7]
-    assert batch.hidden[0, 0, top:bottom, left:right].all() and int(batch.hidden.sum()) == (bottom - top) * (right - left)
+    assert batch.hidden[0, 0, top:bottom, left:right].all() and int(batch.hidden.sum()) == (bottom - top) * (
+        right - left
+    )
     heard = at_frames(heard_voice(clip.sound, "articulators"), np.array([7 / 25.0]), 5)
     np.testing.assert_allclose(batch.voice.numpy(), heard, atol=2e-3)
     assert batch.guide.shape == (1, 0, 32, 32)
@@ -124,12 +127,14 @@ def test_augmentation_mirrors_all_pictures_and_wears_only_the_frame_before(files
     torch.testing.assert_close(worn.previous[~inside], still.previous[~inside])
     brighter = frames.batch([8], DubAugmentation(0.0, 0.0, 0.0, 0.0, 0.5), np.random.default_rng(2))
     gain = (brighter.clean + 1.0)[..., 3, 3] / (still.clean + 1.0)[..., 3, 3]
-    torch.testing.assert_close((still.previous + 1.0) * gain[..., None, None] - 1.0, brighter.previous, atol=0.02, rtol=0.0)
+    torch.testing.assert_close(
+        (still.previous + 1.0) * gain[..., None, None] - 1.0, brighter.previous, atol=0.02, rtol=0.0
+    )
 
 
 def test_batches_follow_from_the_step(files: list[Path]) -> None:
     frames, plan = ClipFrames(files, "mel", 3), BatchPlan(2, 5)
-    from_start = [batch for batch, _ in zip(DubStream(frames, DubAugmentation(), plan, StreamPlace()), range(4))]
+    from_start = list(itertools.islice(DubStream(frames, DubAugmentation(), plan, StreamPlace()), 4))
     later = next(iter(DubStream(frames, DubAugmentation(), plan, StreamPlace(3))))
     for name, tensor in from_start[3].tensors().items():
         torch.testing.assert_close(later.tensors()[name], tensor)
@@ -153,7 +158,9 @@ def test_the_loss_is_of_what_is_hidden_alone_and_mouths_count_more(files: list[P
         losses[mouth] = float(module.training_step(batch, 0).detach())
         torch.manual_seed(1)
         scribbled = dataclasses.replace(batch, clean=torch.where(batch.hidden, batch.clean, 0.3))
-        assert float(module.training_step(scribbled, 0).detach()) == pytest.approx(losses[mouth])  # a new network answers 0
+        assert float(module.training_step(scribbled, 0).detach()) == pytest.approx(
+            losses[mouth]
+        )  # a new network answers 0
     assert 1.3 * losses[0.0] < losses[4.0] < 4.0 * losses[0.0]
     with pytest.raises(ValueError, match="the mouth counts"):
         _module(mouth=-1.0)

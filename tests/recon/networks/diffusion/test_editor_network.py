@@ -12,7 +12,15 @@ from recon.networks.diffusion.noise_schedule import NoiseSchedule
 from recon.networks.network_file import CheckpointError
 
 SMALL = EditorConfig(
-    size=16, patch=2, channels=8, multiples=(1, 2), blocks=1, head_channels=4, dropout=0.0, voice="articulators", window=3
+    size=16,
+    patch=2,
+    channels=8,
+    multiples=(1, 2),
+    blocks=1,
+    head_channels=4,
+    dropout=0.0,
+    voice="articulators",
+    window=3,
 )
 
 

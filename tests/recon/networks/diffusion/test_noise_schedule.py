@@ -84,7 +84,9 @@ def test_ddpm_draws_from_the_distribution_that_it_was_told():
     schedule = NoiseSchedule("linear", 200, 1e-4, 0.06)
     known, hidden = torch.zeros(1, 1, 64, 64), torch.ones(1, 1, 64, 64, dtype=torch.bool)
     for kind in ("ddpm", "ddim"):
-        found = sample(answer, known, hidden, schedule, "noise", SamplingConfig(kind, 0), torch.Generator().manual_seed(3))
+        found = sample(
+            answer, known, hidden, schedule, "noise", SamplingConfig(kind, 0), torch.Generator().manual_seed(3)
+        )
         assert abs(float(found.mean()) - mean) < 0.02 and abs(float(found.std()) - spread) < 0.03
 
 
