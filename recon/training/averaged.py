@@ -50,9 +50,13 @@ class AveragedModule(lightning.LightningModule):
         raise NotImplementedError
 
     def run_folder(self) -> Path:
-        """Where this run writes."""
+        """Where this run writes. Any process may ask alone: ``Trainer.log_dir`` would wait for all others to ask, too."""
         trainer = self._trainer
-        return Path((trainer.log_dir or trainer.default_root_dir) if trainer is not None else ".")
+        if trainer is None:
+            return Path(".")
+        logger = trainer.logger
+        own = getattr(logger, "log_dir", None) or getattr(logger, "save_dir", None)
+        return Path(own or trainer.default_root_dir)
 
     def stop_diverged(self, total: Tensor, terms: dict[str, Tensor], batch: dict[str, Tensor]) -> NoReturn:
         """Save the batch and end the run.
