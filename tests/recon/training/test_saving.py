@@ -1,11 +1,14 @@
 """Training checkpoints are read as tensors and plain values, whatever they ask for."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 
 from recon.networks.network_file import CheckpointError
+from recon.training.averaged import AveragedModule
 from recon.training.saving import WholeCheckpoints
 
 GOOD = {"state_dict": {"a": torch.ones(2)}, "global_step": 3, "pytorch-lightning_version": "2.5"}
@@ -60,3 +63,22 @@ def test_other_files_are_no_checkpoints(tmp_path):
         WholeCheckpoints().load_checkpoint(tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         WholeCheckpoints().load_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_a_runs_folder_is_known_without_the_other_processes(tmp_path):
+    """One of several processes asks alone, to write weights: whatever waits for the others then hangs for ever."""
+
+    class OneOfTwo:
+        logger = CSVLogger(tmp_path, name=None, version=3)
+        default_root_dir = str(tmp_path / "elsewhere")
+
+        @property
+        def log_dir(self):
+            raise AssertionError("Lightning asks all processes for it")
+
+    module = AveragedModule(0.0)
+    assert module.run_folder() == Path(".")
+    module._trainer = OneOfTwo()
+    assert module.run_folder() == tmp_path / "version_3"
+    module._trainer.logger = None
+    assert module.run_folder() == tmp_path / "elsewhere"
