@@ -13,8 +13,8 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "complexity",
         help="parameters and GFLOPs of the networks",
         description="Parameters and GFLOPs (10^9 multiply-adds) of the rows of Tables 4 and 5 and of the small networks, "
-        "beside the paper's figures, of the networks of dense landmarks, beside the dissertation's (Table 5.3), and of those of "
-        "facial depth, beside the depth papers'. Heads of "
+        "beside the paper's figures, of the networks of dense landmarks, beside the dissertation's (Table 5.3), of those of "
+        "facial depth, beside the depth papers', and of those that dub videos. Heads of "
         "regressors are those of the paper's face model (80 + 64 + 80 coefficients); in the rows of the tables they predict white "
         "light, as in the paper.",
     )
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         complexity,
     )
     from recon.networks.depth.costs import DEPTH_FOOTNOTE, DEPTH_ROWS, depth_complexity
+    from recon.networks.diffusion.costs import EDITOR_FOOTNOTE, EDITOR_ROWS, editor_complexity
 
     rows = []
     for row in (*PAPER_ROWS, *EDGE_ROWS, *LANDMARK_ROWS):
@@ -59,19 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     for depth in DEPTH_ROWS:
         millions, gmac = depth_complexity(depth)
         _, height, width = depth.inputs[0]
-        rows.append(
-            {
-                "table": "depth" if depth.paper else None,
-                "network": depth.label,
-                "size_px": width if height == width else f"{width} x {height}",
-                "parameters_m": round(millions, 2),
-                "paper_parameters_m": depth.parameters_m,
-                "gflops": round(gmac, 2),
-                "paper_gflops": depth.gmac,
-                "paper_likely_px": None,
-                "gflops_at_likely_px": None,
-            }
-        )
+        size = width if height == width else f"{width} x {height}"
+        printed = (depth.parameters_m, depth.gmac)
+        rows.append(_row("depth" if depth.paper else None, depth.label, size, (millions, gmac), printed))
+    for label, editor in EDITOR_ROWS:
+        rows.append(_row(None, label, editor.size, editor_complexity(editor)))
     if arguments.json:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
         return 0
@@ -88,4 +81,26 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(f"* {FOOTNOTE}")
     console.print(LANDMARK_FOOTNOTE)
     console.print(DEPTH_FOOTNOTE)
+    console.print(EDITOR_FOOTNOTE)
     return 0
+
+
+def _row(
+    table: str | None,
+    label: str,
+    size: int | str,
+    counted: tuple[float, float],
+    printed: tuple[float | None, float | None] = (None, None),
+) -> dict[str, object]:
+    """A network that is counted at one size alone."""
+    return {
+        "table": table,
+        "network": label,
+        "size_px": size,
+        "parameters_m": round(counted[0], 2),
+        "paper_parameters_m": printed[0],
+        "gflops": round(counted[1], 2),
+        "paper_gflops": printed[1],
+        "paper_likely_px": None,
+        "gflops_at_likely_px": None,
+    }

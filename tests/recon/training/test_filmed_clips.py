@@ -78,7 +78,12 @@ def test_crema_d_holds_the_printed_speakers_out(tmp_path: Path) -> None:
             (tmp_path / folder / f"{number}_DFA_ANG_XX.{ending}").touch()
     (tmp_path / "VideoFlash" / "notes.flv").touch()
     speech = crema_d_speech(tmp_path)
-    assert [(one.speaker, one.held_out) for one in speech] == [("1001", False), ("1005", False), ("1015", True), ("1089", True)]
+    assert [(one.speaker, one.held_out) for one in speech] == [
+        ("1001", False),
+        ("1005", False),
+        ("1015", True),
+        ("1089", True),
+    ]
     assert all(one.sound.parent.name == "AudioWAV" for one in speech) and len(CREMA_D_HELD_OUT) == 10
     with pytest.raises(FileNotFoundError, match="no video of CREMA-D"):
         crema_d_speech(tmp_path / "AudioWAV")
@@ -91,13 +96,18 @@ def test_a_clip_is_what_is_seen_and_heard_together(grid: Path) -> None:
     expected = tone(12 / 25.0)[round(3 / 25.0 * RATE_HZ) :]
     heard = clip.sound.astype(float) / 32767.0
     count = min(len(heard), len(expected))
-    lags = [np.corrcoef(heard[1600 + lag : count - 1600 + lag], expected[1600 : count - 1600])[0, 1] for lag in range(-1600, 1601, 20)]
+    lags = [
+        np.corrcoef(heard[1600 + lag : count - 1600 + lag], expected[1600 : count - 1600])[0, 1]
+        for lag in range(-1600, 1601, 20)
+    ]
     assert abs(np.argmax(np.abs(lags)) * 20 - 1600) <= 640 and np.abs(lags).max() > 0.7
     assert 0.1 < clip.frames.std() / 255.0 and clip.lips_mm is None
 
 
 def test_films_without_a_face_are_left_out_and_named(grid: Path, astronaut, tmp_path: Path, caplog) -> None:
-    with VideoWriter(tmp_path / "s1" / "grey.mp4" if (tmp_path / "s1").mkdir() else tmp_path / "s1" / "grey.mp4", 25.0) as writer:
+    with VideoWriter(
+        tmp_path / "s1" / "grey.mp4" if (tmp_path / "s1").mkdir() else tmp_path / "s1" / "grey.mp4", 25.0
+    ) as writer:
         for _ in range(3):
             writer.write(np.full((64, 80, 3), 90, np.uint8))
     film(tmp_path / "s1" / "mute.mp4", astronaut, sound=False)
@@ -159,7 +169,11 @@ def test_published_recipes_train_resume_and_draw_at_a_tiny_size(name: str, grid:
         network["network"]["schedule"]["steps"] = 20
         if network["network"]["attention_px"]:
             network["network"]["attention_px"] = [8]
-        data |= {"films": {"corpus": "grid", "root": str(grid)}, "folder": str(tmp_path / "clips"), "held_out_frames": 4}
+        data |= {
+            "films": {"corpus": "grid", "root": str(grid)},
+            "folder": str(tmp_path / "clips"),
+            "held_out_frames": 4,
+        }
         data["plan"]["batch_size"] = 2
         (place / "recipe.yaml").write_text(yaml.safe_dump(recipe))
         command = [sys.executable, str(_FOLDER.parents[1] / "train.py"), "fit", "--config", str(place / "recipe.yaml")]
