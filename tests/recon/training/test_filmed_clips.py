@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from scipy.io import wavfile
 
 av = pytest.importorskip("av")
 
