@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,3 +97,28 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield opened
         opened.close()
+
+
+_VALIDATE = """
+let validator;
+try { validator = require("gltf-validator"); } catch { process.exit(3); }
+const bytes = new Uint8Array(require("fs").readFileSync(process.argv[1]));
+validator.validateBytes(bytes).then((report) => console.log(JSON.stringify(report)));
+"""
+
+
+@pytest.fixture(scope="session")
+def gltf_report() -> Callable[[Path], dict[str, Any]]:
+    """What Khronos' validator of glTF says of a GLB file: ``issues`` and ``info`` of its report."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node to run Khronos' validator")
+
+    def report(path: Path) -> dict[str, Any]:
+        done = subprocess.run([node, "-e", _VALIDATE, str(path)], capture_output=True, text=True, timeout=120.0)
+        if done.returncode == 3:
+            pytest.skip("node finds no gltf-validator: npm install gltf-validator, and its folder in NODE_PATH")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return report

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,19 +212,32 @@ def test_two_methods_stand_side_by_side(page: Any, photo: bytes) -> None:
     assert np.abs(np.subtract(*shapes)).max() > 0.1
 
 
-def test_a_glb_can_be_taken_away(page: Any, photo: bytes) -> None:
-    drop(page, "some body.png", photo)
+def take_glb(page: Any, name: str, photo: bytes) -> Any:
+    """The download of a photo's head."""
+    drop(page, name, photo)
     wait_for_head(page, textured=True)
     with page.expect_download(timeout=WAIT_MS) as waiting:
         page.get_by_role("button", name="GLB", exact=True).click()
-    assert waiting.value.suggested_filename == "some body-head.glb"
-    data = Path(waiting.value.path()).read_bytes()
+    return waiting.value
+
+
+def test_a_glb_can_be_taken_away(page: Any, photo: bytes) -> None:
+    taken = take_glb(page, "some body.png", photo)
+    assert taken.suggested_filename == "some body-head.glb"
+    data = Path(taken.path()).read_bytes()
     length = int.from_bytes(data[12:16], "little")
     document = json.loads(data[20 : 20 + length])
     assert data[:4] == b"glTF" and int.from_bytes(data[8:12], "little") == len(data)
     assert len(document["meshes"][0]["extras"]["targetNames"]) == 52 and "baseColorTexture" in str(
         document["materials"]
     )
+
+
+def test_the_validator_of_khronos_has_nothing_to_say_of_a_glb_that_is_taken_away(
+    gltf_report: Callable[[Path], dict[str, Any]], page: Any, photo: bytes
+) -> None:
+    report = gltf_report(Path(take_glb(page, "somebody.png", photo).path()))
+    assert report["issues"]["messages"] == [] and report["info"]["hasMorphTargets"]
 
 
 def test_windows_do_not_see_each_other_and_leave_nothing(browser: Any, address: str, photo: bytes) -> None:

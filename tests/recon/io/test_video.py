@@ -10,6 +10,7 @@ from PIL import Image
 av = pytest.importorskip("av")
 
 from recon.io.files import OutputExistsError  # noqa: E402
+from recon.io.image import MAX_SIDE_PX  # noqa: E402
 from recon.io.video import BrokenVideoError, Frame, VideoError, _thinned, open_video, turned_upright  # noqa: E402
 from recon.io.write_video import Sound, VideoWriter  # noqa: E402
 
@@ -142,6 +143,18 @@ def test_large_frames_are_reduced(tmp_path: Path) -> None:
     video = open_video(clip(tmp_path / "a.mp4", 1), max_side_px=32)
     assert video.size == (24, 32) and video.scale == 0.5
     assert corners(next(iter(video)).pixels) == [RED, GREEN, GREY, BLUE]
+
+
+def test_a_frame_of_8k_is_reduced(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "8k.mp4", 25.0) as writer:
+        writer.write(quarters(4320, 7680))
+    video = open_video(tmp_path / "8k.mp4")
+    assert video.size == (MAX_SIDE_PX * 9 // 16, MAX_SIDE_PX) and corners(next(iter(video)).pixels) == [
+        RED,
+        GREEN,
+        GREY,
+        BLUE,
+    ]
 
 
 def test_fewer_frames_a_second() -> None:

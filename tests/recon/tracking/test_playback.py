@@ -1,4 +1,4 @@
-"""``head.glb`` of a track where people play it: three.js in a real browser, and Blender."""
+"""``head.glb`` of a track where people play it: three.js in a real browser, and Blender; and what Khronos' validator says of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import functools
 import io
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,14 @@ def served(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_the_validator_of_khronos_has_nothing_to_say(
+    played: Path, gltf_report: Callable[[Path], dict[str, Any]]
+) -> None:
+    report = gltf_report(played)
+    assert report["issues"]["messages"] == []
+    assert report["info"]["animationCount"] == 1 and report["info"]["hasMorphTargets"] and report["info"]["hasTextures"]
 
 
 @pytest.mark.browser

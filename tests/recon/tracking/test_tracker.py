@@ -98,6 +98,19 @@ def test_a_run_that_was_killed_goes_on_with_the_same_numbers(
     assert_equal_tracks(again, tracked[0])
 
 
+@pytest.mark.slow
+def test_the_number_of_threads_changes_no_number(
+    tracker: Tracker, clip: Path, tracked: tuple[HeadTrack, Path], tmp_path: Path
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2 if before == 1 else 1)
+    try:
+        (again,) = tracker(open_video(clip), known(tracked, tmp_path / "work"))
+    finally:
+        torch.set_num_threads(before)
+    assert_equal_tracks(again, tracked[0])
+
+
 def test_causal_tracks_know_nothing_of_later_frames(
     open_model: bfm.MorphableModel, clip: Path, tracked: tuple[HeadTrack, Path], tmp_path: Path
 ) -> None:
