@@ -39,6 +39,7 @@ METRICS = (
     Metric("nme2d", "NME, 68 points, 2D", "%"),
     Metric("nme3d", "NME, 68 points, 3D", "%"),
     Metric("nme2d_inner", "NME, 51 inner points, 2D", "%"),
+    Metric("nme2d_jaw", "NME, 17 jaw points, 2D", "%"),
     Metric("nme21", "NME, AFLW's 21 points, the visible ones", "%"),
     Metric("pose_mae", "pose, mean absolute error", "degrees"),
     Metric("geodesic", "pose, geodesic error", "degrees"),
@@ -47,6 +48,9 @@ DENSE = Metric("nme_dense", "NME, dense points, 2D", "%")
 _LIMIT_PERCENT = 10.0
 _N_TILES = 24
 _N_SUBSETS = 100
+_AXES = ("yaw", "pitch", "roll")
+_LEAST_SPREAD_DEG = 5.0
+"""Of true angles, below which a line through them tells nothing."""
 
 
 def evaluate_alignment(
@@ -104,7 +108,7 @@ def evaluate_alignment(
         samples=tuple(samples),
         failures=tuple(failures),
         dropped=tuple(run.dropped),
-        tables=(_bins(samples, failed_yaws, seed), _table1(samples, seed)),
+        tables=(_bins(samples, failed_yaws, seed), _angles(samples), _table1(samples, seed)),
         figures=tuple(figures),
         files={"curve.csv": _curve_csv(samples, len(failures))},
         notes=(
@@ -176,10 +180,12 @@ def _measure(label: Aflw2000Label, head: Reconstruction, points: Float[np.ndarra
             "nme2d": normalised_error(points[:, :2], true[:, :2]),
             "nme3d": normalised_error(without_depth_offset(points, true), true),
             "nme2d_inner": normalised_error(points[17:, :2], true[17:, :2], size=box_size(true)),
+            "nme2d_jaw": normalised_error(points[:17, :2], true[:17, :2], size=box_size(true)),
             "nme21": _error21(label, head),
             "pose_mae": float(angle_differences(angles, label.angles_deg).mean()),
             "geodesic": geodesic_deg(rotation, label.rotation),
-            "yaw_true": float(label.angles_deg[0]),
+            **{f"{axis}_true": float(angle) for axis, angle in zip(_AXES, label.angles_deg, strict=True)},
+            **{f"{axis}_found": float(angle) for axis, angle in zip(_AXES, angles, strict=True)},
         },
         labels={"yaw": "beyond 90" if number is None else _bin_name(number)},
     )
@@ -220,6 +226,24 @@ def _bins(samples: Sequence[Sample], failed_yaws: Sequence[float], seed: int) ->
         ("yaw, degrees", "68 points 2D", "68 points 3D", "51 inner points 2D", "AFLW 21 visible", "samples", "failed"),
         tuple(rows),
         f"Balanced: {_N_SUBSETS} draws without replacement, seed {seed}.",
+    )
+
+
+def _angles(samples: Sequence[Sample]) -> Table:
+    true, found = (
+        np.array([[s.values[f"{axis}_{of}"] for axis in _AXES] for s in samples]) for of in ("true", "found")
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for number, axis in enumerate(_AXES if samples else ()):
+        error = float(angle_differences(found, true)[:, number].mean())
+        spread_deg = float(np.ptp(true[:, number]))
+        slope = float(np.polyfit(true[:, number], found[:, number], 1)[0]) if spread_deg > _LEAST_SPREAD_DEG else None
+        rows.append((axis, error, slope))
+    return Table(
+        "Angles",
+        ("", "mean absolute error, degrees", "slope of found against true"),
+        tuple(rows),
+        "The slope of the least-squares line: below 1, turned heads are found less turned than they are.",
     )
 
 

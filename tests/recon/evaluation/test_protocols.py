@@ -70,6 +70,32 @@ def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_hea
     assert float(last[1]) == pytest.approx(80.0)
 
 
+def test_alignment_says_how_much_of_a_turn_is_found(aflw, make_head, predictor_of):
+    def flattened(photo):
+        yaw, pitch, roll = angles_of(first_letter(photo))
+        return make_head(photo, angles_to_matrix(np.array([0.7 * yaw, pitch, roll]), "300wlp"))
+
+    found = evaluate_alignment(aflw, predictor_of(flattened))
+    rows = {row[0]: row[1:] for row in found.tables[1].rows}
+    yaws = [abs(sample.values["yaw_true"]) for sample in found.samples]
+    assert rows["yaw"] == pytest.approx((0.3 * np.mean(yaws), 0.7), abs=1e-3)
+    assert rows["pitch"][0] == pytest.approx(0.0, abs=1e-3) and rows["roll"][0] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_alignment_tells_the_jaw_from_inner_points(aflw, make_head, predictor_of, monkeypatch):
+    def moved(head):
+        points = points_px(head)
+        points[:17, 0] += 0.05 * box_size(points)
+        return points
+
+    monkeypatch.setattr("recon.evaluation.protocols.alignment.points_px", moved)
+    found = evaluate_alignment(
+        aflw, predictor_of(lambda p: make_head(p, angles_to_matrix(angles_of(first_letter(p)), "300wlp")))
+    )
+    assert found.summary("nme2d_jaw").mean == pytest.approx(5.0, abs=1e-2)
+    assert found.summary("nme2d_inner").mean == pytest.approx(0.0, abs=1e-2)
+
+
 @pytest.mark.parametrize("name", ["478", "520"])
 def test_dense_points_are_measured_where_a_data_set_brings_them(aflw, make_head, predictor_of, open_model, name):
     dense = DensePoints(open_model)
