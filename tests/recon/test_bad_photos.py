@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from recon.cli import main
 from recon.reconstructor import NoFaceError, Reconstructor
 
 EYES_PX = np.array([[204.0, 98.0], [251.0, 98.0]])
@@ -95,3 +96,13 @@ def test_where_all_but_the_eyes_is_covered_there_is_no_head_or_a_warning(network
     except NoFaceError:
         return
     assert UNSURE in warnings_of(heads[0])
+
+
+@pytest.mark.parametrize("method", ["fit", "regress", "hybrid"])
+def test_without_a_face_all_methods_end_alike(tmp_path, capsys, method):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(
+        tmp_path / "noise.png"
+    )
+    assert main(["reconstruct", str(tmp_path / "noise.png"), "-o", str(tmp_path / "out"), "--method", method]) == 1
+    assert "no face was found" in capsys.readouterr().out
+    assert not list(tmp_path.glob("out/**/*.glb"))
