@@ -22,6 +22,15 @@ AFLW2000_NME: tuple[tuple[str, float | None, float | None, float | None, float |
 )
 """Table 1: NME % on AFLW2000-3D, yaw 0-30, 30-60, 60-90, balanced."""
 
+DENSE_LANDMARKS_NME: tuple[tuple[str, str, float, float, float, float], ...] = (
+    ("thesis, 520 points of MobileNetV2", "68", 2.86, 3.68, 4.76, 3.77),
+    ("thesis, 520 points of ResNet-18", "68", 2.88, 3.72, 4.82, 3.83),
+    ("3DDFAv2", "68", 2.63, 3.42, 4.48, 3.51),
+    ("thesis, 520 points, on AFLW", "21", 4.04, 4.45, 5.20, 4.57),
+    ("3DDFAv2, on AFLW", "21", 3.98, 4.31, 4.99, 4.43),
+)
+"""Tables 5.1 to 5.3 of the thesis (docs/papers.md): NME % of the points that are measured, yaw 0-30, 30-60, 60-90, all."""
+
 MICC_MM: tuple[tuple[str, float, float, float], ...] = (
     ("Tran et al.", 1.93, 2.02, 1.86),
     ("Booth et al.", 1.82, 1.85, 1.63),

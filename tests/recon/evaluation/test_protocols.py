@@ -68,6 +68,10 @@ def test_alignment_counts_k_percent_as_k_and_failures_as_failures(aflw, make_hea
     assert [row[6] for row in bins[:4]] == [0, 0, 1, 1]
     last = found.files["curve.csv"].decode().splitlines()[-1].split(",")
     assert float(last[1]) == pytest.approx(80.0)
+    dense = found.tables[3]
+    assert [row[1] for row in dense.rows[-2:]] == ["68", "21"] and dense.rows[0][2:] == (2.86, 3.68, 4.76, 3.77)
+    for row in dense.rows[-2:]:
+        assert [value for value in row[2:] if value is not None] == pytest.approx([4.0] * 4, abs=1e-3)
 
 
 def test_alignment_says_how_much_of_a_turn_is_found(aflw, make_head, predictor_of):
