@@ -78,8 +78,10 @@ def test_eurecom_pairs_pictures_with_the_measured_levels(tmp_path):
     levels = np.arange(700, 748).reshape(_SIZE)
     levels[2, 3] = 0
     _eurecom(tmp_path, levels=levels)
+    _eurecom(tmp_path, state="Smile")
     _eurecom(tmp_path, person="0009")
-    first, second = list(EurecomReader(tmp_path))
+    first, other_state, second = list(EurecomReader(tmp_path))
+    assert other_state.name == "0007/s1/Smile" and other_state.depth_mm is None
     assert (first.name, first.identity_number) == ("0007/s1/OpenMouth", 7)
     assert np.array_equal(first.depth_mm, levels.astype(np.float32))
     assert first.intrinsics.tolist() == [[525.0, 0.0, 4.0], [0.0, 525.0, 3.0], [0.0, 0.0, 1.0]]
