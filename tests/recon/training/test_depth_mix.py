@@ -116,7 +116,7 @@ def _data(folder, pairs, *shares, batch_size=4):
         for number, share in enumerate(shares)
     )
     drawing = DrawingConfig(_DRAWN, count=4, seed=5, side_px=64, block=4, workers=1)
-    crops = CropConfig(_STILL, Degradation(*[0.0] * 10), workers=0)
+    crops = CropConfig(CropJitter(0.5), Degradation(*[0.0] * 10), workers=0)
     return DepthMixData(
         str(folder), drawing, sets, None, _SIZE, BatchPlan(batch_size, seed=1), crops, HeldOutConfig(count=2)
     )
