@@ -150,7 +150,8 @@ def frame_depth(
     kept = _read(folder, facts)
     if kept is not None:
         return kept
-    names, crops, depths, focals, left = [], [], [], [], []
+    framed: list[tuple[str, np.ndarray, np.ndarray, float]] = []
+    left: list[str] = []
     for item in items:
         try:
             crop, depth_mm, focal_sides = _framed(item, detector, round(_ROOM * size), focal_px)
@@ -159,13 +160,14 @@ def frame_depth(
                 raise
             left.append(f"{item.name}: {reason(error)}")
             continue
-        names.append(item.name), crops.append(crop), depths.append(depth_mm), focals.append(focal_sides)
+        framed.append((item.name, crop, depth_mm, focal_sides))
     warn_left_out(logger, "pictures with depth", folder, len(items), left)
-    if not names:
+    if not framed:
         raise DepthPictureError(
             f"none of {len(items)} pictures with depth can be used; the first: {left[0] if left else 'no picture'}"
         )
-    found = DepthPictures(tuple(names), np.stack(crops), np.stack(depths), np.array(focals), tuple(left))
+    names, crops, depths, focals = zip(*framed, strict=True)
+    found = DepthPictures(names, np.stack(crops), np.stack(depths), np.array(focals), tuple(left))
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / _CROPS, _npy(found.crops), overwrite=True)
     write_file(folder / _DEPTHS, _npy(found.depth_mm), overwrite=True)
