@@ -1,10 +1,11 @@
-"""Photos with depth maps, in four layouts.
+"""Photos with depth maps, in five layouts.
 
 ``pairs``: ``NAME.jpg|png`` with ``NAME_depth.npy`` (float, mm, nan or 0 where unknown) or ``NAME_depth.png`` (16 bit, mm, 0 where
 unknown), and optionally ``NAME_mask.png`` (white where the face is), ``NAME_normals.png`` (as :func:`recon.export.write_normals_png`
 writes them) and ``NAME_camera.json`` (as ``face.json``: intrinsics, and where a mean head stands).
 
-``c3i``: the depth set of C3I-SynFace as :class:`recon.datasets.C3iReader` reads it, rays turned into planar depth.
+``c3i``: the depth set of C3I-SynFace as :class:`recon.datasets.C3iReader` reads it, rays turned into planar depth; ``c3i-planar`` is
+the same with EXR files that hold planar depth, as newer versions of Blender write them.
 
 ``eurecom`` and ``synthhuman``: EURECOM Kinect and SynthHuman as :class:`recon.datasets.EurecomReader` and
 :class:`recon.datasets.SynthHumanReader` read them.
@@ -27,13 +28,14 @@ from bfm.npy import read_npy
 from bfm.text import printable
 from recon.camera import CameraError, PosedCamera
 from recon.datasets import C3iReader, DamagedSample, EurecomReader, FaceReader, SynthHumanReader
+from recon.datasets.c3i import DepthMeaning
 from recon.evaluation.metrics.depth import FACIAL_CROP_MM
 from recon.evaluation.reports.result import Skipped
 from recon.export.camera_json import read_camera
 from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
-LAYOUTS = ("pairs", "c3i", "eurecom", "synthhuman")
+LAYOUTS = ("pairs", "c3i", "c3i-planar", "eurecom", "synthhuman")
 PLAUSIBLE_MM = (50.0, 20_000.0)
 """Median depth of a photo of a face; beyond it a file is in another unit."""
 
@@ -96,7 +98,14 @@ def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], li
         raise ValueError(f"unknown depth layout {layout!r}; known: {', '.join(LAYOUTS)}")
     if not folder.is_dir():
         raise DepthDataError(f"no such folder: {folder}")
-    return {"pairs": _pairs, "c3i": _c3i, "eurecom": _eurecom, "synthhuman": _synthhuman}[layout](folder)
+    finders: dict[str, Callable[[Path], tuple[list[DepthItem], list[Skipped]]]] = {
+        "pairs": _pairs,
+        "c3i": _c3i,
+        "c3i-planar": functools.partial(_c3i, depth="planar"),
+        "eurecom": _eurecom,
+        "synthhuman": _synthhuman,
+    }
+    return finders[layout](folder)
 
 
 def _pairs(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
@@ -143,9 +152,9 @@ def _load_pair(
     return _checked(found, photo.name)
 
 
-def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
+def _c3i(folder: Path, depth: DepthMeaning = "ray") -> tuple[list[DepthItem], list[Skipped]]:
     try:
-        reader = C3iReader(folder)
+        reader = C3iReader(folder, depth)
     except FileNotFoundError as error:
         raise DepthDataError(str(error)) from None
 

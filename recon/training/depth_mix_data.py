@@ -45,7 +45,7 @@ class DepthSetConfig:
     """
 
     data: str
-    layout: Literal["pairs", "c3i", "eurecom", "synthhuman", "side-by-side"]
+    layout: Literal["pairs", "c3i", "c3i-planar", "eurecom", "synthhuman", "side-by-side"]
     share: float
     framed: str
     focal_px: float | None = None
