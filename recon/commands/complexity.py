@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.networks.depth.costs import DEPTH_FOOTNOTE, DEPTH_ROWS, depth_complexity
     from recon.networks.diffusion.costs import EDITOR_FOOTNOTE, EDITOR_ROWS, editor_complexity
 
-    rows = []
+    rows: list[dict[str, object]] = []
     for row in (*PAPER_ROWS, *EDGE_ROWS, *LANDMARK_ROWS):
         millions, gflops = complexity(row.config, BFM_BLOCKS)
         likely = None

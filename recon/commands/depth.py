@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recon.detection.face import Face
     from recon.inference.depth import DepthEstimator, FaceDepth
     from recon.io.image import Photo
+    from recon.reconstructor import Reconstructor
 
 EXAMPLES = """examples:
   recon depth photo.jpg -o depth
@@ -62,6 +63,12 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--mesh", action="store_true", help="write a closed surface with the photo on it, mesh.glb and mesh.ply"
     )
     parser.add_argument(
+        "--beside-fit",
+        choices=("fast", "default", "best"),
+        metavar="QUALITY",
+        help="also fit a head of this quality (seconds a face) and show its depth beside the network's, fit_beside.png",
+    )
+    parser.add_argument(
         "--focal-px", type=float, metavar="PX", help="focal length of the photos [their EXIF data's, or assumed]"
     )
     add_depth_options(parser)
@@ -85,6 +92,7 @@ class DepthOptions:
         network: name or file of the depth network; None for the package's.
         formats: of the depth maps.
         points, mesh: write these, too.
+        beside_fit: quality of a fitted head whose depth is shown beside the network's; None for no fit.
         focal_px: of the photos; None for what their files say.
         faces: ``"all"`` or ``"largest"``.
         detector: its name.
@@ -97,6 +105,7 @@ class DepthOptions:
     formats: tuple[str, ...] = ("png",)
     points: bool = False
     mesh: bool = False
+    beside_fit: str | None = None
     focal_px: float | None = None
     faces: str = "largest"
     detector: str = DEFAULT_DETECTOR
@@ -163,6 +172,7 @@ def _opened(options: DepthOptions) -> Iterator[tuple[_DepthWork, dict[str, Any]]
         "format": sorted(options.formats),
         "points": options.points,
         "mesh": options.mesh,
+        "beside_fit": options.beside_fit,
         "focal_px": options.focal_px,
         "faces": options.faces,
         "code": code_hash(),
@@ -178,6 +188,11 @@ class _DepthWork:
 
     def __init__(self, detector: Detector, estimator: DepthEstimator, options: DepthOptions) -> None:
         self._detector, self._estimator, self._options = detector, estimator, options
+        self._reconstructor: Reconstructor | None = None
+        if options.beside_fit is not None:
+            from recon.reconstructor import Reconstructor
+
+            self._reconstructor = Reconstructor(method="fit", quality=options.beside_fit, detector=detector)
 
     def detect(self, photo: Photo) -> list[Face]:
         from recon.inference.landmark_detection import faces_with_landmarks
@@ -206,6 +221,7 @@ class _DepthWork:
         if "npy" in options.formats:
             export.write_depth_npy(folder / "depth.npy", depth_mm)
         self._save_measured(result, folder)
+        self._save_fit(result, folder)
         if options.points:
             export.write_point_ply(folder / "points.ply", *result.points())
         if options.mesh:
@@ -228,6 +244,28 @@ class _DepthWork:
             return
         sheet = depth_comparison(result.photo.pixels[result.part], result.depth_mm, measured_mm)
         export.write_file(folder / "measured_beside.png", encode_png(sheet))
+
+    def _save_fit(self, result: FaceDepth, folder: Path) -> None:
+        """The depth of a fitted head, in the size that agrees with the network's in the median, beside the network's."""
+        import numpy as np
+
+        from recon import export
+        from recon.io.png import encode_png
+        from recon.visualize.depth_comparison import depth_comparison
+
+        if self._reconstructor is None:
+            return
+        focal_px = float(result.camera.focal_px[0, 0])
+        photo = dataclasses.replace(result.photo, focal_px=focal_px, measured_depth=None)
+        fitted_mm = self._reconstructor.fit_face(photo, result.face).depth_map()[result.part].astype(np.float64)
+        both = np.isfinite(fitted_mm) & np.isfinite(result.depth_mm)
+        if not both.any():
+            return
+        scale = float(np.median(result.depth_mm[both] / fitted_mm[both]))
+        sheet = depth_comparison(
+            result.photo.pixels[result.part], result.depth_mm, scale * fitted_mm, f"fit x {scale:.2f}"
+        )
+        export.write_file(folder / "fit_beside.png", encode_png(sheet))
 
     def row(self, name: str, result: FaceDepth) -> Row:
         import numpy as np

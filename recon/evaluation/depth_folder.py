@@ -1,10 +1,14 @@
-"""Photos with depth maps, in two layouts.
+"""Photos with depth maps, in five layouts.
 
 ``pairs``: ``NAME.jpg|png`` with ``NAME_depth.npy`` (float, mm, nan or 0 where unknown) or ``NAME_depth.png`` (16 bit, mm, 0 where
 unknown), and optionally ``NAME_mask.png`` (white where the face is), ``NAME_normals.png`` (as :func:`recon.export.write_normals_png`
 writes them) and ``NAME_camera.json`` (as ``face.json``: intrinsics, and where a mean head stands).
 
-``c3i``: the depth set of C3I-SynFace as :class:`recon.datasets.C3iReader` reads it, rays turned into planar depth.
+``c3i``: the depth set of C3I-SynFace as :class:`recon.datasets.C3iReader` reads it, rays turned into planar depth; ``c3i-planar`` is
+the same with EXR files that hold planar depth, as newer versions of Blender write them.
+
+``eurecom`` and ``synthhuman``: EURECOM Kinect and SynthHuman as :class:`recon.datasets.EurecomReader` and
+:class:`recon.datasets.SynthHumanReader` read them.
 """
 
 from __future__ import annotations
@@ -23,14 +27,15 @@ from bfm.files import ModelFileError
 from bfm.npy import read_npy
 from bfm.text import printable
 from recon.camera import CameraError, PosedCamera
-from recon.datasets import C3iReader, DamagedSample
+from recon.datasets import C3iReader, DamagedSample, EurecomReader, FaceReader, SynthHumanReader
+from recon.datasets.c3i import DepthMeaning
 from recon.evaluation.metrics.depth import FACIAL_CROP_MM
 from recon.evaluation.reports.result import Skipped
 from recon.export.camera_json import read_camera
 from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
-LAYOUTS = ("pairs", "c3i")
+LAYOUTS = ("pairs", "c3i", "c3i-planar", "eurecom", "synthhuman")
 PLAUSIBLE_MM = (50.0, 20_000.0)
 """Median depth of a photo of a face; beyond it a file is in another unit."""
 
@@ -93,7 +98,14 @@ def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], li
         raise ValueError(f"unknown depth layout {layout!r}; known: {', '.join(LAYOUTS)}")
     if not folder.is_dir():
         raise DepthDataError(f"no such folder: {folder}")
-    return _c3i(folder) if layout == "c3i" else _pairs(folder)
+    finders: dict[str, Callable[[Path], tuple[list[DepthItem], list[Skipped]]]] = {
+        "pairs": _pairs,
+        "c3i": _c3i,
+        "c3i-planar": functools.partial(_c3i, depth="planar"),
+        "eurecom": _eurecom,
+        "synthhuman": _synthhuman,
+    }
+    return finders[layout](folder)
 
 
 def _pairs(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
@@ -140,23 +152,11 @@ def _load_pair(
     return _checked(found, photo.name)
 
 
-def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
+def _c3i(folder: Path, depth: DepthMeaning = "ray") -> tuple[list[DepthItem], list[Skipped]]:
     try:
-        reader = C3iReader(folder)
+        reader = C3iReader(folder, depth)
     except FileNotFoundError as error:
         raise DepthDataError(str(error)) from None
-
-    def load(index: int) -> DepthSample:
-        try:
-            record = reader[index]
-        except DamagedSample as fault:
-            raise DepthDataError(str(fault)) from None
-        if record.depth_mm is None or not (record.depth_mm > 0.0).any():
-            raise DepthDataError(f"{record.name}: no depth (depthExr_<number>.exr)")
-        assert record.intrinsics is not None
-        photo = Photo(record.image, focal_px=float(record.intrinsics[0, 0]), source=record.name)
-        depth = np.where(record.depth_mm > 0.0, record.depth_mm, np.nan).astype(np.float64)
-        return _checked(DepthSample(photo, depth, None), record.name)
 
     items = []
     for index, path in enumerate(reader.pictures):
@@ -168,8 +168,42 @@ def _c3i(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
             if _NUMBER.sub("", p.stem) == number
         ]
         name = path.relative_to(folder).with_suffix("").as_posix()
-        items.append(DepthItem(name, (path, *sorted(beside)), lambda index=index: load(index)))  # type: ignore[misc]
+        items.append(DepthItem(name, (path, *sorted(beside)), functools.partial(_load_record, reader, index)))
     return items, []
+
+
+def _eurecom(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
+    try:
+        reader = EurecomReader(folder)
+    except FileNotFoundError as error:
+        raise DepthDataError(str(error)) from None
+    return _items(reader, [(reader.name(k), reader.files(k)) for k in range(len(reader))])
+
+
+def _synthhuman(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
+    try:
+        reader = SynthHumanReader(folder)
+    except FileNotFoundError as error:
+        raise DepthDataError(str(error)) from None
+    return _items(reader, [(reader.name(k).removesuffix(".png"), reader.files(k)) for k in range(len(reader))])
+
+
+def _items(reader: FaceReader, told: list[tuple[str, tuple[Path, ...]]]) -> tuple[list[DepthItem], list[Skipped]]:
+    loads = (functools.partial(_load_record, reader, index) for index in range(len(told)))
+    return [DepthItem(name, files, load) for (name, files), load in zip(told, loads, strict=True)], []
+
+
+def _load_record(reader: FaceReader, index: int) -> DepthSample:
+    try:
+        record = reader[index]
+    except DamagedSample as fault:
+        raise DepthDataError(str(fault)) from None
+    if record.depth_mm is None or not (record.depth_mm > 0.0).any():
+        raise DepthDataError(f"{record.name}: no depth")
+    assert record.intrinsics is not None, "of all data sets with depth that are read here"
+    photo = Photo(record.image, focal_px=float(record.intrinsics[0, 0]), source=record.name)
+    depth = np.where(record.depth_mm > 0.0, record.depth_mm, np.nan).astype(np.float64)
+    return _checked(DepthSample(photo, depth, record.mask), record.name)
 
 
 def _checked(sample: DepthSample, name: str) -> DepthSample:

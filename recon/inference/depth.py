@@ -240,7 +240,7 @@ class _Maps:
 
 @torch.no_grad()
 def _crop_maps(network: CropDepthFunction, photo: Photo, view: CropView) -> _Maps:
-    crop = _read_crop(photo, view, network.config.size)
+    crop = read_crop(photo, view, network.config.size)
     found: CropDepthPrediction = network(crop)
     return _Maps(
         found.depth_mm(view.focal_sides.float()),
@@ -259,11 +259,20 @@ def _coded_maps(network: MapDepthNetwork, photo: Photo, view: CropView) -> _Maps
             f"the network {network.config.architecture} was trained with whole pictures of {height} x {width} px; faces in photos "
             "need one of square crops (configs/depth/base/crops.yaml)"
         )
-    return _Maps(network.depth_mm(_read_crop(photo, view, width), view.focal_sides.float()))
+    return _Maps(network.depth_mm(read_crop(photo, view, width), view.focal_sides.float()))
 
 
-def _read_crop(photo: Photo, view: CropView, size: int) -> Tensor:
-    """What the crop's camera sees, antialiased; beyond the photo its border goes on."""
+def read_crop(photo: Photo, view: CropView, size: int) -> Float[Tensor, "1 3 s s"]:
+    """What the crop's camera sees of a photo, antialiased; beyond the photo its border goes on.
+
+    Args:
+        photo: the photo.
+        view: one crop of it.
+        size: side of the crop, px.
+
+    Returns:
+        ``(1, 3, size, size)`` sRGB code values in [0, 1].
+    """
     height, width = photo.pixels.shape[:2]
     places = view.places(size)[0].numpy()
     # Pixels of the photo a pixel of the crop, by the area about its middle.

@@ -1,4 +1,4 @@
-"""A network's depth beside what a camera measured: both in one scale of colours, and their difference."""
+"""A network's depth beside another, what a camera measured or a fitted head's: both in one scale of colours, and their difference."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ _STRIP_PX = 24
 def depth_comparison(
     photo: UInt8[np.ndarray, "h w 3"],
     depth_mm: Float[np.ndarray, "h w"],
-    measured_mm: Float[np.ndarray, "h w"],
+    other_mm: Float[np.ndarray, "h w"],
+    name: str = "measured",
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Photo, the network's depth, measured depth, and measured less the network's after its median was taken off (blue nearer, red
-    farther, full at 20 mm), in one row.
+    """Photo, the network's depth, the other depth, and the other less the network's after its median was taken off (blue nearer, red
+    farther, full at 20 mm), in one row. ``name`` is the other's.
 
     Raises:
         ValueError: no pixel has both depths.
     """
-    both = np.isfinite(depth_mm) & np.isfinite(measured_mm)
+    both = np.isfinite(depth_mm) & np.isfinite(other_mm)
     if not both.any():
-        raise ValueError("no pixel has both a network's and a measured depth")
-    difference = np.where(both, measured_mm - depth_mm, np.nan)
+        raise ValueError("no pixel has both the network's depth and the other")
+    difference = np.where(both, other_mm - depth_mm, np.nan)
     offset_mm = float(np.nanmedian(difference))
     near, far = np.percentile(depth_mm[np.isfinite(depth_mm)], (0.5, 99.5))
     far = max(far, near + 1.0)
     panels = {
         "photo": photo,
         "network": colours_of(depth_mm, float(near), float(far)),
-        f"measured, {offset_mm:+.0f} mm": colours_of(measured_mm - offset_mm, float(near), float(far)),
+        f"{name}, {offset_mm:+.0f} mm": colours_of(other_mm - offset_mm, float(near), float(far)),
         f"difference, median {np.nanmedian(np.abs(difference - offset_mm)):.1f} mm": _signed(difference - offset_mm),
     }
     height, width = photo.shape[:2]

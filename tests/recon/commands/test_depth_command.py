@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 
 import cv2
 import numpy as np
@@ -72,6 +73,30 @@ def test_every_file_tells_the_same_depth(photo, network, tmp_path, capsys):
     assert main(arguments) == 1, "made from something else: refused"
     (row,) = json.loads(capsys.readouterr().out)
     assert row["status"] == "refused" and "format" in row["reason"]
+
+
+def test_a_fitted_head_is_shown_beside_the_network(photo, network, tmp_path, monkeypatch):
+    """A fit that is the network's head twice as large and as far is that head in the size that agrees: no difference."""
+    from recon.inference.depth import DepthEstimator
+    from recon.reconstructor import Reconstructor
+
+    asked, estimator = [], DepthEstimator(network)
+
+    def fit_face(self, given, face):
+        asked.append((given.focal_px, given.measured_depth))
+        twice_mm = 2.0 * estimator(given, face, 800.0).depth_map()
+        return types.SimpleNamespace(depth_map=lambda: twice_mm)
+
+    monkeypatch.setattr(Reconstructor, "fit_face", fit_face)
+    out = tmp_path / "out"
+    arguments = ["depth", str(photo), "-o", str(out), "--network", str(network), "--focal-px", "800"]
+    assert main([*arguments, "--beside-fit", "fast"]) == 0
+    assert asked == [(800.0, None)]
+    sheet = cv2.imread(str(out / "astronaut" / "fit_beside.png"))
+    assert sheet.shape[1] > 3 * sheet.shape[0]
+    difference = sheet[30:, -sheet.shape[1] // 4 :]
+    assert difference.min() > 190  # white where both agree, grey where one is not known: no blue and no red
+    assert main([*arguments, "--overwrite"]) == 0 and not (out / "astronaut" / "fit_beside.png").exists()
 
 
 def test_wrong_usage_is_said_before_any_photo_is_read(photo, network, tmp_path, capsys):

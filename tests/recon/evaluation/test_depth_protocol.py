@@ -117,3 +117,7 @@ def test_depth_of_the_c3i_layout_is_read_as_planar_depth(tmp_path):
     assert found.samples[0].values["face_raw_rmse"] < 1e-3
     assert found.provenance.n_files == 4
     assert "data_<number>.txt is missing" in found.dropped[0].reason
+    (place / "depthExr_3.exr").write_bytes(encode_exr({"R": np.full((48, 64), 0.4, np.float32)}))
+    planar = evaluate_depth(tmp_path / "data", tmp_path / "other", layout="c3i-planar")
+    assert planar.samples[0].values["face_raw_rmse"] < 1e-3
+    assert evaluate_depth(tmp_path / "data", tmp_path / "other", layout="c3i").samples[0].values["face_raw_rmse"] > 1.0
