@@ -36,8 +36,8 @@ _BELOW_NOSE_MM = (0.0, -54.0, 29.0)
 _JAW_MM = ((-76.0, -30.0, -66.0), (76.0, -30.0, -66.0), (-64.0, -82.0, -50.0), (64.0, -82.0, -50.0))
 """Where the widest of a mean jaw is; it is hidden with a margin."""
 _MARGIN = 0.02
-_FEATHER = 0.03
-"""In shares of the crop's side: over how much an edit fades into the frame."""
+_FEATHER, _CORNER = 0.06, 0.22
+"""In shares of the crop's side: over how much an edit fades into the frame, and the radius of its corners, in which there is no jaw."""
 
 
 class MouthCropError(ValueError):
@@ -70,21 +70,32 @@ class MouthCrop:
         return math.floor(left * size), math.floor(top * size), math.ceil(right * size), math.ceil(bottom * size)
 
     def pasted(self, frame: UInt8[np.ndarray, "h w 3"], crop: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """The frame with what a crop shows where it was hidden; the edge fades, and all else stays as it was to the bit."""
+        """The frame with what a crop shows where it was hidden, but for round corners; the edge fades, and all else stays as it was to the
+        bit."""
         height, width = frame.shape[:2]
         size = crop.shape[0]
         px_from_frame = np.diag([size, size, 1.0]) @ self.crop_from_frame
         drawn = resample(crop, px_from_frame, (height, width)).astype(np.float64)
         x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         at = self.points(np.stack((x, y), axis=-1))
-        left, top, right, bottom = self.hidden
-        inside = np.minimum.reduce([at[..., 0] - left, right - at[..., 0], at[..., 1] - top, bottom - at[..., 1]])
+        inside = _depth_inside(at, self.hidden)
         weight = np.clip(inside / _FEATHER, 0.0, 1.0)[..., None]
         mixed = weight * drawn + (1.0 - weight) * frame
         return np.where(weight > 0.0, np.rint(mixed), frame).astype(np.uint8)
 
     def _frame_from_px(self, size: int) -> Float[np.ndarray, "3 3"]:
         return np.linalg.inv(np.diag([size, size, 1.0]) @ self.crop_from_frame)
+
+
+def _depth_inside(
+    at: Float[np.ndarray, "*n 2"], rectangle: tuple[float, float, float, float]
+) -> Float[np.ndarray, "*n"]:
+    """How deep points lie in a rectangle with round corners; negative outside."""
+    low, high = np.array(rectangle[:2]), np.array(rectangle[2:])
+    radius = min(_CORNER, 0.5 * float((high - low).min()))
+    beyond = np.abs(at - 0.5 * (low + high)) - 0.5 * (high - low) + radius
+    outside = np.linalg.norm(np.maximum(beyond, 0.0), axis=-1)
+    return radius - outside - np.minimum(beyond.max(axis=-1), 0.0)
 
 
 def smoothed(values: Float[np.ndarray, "t ..."], frames: int = SMOOTHED_FRAMES) -> Float[np.ndarray, "t ..."]:

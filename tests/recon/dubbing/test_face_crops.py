@@ -97,3 +97,13 @@ def test_points_that_make_no_face_are_refused():
     with pytest.raises(MouthCropError, match="one spot"):
         mouth_crops(np.zeros((3, 68, 2)))
     assert mouth_crops(np.zeros((0, 68, 2))) == []
+
+
+def test_corners_of_an_edit_are_round():
+    from recon.dubbing.face_crops import _depth_inside
+
+    rectangle = (0.1, 0.4, 0.9, 1.0)
+    at = np.array([[0.5, 0.4], [0.1, 0.7], [0.1, 0.4], [0.12, 0.42], [0.5, 0.7], [0.32, 0.4], [0.5, 0.35]])
+    found = _depth_inside(at, rectangle)
+    np.testing.assert_allclose(found[[0, 1, 4, 6]], [0.0, 0.0, 0.3, -0.05], atol=1e-9)
+    assert found[2] < -0.08 and found[3] < 0.0 and abs(found[5]) < 1e-9
