@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from recon.networks.diffusion.sampling import SamplingConfig, sample
 from recon.networks.network_file import CheckpointError
 from recon.training.dub_batch import DubBatch
 from recon.training.schedule import OptimiserConfig
-from recon.training.single_network import SingleNetworkModule
+from recon.training.voiced_module import VoicedModule
 
 _MOUTH_AT, _MOUTH_SPREAD = (0.5, 0.58), (0.13, 0.09)
 """Middle and spread of mouths in crops, in shares of the side."""
@@ -42,7 +41,7 @@ def _importance(size: int, mouth: float) -> Float[Tensor, "1 1 s s"]:
     return (1.0 + mouth * torch.exp(-0.5 * apart))[None, None]
 
 
-class DubModule(SingleNetworkModule[EditorNetwork]):
+class DubModule(VoicedModule[EditorNetwork]):
     """Trains an editor on clips of speaking faces.
 
     Noise and loss are inside the hidden rectangle alone (Bigioi et al. 2024, section 3.2).
@@ -73,17 +72,16 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
         if not mouth >= 0.0:
             raise ValueError(f"the mouth counts at least as much as the rest, got {mouth} more")
         made = EditorNetwork(network)
-        meaning = voice_meaning(network.voice)
         if initial_weights is not None:
             path = Path(initial_weights).expanduser()
             found, header = load_editor(path)
-            if found.config != network or header["meaning"] != meaning:
+            if found.config != network or header["meaning"] != voice_meaning(network.voice):
                 raise CheckpointError(
                     f"{path} holds an editor of another config or voice than this run's; leave it out"
                 )
             made.load_state_dict(found.state_dict())
-        super().__init__(made, optimiser or OptimiserConfig(schedule="constant"), average, "error")
-        self.config, self.meaning = network, meaning
+        super().__init__(made, network.voice, optimiser or OptimiserConfig(schedule="constant"), average, "error")
+        self.config = network
         self.register_buffer("importance", _importance(network.size, mouth), persistent=False)
 
     def training_step(self, batch: DubBatch, batch_idx: int) -> Tensor:
@@ -124,20 +122,3 @@ class DubModule(SingleNetworkModule[EditorNetwork]):
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.diffusion.checkpoint.load_editor`."""
         return save_editor(path, self.averaged, self.meaning, metrics, extra)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an exact resume needs beside weights and optimiser."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["meaning"] = self.meaning
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another voice, then restore.
-
-        Raises:
-            CheckpointError: with what to do instead.
-        """
-        if checkpoint.get("meaning") != self.meaning:
-            raise CheckpointError(
-                "this checkpoint was trained for another kind of voice than this run's; start a new run"
-            )
-        super().on_load_checkpoint(checkpoint)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from recon.dubbing.voices import voice_meaning
-from recon.networks.network_file import CheckpointError
 from recon.networks.sync_checkpoint import save_sync_network
 from recon.networks.sync_network import SyncConfig, SyncNetwork
 from recon.training.schedule import OptimiserConfig
-from recon.training.single_network import SingleNetworkModule
 from recon.training.sync_data import SyncBatch
+from recon.training.voiced_module import VoicedModule
 
 _SHARPNESS = 12.0
 """Factor on the cosine of two points before the softmax."""
@@ -31,7 +28,7 @@ def belonging(video: Float[Tensor, "b n c"], sound: Float[Tensor, "b n c"]) -> t
     return 0.5 * both, (likeness.argmax(dim=2) == own).float().mean(dim=1)
 
 
-class SyncModule(SingleNetworkModule[SyncNetwork]):
+class SyncModule(VoicedModule[SyncNetwork]):
     """Trains a sync network.
 
     Args:
@@ -53,8 +50,8 @@ class SyncModule(SingleNetworkModule[SyncNetwork]):
     ) -> None:
         if not lips >= 0.0:
             raise ValueError(f"the weight of the lips must be at least 0, got {lips}")
-        super().__init__(SyncNetwork(network), optimiser or OptimiserConfig(), average, "opening_mm")
-        self.meaning, self.lips = voice_meaning("mel"), lips
+        super().__init__(SyncNetwork(network), "mel", optimiser or OptimiserConfig(), average, "opening_mm")
+        self.lips = lips
 
     def training_step(self, batch: SyncBatch, batch_idx: int) -> Tensor:
         """One step."""
@@ -77,20 +74,3 @@ class SyncModule(SingleNetworkModule[SyncNetwork]):
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.sync_checkpoint.load_sync_network`."""
         return save_sync_network(path, self.averaged, self.meaning, metrics, extra)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an exact resume needs beside weights and optimiser."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["meaning"] = self.meaning
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another voice, then restore.
-
-        Raises:
-            CheckpointError: with what to do instead.
-        """
-        if checkpoint.get("meaning") != self.meaning:
-            raise CheckpointError(
-                "this checkpoint was trained for another kind of voice than this run's; start a new run"
-            )
-        super().on_load_checkpoint(checkpoint)
