@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from recon.datasets.filmed_speech import FilmedSpeech, crema_d_speech, grid_speech
 from recon.dubbing.clips import FaceClip, FaceClipError, framed, sound_of
@@ -163,8 +164,10 @@ class FilmedData(ClipData):
         Raises:
             FileNotFoundError, FaceClipError: see :func:`cut_filmed_clips`.
         """
-        for held_out in (False, True):
-            self._cut(held_out)
+        # Networks that follow faces are made with random numbers, which those of training must not depend on.
+        with torch.random.fork_rng(devices=[]):
+            for held_out in (False, True):
+                self._cut(held_out)
 
     def _cut(self, held_out: bool) -> list[Path]:
         speech = [filmed for filmed in self.films.speech() if filmed.held_out == held_out]
