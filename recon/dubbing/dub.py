@@ -11,17 +11,15 @@ from jaxtyping import Float, UInt8
 
 from recon.dubbing.clips import sound_of
 from recon.dubbing.editor import FaceEditor, ShownBefore
-from recon.dubbing.face_crops import MouthCrop
+from recon.dubbing.face_crops import LEAST_SHOWN, MouthCrop
 from recon.dubbing.followed_face import FollowedFace, Person, SoundFrames, Stretch, follow_face
 from recon.dubbing.voices import at_frames, heard_voice
 from recon.io.audio import Recording
-from recon.io.video import Video
+from recon.io.video import Video, frames_at
 from recon.io.write_video import Sound, VideoWriter
 
 PROVENANCE = "Synthetic: the mouth in this video was drawn by facerecon to a voice; what is said was not said in front of this camera."
 """Goes into the metadata of every edited video."""
-_LEAST_SEEN = 0.5
-"""Share of what is drawn that must lie in the frame."""
 _LENGTHS_DIFFER_S = 0.1
 
 
@@ -55,7 +53,8 @@ def dub(
 ) -> DubReport:
     """Write a video whose largest face speaks in another voice, with that voice.
 
-    The video is read twice: the face is found in all frames first, as crops are smoothed over time. Frames without a face, or whose mouth
+    The video is read twice and in part a third time: the face is found in all frames first, as crops are smoothed over time, and of each
+    person the frame in which the mouth is most at rest, which shows the editor who it is. Frames without a face, or whose mouth
     is not in the picture, stay as they are. The video keeps its length: of a longer voice the end is cut off, after a shorter one is
     silence.
 
@@ -79,7 +78,7 @@ def dub(
     end_s = followed.times_s[-1] + 1.0 / video.fps
     heard = heard_voice(sound_of(sound.samples, sound.rate_hz), editor.config.voice)
     voices = at_frames(heard, np.array(followed.times_s), editor.config.window)
-    edits = _Edits(editor, followed, voices)
+    edits = _Edits(editor, followed, _persons(video, followed, editor.config.size), voices)
     track = Sound(_lasting(sound, end_s)[:, None].astype(np.float32), sound.rate_hz)
     with VideoWriter(out, video.fps, sound=track, comment=PROVENANCE, overwrite=overwrite) as writer:
         for number, frame in enumerate(SoundFrames(video)):
@@ -92,12 +91,17 @@ def dub(
 class _Edits:
     """Edits the frames of a video in their order."""
 
-    def __init__(self, editor: FaceEditor, followed: FollowedFace, voices: Float[np.ndarray, "t n bands"]) -> None:
-        self._editor, self._voices = editor, voices
+    def __init__(
+        self,
+        editor: FaceEditor,
+        followed: FollowedFace,
+        persons: dict[Person, UInt8[np.ndarray, "s s 3"]],
+        voices: Float[np.ndarray, "t n bands"],
+    ) -> None:
+        self._editor, self._persons, self._voices = editor, persons, voices
         self._at: dict[int, tuple[Stretch, MouthCrop]] = {
             stretch.first + k: (stretch, crop) for stretch in followed.stretches for k, crop in enumerate(stretch.crops)
         }
-        self._persons: dict[Person, UInt8[np.ndarray, "s s 3"]] = {}
         self._previous: dict[int, UInt8[np.ndarray, "s s 3"]] = {}
         """Of the stretch that begins with a frame."""
         self.edited = self.off_picture = 0
@@ -107,12 +111,12 @@ class _Edits:
         if number not in self._at:
             return pixels
         stretch, crop = self._at[number]
-        if _seen_share(crop, pixels.shape[:2]) < _LEAST_SEEN:
+        if crop.shown_share(pixels.shape[:2]) < LEAST_SHOWN:
             self.off_picture += 1
             return pixels
         size = self._editor.config.size
         picture = crop.picture(pixels, size)
-        person = self._persons.setdefault(stretch.person, picture)
+        person = self._persons[stretch.person]
         before = ShownBefore(self._previous.get(stretch.first, person), person)
         drawn = self._editor.frame(picture, crop.hidden_px(size), before, self._voices[number])
         self._previous = {stretch.first: drawn}
@@ -120,14 +124,16 @@ class _Edits:
         return crop.pasted(pixels, drawn)
 
 
-def _seen_share(crop: MouthCrop, size: tuple[int, int]) -> float:
-    """Share of what is hidden that lies in a frame of (H, W) px."""
-    left, top, right, bottom = crop.hidden
-    x, y = np.meshgrid(np.linspace(left, right, 16), np.linspace(top, bottom, 16))
-    back = np.linalg.inv(crop.crop_from_frame)
-    at_px = np.stack((x, y), axis=-1) @ back[:2, :2].T + back[:2, 2]
-    inside = (at_px >= 0.0) & (at_px <= np.array([size[1], size[0]], dtype=np.float64))
-    return float(inside.all(axis=-1).mean())
+def _persons(video: Video, followed: FollowedFace, size: int) -> dict[Person, UInt8[np.ndarray, "s s 3"]]:
+    """The crops of ``size`` px that show who is in a video."""
+    wanted = followed.at_rest(video.size)
+    if not wanted:
+        return {}
+    crops = {s.first + k: crop for s in followed.stretches for k, crop in enumerate(s.crops)}
+    shown = {
+        number: crops[number].picture(pixels, size) for number, pixels in frames_at(video, sorted(wanted.values()))
+    }
+    return {person: shown[number] for person, number in wanted.items()}
 
 
 def _lasting(sound: Recording, seconds: float) -> Float[np.ndarray, " n"]:

@@ -40,6 +40,10 @@ _FEATHER, _CORNER = 0.06, 0.22
 """In shares of the crop's side: over how much an edit fades into the frame, and the radius of its corners, in which there is no jaw."""
 
 
+LEAST_SHOWN = 0.5
+"""Share of what is hidden that must lie in a frame for there to be a mouth."""
+
+
 class MouthCropError(ValueError):
     """Points from which no crop follows, or a rectangle that is not in the picture."""
 
@@ -68,6 +72,15 @@ class MouthCrop:
         """First column and row, and those after the last, of what is hidden in a crop of ``size`` px."""
         left, top, right, bottom = self.hidden
         return math.floor(left * size), math.floor(top * size), math.ceil(right * size), math.ceil(bottom * size)
+
+    def shown_share(self, size: tuple[int, int]) -> float:
+        """Share of what is hidden that lies in a frame of (H, W) px."""
+        left, top, right, bottom = self.hidden
+        x, y = np.meshgrid(np.linspace(left, right, 16), np.linspace(top, bottom, 16))
+        back = np.linalg.inv(self.crop_from_frame)
+        at_px = np.stack((x, y), axis=-1) @ back[:2, :2].T + back[:2, 2]
+        inside = (at_px >= 0.0) & (at_px <= np.array([size[1], size[0]], dtype=np.float64))
+        return float(inside.all(axis=-1).mean())
 
     def pasted(self, frame: UInt8[np.ndarray, "h w 3"], crop: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The frame with what a crop shows where it was hidden, but for round corners; the edge fades, and all else stays as it was to the

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from recon.dubbing.face_crops import MouthCrop, mouth_crops
+from recon.dubbing.face_crops import LEAST_SHOWN, MouthCrop, mouth_crops, smoothed
 from recon.inference.face_tracks import FaceTracks
 from recon.inference.video_poses import open_tracks
 from recon.io.faults import reason
@@ -16,6 +16,9 @@ from recon.io.image import Photo
 from recon.io.video import BrokenVideoError, Frame, Video
 from recon.tracking.scene_cuts import is_cut, signature
 
+_LIPS = ((61, 67), (62, 66), (63, 65))
+_ABOUT = 0.004
+"""In shares of a crop's side: what points of the lips err by."""
 Person = tuple[int, int]
 """Number of the scene, and of the person in it: after a cut nobody is known any more."""
 
@@ -28,11 +31,13 @@ class Stretch:
         person: who.
         first: number of the first frame, counted from 0 among the frames that could be read.
         crops: of each frame.
+        lips_apart: ``(T,)`` how far the inner lips are apart, in shares of the crop's side.
     """
 
     person: Person
     first: int
     crops: list[MouthCrop]
+    lips_apart: Float[np.ndarray, " t"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +58,19 @@ class FollowedFace:
     def frames_seen(self) -> int:
         """In how many frames it is."""
         return sum(len(stretch.crops) for stretch in self.stretches)
+
+    def at_rest(self, size: tuple[int, int]) -> dict[Person, int]:
+        """Of each person the frame that shows how the mouth looks at rest: the first whose lips are about as near each other as in any, among
+        those whose mouth is in frames of (H, W) px. Persons whose mouth never is are left out."""
+        found: dict[Person, list[tuple[int, float]]] = {}
+        for stretch in self.stretches:
+            for k, crop in enumerate(stretch.crops):
+                if crop.shown_share(size) >= LEAST_SHOWN:
+                    found.setdefault(stretch.person, []).append((stretch.first + k, float(stretch.lips_apart[k])))
+        return {
+            person: min(number for number, apart in frames if apart <= min(a for _, a in frames) + _ABOUT)
+            for person, frames in found.items()
+        }
 
 
 def follow_face(video: Video, tracks: FaceTracks | None = None) -> FollowedFace:
@@ -112,4 +130,11 @@ def _stretches(seen: dict[int, tuple[Person, Float[np.ndarray, "68 2"]]]) -> lis
             runs[-1].append(number)
         else:
             runs.append([number])
-    return [Stretch(seen[run[0]][0], run[0], mouth_crops(np.stack([seen[k][1] for k in run]))) for run in runs]
+    return [_stretch(seen[run[0]][0], run[0], np.stack([seen[k][1] for k in run])) for run in runs]
+
+
+def _stretch(person: Person, first: int, points68_px: Float[np.ndarray, "t 68 2"]) -> Stretch:
+    crops = mouth_crops(points68_px)
+    at = np.stack([crop.points(points) for crop, points in zip(crops, points68_px, strict=True)])
+    gaps = [np.linalg.norm(at[:, upper] - at[:, lower], axis=1) for upper, lower in _LIPS]
+    return Stretch(person, first, crops, smoothed(np.mean(gaps, axis=0), 3))

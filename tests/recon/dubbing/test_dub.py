@@ -13,7 +13,8 @@ av = pytest.importorskip("av")
 from recon.cli import main  # noqa: E402
 from recon.dubbing.dub import PROVENANCE, DubError, dub  # noqa: E402
 from recon.dubbing.editor import FaceEditor, ShownBefore  # noqa: E402
-from recon.dubbing.followed_face import follow_face  # noqa: E402
+from recon.dubbing.face_crops import MouthCrop  # noqa: E402
+from recon.dubbing.followed_face import FollowedFace, Stretch, follow_face  # noqa: E402
 from recon.io.audio import Recording, read_audio  # noqa: E402
 from recon.io.video import open_video  # noqa: E402
 from recon.io.write_video import VideoWriter  # noqa: E402
@@ -159,3 +160,15 @@ def test_wrong_usage_is_told_before_anything_is_done(film, words, message, capsy
     assert main(["dub", str(film), *(str(film) if word == "film" else word for word in words)]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_person_is_shown_by_the_first_frame_with_shut_lips() -> None:
+    near = MouthCrop(np.diag([0.005, 0.005, 1.0]), (0.1, 0.4, 0.9, 1.0))
+    away = MouthCrop(np.array([[0.005, 0.0, 2.0], [0.0, 0.005, 0.0], [0.0, 0.0, 1.0]]), (0.1, 0.4, 0.9, 1.0))
+    stretches = [
+        Stretch((0, 1), 0, [near] * 4, np.array([0.05, 0.021, 0.02, 0.09])),
+        Stretch((0, 2), 4, [away, near], np.array([0.0, 0.04])),
+        Stretch((0, 1), 7, [near] * 2, np.array([0.03, 0.019])),
+        Stretch((1, 1), 9, [away], np.array([0.0])),
+    ]
+    assert FollowedFace([0.0], stretches, "").at_rest((200, 200)) == {(0, 1): 1, (0, 2): 5}
