@@ -14,8 +14,9 @@ from torch import Tensor
 import recon.networks
 from recon.dubbing.voices import voice_meaning
 from recon.networks.diffusion.checkpoint import load_editor
+from recon.networks.diffusion.drawing import drawn_frames
 from recon.networks.diffusion.editor_network import SeenBeside
-from recon.networks.diffusion.sampling import SamplingConfig, sample
+from recon.networks.diffusion.sampling import SamplingConfig
 from recon.networks.network_file import CheckpointError
 
 DEFAULT_CHECKPOINT = "dub_open.safetensors"
@@ -108,19 +109,9 @@ class FaceEditor:
             torch.zeros(1, 0, size, size) if guide is None else _tensor(guide),
             torch.tensor(voice, dtype=torch.float32)[None],
         )
-        config = self.config
+        generator = torch.Generator().manual_seed(self.seed)
         with torch.inference_mode():
-            coded = sample(
-                lambda noisy_frame, level: seen.answer(self._network, noisy_frame, level),
-                seen.coded(torch.where(mask, seen.person, _tensor(crop)), config),
-                mask,
-                config.schedule,
-                config.target,
-                self.sampling,
-                torch.Generator().manual_seed(self.seed),
-                lambda found: seen.coded(seen.decoded(found, config).clamp(-1.0, 1.0), config),
-            )
-            drawn = seen.decoded(coded, config)
+            drawn = drawn_frames(self._network, _tensor(crop), mask, seen, self.sampling, generator)
         found = ((drawn[0].permute(1, 2, 0) + 1.0) * 127.5).round().clamp(0.0, 255.0).byte().numpy()
         return np.where(mask[0, 0].numpy()[..., None], found, crop)
 

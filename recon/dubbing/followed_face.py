@@ -67,8 +67,9 @@ class FollowedFace:
             for k, crop in enumerate(stretch.crops):
                 if crop.shown_share(size) >= LEAST_SHOWN:
                     found.setdefault(stretch.person, []).append((stretch.first + k, float(stretch.lips_apart[k])))
+        least = {person: min(apart for _, apart in frames) for person, frames in found.items()}
         return {
-            person: min(number for number, apart in frames if apart <= min(a for _, a in frames) + _ABOUT)
+            person: next(number for number, apart in frames if apart <= least[person] + _ABOUT)
             for person, frames in found.items()
         }
 
@@ -86,7 +87,7 @@ def follow_face(video: Video, tracks: FaceTracks | None = None) -> FollowedFace:
     tracks = tracks or open_tracks()
     times_s: list[float] = []
     seen: dict[int, tuple[Person, Float[np.ndarray, "68 2"]]] = {}
-    scene, before, broken = 0, None, ""
+    scene, before = 0, None
     frames = SoundFrames(video)
     for number, frame in enumerate(frames):
         times_s.append(frame.time_s)
@@ -94,14 +95,11 @@ def follow_face(video: Video, tracks: FaceTracks | None = None) -> FollowedFace:
         scene += int(before is not None and is_cut(before, cells))
         before = cells
         photo = Photo(frame.pixels, source=f"frame {frame.index} of {video.source}")
-        found = [tracked for tracked in tracks.step(photo, frame.time_s) if tracked.face is not None]
-        for tracked in found:
-            points = tracked.face.landmarks68 if tracked.face is not None else None
-            if points is not None:
-                seen[number] = ((scene, tracked.person), points.astype(np.float64))
+        for tracked in tracks.step(photo, frame.time_s):
+            if tracked.face is not None and tracked.face.landmarks68 is not None:
+                seen[number] = ((scene, tracked.person), tracked.face.landmarks68.astype(np.float64))
                 break
-    broken = frames.broken
-    return FollowedFace(times_s, _stretches(seen), broken)
+    return FollowedFace(times_s, _stretches(seen), frames.broken)
 
 
 class SoundFrames:

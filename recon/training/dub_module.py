@@ -10,9 +10,10 @@ from torch import Tensor
 
 from recon.dubbing.voices import voice_meaning
 from recon.networks.diffusion.checkpoint import load_editor, save_editor
+from recon.networks.diffusion.drawing import drawn_frames
 from recon.networks.diffusion.editor_network import EditorConfig, EditorNetwork, SeenBeside
 from recon.networks.diffusion.noise_schedule import noisy, target_of
-from recon.networks.diffusion.sampling import SamplingConfig, sample
+from recon.networks.diffusion.sampling import SamplingConfig
 from recon.networks.network_file import CheckpointError
 from recon.training.dub_batch import DubBatch
 from recon.training.schedule import OptimiserConfig
@@ -71,6 +72,10 @@ class DubModule(VoicedModule[EditorNetwork]):
     ) -> None:
         if not mouth >= 0.0:
             raise ValueError(f"the mouth counts at least as much as the rest, got {mouth} more")
+        if network.guide:
+            raise ValueError(
+                f"clips hold no guides to train with, got {network.guide} channels of guide; leave it at 0"
+            )
         made = EditorNetwork(network)
         if initial_weights is not None:
             path = Path(initial_weights).expanduser()
@@ -106,18 +111,8 @@ class DubModule(VoicedModule[EditorNetwork]):
 
     @torch.no_grad()
     def _drawn(self, batch: DubBatch) -> Float[Tensor, "b 3 s s"]:
-        seen, config = beside(batch), self.config
-        drawn = sample(
-            lambda noisy_frames, level: seen.answer(self.averaged, noisy_frames, level),
-            seen.coded(torch.where(batch.hidden, batch.person, batch.clean), config),
-            batch.hidden,
-            config.schedule,
-            config.target,
-            _SAMPLING,
-            torch.Generator().manual_seed(0),
-            lambda found: seen.coded(seen.decoded(found, config).clamp(-1.0, 1.0), config),
-        )
-        return seen.decoded(drawn, config)
+        generator = torch.Generator().manual_seed(0)
+        return drawn_frames(self.averaged, batch.clean, batch.hidden, beside(batch), _SAMPLING, generator)
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.diffusion.checkpoint.load_editor`."""

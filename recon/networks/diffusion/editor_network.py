@@ -36,7 +36,7 @@ class EditorConfig:
         dropout: in residual blocks.
         voice: ``mel``: log-mel spectrum, as published; ``articulators``: what the speech network hears in it.
         window: times of a voice that are heard for a frame; the frame's is the middle one.
-        guide: channels of a picture of a driven face model in the rectangle; 0: none, as published.
+        guide: channels of a picture of a driven face model in the rectangle, which callers give; 0: none, as published.
         follows: whether the frame before is seen, as published. Videos then go on from what was drawn, and its errors add up ("a buildup of
             small errors", section 4.4); without it each frame is drawn from the person's frame and the voice alone.
         difference: 0, as published: noise is added to pictures. Otherwise to what they differ by from the person's frame, times this number:

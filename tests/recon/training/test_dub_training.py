@@ -202,6 +202,8 @@ def test_settings_that_make_no_sense_are_named() -> None:
         TalkingData("nowhere", held_out_frames=0)
     with pytest.raises(ValueError, match="other_previous must lie"):
         DubAugmentation(other_previous=1.5)
+    with pytest.raises(ValueError, match="clips hold no guides"):
+        DubModule(dataclasses.replace(EDITOR, guide=1))
     with pytest.raises(ValueError, match="there must be a clip"):
         TalkingClipsConfig(count=0)
 
