@@ -60,7 +60,7 @@ class TrainingCli(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The data follow the module's picture size and face model."""
         parser.link_arguments("model", "data.init_args.size", compute_fn=crop_size)
-        for name in ("point_sets", "voice", "window"):
+        for name in ("point_sets", "voice", "window", "guide"):
             parser.link_arguments(f"model.init_args.network.{name}", f"data.init_args.{name}")
         parser.link_arguments("model.init_args.initial_weights", "data.init_args.initial_weights")
         parser.link_arguments("model.init_args.face_model", "data.init_args.face_model")

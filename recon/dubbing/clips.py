@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from recon.dubbing.clip_head import ClipHead
 from recon.dubbing.face_crops import MouthCrop
 from recon.io.files import write_file
 from recon.io.safetensors_order import ordered_safetensors
@@ -21,6 +22,7 @@ from recon.speech.resample import resampled
 
 RATE_HZ = 16_000
 _FORMAT = "facerecon-face-clip-1"
+_HEAD = "head."
 
 
 class FaceClipError(ValueError):
@@ -38,6 +40,9 @@ class FaceClip:
         lips_mm: ``(T, 2)`` how far the inner lips are apart and how wide the mouth is, where the truth is known.
         fps: frames a second.
         facts: about it: who speaks, what, where it is from.
+        head: of a face model, where one is known.
+        guides: ``(T, S, S, 4)`` what the frames should look like by it, see :class:`recon.dubbing.mouth_guide.MouthGuide`.
+        shown: ``(T,)`` number of the frame whose look each guide has.
     """
 
     frames: UInt8[np.ndarray, "t s s 3"]
@@ -46,6 +51,9 @@ class FaceClip:
     lips_mm: Float[np.ndarray, "t 2"] | None = None
     fps: float = 25.0
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    head: ClipHead | None = None
+    guides: UInt8[np.ndarray, "t s s 4"] | None = None
+    shown: Int[np.ndarray, " t"] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -64,6 +72,10 @@ class FaceClip:
         arrays = {"frames": self.frames, "hidden": self.hidden.astype(np.int32), "sound": self.sound}
         if self.lips_mm is not None:
             arrays["lips_mm"] = self.lips_mm.astype(np.float32)
+        if self.head is not None:
+            arrays.update({_HEAD + name: array for name, array in self.head.arrays().items()})
+        if self.guides is not None and self.shown is not None:
+            arrays.update(guides=self.guides, shown=self.shown.astype(np.int32))
         header = {"format": _FORMAT, "fps": repr(self.fps), "facts": json.dumps(dict(self.facts))}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         return write_file(Path(path), ordered_safetensors(save(tensors, metadata=header)), overwrite=True)
@@ -83,6 +95,7 @@ class FaceClip:
             raise FaceClipError(f"{path} cannot be read as a clip of a face: {error}") from error
         if header.get("format") != _FORMAT or not {"frames", "hidden", "sound"} <= set(arrays):
             raise FaceClipError(f"{path} is no clip of a face: format {header.get('format')!r}, expected {_FORMAT!r}")
+        head = {name.removeprefix(_HEAD): array for name, array in arrays.items() if name.startswith(_HEAD)}
         return cls(
             arrays["frames"],
             arrays["hidden"],
@@ -90,6 +103,9 @@ class FaceClip:
             arrays.get("lips_mm"),
             float(header["fps"]),
             json.loads(header["facts"]),
+            ClipHead.of_arrays(head) if head else None,
+            arrays.get("guides"),
+            arrays.get("shown"),
         )
 
 

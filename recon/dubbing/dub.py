@@ -9,14 +9,19 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from recon.detection.face import NoFaceError
 from recon.dubbing.clips import sound_of
 from recon.dubbing.editor import FaceEditor, ShownBefore
 from recon.dubbing.face_crops import LEAST_SHOWN, MouthCrop
 from recon.dubbing.followed_face import FollowedFace, Person, SoundFrames, Stretch, follow_face
+from recon.dubbing.mouth_guide import spoken_weights
+from recon.dubbing.video_guides import VideoGuides
 from recon.dubbing.voices import at_frames, heard_voice
 from recon.io.audio import Recording
+from recon.io.faults import reason
 from recon.io.video import Video, frames_at
 from recon.io.write_video import Sound, VideoWriter
+from recon.tracking.tracker import Tracker
 
 PROVENANCE = "Synthetic: the mouth in this video was drawn by facerecon to a voice; what is said was not said in front of this camera."
 """Goes into the metadata of every edited video."""
@@ -53,7 +58,8 @@ def dub(
 ) -> DubReport:
     """Write a video whose largest face speaks in another voice, with that voice.
 
-    The video is read twice and in part a third time: the face is found in all frames first, as crops are smoothed over time, and of each
+    The video is read twice and in part a third time, more often by an editor with guides, for which the head is tracked
+    (:class:`recon.tracking.tracker.Tracker`): the face is found in all frames first, as crops are smoothed over time, and of each
     person the frame in which the mouth is most at rest, which shows the editor who it is. Frames without a face, or whose mouth
     is not in the picture, stay as they are. The video keeps its length: of a longer voice the end is cut off, after a shorter one is
     silence.
@@ -67,7 +73,7 @@ def dub(
         progress: is told the number of frames done, and of all.
 
     Raises:
-        DubError: no face in the video.
+        DubError: no face in the video, or no head that can be tracked.
         VideoError: the video cannot be read.
         OutputExistsError, OutputError, ModuleNotFoundError: see :class:`recon.io.write_video.VideoWriter`.
     """
@@ -78,7 +84,8 @@ def dub(
     end_s = followed.times_s[-1] + 1.0 / video.fps
     heard = heard_voice(sound_of(sound.samples, sound.rate_hz), editor.config.voice)
     voices = at_frames(heard, np.array(followed.times_s), editor.config.window)
-    edits = _Edits(editor, followed, _persons(video, followed, editor.config.size), voices)
+    guides = _guides(video, followed, editor, sound) if editor.config.guide else None
+    edits = _Edits(editor, followed, _persons(video, followed, editor.config.size, guides), voices, guides)
     track = Sound(_lasting(sound, end_s)[:, None].astype(np.float32), sound.rate_hz)
     with VideoWriter(out, video.fps, sound=track, comment=PROVENANCE, overwrite=overwrite) as writer:
         for number, frame in enumerate(SoundFrames(video)):
@@ -97,14 +104,15 @@ class _Edits:
         followed: FollowedFace,
         persons: dict[Person, UInt8[np.ndarray, "s s 3"]],
         voices: Float[np.ndarray, "t n bands"],
+        guides: VideoGuides | None,
     ) -> None:
-        self._editor, self._persons, self._voices = editor, persons, voices
+        self._editor, self._persons, self._voices, self._guides = editor, persons, voices, guides
         self._at: dict[int, tuple[Stretch, MouthCrop]] = {
             stretch.first + k: (stretch, crop) for stretch in followed.stretches for k, crop in enumerate(stretch.crops)
         }
         self._previous: dict[int, UInt8[np.ndarray, "s s 3"]] = {}
         """Of the stretch that begins with a frame."""
-        self.edited = self.off_picture = 0
+        self.edited = self.off_picture = self.unknown = 0
 
     def __call__(self, number: int, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """The frame, edited if there is a mouth in it."""
@@ -114,25 +122,45 @@ class _Edits:
         if crop.shown_share(pixels.shape[:2]) < LEAST_SHOWN:
             self.off_picture += 1
             return pixels
+        if self._guides is not None and number not in self._guides.known:
+            self.unknown += 1
+            return pixels
+        guide = None if self._guides is None else self._guides(number, stretch.person)
         size = self._editor.config.size
         picture = crop.picture(pixels, size)
         person = self._persons[stretch.person]
         before = ShownBefore(self._previous.get(stretch.first, person), person)
-        drawn = self._editor.frame(picture, crop.hidden_px(size), before, self._voices[number])
+        drawn = self._editor.frame(picture, crop.hidden_px(size), before, self._voices[number], guide)
         self._previous = {stretch.first: drawn}
         self.edited += 1
         return crop.pasted(pixels, drawn)
 
 
-def _persons(video: Video, followed: FollowedFace, size: int) -> dict[Person, UInt8[np.ndarray, "s s 3"]]:
-    """The crops of ``size`` px that show who is in a video."""
-    wanted = followed.at_rest(video.size)
+def _guides(video: Video, followed: FollowedFace, editor: FaceEditor, sound: Recording) -> VideoGuides:
+    """For the frames of the video's main person."""
+    try:
+        track = Tracker("open", "fast")(video)[0]
+    except NoFaceError as error:
+        raise DubError(f"the head cannot be followed: {reason(error)}") from error
+    heard = sound_of(sound.samples, sound.rate_hz)
+    weights = spoken_weights(heard, np.array(followed.times_s), track.model.expression_names)
+    return VideoGuides(track, followed.crops, editor.config.size, weights)
+
+
+def _persons(
+    video: Video, followed: FollowedFace, size: int, guides: VideoGuides | None
+) -> dict[Person, UInt8[np.ndarray, "s s 3"]]:
+    """The crops of ``size`` px that show who is in a video; guides are told of them."""
+    wanted = followed.at_rest(video.size, None if guides is None else guides.known)
     if not wanted:
         return {}
-    crops = {s.first + k: crop for s in followed.stretches for k, crop in enumerate(s.crops)}
+    crops = followed.crops
     shown = {
         number: crops[number].picture(pixels, size) for number, pixels in frames_at(video, sorted(wanted.values()))
     }
+    if guides is not None:
+        for person, number in wanted.items():
+            guides.show(person, number, shown[number])
     return {person: shown[number] for person, number in wanted.items()}
 
 
@@ -150,7 +178,11 @@ def _notes(followed: FollowedFace, edits: _Edits, sound: Recording, end_s: float
         done = "its end is cut off" if sound.seconds > end_s else "silence follows it"
         notes.append(f"the voice takes {sound.seconds:.2f} s and the video {end_s:.2f} s: {done}")
     faceless = len(followed.times_s) - followed.frames_seen
-    for count, why in ((faceless, "no face was found in them"), (edits.off_picture, "the mouth is not in the picture")):
+    for count, why in (
+        (faceless, "no face was found in them"),
+        (edits.off_picture, "the mouth is not in the picture"),
+        (edits.unknown, "the head could not be followed in them"),
+    ):
         if count:
             notes.append(f"{count} frames stay as they are: {why}")
     return tuple(notes)

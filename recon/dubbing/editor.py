@@ -79,7 +79,7 @@ class FaceEditor:
         hidden: tuple[int, int, int, int],
         before: ShownBefore,
         voice: Float[np.ndarray, "n bands"],
-        guide: UInt8[np.ndarray, "s s g"] | None = None,
+        guide: UInt8[np.ndarray, "s s 4"] | None = None,
     ) -> UInt8[np.ndarray, "s s 3"]:
         """A crop with its lower face drawn anew.
 
@@ -88,7 +88,7 @@ class FaceEditor:
             hidden: first column and row, and those after the last, of what is drawn.
             before: the other pictures.
             voice: about the frame's time, see :mod:`recon.dubbing.voices`.
-            guide: ``(S, S, G)`` of a driven face model, if the network takes one.
+            guide: ``(S, S, 4)`` if the network takes one, see :class:`recon.dubbing.mouth_guide.MouthGuide`.
 
         Raises:
             ValueError: a guide that is missing or not asked for, or crops of another size.
@@ -120,10 +120,11 @@ class FaceEditor:
         crops: UInt8[np.ndarray, "t s s 3"],
         hidden: Int[np.ndarray, "t 4"],
         voice: Float[np.ndarray, "t n bands"],
-        guides: UInt8[np.ndarray, "t s s g"] | None = None,
+        guides: UInt8[np.ndarray, "t s s 4"] | None = None,
+        shown: int = 0,
     ) -> UInt8[np.ndarray, "t s s 3"]:
-        """All crops of a clip, one after the other; its first shows the person."""
-        person = previous = crops[0]
+        """All crops of a clip, one after the other; ``shown`` is the number of the one that shows the person."""
+        person = previous = crops[shown]
         drawn = []
         for k in range(len(crops)):
             left, top, right, bottom = (int(v) for v in hidden[k])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 from jaxtyping import Float
@@ -59,14 +59,24 @@ class FollowedFace:
         """In how many frames it is."""
         return sum(len(stretch.crops) for stretch in self.stretches)
 
-    def at_rest(self, size: tuple[int, int]) -> dict[Person, int]:
-        """Of each person the frame that shows how the mouth looks at rest: the first whose lips are about as near each other as in any, among
-        those whose mouth is in frames of (H, W) px. Persons whose mouth never is are left out."""
+    @property
+    def crops(self) -> dict[int, MouthCrop]:
+        """Of all frames with the face, by number."""
+        return {stretch.first + k: crop for stretch in self.stretches for k, crop in enumerate(stretch.crops)}
+
+    def at_rest(self, size: tuple[int, int], among: Container[int] | None = None) -> dict[Person, int]:
+        """Of each person the frame that shows how the mouth looks at rest: the first whose lips are about as near each other as in any.
+
+        Args:
+            size: (H, W) of the frames, px; the mouth must lie within.
+            among: numbers of the frames to choose from; ``None``: all. Persons who are in none of them are left out.
+        """
         found: dict[Person, list[tuple[int, float]]] = {}
         for stretch in self.stretches:
             for k, crop in enumerate(stretch.crops):
-                if crop.shown_share(size) >= LEAST_SHOWN:
-                    found.setdefault(stretch.person, []).append((stretch.first + k, float(stretch.lips_apart[k])))
+                number = stretch.first + k
+                if crop.shown_share(size) >= LEAST_SHOWN and (among is None or number in among):
+                    found.setdefault(stretch.person, []).append((number, float(stretch.lips_apart[k])))
         least = {person: min(apart for _, apart in frames) for person, frames in found.items()}
         return {
             person: next(number for number, apart in frames if apart <= least[person] + _ABOUT)

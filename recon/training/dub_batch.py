@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from safetensors import safe_open
 from torch import Tensor
 
-from recon.dubbing.clips import FaceClip
+from recon.dubbing.clips import FaceClip, FaceClipError
 from recon.dubbing.voices import at_frames, heard_voice
 from recon.networks.diffusion.editor_network import Voice
 
@@ -29,7 +29,7 @@ class DubBatch:
         person: ``(B, 3, S, S)`` other frames of the same people.
         hidden: ``(B, 1, S, S)`` what is drawn anew.
         voice: ``(B, window, bands)``.
-        guide: ``(B, G, S, S)`` a driven face model, or G = 0.
+        guide: ``(B, G, S, S)`` what a driven face model tells, or G = 0.
     """
 
     clean: Float[Tensor, "b 3 s s"]
@@ -91,26 +91,33 @@ class ClipFrames:
         files: of clips, see :class:`recon.dubbing.clips.FaceClip`; all of one size.
         voice: what is heard.
         window: times of the voice that are heard for a frame.
-        guides: files of the guides of the clips; empty: none.
+        guide: channels of guides; 0: none. With guides, the person is shown by the frames whose look these have.
 
     Raises:
-        FaceClipError: a file is damaged or none.
+        FaceClipError: a file is damaged or none, or lacks guides.
         ValueError: no frames, or clips of several sizes.
     """
 
-    def __init__(self, files: list[Path], voice: Voice, window: int, guides: list[Path] | None = None) -> None:
-        self.files, self.window, self.guides = files, window, guides or []
+    def __init__(self, files: list[Path], voice: Voice, window: int, guide: int = 0) -> None:
+        self.files, self.window, self.guide = files, window, guide
         sizes: set[int] = set()
         places: list[tuple[int, int]] = []
         self._heard: list[np.ndarray] = []
         self._hidden: list[np.ndarray] = []
         self._fps: list[float] = []
+        self._shown: list[np.ndarray] = []
         for number, file in enumerate(files):
             clip = FaceClip.load(file)
             sizes.add(clip.size)
             self._heard.append(heard_voice(clip.sound, voice).astype(np.float16))
             self._hidden.append(clip.hidden)
             self._fps.append(clip.fps)
+            if guide:
+                if clip.shown is None:
+                    raise FaceClipError(
+                        f"{file} has no guides (nothing knows where the head is); train an editor without: guide 0"
+                    )
+                self._shown.append(clip.shown)
             places.extend((number, k) for k in range(len(clip)))
         if len(sizes) != 1:
             raise ValueError(
@@ -134,16 +141,16 @@ class ClipFrames:
         before = max(k - 1, 0)
         if k == 0 or random.random() < augmentation.other_previous:
             before = int(random.integers(count))
-        person = int(random.integers(count))
+        person = int(self._shown[clip][k]) if self.guide else int(random.integers(count))
         shown = [self._picture(clip, at) for at in (k, before, person)]
         hidden = np.zeros((self.size, self.size), dtype=bool)
         left, top, right, bottom = self._hidden[clip][k]
         hidden[top:bottom, left:right] = True
-        guide = self._guide(clip, k)
+        shown.append(self._guide(clip, k))
         if augmentation.colour:
             gain = 1.0 + augmentation.colour * random.uniform(-1.0, 1.0, size=3)
-            shown = [np.clip(picture * gain, 0.0, 255.0) for picture in shown]
-        clean, previous, person_picture = (picture.astype(np.float32) / 127.5 - 1.0 for picture in shown)
+            shown = [_brightened(picture, gain) for picture in shown]
+        clean, previous, person_picture, guide = (picture.astype(np.float32) / 127.5 - 1.0 for picture in shown)
         previous = self._worn(previous, hidden, augmentation, random)
         pictures = {
             "clean": clean,
@@ -181,10 +188,17 @@ class ClipFrames:
     def _picture(self, clip: int, frame: int) -> UInt8[np.ndarray, "s s 3"]:
         return _slice(self.files[clip], "frames", frame)
 
-    def _guide(self, clip: int, frame: int) -> Float[np.ndarray, "s s g"]:
-        if not self.guides:
-            return np.zeros((self.size, self.size, 0), dtype=np.float32)
-        return _slice(self.guides[clip], "guide", frame).astype(np.float32) / 127.5 - 1.0
+    def _guide(self, clip: int, frame: int) -> UInt8[np.ndarray, "s s g"]:
+        if not self.guide:
+            return np.zeros((self.size, self.size, 0), dtype=np.uint8)
+        return _slice(self.files[clip], "guides", frame)
+
+
+def _brightened(picture: UInt8[np.ndarray, "s s c"], gain: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "s s c"]:
+    """Colours times a gain; a fourth channel is none."""
+    bright = picture.astype(np.float64)
+    bright[..., :3] = np.clip(bright[..., :3] * gain[: bright.shape[2]], 0.0, 255.0)
+    return bright
 
 
 @functools.lru_cache(maxsize=_OPEN_FILES)

@@ -51,8 +51,9 @@ class ClipData(lightning.LightningDataModule):
     """Data of clips on disk.
 
     Args:
-        voice: what is heard; ``train.py`` takes it from the network's config, as ``window``.
+        voice: what is heard; ``train.py`` takes it from the network's config, as ``window`` and ``guide``.
         window: times of the voice for a frame.
+        guide: channels of the guides; 0: none.
         augmentation: of training frames.
         plan: batch size and seed.
         held_out_frames: of the held-out clips, evenly spaced, for validation.
@@ -66,6 +67,7 @@ class ClipData(lightning.LightningDataModule):
         self,
         voice: Voice = "mel",
         window: int = 5,
+        guide: int = 0,
         augmentation: DubAugmentation = _AUGMENTATION,
         plan: BatchPlan = _PLAN,
         held_out_frames: int = 128,
@@ -76,7 +78,8 @@ class ClipData(lightning.LightningDataModule):
             raise ValueError(
                 f"workers must be at least 0 and held_out_frames at least 1, got {workers} and {held_out_frames}"
             )
-        self.voice, self.window, self.augmentation, self.plan = voice, window, augmentation, plan
+        self.voice, self.window, self.guide = voice, window, guide
+        self.augmentation, self.plan = augmentation, plan
         self.held_out_frames, self.workers = held_out_frames, workers
 
     def clip_files(self) -> tuple[list[Path], list[Path]]:
@@ -85,13 +88,13 @@ class ClipData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""
-        frames = ClipFrames(self.clip_files()[0], self.voice, self.window)
+        frames = ClipFrames(self.clip_files()[0], self.voice, self.window, self.guide)
         place = StreamPlace.of_trainer(self.trainer)
         return stream_loader(DubStream(frames, self.augmentation, self.plan, place), self.workers)
 
     def val_dataloader(self) -> Any:
         """Held-out frames, the same at every validation."""
-        frames = ClipFrames(self.clip_files()[1], self.voice, self.window)
+        frames = ClipFrames(self.clip_files()[1], self.voice, self.window, self.guide)
         chosen = np.linspace(0, len(frames) - 1, min(self.held_out_frames, len(frames))).round().astype(int).tolist()
         size = self.plan.batch_size
         batches = [
@@ -131,12 +134,13 @@ class TalkingData(ClipData):
         drawers: int = 1,
         voice: Voice = "mel",
         window: int = 5,
+        guide: int = 0,
         augmentation: DubAugmentation = _AUGMENTATION,
         plan: BatchPlan = _PLAN,
         held_out_frames: int = 128,
         workers: int = 0,
     ) -> None:
-        super().__init__(voice, window, augmentation, plan, held_out_frames, workers)
+        super().__init__(voice, window, guide, augmentation, plan, held_out_frames, workers)
         place = Path(folder).expanduser()
         self.drawers = drawers
         self.parts = {

@@ -72,10 +72,6 @@ class DubModule(VoicedModule[EditorNetwork]):
     ) -> None:
         if not mouth >= 0.0:
             raise ValueError(f"the mouth counts at least as much as the rest, got {mouth} more")
-        if network.guide:
-            raise ValueError(
-                f"clips hold no guides to train with, got {network.guide} channels of guide; leave it at 0"
-            )
         made = EditorNetwork(network)
         if initial_weights is not None:
             path = Path(initial_weights).expanduser()

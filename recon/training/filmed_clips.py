@@ -86,7 +86,7 @@ def filmed_clip(filmed: FilmedSpeech, size: int) -> FaceClip:
     end = start + round(len(stretch.crops) / _FPS * sound.rate_hz)
     facts = {"speaker": filmed.speaker, "film": filmed.video.name}
     heard = sound_of(sound.samples[start:end], sound.rate_hz)
-    return FaceClip(np.concatenate(pictures), np.concatenate(hidden), heard, None, _FPS, facts)
+    return FaceClip(np.concatenate(pictures), np.concatenate(hidden), heard, fps=_FPS, facts=facts)
 
 
 def cut_filmed_clips(folder: Path, speech: list[FilmedSpeech], size: int) -> list[Path]:
@@ -150,12 +150,13 @@ class FilmedData(ClipData):
         size: int = 128,
         voice: Voice = "mel",
         window: int = 5,
+        guide: int = 0,
         augmentation: DubAugmentation = _AUGMENTATION,
         plan: BatchPlan = _PLAN,
         held_out_frames: int = 128,
         workers: int = 0,
     ) -> None:
-        super().__init__(voice, window, augmentation, plan, held_out_frames, workers)
+        super().__init__(voice, window, guide, augmentation, plan, held_out_frames, workers)
         self.folder, self.films, self.size = Path(folder).expanduser(), films, size
 
     def prepare_data(self) -> None:

@@ -11,18 +11,22 @@ import logging
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 import bfm
+from bfm.model import MorphableModel
 from recon.dubbing.clips import FaceClip, FaceClipError, framed, sound_of
 from recon.dubbing.face_crops import mouth_crops
+from recon.dubbing.mouth_guide import spoken_weights
 from recon.io.files import write_file
 from recon.speech.espeak import Espeak, EspeakVoice, SpokenText
 from recon.synthesis.config import SynthesisConfig
 from recon.synthesis.sample import FaceBatch
 from recon.synthesis.talking import TalkingClip, TalkingConfig, TalkingPeople
+from recon.training.clip_heads import clip_guides, frames_at_rest, tracked_head
 from recon.training.module import FaceModelConfig
 from recon.training.speech_corpus import SpeechCorpusConfig
 
@@ -30,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 Speaker = Callable[[str, EspeakVoice], SpokenText]
 """Says a text in a voice, as :meth:`recon.speech.espeak.Espeak.speak`."""
-_FORMAT = "facerecon-talking-clips-1"
+_FORMAT = "facerecon-talking-clips-2"
 _FIELD_OF_VIEW_DEG = 24.0
 _FRAME_SIDES = 1.5
 """Sides of a frame in those of its crop: a frame shows 1.7 times as much of the face, so that crops are about as sharp as it is."""
@@ -38,6 +42,8 @@ _AT_ONCE = 20
 """Clips that a process draws before it starts anew."""
 _POINT_NOISE = 0.008
 """Of points in shares of the face's size: about what the landmark network errs by."""
+_ABOUT_REST_MM = {"varied": 3.0, "one": 0.6}
+"""How much farther than in any frame lips may be apart in frames whose look guides have."""
 _LIPS, _CORNERS = (62, 66), (60, 64)
 
 
@@ -58,6 +64,8 @@ class TalkingClipsConfig:
         look: what else the pictures show.
         face_model: whose faces.
         seed: of people and motion.
+        looks: whose look guides have: that of ``varied`` frames whose lips are not far apart, or of ``one`` frame with the mouth at rest, as
+            when videos are edited.
 
     Raises:
         ValueError: no clip, nobody to speak it, or no picture.
@@ -71,6 +79,7 @@ class TalkingClipsConfig:
     look: SynthesisConfig = dataclasses.field(default_factory=_look)
     face_model: FaceModelConfig = dataclasses.field(default_factory=FaceModelConfig)
     seed: int = 500
+    looks: Literal["varied", "one"] = "varied"
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.people < 1 or not 16 <= self.size <= 1024:
@@ -81,7 +90,8 @@ class TalkingClipsConfig:
     @classmethod
     def held_out(cls, count: int, size: int) -> TalkingClipsConfig:
         """People, sentences and voices that are not trained on."""
-        return cls(count, count, size, SpeechCorpusConfig.held_out(seed=7_919_500), seed=7_919_500)
+        corpus = SpeechCorpusConfig.held_out(seed=7_919_500)
+        return cls(count, count, size, corpus, seed=7_919_500, looks="one")
 
     def described(self) -> dict[str, object]:
         """All that decides on what a clip is: everything but their number."""
@@ -147,7 +157,7 @@ def _draw(folder: Path, config: TalkingClipsConfig, speak: Speaker | None, numbe
     with contextlib.ExitStack() as stack:
         people = talking_people(config, speak or stack.enter_context(Espeak()).speak)
         for number in numbers:
-            drawn_clip(people(number), config.size, number).save(clip_file(folder, number))
+            drawn_clip(people.model, people(number), config.size, number, config.looks).save(clip_file(folder, number))
     return numbers
 
 
@@ -162,18 +172,26 @@ def talking_people(config: TalkingClipsConfig, speak: Speaker) -> TalkingPeople:
     return TalkingPeople(model, texts, speak, shown, config.seed, (side, side))
 
 
-def drawn_clip(clip: TalkingClip, size: int, number: int) -> FaceClip:
-    """A clip of a talking person in crops, framed by points that err as found ones do."""
+def drawn_clip(
+    model: MorphableModel, clip: TalkingClip, size: int, number: int, looks: Literal["varied", "one"]
+) -> FaceClip:
+    """A clip of a talking person in crops, framed by points that err as found ones do, with guides by a head that errs as a tracked one."""
     drawn = list(clip.frames())
     true_px = np.concatenate([frame.landmarks68_px.double().numpy() for frame in drawn])
     random = np.random.default_rng([number, size])
     face_px = np.linalg.norm(true_px[:, 8] - true_px[:, 27], axis=1).mean()
     found_px = true_px + _POINT_NOISE * face_px * random.standard_normal(true_px.shape)
     pictures = [np.rint(255.0 * frame.image[0].permute(1, 2, 0).numpy()).astype(np.uint8) for frame in drawn]
-    frames, hidden = framed(pictures, mouth_crops(found_px), size)
+    crops = mouth_crops(found_px)
+    frames, hidden = framed(pictures, crops, size)
     facts = {"text": clip.text, "voice": clip.voice.name, "number": str(number)}
-    sound = sound_of(clip.sound.samples, clip.sound.rate_hz)
-    return FaceClip(frames, hidden, sound, _lips_mm(drawn), clip.animation.fps, facts)
+    sound, lips_mm = sound_of(clip.sound.samples, clip.sound.rate_hz), _lips_mm(drawn)
+    head = tracked_head(model, drawn, crops, random)
+    weights = spoken_weights(sound, clip.animation.time_s, model.expression_names)
+    at_rest = frames_at_rest(lips_mm[:, 0], _ABOUT_REST_MM[looks])
+    shown = random.choice(at_rest, len(frames)) if looks == "varied" else np.repeat(at_rest[:1], len(frames))
+    guides = clip_guides(model, head, frames, weights, shown)
+    return FaceClip(frames, hidden, sound, lips_mm, clip.animation.fps, facts, head, guides.pictures, guides.shown)
 
 
 def _lips_mm(drawn: list[FaceBatch]) -> np.ndarray:

@@ -34,7 +34,7 @@ def drawn_frames(
     config = network.config
     coded = sample(
         lambda noisy_frames, level: seen.answer(network, noisy_frames, level),
-        seen.coded(torch.where(hidden, seen.person, frames), config),
+        seen.coded(torch.where(hidden, seen.drawn_from, frames), config),
         hidden,
         config.schedule,
         config.target,

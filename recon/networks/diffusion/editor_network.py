@@ -19,6 +19,8 @@ from recon.networks.diffusion.noise_schedule import NoiseSchedule, Target
 Voice = Literal["mel", "articulators"]
 VOICE_BANDS: dict[str, int] = {"mel": 256, "articulators": 8}
 """Numbers that each kind of voice has for a time."""
+GUIDE_CHANNELS = 4
+"""Colours that a driven face model tells of a frame, and what it shows there, see :class:`recon.dubbing.mouth_guide.MouthGuide`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +38,11 @@ class EditorConfig:
         dropout: in residual blocks.
         voice: ``mel``: log-mel spectrum, as published; ``articulators``: what the speech network hears in it.
         window: times of a voice that are heard for a frame; the frame's is the middle one.
-        guide: channels of a picture of a driven face model in the rectangle, which callers give; 0: none, as published.
+        guide: channels of the picture that a driven face model gives: 0, as published, or :data:`GUIDE_CHANNELS`.
         follows: whether the frame before is seen, as published. Videos then go on from what was drawn, and its errors add up ("a buildup of
             small errors", section 4.4); without it each frame is drawn from the person's frame and the voice alone.
-        difference: 0, as published: noise is added to pictures. Otherwise to what they differ by from the person's frame, times this number:
-            a network that has learnt nothing then draws that frame.
+        difference: 0, as published: noise is added to pictures. Otherwise to what they differ by from the guide, or without one from the
+            person's frame, times this number: a network that has learnt nothing then draws that.
         schedule: of the noise.
         target: what is asked for.
 
@@ -72,13 +74,14 @@ class EditorConfig:
             ("blocks", 1, 16),
             ("head_channels", 1, 1024),
             ("window", 1, 99),
-            ("guide", 0, 16),
         ):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} must be a whole number from {least} to {most}, got {str(value)[:40]!r}")
         if not 1 <= len(self.multiples) <= 8 or any(type(m) is not int or not 1 <= m <= 64 for m in self.multiples):
             raise ValueError(f"multiples must be 1 to 8 whole numbers from 1 to 64, got {str(self.multiples)[:80]}")
+        if self.guide not in (0, GUIDE_CHANNELS):
+            raise ValueError(f"guide must be 0 or {GUIDE_CHANNELS}, got {str(self.guide)[:40]!r}")
         if self.voice not in VOICE_BANDS or self.target not in ("noise", "velocity"):
             raise ValueError(f"voice is mel or articulators, target noise or velocity; got {self.voice}, {self.target}")
         if not 0.0 <= self.difference <= 100.0:
@@ -191,7 +194,7 @@ class SeenBeside:
     Attributes:
         previous: ``(B, 3, S, S)`` the frames before, in [-1, 1].
         person: ``(B, 3, S, S)`` frames of the same people.
-        guide: ``(B, G, S, S)`` a driven face model, or G = 0.
+        guide: ``(B, G, S, S)`` what a driven face model tells, or G = 0.
         voice: ``(B, window, bands)``.
     """
 
@@ -200,13 +203,18 @@ class SeenBeside:
     guide: Float[Tensor, "b g s s"]
     voice: Float[Tensor, "b n bands"]
 
+    @property
+    def drawn_from(self) -> Float[Tensor, "b 3 s s"]:
+        """What comes nearest to the frames: the guide's colours, or the person's frames."""
+        return self.guide[:, :3] if self.guide.shape[1] else self.person
+
     def coded(self, pictures: Float[Tensor, "b 3 s s"], config: EditorConfig) -> Float[Tensor, "b 3 s s"]:
         """Pictures as noise is added to them."""
-        return config.difference * (pictures - self.person) if config.difference else pictures
+        return config.difference * (pictures - self.drawn_from) if config.difference else pictures
 
     def decoded(self, coded: Float[Tensor, "b 3 s s"], config: EditorConfig) -> Float[Tensor, "b 3 s s"]:
         """The inverse of :meth:`coded`."""
-        return coded / config.difference + self.person if config.difference else coded
+        return coded / config.difference + self.drawn_from if config.difference else coded
 
     def answer(
         self, network: EditorNetwork, drawn: Float[Tensor, "b 3 s s"], level: Float[Tensor, " b"]

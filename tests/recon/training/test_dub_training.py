@@ -22,7 +22,7 @@ from recon.speech.phonemes import PhonemeTrack
 from recon.synthesis.config import SynthesisConfig
 from recon.training.dub_batch import ClipFrames, DubAugmentation
 from recon.training.dub_data import DubStream, TalkingData
-from recon.training.dub_module import DubModule
+from recon.training.dub_module import DubModule, beside
 from recon.training.schedule import OptimiserConfig
 from recon.training.stream import BatchPlan, StreamPlace
 from recon.training.sync_data import SyncStream
@@ -111,6 +111,45 @@ def test_frames_come_with_the_frame_before_the_person_and_the_voice(files: list[
     heard = at_frames(heard_voice(clip.sound, "articulators"), np.array([7 / 25.0]), 5)
     np.testing.assert_allclose(batch.voice.numpy(), heard, atol=2e-3)
     assert batch.guide.shape == (1, 0, 32, 32)
+
+
+def test_guides_come_with_the_frame_whose_look_they_have(files: list[Path], tmp_path: Path) -> None:
+    frames = ClipFrames(files, "articulators", 5, 4)
+    clip = FaceClip.load(files[0])
+    assert len(set(clip.shown.tolist())) > 3 and (clip.lips_mm[clip.shown, 0] <= clip.lips_mm[:, 0].min() + 3.0).all()
+    batch = frames.batch([6], STILL, np.random.default_rng(0))
+    at = ((batch.guide[0].permute(1, 2, 0) + 1.0) * 127.5).round().numpy()
+    np.testing.assert_array_equal(at, clip.guides[6])
+    person = ((batch.person[0].permute(1, 2, 0) + 1.0) * 127.5).round().numpy()
+    np.testing.assert_array_equal(person, clip.frames[clip.shown[6]])
+    # Guides come nearer to the frames than any one frame of the person does.
+    inside = np.zeros(clip.frames.shape[:3], dtype=bool)
+    for k, (left, top, right, bottom) in enumerate(clip.hidden):
+        inside[k, top:bottom, left:right] = True
+    copied = np.abs(clip.frames[clip.shown].astype(float) - clip.frames)[inside].mean()
+    guided = np.abs(clip.guides[..., :3].astype(float) - clip.frames)[inside].mean()
+    assert guided < 0.9 * copied, (guided, copied)
+    # Brightness changes in all pictures alike; what is shown is no colour.
+    bright = frames.batch([6], dataclasses.replace(STILL, colour=0.5), np.random.default_rng(2))
+    torch.testing.assert_close(bright.guide[:, 3], batch.guide[:, 3])
+    assert (bright.guide[:, :3] - batch.guide[:, :3]).abs().max() > 0.02
+    bare = dataclasses.replace(clip, guides=None, shown=None).save(tmp_path / "bare.safetensors")
+    with pytest.raises(FaceClipError, match="has no guides"):
+        ClipFrames([bare], "articulators", 5, 4)
+
+
+def test_an_editor_that_has_learnt_nothing_draws_the_guide(files: list[Path]) -> None:
+    config = dataclasses.replace(EDITOR, guide=4, difference=4.0, follows=False)
+    torch.manual_seed(0)
+    module = DubModule(config, OptimiserConfig("adamw", 3e-3, warm_up=1, schedule="constant"), 0.9)
+    module.log = module.log_dict = lambda *_, **__: None
+    batch = ClipFrames(files, "articulators", 5, 4).batch([3, 20], STILL, np.random.default_rng(0))
+    loss = module.training_step(batch, 0)
+    loss.backward()
+    assert float(loss.detach()) > 0.0 and module.network.last[2].weight.grad.abs().max() > 0.0
+    assert float((beside(batch).drawn_from - batch.guide[:, :3]).abs().max()) == 0.0
+    coded = beside(batch).coded(batch.clean, config)
+    torch.testing.assert_close(beside(batch).decoded(coded, config), batch.clean, atol=1e-6, rtol=0.0)
 
 
 def test_augmentation_mirrors_all_pictures_and_wears_only_the_frame_before(files: list[Path]) -> None:
@@ -202,8 +241,6 @@ def test_settings_that_make_no_sense_are_named() -> None:
         TalkingData("nowhere", held_out_frames=0)
     with pytest.raises(ValueError, match="other_previous must lie"):
         DubAugmentation(other_previous=1.5)
-    with pytest.raises(ValueError, match="clips hold no guides"):
-        DubModule(dataclasses.replace(EDITOR, guide=1))
     with pytest.raises(ValueError, match="there must be a clip"):
         TalkingClipsConfig(count=0)
 

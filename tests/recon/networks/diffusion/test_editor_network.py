@@ -56,7 +56,7 @@ def test_the_published_editors_have_their_sizes(config, millions):
 
 
 @pytest.mark.parametrize("patch", [1, 2])
-@pytest.mark.parametrize("guide", [0, 2])
+@pytest.mark.parametrize("guide", [0, 4])
 def test_answers_have_the_pictures_size_and_follow_every_input(patch, guide):
     config = dataclasses.replace(SMALL, patch=patch, guide=guide, attention_px=(16 // patch // 2,))
     network = _awake(EditorNetwork(config))
@@ -114,6 +114,7 @@ def test_a_file_gives_the_same_network_again(tmp_path):
         ({"head_channels": 3}, "head_channels must divide"),
         ({"window": 4}, "window is odd"),
         ({"dropout": 1.0}, "dropout lies"),
+        ({"guide": 3}, "guide must be 0 or 4"),
         ({"channels": 0}, "channels must be a whole number"),
         ({"multiples": ()}, "multiples must be"),
     ],
