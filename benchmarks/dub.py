@@ -3,7 +3,7 @@
     python benchmarks/dub.py --clips CLIPS/held_out --sync sync.safetensors EDITOR.safetensors [EDITOR.safetensors ...]
 
 Clips are those that ``configs/dub/facerecon_dub.yaml`` draws to hold out. Each editor edits them with their own voices (error against the
-truth), and with the voice of the next clip, which shows whether it listens.
+truth), and with the voice of the next clip, which shows whether it listens. "Guide alone" is what geometry tells without an editor.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from _report import print_header, print_table
 from jaxtyping import UInt8
 from PIL import Image
 
+import bfm
 from recon.dubbing.clips import FaceClip
 from recon.dubbing.editor import FaceEditor
+from recon.dubbing.mouth_guide import spoken_weights
 from recon.dubbing.voices import at_frames, heard_voice, voice_meaning
 from recon.evaluation.dubbing import ClipFigures, clip_figures, copied, feature_distance, mean_figures
 from recon.networks.diffusion.sampling import SamplingConfig
 from recon.networks.sync_checkpoint import load_sync_network
+from recon.training.clip_heads import clip_guides
 
 _COLUMNS = ("", "SSIM", "PSNR", "CPBD", "lips mm", "lips r", "LSE-D", "LSE-C", "Frechet", "ms/frame")
 
@@ -45,6 +48,7 @@ def main() -> None:
     rows = [
         _row("the truth", clips, truth, network, None),
         _row("first frame copied", clips, list(map(copied, clips)), network, None),
+        _row("guide alone", clips, [_pasted(_guides(clip, clip), clip) for clip in clips], network, None),
     ]
     for path in arguments.editors or [None]:
         editor = FaceEditor(path, SamplingConfig("ddim", arguments.steps))
@@ -62,9 +66,24 @@ def main() -> None:
 
 def _edited(editor: FaceEditor, clip: FaceClip, speaker: FaceClip) -> UInt8[np.ndarray, "t s s 3"]:
     heard = heard_voice(speaker.sound, editor.config.voice)
-    return editor.clip(
-        clip.frames, clip.hidden, at_frames(heard, np.arange(len(clip)) / clip.fps, editor.config.window)
-    )
+    voice = at_frames(heard, np.arange(len(clip)) / clip.fps, editor.config.window)
+    if not editor.config.guide:
+        return editor.clip(clip.frames, clip.hidden, voice)
+    return editor.clip(clip.frames, clip.hidden, voice, _guides(clip, speaker), int(clip.shown[0]))
+
+
+def _guides(clip: FaceClip, speaker: FaceClip) -> UInt8[np.ndarray, "t s s 4"]:
+    model = bfm.load("open")
+    weights = spoken_weights(speaker.sound, np.arange(len(clip)) / clip.fps, model.expression_names)
+    return clip_guides(model, clip.head, clip.frames, weights, clip.shown).pictures
+
+
+def _pasted(guides: UInt8[np.ndarray, "t s s 4"], clip: FaceClip) -> UInt8[np.ndarray, "t s s 3"]:
+    """The guide in what is hidden, as it is."""
+    drawn = clip.frames.copy()
+    for k, (left, top, right, bottom) in enumerate(clip.hidden):
+        drawn[k, top:bottom, left:right] = guides[k, top:bottom, left:right, :3]
+    return drawn
 
 
 def _row(name: str, clips, drawn, network, milliseconds: float | None) -> list[object]:
