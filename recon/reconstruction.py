@@ -31,7 +31,7 @@ from recon.texturing.bake import bake_texture
 from recon.texturing.unproject import PhotographedHead
 from recon.texturing.uv_map import UvMap
 
-FORMATS = ("glb", "obj", "ply", "stl")
+FORMATS = ("glb", "obj", "ply", "stl", "usdz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,23 +283,28 @@ class Reconstruction:
     ) -> list[Path]:
         """Write ``head.*`` in the given formats, ``depth.png``, ``depth.npy``, ``normals.png`` and ``face.json``.
 
-        All show the reconstructed expression: ``head.glb`` by the weights of its morph targets, or, for a model without
+        All show the reconstructed expression: ``head.glb`` and ``head.usdz`` by the weights of their morph targets, or, for a model without
         weights in [0, 1], in its vertices.
 
         Raises:
             ValueError: an unknown format.
             OutputExistsError, OutputError: see :mod:`recon.export`.
+            ModuleNotFoundError: ``usdz`` without usd-core (the extra ``usd``).
         """
         unknown = [name for name in formats if name not in FORMATS]
         if unknown:
             raise ValueError(f"unknown mesh format {unknown[0]!r}; known: {', '.join(FORMATS)}")
+        if "usdz" in formats:
+            export.require_usd()
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         mesh = self.mesh(texture_size, neutral=bool(self._morph_names))
         written: list[Path] = []
+        weights = {name: value for name, value in self.expression_weights.items() if name in mesh.morph_targets}
         if "glb" in formats:
-            weights = {name: value for name, value in self.expression_weights.items() if name in mesh.morph_targets}
             written.append(export.write_glb(place / "head.glb", mesh, weights=weights, overwrite=overwrite))
+        if "usdz" in formats:
+            written.append(export.write_usdz(place / "head.usdz", mesh, weights=weights, overwrite=overwrite))
         posed = dataclasses.replace(mesh, vertices_mm=self.vertices)
         if "obj" in formats:
             written += export.write_obj(place / "head.obj", posed, overwrite=overwrite)

@@ -41,7 +41,12 @@ class Download:
 
 def choices() -> tuple[str, ...]:
     """What :func:`download` makes: mesh formats, maps, and everything at once."""
-    return (*FORMATS, *MAP_NAMES, EVERYTHING)
+    return (*mesh_formats(), *MAP_NAMES, EVERYTHING)
+
+
+def mesh_formats() -> tuple[str, ...]:
+    """Those that can be written here."""
+    return tuple(kind for kind in FORMATS if kind != "usdz" or export.has_usd())
 
 
 def download(head: Reconstruction, choice: str, stem: str, edits: Edits, texture_size: int = 1024) -> Download:
@@ -51,7 +56,7 @@ def download(head: Reconstruction, choice: str, stem: str, edits: Edits, texture
         head: as it was found.
         choice: one of :func:`choices`.
         stem: name of the photo without its ending, made harmless here.
-        edits: of sliders; they go into the four mesh formats. Maps and ``everything`` show the head as it was found.
+        edits: of sliders; they go into the mesh formats. Maps and ``everything`` show the head as it was found.
         texture_size: side of the texture, px.
 
     Raises:
@@ -68,7 +73,7 @@ def download(head: Reconstruction, choice: str, stem: str, edits: Edits, texture
             files = [export.write_file(folder / choice, encode_png(overview(head)))]
         elif choice == EVERYTHING:
             files = [export.write_file(folder / "overview.png", encode_png(overview(head)))]
-            files += head.save(folder, FORMATS, texture_size=texture_size)
+            files += head.save(folder, mesh_formats(), texture_size=texture_size)
         else:
             files = [_write_map(folder / choice, head)]
         if len(files) == 1:
@@ -79,15 +84,16 @@ def download(head: Reconstruction, choice: str, stem: str, edits: Edits, texture
 def _write_mesh(folder: Path, head: Reconstruction, kind: str, edits: Edits, texture_size: int) -> list[Path]:
     shown = edits.of(head) if edits else head
     # The texture fits the head as it was found; the shape is that of the sliders.
-    mesh = head.mesh(texture_size if kind in ("glb", "obj") else 0)
+    mesh = head.mesh(texture_size if kind in ("glb", "obj", "usdz") else 0)
     neutral = dataclasses.replace(mesh, vertices_mm=shown.model.shape(shown.identity)[0].numpy())
     posed = dataclasses.replace(mesh, vertices_mm=shown.vertices)
     path = folder / f"head.{kind}"
-    if kind == "glb":
+    if kind in ("glb", "usdz"):
+        write = export.write_glb if kind == "glb" else export.write_usdz
         if not mesh.morph_targets:
-            return [export.write_glb(path, posed)]
+            return [write(path, posed)]
         weights = {name: value for name, value in shown.expression_weights.items() if name in mesh.morph_targets}
-        return [export.write_glb(path, neutral, weights=weights)]
+        return [write(path, neutral, weights=weights)]
     if kind == "obj":
         return export.write_obj(path, posed)
     return [{"ply": export.write_ply, "stl": export.write_stl}[kind](path, posed)]

@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from nicegui import events, ui
 
-from recon.app.downloads import EVERYTHING, MAP_NAMES, download
+from recon.app.downloads import EVERYTHING, MAP_NAMES, download, mesh_formats
 from recon.app.drawn_data import head_parts, photo_jpeg, texture_jpeg
 from recon.app.examples import N_EXAMPLES, example_photos
 from recon.app.head_view import HeadView
@@ -32,7 +32,7 @@ from recon.app.window_work import VIDEO_WORK, WindowClosed, WindowWork
 from recon.app.work_queue import WorkQueue
 from recon.io.faults import reason
 from recon.io.video import VIDEO_SUFFIXES
-from recon.reconstruction import FORMATS, Reconstruction
+from recon.reconstruction import Reconstruction
 
 _NOTHING = "nothing"
 _STYLE = """
@@ -190,7 +190,7 @@ class Window:
         ui.separator()
         ui.label("Take away (meshes as the sliders show them)").classes("hint")
         with ui.row().classes("w-full gap-1"):
-            for choice in FORMATS:
+            for choice in mesh_formats():
                 self._download_button(choice.upper(), choice)
         with ui.row().classes("w-full gap-1"):
             for choice, title in MAP_NAMES.items():

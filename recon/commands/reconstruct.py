@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ EXAMPLES = """examples:
 """
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif")
 # Written out, because importing them takes a second that no other command should wait for.
-_FORMATS = ("glb", "obj", "ply", "stl")
+_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
 _CAMERAS = ("perspective", "weak_perspective")
 
 
@@ -65,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="open", help=f"one of {', '.join(MODEL_NAMES)}, or a .safetensors file [open]"
     )
-    parser.add_argument("--format", default="glb", metavar="LIST", help="mesh formats: glb, obj, ply, stl [glb]")
+    parser.add_argument("--format", default="glb", metavar="LIST", help="mesh formats: glb, obj, ply, stl, usdz [glb]")
     parser.add_argument(
         "--method",
         choices=("fit", "regress", "hybrid"),
@@ -133,6 +134,8 @@ class HeadOptions:
         if unknown or not self.formats:
             found = repr(unknown[0]) if unknown else "none"
             raise UsageError(f"unknown mesh format {found}; known: {', '.join(_FORMATS)}")
+        if "usdz" in self.formats and importlib.util.find_spec("pxr") is None:
+            raise UsageError("--format usdz needs usd-core: pip install 'facerecon[usd]', or '.[usd]' in a checkout")
         if not 0 <= self.texture_size <= 8192:
             raise UsageError(f"--texture-size must lie in 0..8192, got {self.texture_size}")
         if self.same_person and self.method == "regress":

@@ -39,7 +39,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         "track",
         help="videos to moving heads",
         description="Follow the heads in videos: one shape, albedo and focal length a person, pose, expression and light a frame. Each "
-        "person gets a folder with head.glb (animated), coverage.png, weights.csv, track.json, transforms.json, targets.json and overlay.mp4. A run "
+        "person gets a folder with head.glb (animated), with --usdz head.usdz, coverage.png, weights.csv, track.json, transforms.json, targets.json and overlay.mp4. A run "
         "that was killed goes on where it was when the same command is given again.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -67,6 +67,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         action="store_true",
         help="also write the pictures and masks that transforms.json names, about 1 MB a frame at 720p",
     )
+    parser.add_argument("--usdz", action="store_true", help="also write head.usdz (extra usd)")
     parser.add_argument("--overwrite", action="store_true", help="make finished tracks again")
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print the summary as JSON on the standard output"
@@ -85,6 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     try:
         import av  # noqa: F401
+
+        if arguments.usdz:
+            import pxr  # noqa: F401
     except ImportError as error:
         return complain("recon track", pip_hint(error) or str(error), 1)
     from recon.tracking.tracker import Tracker
@@ -122,7 +126,7 @@ class _TrackBatch:
         self.rows: list[Row] = []
         self.output = OutputFolder(arguments.out)
         self._arguments, self._tracker = arguments, tracker
-        names = ("causal", "fps", "focal_px", "quality", "people", "texture_size", "pictures")
+        names = ("causal", "fps", "focal_px", "quality", "people", "texture_size", "pictures", "usdz")
         settings = {key: getattr(arguments, key) for key in names}
         self._facts = {**settings, "model": tracker.model.name, "code": code_hash()}
 
@@ -187,12 +191,12 @@ class _TrackBatch:
     ) -> None:
         from recon.tracking.output import write_track
 
-        size, pictures = self._arguments.texture_size, self._arguments.pictures
+        chosen = {name: getattr(self._arguments, name) for name in ("texture_size", "pictures", "usdz")}
         values = {"people": n_people, **_told(track)}
         claim.write(
             part,
             facts,
-            lambda folder: write_track(folder, track, video, texture_size=size, pictures=pictures),
+            lambda folder: write_track(folder, track, video, **chosen),
             values,
         )
         self.rows.append({"name": claim.part_name(part), "status": "done", **values})

@@ -1,4 +1,4 @@
-"""Write meshes, maps, landmarks and numbers to files: millimetres, except GLB, which is in metres; landmarks are in pixels."""
+"""Write meshes, maps, landmarks and numbers to files: millimetres, except GLB and USDZ, which are in metres; landmarks are in pixels."""
 
 from recon.export.camera_json import read_camera as read_camera
 from recon.export.face_json import encode_face_json as encode_face_json
@@ -20,6 +20,9 @@ from recon.export.obj import write_obj as write_obj
 from recon.export.ply import write_ply as write_ply
 from recon.export.ply import write_point_ply as write_point_ply
 from recon.export.stl import write_stl as write_stl
+from recon.export.usd import has_usd as has_usd
+from recon.export.usd import require_usd as require_usd
+from recon.export.usd import write_usdz as write_usdz
 from recon.io.files import OutputError as OutputError
 from recon.io.files import OutputExistsError as OutputExistsError
 from recon.io.files import write_file as write_file

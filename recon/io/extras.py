@@ -12,6 +12,7 @@ _EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "pi_heif": "heic",
+    "pxr": "usd",
     "starlette": "app",
     "tensorboard": "train",
     "uvicorn": "app",

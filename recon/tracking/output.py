@@ -22,6 +22,7 @@ from recon.export.track_files import (
     transforms_json,
     weights_csv,
 )
+from recon.export.usd import require_usd, write_usdz
 from recon.io.files import write_files
 from recon.io.names import printable
 from recon.io.png import encode_png
@@ -43,9 +44,10 @@ def write_track(
     *,
     texture_size: int = 1024,
     pictures: bool = False,
+    usdz: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write ``head.glb``, ``coverage.png`` if there is a texture, ``weights.csv``, ``transforms.json``, ``targets.json``,
+    """Write ``head.glb``, ``head.usdz`` if it is wanted, ``coverage.png`` if there is a texture, ``weights.csv``, ``transforms.json``, ``targets.json``,
     ``overlay.mp4`` and, last, ``track.json``.
 
     Args:
@@ -54,15 +56,19 @@ def write_track(
         video: that it is of.
         texture_size: of the texture, px; 0 for vertex colours.
         pictures: also write the pictures and masks that ``transforms.json`` names, which take much room.
+        usdz: also write ``head.usdz``, with the same motion.
         overwrite: replace files.
 
     Raises:
         ValueError: no frame has a result.
+        ModuleNotFoundError: ``usdz`` without usd-core (the extra ``usd``).
         OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
     """
     found = np.flatnonzero(track.found)
     if not len(found):
         raise ValueError(f"no frame of {track.source} has a result")
+    if usdz:
+        require_usd()
     with VideoWriter(folder / "overlay.mp4", video.wanted_fps or video.fps, overwrite=overwrite) as writer:
         first_s: float | None = None
         for frame, pixels in overlay_frames(track, video):
@@ -77,6 +83,8 @@ def write_track(
     mesh = head.mesh(0, texture=None if texture is None else texture.colours)
     animation = animation_of(track) if track.model.expression_prior == "unit" else None
     written.append(write_glb(folder / "head.glb", mesh, animation=animation, overwrite=overwrite))
+    if usdz:
+        written.append(write_usdz(folder / "head.usdz", mesh, animation=animation, overwrite=overwrite))
     table = track_table(track)
     person = track.person
     lens = {

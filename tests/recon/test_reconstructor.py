@@ -193,7 +193,7 @@ def test_command_refuses_wrong_usage(tmp_path, capsys):
     assert main(["reconstruct", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "no pictures in" in capsys.readouterr().err
     assert main(["demo", "-o", str(tmp_path / "out"), "--format", "fbx"]) == 2
-    assert "unknown mesh format 'fbx'; known: glb, obj, ply, stl" in capsys.readouterr().err
+    assert "unknown mesh format 'fbx'; known: glb, obj, ply, stl, usdz" in capsys.readouterr().err
     blocker = tmp_path / "file"
     blocker.write_text("x")
     assert main(["demo", "-o", str(blocker / "out")]) == 1

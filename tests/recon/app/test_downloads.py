@@ -13,7 +13,7 @@ import pytest
 import torch
 import trimesh
 
-from recon.app.downloads import EVERYTHING, choices, download
+from recon.app.downloads import EVERYTHING, choices, download, mesh_formats
 from recon.app.edits import Edits
 from recon.io.png import encode_png
 from recon.reconstruction import Reconstruction
@@ -62,7 +62,7 @@ def test_other_meshes_are_posed(head: Reconstruction, kind: str) -> None:
 
 
 def test_everything_is_what_the_command_writes(head: Reconstruction, tmp_path: Path) -> None:
-    head.save(tmp_path, ("glb", "obj", "ply", "stl"), texture_size=64)
+    head.save(tmp_path, mesh_formats(), texture_size=64)
     (tmp_path / "overview.png").write_bytes(encode_png(overview(head)))
     file = download(head, EVERYTHING, "a", MOVED, texture_size=64)
     archive = zipfile.ZipFile(io.BytesIO(file.data))

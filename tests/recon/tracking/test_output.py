@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 from pathlib import Path
 
@@ -28,12 +29,13 @@ def track(made_up_track: HeadTrack) -> HeadTrack:
 @pytest.fixture(scope="module")
 def written(made_up_track: HeadTrack, video_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
-    write_track(folder, made_up_track, open_video(video_path), texture_size=64, pictures=True)
+    usdz = importlib.util.find_spec("pxr") is not None
+    write_track(folder, made_up_track, open_video(video_path), texture_size=64, pictures=True, usdz=usdz)
     return folder
 
 
 def test_all_files_are_there(written: Path) -> None:
-    names = {path.name for path in written.iterdir() if path.is_file()}
+    names = {path.name for path in written.iterdir() if path.is_file()} - {"head.usdz"}
     assert names == {
         "head.glb",
         "coverage.png",
@@ -43,6 +45,22 @@ def test_all_files_are_there(written: Path) -> None:
         "targets.json",
         "overlay.mp4",
     }
+
+
+def test_usd_has_the_motion_of_the_track(written: Path, track: HeadTrack) -> None:
+    pytest.importorskip("pxr", reason="usd-core (the extra usd) is not installed")
+    from pxr import Usd, UsdGeom, UsdSkel
+
+    stage = Usd.Stage.Open(str(written / "head.usdz"))
+    expression = UsdSkel.Animation.Get(stage, "/head/moving/expression")
+    assert tuple(expression.GetBlendShapesAttr().Get()) == tuple(track.model.expression_names)
+    for position in (0, 1, N - 1):
+        code = stage.GetTimeCodesPerSecond() * float(track.time_s[position] - track.time_s[0])
+        weights = np.array(expression.GetBlendShapeWeightsAttr().Get(code))
+        np.testing.assert_allclose(weights, track.expression[position], atol=1e-5)
+        place = np.array(UsdGeom.XformCache(code).GetLocalToWorldTransform(stage.GetPrimAtPath("/head/moving")))
+        np.testing.assert_allclose(place[:3, :3].T, track.rotation[position], atol=1e-5)
+        np.testing.assert_allclose(place[3, :3], track.translation_mm[position] / 1000.0, atol=1e-6)
 
 
 def test_the_texture_says_how_much_of_it_was_seen(written: Path, track: HeadTrack, tmp_path: Path) -> None:
