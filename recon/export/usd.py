@@ -30,7 +30,7 @@ _NEGLIGIBLE_M = 1e-6
 _CODES_A_SECOND = 60.0
 """Time codes of the stage; keys lie between them where the video's frames do."""
 _TEXTURE = "texture.png"
-_ALIGNMENT, _EXTRA_HEAD = 64, 4
+_ALIGNMENT, _LOCAL_HEADER, _EXTRA_HEAD = 64, 30, 4
 _PADDING_ID = b"\x86\x19"
 """Of an extra field of ZIP that holds nothing, as USD's packer calls it."""
 _APERTURE_MM = 24.0
@@ -101,7 +101,7 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            header = buffer.tell() + zipfile.sizeFileHeader + len(name)
+            header = buffer.tell() + _LOCAL_HEADER + len(name)
             padding = -(header + _EXTRA_HEAD) % _ALIGNMENT
             entry.extra = _PADDING_ID + padding.to_bytes(2, "little") + b"\0" * padding
             archive.writestr(entry, data)
@@ -205,7 +205,7 @@ def _blend_shapes(stage: Any, binding: Any, mesh: ExportMesh) -> list[str]:
 
     tokens, targets = [], []
     for name, offsets_mm in mesh.morph_targets.items():
-        offsets_m = np.float32(offsets_mm / _MM_PER_M)
+        offsets_m = (offsets_mm / _MM_PER_M).astype(np.float32)
         moved = np.flatnonzero(np.abs(offsets_m).max(axis=1) >= _NEGLIGIBLE_M)
         token = _identifier(name)
         if token in tokens:
