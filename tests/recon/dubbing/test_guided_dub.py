@@ -1,0 +1,85 @@
+"""A video edited by an editor with guides. Its network has learnt nothing and so draws the guide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("av")
+
+from recon.dubbing.dub import DubError, dub
+from recon.dubbing.editor import FaceEditor
+from recon.dubbing.followed_face import follow_face
+from recon.dubbing.voices import voice_meaning
+from recon.io.audio import Recording
+from recon.io.video import open_video
+from recon.io.write_video import VideoWriter
+from recon.networks.diffusion.checkpoint import save_editor
+from recon.networks.diffusion.editor_network import EditorConfig, EditorNetwork
+from recon.networks.diffusion.noise_schedule import NoiseSchedule
+from recon.networks.diffusion.sampling import SamplingConfig
+
+SIZE = (200, 240)
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> FaceEditor:
+    torch.manual_seed(0)
+    config = EditorConfig(
+        size=64,
+        patch=2,
+        channels=8,
+        multiples=(1, 2),
+        blocks=1,
+        head_channels=4,
+        dropout=0.0,
+        voice="articulators",
+        guide=4,
+        follows=False,
+        difference=4.0,
+        schedule=NoiseSchedule("cosine", 40),
+        target="velocity",
+    )
+    path = tmp_path_factory.mktemp("guided") / "new.safetensors"
+    save_editor(path, EditorNetwork(config), voice_meaning("articulators"), {})
+    # One step from pure noise, and an answer of 0: nothing but the guide is left.
+    return FaceEditor(path, SamplingConfig("ddim", 1))
+
+
+@pytest.mark.slow
+def test_a_face_stays_the_face(astronaut, editor, tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "film.mp4", 25.0) as writer:
+        for k in range(10):
+            writer.write(np.ascontiguousarray(astronaut[30 : 30 + SIZE[0], 120 + 2 * k : 120 + 2 * k + SIZE[1]]))
+    silence = Recording(np.zeros(6400), 16_000)
+    report = dub(open_video(tmp_path / "film.mp4"), silence, tmp_path / "out.mp4", editor)
+    assert (report.frames, report.edited) == (10, 10), report.notes
+    before, after = ([f.pixels.astype(float) for f in open_video(tmp_path / n)] for n in ("film.mp4", "out.mp4"))
+    crops = follow_face(open_video(tmp_path / "film.mp4")).crops
+    for k in range(10):
+        first, second = (
+            crops[k].picture(picture.astype(np.uint8), 64).astype(float) for picture in (before[k], after[k])
+        )
+        left, top, right, bottom = crops[k].hidden_px(64)
+        inside = np.abs(first - second)[top:bottom, left:right].mean()
+        grey = np.abs(first - first.mean())[top:bottom, left:right].mean()
+        assert inside < 0.35 * grey, (k, inside, grey)
+
+
+@pytest.mark.slow
+def test_a_head_that_cannot_be_tracked_is_named(editor, astronaut, tmp_path: Path, monkeypatch) -> None:
+    from recon.detection.face import NoFaceError
+
+    def nobody(*_: object) -> None:
+        raise NoFaceError("the faces of film.mp4 are too unsure to know a person by")
+
+    monkeypatch.setattr("recon.tracking.tracker.Tracker.__call__", nobody)
+    with VideoWriter(tmp_path / "film.mp4", 25.0) as writer:
+        for _ in range(3):
+            writer.write(np.ascontiguousarray(astronaut[30 : 30 + SIZE[0], 120 : 120 + SIZE[1]]))
+    with pytest.raises(DubError, match="the head cannot be followed: the faces of"):
+        dub(open_video(tmp_path / "film.mp4"), Recording(np.zeros(900), 16_000), tmp_path / "out.mp4", editor)
+    assert not (tmp_path / "out.mp4").exists()
