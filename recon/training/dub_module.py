@@ -17,7 +17,7 @@ from recon.networks.diffusion.sampling import SamplingConfig
 from recon.networks.network_file import CheckpointError
 from recon.training.dub_batch import DubBatch
 from recon.training.schedule import OptimiserConfig
-from recon.training.voiced_module import VoicedModule
+from recon.training.tied_module import Tie, TiedModule
 
 _MOUTH_AT, _MOUTH_SPREAD = (0.5, 0.58), (0.13, 0.09)
 """Middle and spread of mouths in crops, in shares of the side."""
@@ -42,7 +42,7 @@ def _importance(size: int, mouth: float) -> Float[Tensor, "1 1 s s"]:
     return (1.0 + mouth * torch.exp(-0.5 * apart))[None, None]
 
 
-class DubModule(VoicedModule[EditorNetwork]):
+class DubModule(TiedModule[EditorNetwork]):
     """Trains an editor on clips of speaking faces.
 
     Noise and loss are inside the hidden rectangle alone (Bigioi et al. 2024, section 3.2).
@@ -81,7 +81,8 @@ class DubModule(VoicedModule[EditorNetwork]):
                     f"{path} holds an editor of another config or voice than this run's; leave it out"
                 )
             made.load_state_dict(found.state_dict())
-        super().__init__(made, network.voice, optimiser or OptimiserConfig(schedule="constant"), average, "error")
+        tie = Tie("meaning", voice_meaning(network.voice), "another kind of voice")
+        super().__init__(made, tie, optimiser or OptimiserConfig(schedule="constant"), average, "error")
         self.config = network
         self.register_buffer("importance", _importance(network.size, mouth), persistent=False)
 
@@ -112,4 +113,4 @@ class DubModule(VoicedModule[EditorNetwork]):
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.diffusion.checkpoint.load_editor`."""
-        return save_editor(path, self.averaged, self.meaning, metrics, extra)
+        return save_editor(path, self.averaged, self.tie.value, metrics, extra)

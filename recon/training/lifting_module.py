@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,14 +17,13 @@ from recon.networks.head import FaceBlocks, FramedPlace
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.networks.lifting_checkpoint import load_lifting_network, save_lifting_network
 from recon.networks.lifting_network import NOMINAL_SIZE, LiftedFaces, LiftingNetwork, LiftingNetworkConfig
-from recon.networks.network_file import CheckpointError
 from recon.rotation import rotation_angle
 from recon.training.framed_heads import LandmarkBasis, projected
 from recon.training.lifting_batch import LiftingBatch
 from recon.training.module import FaceModelConfig
 from recon.training.ray_truth import ray_rotation
 from recon.training.schedule import OptimiserConfig
-from recon.training.single_network import SingleNetworkModule
+from recon.training.tied_module import Tie, TiedModule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +130,7 @@ def _shape_error_mm(identity: Float[Tensor, "b ki"], batch: LiftingBatch, basis:
     return (aligned - true).norm(dim=-1).mean(dim=1).to(identity.dtype)
 
 
-class LiftingModule(SingleNetworkModule[LiftingNetwork]):
+class LiftingModule(TiedModule[LiftingNetwork]):
     """Trains a lifting network on detections whose truth is known.
 
     Args:
@@ -164,8 +162,9 @@ class LiftingModule(SingleNetworkModule[LiftingNetwork]):
         if initial_weights is not None:
             found, _ = load_lifting_network(Path(initial_weights).expanduser(), blocks, fingerprint)
             made.load_state_dict(found.state_dict())
-        super().__init__(made, optimiser or OptimiserConfig(), average, "shape_mm")
-        self.weights, self.fingerprint = weights or LiftingLossWeights(), fingerprint
+        tie = Tie("landmarks", fingerprint, "other landmarks")
+        super().__init__(made, tie, optimiser or OptimiserConfig(), average, "shape_mm")
+        self.weights = weights or LiftingLossWeights()
         # In a tuple, so that the face model is not saved in every checkpoint.
         self._fixed = (LandmarkBasis(model, network.point_sets),)
         self._starts_from_mean = initial_weights is None
@@ -198,22 +197,4 @@ class LiftingModule(SingleNetworkModule[LiftingNetwork]):
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.lifting_checkpoint.load_lifting_network`."""
-        return save_lifting_network(path, self.averaged, self.fingerprint, metrics, extra)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an exact resume needs beside weights and optimiser."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["landmarks"] = self.fingerprint
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other landmarks, then restore.
-
-        Raises:
-            CheckpointError: with what to do instead.
-        """
-        if checkpoint.get("landmarks") != self.fingerprint:
-            raise CheckpointError(
-                f"this checkpoint was trained for other landmarks ({checkpoint.get('landmarks')!r}) than those of the face "
-                f"model in use ({self.fingerprint!r}); start a new run"
-            )
-        super().on_load_checkpoint(checkpoint)
+        return save_lifting_network(path, self.averaged, self.tie.value, metrics, extra)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.networks.network_file import CheckpointError
 from recon.networks.speech_checkpoint import load_speech_network, save_speech_network
 from recon.networks.speech_network import SpeechNetwork, SpeechNetworkConfig
 from recon.speech.animator import speech_meaning
 from recon.speech.articulation import ARTICULATORS
 from recon.speech.features import MelConfig
 from recon.training.schedule import OptimiserConfig
-from recon.training.single_network import SingleNetworkModule
 from recon.training.speech_data import SpeechBatch
+from recon.training.tied_module import Tie, TiedModule
 
 _SPREAD = {
     "jaw": 0.07,
@@ -94,7 +92,7 @@ def _correlation(x: Float[Tensor, "b n"], y: Float[Tensor, "b n"]) -> Float[Tens
     return (x * y).sum(dim=1) / (x.norm(dim=1) * y.norm(dim=1)).clamp_min(1e-9)
 
 
-class SpeechModule(SingleNetworkModule[SpeechNetwork]):
+class SpeechModule(TiedModule[SpeechNetwork]):
     """Trains a speech network on sounds whose mouths are known.
 
     Args:
@@ -130,8 +128,8 @@ class SpeechModule(SingleNetworkModule[SpeechNetwork]):
         if initial_weights is not None:
             found, _ = load_speech_network(Path(initial_weights).expanduser(), meaning)
             made.load_state_dict(found.state_dict())
-        super().__init__(made, optimiser or OptimiserConfig(), average, "closure_correlation")
-        self.meaning = meaning
+        tie = Tie("meaning", meaning, "other features or articulators")
+        super().__init__(made, tie, optimiser or OptimiserConfig(), average, "closure_correlation")
         self.weights = weights or SpeechLossWeights()
         self._starts_anew = initial_weights is None
 
@@ -161,22 +159,4 @@ class SpeechModule(SingleNetworkModule[SpeechNetwork]):
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.speech_checkpoint.load_speech_network`."""
-        return save_speech_network(path, self.averaged, self.meaning, metrics, extra)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an exact resume needs beside weights and optimiser."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["meaning"] = self.meaning
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other features, then restore.
-
-        Raises:
-            CheckpointError: with what to do instead.
-        """
-        if checkpoint.get("meaning") != self.meaning:
-            raise CheckpointError(
-                f"this checkpoint was trained for other features or articulators ({checkpoint.get('meaning')!r}) than those in use "
-                f"({self.meaning!r}); start a new run"
-            )
-        super().on_load_checkpoint(checkpoint)
+        return save_speech_network(path, self.averaged, self.tie.value, metrics, extra)

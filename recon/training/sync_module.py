@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from recon.dubbing.voices import voice_meaning
 from recon.networks.sync_checkpoint import save_sync_network
 from recon.networks.sync_network import SyncConfig, SyncNetwork
 from recon.training.schedule import OptimiserConfig
 from recon.training.sync_data import SyncBatch
-from recon.training.voiced_module import VoicedModule
+from recon.training.tied_module import Tie, TiedModule
 
 _SHARPNESS = 12.0
 """Factor on the cosine of two points before the softmax."""
@@ -28,7 +29,7 @@ def belonging(video: Float[Tensor, "b n c"], sound: Float[Tensor, "b n c"]) -> t
     return 0.5 * both, (likeness.argmax(dim=2) == own).float().mean(dim=1)
 
 
-class SyncModule(VoicedModule[SyncNetwork]):
+class SyncModule(TiedModule[SyncNetwork]):
     """Trains a sync network.
 
     Args:
@@ -50,7 +51,8 @@ class SyncModule(VoicedModule[SyncNetwork]):
     ) -> None:
         if not lips >= 0.0:
             raise ValueError(f"the weight of the lips must be at least 0, got {lips}")
-        super().__init__(SyncNetwork(network), "mel", optimiser or OptimiserConfig(), average, "opening_mm")
+        tie = Tie("meaning", voice_meaning("mel"), "another kind of voice")
+        super().__init__(SyncNetwork(network), tie, optimiser or OptimiserConfig(), average, "opening_mm")
         self.lips = lips
 
     def training_step(self, batch: SyncBatch, batch_idx: int) -> Tensor:
@@ -73,4 +75,4 @@ class SyncModule(VoicedModule[SyncNetwork]):
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.sync_checkpoint.load_sync_network`."""
-        return save_sync_network(path, self.averaged, self.meaning, metrics, extra)
+        return save_sync_network(path, self.averaged, self.tie.value, metrics, extra)

@@ -218,7 +218,7 @@ def test_an_answer_is_compared_with_the_time_it_is_about(module: SpeechModule) -
 
 def test_weights_go_to_disk_with_what_they_mean(module: SpeechModule, tmp_path: Path) -> None:
     path = module.save_weights(tmp_path / "speech.safetensors", {"val/error": 0.3})
-    again, header = load_speech_network(path, module.meaning)
+    again, header = load_speech_network(path, module.tie.value)
     assert again.config == module.network.config and "closure" in header["meaning"]
     checkpoint: dict = {"random_state": torch.get_rng_state()}
     module.on_save_checkpoint(checkpoint)
