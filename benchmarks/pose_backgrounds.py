@@ -111,7 +111,7 @@ def study(options: argparse.Namespace) -> dict[tuple[str, int], dict[str, dict[s
     faces = {kind: cached(options, kind, False) for kind in KINDS}
     shown = tests(options, {kind: cached(options, kind, True) for kind in KINDS})
     told = {}
-    for seed in range(options.seeds):
+    for seed in range(options.seeds) if options.only_seed is None else [options.only_seed]:
         for arm, kinds in ARMS.items():
             kept = options.out / f"seed{seed}" / f"{arm}.json"
             if not kept.exists():
@@ -139,12 +139,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument(
+        "--only-seed", type=int, help="train this one, print nothing: for several processes in one folder"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print_header(options.threads)
     told = study(options)
-    for name in told["grey", 0]:
+    for name in told["grey", 0] if options.only_seed is None else ():
         rows = []
         for arm in ARMS:
             found = {k: np.array([told[arm, s][name][k] for s in range(options.seeds)]) for k in told[arm, 0][name]}
