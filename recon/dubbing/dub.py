@@ -133,6 +133,8 @@ class _Edits:
         drawn = self._editor.frame(picture, crop.hidden_px(size), before, self._voices[number], guide)
         self._previous = {stretch.first: drawn}
         self.edited += 1
+        if self._guides is not None and guide is not None:
+            drawn = self._guides.sharpened(number, stretch.person, guide, drawn)
         return crop.pasted(pixels, drawn)
 
 
@@ -154,14 +156,11 @@ def _persons(
     wanted = followed.at_rest(video.size, None if guides is None else guides.known)
     if not wanted:
         return {}
-    crops = followed.crops
-    shown = {
-        number: crops[number].picture(pixels, size) for number, pixels in frames_at(video, sorted(wanted.values()))
-    }
+    crops, frames = followed.crops, dict(frames_at(video, sorted(wanted.values())))
     if guides is not None:
         for person, number in wanted.items():
-            guides.show(person, number, shown[number])
-    return {person: shown[number] for person, number in wanted.items()}
+            guides.show(person, number, frames[number])
+    return {person: crops[number].picture(frames[number], size) for person, number in wanted.items()}
 
 
 def _lasting(sound: Recording, seconds: float) -> Float[np.ndarray, " n"]:
