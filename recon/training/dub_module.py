@@ -52,6 +52,7 @@ class DubModule(TiedModule[EditorNetwork]):
         mouth: how much more errors count in the middle of the mouth, whose place in the crops is the same for all faces: most of the
             rectangle is cheek, neck and background, which no voice moves. 0, as published, counts all alike.
         optimiser: how it moves.
+        pure_noise: share of frames in which what is hidden is noise alone: the only thing that drawing in one step asks of a network.
         average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
         initial_weights: a ``.safetensors`` file of another run to start from.
 
@@ -69,9 +70,12 @@ class DubModule(TiedModule[EditorNetwork]):
         average: float = 0.9999,
         initial_weights: str | None = None,
         mouth: float = 0.0,
+        pure_noise: float = 0.0,
     ) -> None:
         if not mouth >= 0.0:
             raise ValueError(f"the mouth counts at least as much as the rest, got {mouth} more")
+        if not 0.0 <= pure_noise <= 1.0:
+            raise ValueError(f"pure_noise is a share, got {pure_noise}")
         made = EditorNetwork(network)
         if initial_weights is not None:
             path = Path(initial_weights).expanduser()
@@ -83,13 +87,16 @@ class DubModule(TiedModule[EditorNetwork]):
             made.load_state_dict(found.state_dict())
         tie = Tie("meaning", voice_meaning(network.voice), "another kind of voice")
         super().__init__(made, tie, optimiser or OptimiserConfig(schedule="constant"), average, "error")
-        self.config = network
+        self.config, self.pure_noise = network, pure_noise
         self.register_buffer("importance", _importance(network.size, mouth), persistent=False)
 
     def training_step(self, batch: DubBatch, batch_idx: int) -> Tensor:
         """One step: the squared error of the answer at random levels."""
         self.restore_random_state()
         level = self.config.schedule.random_levels(len(batch)).to(batch.clean)
+        if self.pure_noise:
+            lowest = float(self.config.schedule.levels[-1])
+            level = torch.where(torch.rand(len(batch), device=level.device) < self.pure_noise, lowest, level)
         seen = beside(batch)
         clean, noise = seen.coded(batch.clean, self.config), torch.randn_like(batch.clean)
         drawn = torch.where(batch.hidden, noisy(clean, noise, level), clean)
