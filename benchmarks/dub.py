@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="folder of held-out clips")
     parser.add_argument("--sync", type=Path, required=True, help="checkpoint of a sync network (configs/dub/sync.yaml)")
     parser.add_argument("--count", type=int, default=24, help="clips [24]")
-    parser.add_argument("--steps", type=int, default=10, help="of sampling [10]")
+    parser.add_argument("--steps", type=int, help="of sampling [what each editor was trained for]")
     parser.add_argument("--sheet", type=Path, help="also write a picture: truth, own voice, other voice, copied frame")
     arguments = parser.parse_args()
     print_header(threads=1)
@@ -51,7 +51,7 @@ def main() -> None:
         _row("guide alone", clips, [_pasted(_guides(clip, clip), clip) for clip in clips], network, None),
     ]
     for path in arguments.editors or [None]:
-        editor = FaceEditor(path, SamplingConfig("ddim", arguments.steps))
+        editor = FaceEditor(path, None if arguments.steps is None else SamplingConfig("ddim", arguments.steps))
         name = path.parent.parent.name if path is not None else "package"
         drawn = {}
         for voice, shift in (("own voice", 0), ("other voice", 1)):

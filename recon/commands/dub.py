@@ -37,7 +37,10 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="editor that train.py wrote [the package's]")
     parser.add_argument("--sampler", choices=("ddim", "ddpm"), default="ddim", help="how pictures are drawn [ddim]")
     parser.add_argument(
-        "--steps", type=int, default=10, metavar="N", help="for a picture; 0: all that it was trained with [10]"
+        "--steps",
+        type=int,
+        metavar="N",
+        help="for a picture; 0: all of the schedule [what the editor was trained for; ddpm: all]",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise [0]")
     parser.add_argument("--overwrite", action="store_true", help="replace a file")
@@ -63,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.speech.speak import speak_text
 
     try:
-        sampling = SamplingConfig(arguments.sampler, arguments.steps)
+        own = arguments.steps is None and arguments.sampler == "ddim"
+        sampling = None if own else SamplingConfig(arguments.sampler, arguments.steps or 0)
         editor = FaceEditor(arguments.checkpoint, sampling, arguments.seed)
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -45,7 +45,7 @@ class FaceEditor:
 
     Args:
         checkpoint: that ``train.py`` wrote; ``None`` takes the package's.
-        sampling: how pictures are drawn.
+        sampling: how pictures are drawn; ``None``: by DDIM in the steps that the editor was trained for.
         seed: of the noise, which is the same in all frames of a video, so that what the voice does not move stays still.
 
     Attributes:
@@ -66,7 +66,7 @@ class FaceEditor:
         self._network, header = load_editor(path)
         self._network.requires_grad_(False).to(memory_format=torch.channels_last)
         self.config, self.seed = self._network.config, seed
-        self.sampling = sampling or SamplingConfig()
+        self.sampling = sampling or SamplingConfig("ddim", self.config.draw_steps)
         if header["meaning"] != voice_meaning(self.config.voice):
             raise CheckpointError(
                 f"{path} was trained for another kind of voice than this version hears; train it again"

@@ -45,6 +45,7 @@ class EditorConfig:
             person's frame, times this number: a network that has learnt nothing then draws that.
         schedule: of the noise.
         target: what is asked for.
+        draw_steps: of sampling, unless a caller says otherwise; 0: all of the schedule.
 
     Raises:
         ValueError: an impossible value, named.
@@ -65,6 +66,7 @@ class EditorConfig:
     difference: float = 0.0
     schedule: NoiseSchedule = dataclasses.field(default_factory=NoiseSchedule)
     target: Target = "noise"
+    draw_steps: int = 10
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -74,6 +76,7 @@ class EditorConfig:
             ("blocks", 1, 16),
             ("head_channels", 1, 1024),
             ("window", 1, 99),
+            ("draw_steps", 0, 100_000),
         ):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:

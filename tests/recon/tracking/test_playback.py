@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from recon.export.glb import write_glb
+from recon.export.usd import write_usdz
 from recon.synthesis.cycles.blender import BlenderError, load_bpy
 from recon.tracking.head_track import HeadTrack
 from recon.tracking.heads import head_at
@@ -134,3 +135,31 @@ def test_blender_has_the_motion(played: Path, made_up_track: HeadTrack) -> None:
         expected = (expected @ turn.T + upright @ made_up_track.translation_mm[position]) / 1000.0
         for corner in (world.min(axis=0) - expected.min(axis=0), world.max(axis=0) - expected.max(axis=0)):
             assert np.abs(corner).max() < 2e-4
+
+
+@pytest.mark.slow
+def test_blender_has_the_motion_of_usd(made_up_track: HeadTrack, tmp_path: Path) -> None:
+    pytest.importorskip("pxr", reason="usd-core (the extra usd) is not installed")
+    try:
+        bpy = load_bpy()
+    except BlenderError as error:
+        pytest.skip(str(error))
+    head = head_at(made_up_track, 0, np.zeros((*made_up_track.size, 3), np.uint8))
+    path = write_usdz(tmp_path / "head.usdz", head.mesh(0), animation=animation_of(made_up_track))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.usd_import(filepath=str(path))
+    (mesh,) = (item for item in bpy.data.objects if item.type == "MESH")
+    upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # Blender's up is z
+    for position in np.flatnonzero(made_up_track.found)[:-1]:
+        code = 60.0 * float(made_up_track.time_s[position] - made_up_track.time_s[0])
+        bpy.context.scene.frame_set(int(code), subframe=code - int(code))
+        evaluated = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        shown = evaluated.to_mesh()
+        local = np.zeros(3 * len(shown.vertices), np.float32)
+        shown.vertices.foreach_get("co", local)
+        place = np.array(evaluated.matrix_world)
+        world = local.reshape(-1, 3) @ place[:3, :3].T + place[:3, 3]
+        weights = torch.from_numpy(made_up_track.expression[position][None]).float()
+        expected = made_up_track.model.shape(made_up_track.person.identity, weights)[0].numpy()
+        expected = expected @ made_up_track.rotation[position].T + made_up_track.translation_mm[position]
+        np.testing.assert_allclose(world, expected @ upright.T / 1000.0, atol=2e-4)
