@@ -26,6 +26,8 @@ from recon.tracking.tracker import Tracker
 PROVENANCE = "Synthetic: the mouth in this video was drawn by facerecon to a voice; what is said was not said in front of this camera."
 """Goes into the metadata of every edited video."""
 _LENGTHS_DIFFER_S = 0.1
+_CRF = 14
+"""What is not edited should look as it did."""
 
 
 class DubError(ValueError):
@@ -87,7 +89,7 @@ def dub(
     guides = _guides(video, followed, editor, sound) if editor.config.guide else None
     edits = _Edits(editor, followed, _persons(video, followed, editor.config.size, guides), voices, guides)
     track = Sound(_lasting(sound, end_s)[:, None].astype(np.float32), sound.rate_hz)
-    with VideoWriter(out, video.fps, sound=track, comment=PROVENANCE, overwrite=overwrite) as writer:
+    with VideoWriter(out, video.fps, sound=track, comment=PROVENANCE, crf=_CRF, overwrite=overwrite) as writer:
         for number, frame in enumerate(SoundFrames(video)):
             writer.write(edits(number, frame.pixels), frame.time_s)
             if progress is not None:

@@ -21,7 +21,7 @@ from recon.io.video import VideoError
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-_ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast", "crf": "20"}, "libopenh264": {}}
+_ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast"}, "libopenh264": {}}
 """With their options, in order of preference; FFmpeg is built with one, both or none of them."""
 _CLOCK = Fraction(1, 90_000)
 _SOUND_CHUNK = 1024
@@ -49,6 +49,7 @@ class VideoWriter:
         fps: frames a second of frames that are written without a time.
         sound: samples to encode as AAC, or a file whose first sound track is copied as it is.
         comment: written into the file's metadata.
+        crf: constant rate factor of x264, 0 (without loss) to 51; another encoder has its own rate.
         overwrite: replace a file.
 
     Raises:
@@ -64,6 +65,7 @@ class VideoWriter:
         *,
         sound: Sound | str | os.PathLike[str] | None = None,
         comment: str | None = None,
+        crf: int = 20,
         overwrite: bool = False,
     ) -> None:
         self.path, self.fps = Path(path), fps
@@ -71,7 +73,7 @@ class VideoWriter:
             raise ValueError(f"frames a second must be a positive number, got {fps}")
         if self.path.exists() and not overwrite:
             raise OutputExistsError(f"{self.path} exists; pass overwrite=True to replace it")
-        self._comment = comment
+        self._comment, self._crf = comment, crf
         self._sound, self._closing = sound, contextlib.ExitStack()
         self._part: Path | None = None
 
@@ -93,7 +95,8 @@ class VideoWriter:
             self._container = self._closing.enter_context(av.open(file, "w", format="mp4"))
             if self._comment is not None:
                 self._container.metadata["comment"] = self._comment
-            self._stream: Any = self._container.add_stream(encoder, options=_ENCODERS[encoder])
+            options = {**_ENCODERS[encoder], **({"crf": str(self._crf)} if encoder == "libx264" else {})}
+            self._stream: Any = self._container.add_stream(encoder, options=options)
             self._size: tuple[int, int] | None = None
             self._written, self._last_s = 0, -0.5 * float(_CLOCK)
             self._mux_sound_until = _sound_track(self._sound, self._container, self._closing)
