@@ -205,6 +205,24 @@ def test_the_loss_is_of_what_is_hidden_alone_and_mouths_count_more(files: list[P
         _module(mouth=-1.0)
 
 
+def test_pure_noise_tells_nothing_of_the_frame(files: list[Path]) -> None:
+    batch = ClipFrames(files, "articulators", 5).batch([3, 20], STILL, np.random.default_rng(0))
+    other = dataclasses.replace(batch, clean=torch.where(batch.hidden, -batch.clean, batch.clean))
+    apart = {}
+    for share in (0.0, 1.0):
+        module, seen = _module(pure_noise=share), []
+        module.network.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0][:, :3].clone()))
+        for one in (batch, other):
+            torch.manual_seed(1)
+            module.training_step(one, 0)
+        inside = batch.hidden.expand_as(batch.clean)
+        apart[share] = float((seen[0] - seen[1])[inside].abs().mean())
+        assert (seen[0] == seen[1])[~inside].all()
+    assert apart[1.0] < 0.02 < apart[0.0]
+    with pytest.raises(ValueError, match="pure_noise is a share"):
+        _module(pure_noise=1.5)
+
+
 def test_an_editor_learns_and_is_kept_with_its_voice(files: list[Path], tmp_path: Path) -> None:
     module = _module()
     frames = ClipFrames(files, "articulators", 5)
