@@ -27,8 +27,11 @@ from recon.io.video import Frame
 from recon.tracking.scene_cuts import is_cut, signature
 from recon.tracking.seen import SeenFrame, face_dtype, frame_record
 
-_SEARCH_EVERY_S, _LOOK_EVERY_S = 0.4, 0.1
-"""Between searches of all of a frame while a face is followed, and between looks of the lifting network at the faces."""
+_SEARCH_EVERY_S, _LOOK_EVERY_S = 1.0, 0.1
+"""Between searches of all of a frame while a face is followed, by which newcomers are found, and between looks of the lifting network at the
+faces."""
+_MISSED_EVERY_S, _MISSED_S = 0.4, 2.0
+"""Between searches while others are followed than before, and for how long somebody is missed."""
 _TURNED_EVERY_S = 1.0
 """Between searches for faces that lie on their side, while there is none."""
 _REFRAME = 0.12
@@ -47,7 +50,7 @@ class FaceFollower:
     """
 
     def __init__(self, model: MorphableModel) -> None:
-        self._landmarks, self._boxes = LandmarkRegressor(model=model), FaceBoxFinder()
+        self._landmarks, self._boxes = LandmarkRegressor(model=model, folded=True), FaceBoxFinder(folded=True)
         self._lifter = FaceLifter(model, default_checkpoint(model.name))
         self.face_dtype = face_dtype(model.n_identity, model.n_expression)
 
@@ -65,9 +68,13 @@ class FaceFollower:
         carried = [] if known is None else self._carried(frame.pixels, known)
         searched_s = -np.inf if known is None else float(known.record["searched_s"])
         looked_s = -np.inf if known is None else float(known.record["looked_s"])
+        lost_s = -np.inf if known is None else float(known.record["lost_s"])
+        if known is not None and len(carried) < len(known.faces):
+            lost_s = frame.time_s
+        every_s = _MISSED_EVERY_S if frame.time_s - lost_s <= _MISSED_S else _SEARCH_EVERY_S
         next_track = 0 if before is None else int(before.record["next_track"])
         faces = carried
-        if not carried or frame.time_s - searched_s >= _SEARCH_EVERY_S:
+        if not carried or frame.time_s - searched_s >= every_s:
             sideways = not carried and frame.time_s - searched_s >= _TURNED_EVERY_S
             found = self._search(frame.pixels, sideways)
             new = [face for face in found if not any(same_head(face, other) for _, other in carried)]
@@ -86,6 +93,7 @@ class FaceFollower:
             cut=cut,
             searched_s=searched_s,
             looked_s=frame.time_s if look else looked_s,
+            lost_s=lost_s,
             next_track=next_track,
             n_faces=len(faces),
             signature=cells,

@@ -23,6 +23,7 @@ _FRAME = np.dtype(
         ("cut", "?"),
         ("searched_s", "f8"),
         ("looked_s", "f8"),
+        ("lost_s", "f8"),
         ("next_track", "i8"),
         ("n_faces", "i8"),
         ("signature", "f4", (*SIGNATURE_SIZE, 3)),
@@ -75,7 +76,8 @@ class SeenFrame:
 
     Attributes:
         record: of :data:`_FRAME`'s fields: ``index`` in the video, ``time_s``, whether a ``cut`` lies before it, when all of a frame
-            was last ``searched_s`` and faces were last ``looked_s`` at by the lifting network, ``next_track``, the ``signature``.
+            was last ``searched_s``, faces were last ``looked_s`` at by the lifting network and one was last ``lost_s``, ``next_track``,
+            the ``signature``.
         faces: records of :func:`face_dtype`.
     """
 
