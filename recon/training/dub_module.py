@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -21,7 +22,6 @@ from recon.training.tied_module import Tie, TiedModule
 
 _MOUTH_AT, _MOUTH_SPREAD = (0.5, 0.58), (0.13, 0.09)
 """Middle and spread of mouths in crops, in shares of the side."""
-_SAMPLING = SamplingConfig("ddim", 6)
 
 
 def beside(batch: DubBatch) -> SeenBeside:
@@ -80,7 +80,9 @@ class DubModule(TiedModule[EditorNetwork]):
         if initial_weights is not None:
             path = Path(initial_weights).expanduser()
             found, header = load_editor(path)
-            if found.config != network or header["meaning"] != voice_meaning(network.voice):
+            if dataclasses.replace(found.config, draw_steps=network.draw_steps) != network or header[
+                "meaning"
+            ] != voice_meaning(network.voice):
                 raise CheckpointError(
                     f"{path} holds an editor of another config or voice than this run's; leave it out"
                 )
@@ -115,8 +117,8 @@ class DubModule(TiedModule[EditorNetwork]):
 
     @torch.no_grad()
     def _drawn(self, batch: DubBatch) -> Float[Tensor, "b 3 s s"]:
-        generator = torch.Generator().manual_seed(0)
-        return drawn_frames(self.averaged, batch.clean, batch.hidden, beside(batch), _SAMPLING, generator)
+        generator, sampling = torch.Generator().manual_seed(0), SamplingConfig("ddim", self.config.draw_steps)
+        return drawn_frames(self.averaged, batch.clean, batch.hidden, beside(batch), sampling, generator)
 
     def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
         """The averaged weights, for :func:`recon.networks.diffusion.checkpoint.load_editor`."""

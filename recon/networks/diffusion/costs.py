@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from recon.networks.complexity import counted
-from recon.networks.diffusion.editor_network import VOICE_BANDS, EditorConfig, EditorNetwork
+from recon.networks.diffusion.editor_network import GUIDE_CHANNELS, VOICE_BANDS, EditorConfig, EditorNetwork
 from recon.networks.diffusion.noise_schedule import NoiseSchedule
 
 EDITOR_ROWS: tuple[tuple[str, EditorConfig], ...] = (
@@ -24,8 +24,10 @@ EDITOR_ROWS: tuple[tuple[str, EditorConfig], ...] = (
             blocks=1,
             dropout=0.0,
             voice="articulators",
+            guide=GUIDE_CHANNELS,
             follows=False,
             difference=4.0,
+            draw_steps=1,
             schedule=NoiseSchedule("cosine", 1000),
             target="velocity",
         ),
