@@ -32,8 +32,8 @@ _SUPERSAMPLED = 2
 """Samples a side of a pixel: lips of small crops part by less than one."""
 _LEAST_FACING = 0.15
 """Cosine between skin and line of sight below which a frame does not show it."""
-_IN_SHADE = 0.5
-"""Brightness of the mouth's inside in that of the face: little light gets there."""
+_TEETH_SHADE, _INSIDE_SHADE = 0.5, 0.3
+"""Brightness of teeth, and of all else inside the mouth, in that of the face: little light gets there."""
 
 
 def spoken_weights(
@@ -91,6 +91,7 @@ class MouthGuide:
         self._identity = torch.from_numpy(head.identity)[None].float()
         self._spoken = np.array([name in SPOKEN_WEIGHTS for name in model.expression_names])
         self._within = model.any_region("mouth_interior", "teeth", "tongue")
+        self._shade = torch.where(model.any_region("teeth"), _TEETH_SHADE, _INSIDE_SHADE)[:, None]
         self._albedo = encode_srgb(model.albedo()[0], model.albedo_space)
 
     @torch.no_grad()
@@ -108,7 +109,7 @@ class MouthGuide:
         pixels = torch.tensor(picture).permute(2, 0, 1).float()
         shown = (facing[:, 0] > 0.5) & ~self._within & self._model.any_region("face")
         light = sample_pixels(pixels, place[shown, :2]).mean(dim=0) / self._albedo[shown].mean(dim=0)
-        return Look(frame, pixels, place, (_IN_SHADE * light * self._albedo).clamp(0.0, 255.0))
+        return Look(frame, pixels, place, (self._shade * light * self._albedo).clamp(0.0, 255.0))
 
     @torch.no_grad()
     def __call__(self, frame: int, look: Look, weights: Float[np.ndarray, " ke"]) -> UInt8[np.ndarray, "s s 4"]:

@@ -18,7 +18,7 @@ def drawn_frames(
     sampling: SamplingConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, "b 3 s s"]:
-    """Frames whose hidden part is drawn anew.
+    """Frames whose hidden part is drawn anew; the inside of the mouth is the guide's, if there is one.
 
     Args:
         network: of the editor.
@@ -42,4 +42,5 @@ def drawn_frames(
         generator,
         lambda found: seen.coded(seen.decoded(found, config).clamp(-1.0, 1.0), config),
     )
-    return seen.decoded(coded, config)
+    drawn = seen.decoded(coded, config)
+    return torch.where(hidden & seen.inside_mouth, seen.drawn_from, drawn)

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from recon.networks.diffusion.blocks import ConditionalBlock, SelfAttention, group_norm, level_embedding
@@ -21,6 +21,8 @@ VOICE_BANDS: dict[str, int] = {"mel": 256, "articulators": 8}
 """Numbers that each kind of voice has for a time."""
 GUIDE_CHANNELS = 4
 """Colours that a driven face model tells of a frame, and what it shows there, see :class:`recon.dubbing.mouth_guide.MouthGuide`."""
+INSIDE_MOUTH = 200
+"""Code values of a guide's last channel above which it shows the inside of the mouth."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,6 +212,15 @@ class SeenBeside:
     def drawn_from(self) -> Float[Tensor, "b 3 s s"]:
         """What comes nearest to the frames: the guide's colours, or the person's frames."""
         return self.guide[:, :3] if self.guide.shape[1] else self.person
+
+    @property
+    def inside_mouth(self) -> Bool[Tensor, "b 1 s s"]:
+        """Where the guide shows the inside of the mouth, and a pixel about it. What an editor draws there is the mean of all openings that it
+        holds possible, in which none is sharp: the guide knows better."""
+        if not self.guide.shape[1]:
+            return torch.zeros_like(self.person[:, :1], dtype=torch.bool)
+        inside = (self.guide[:, 3:] > INSIDE_MOUTH / 127.5 - 1.0).float()
+        return nn.functional.max_pool2d(inside, 3, stride=1, padding=1) > 0.0
 
     def coded(self, pictures: Float[Tensor, "b 3 s s"], config: EditorConfig) -> Float[Tensor, "b 3 s s"]:
         """Pictures as noise is added to them."""
