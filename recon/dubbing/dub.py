@@ -135,9 +135,10 @@ class _Edits:
         drawn = self._editor.frame(picture, crop.hidden_px(size), before, self._voices[number], guide)
         self._previous = {stretch.first: drawn}
         self.edited += 1
-        if self._guides is not None and guide is not None:
-            drawn = self._guides.sharpened(number, stretch.person, guide, drawn)
-        return crop.pasted(pixels, drawn)
+        if self._guides is None or guide is None:
+            return crop.pasted(pixels, drawn)
+        share = self._guides.head_share(number, stretch.person, guide)
+        return crop.pasted(pixels, self._guides.sharpened(number, stretch.person, guide, drawn), share)
 
 
 def _guides(video: Video, followed: FollowedFace, editor: FaceEditor, sound: Recording) -> VideoGuides:

@@ -82,9 +82,20 @@ class MouthCrop:
         inside = (at_px >= 0.0) & (at_px <= np.array([size[1], size[0]], dtype=np.float64))
         return float(inside.all(axis=-1).mean())
 
-    def pasted(self, frame: UInt8[np.ndarray, "h w 3"], crop: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    def pasted(
+        self,
+        frame: UInt8[np.ndarray, "h w 3"],
+        crop: UInt8[np.ndarray, "s s 3"],
+        share: Float[np.ndarray, "l l"] | None = None,
+    ) -> UInt8[np.ndarray, "h w 3"]:
         """The frame with what a crop shows where it was hidden, but for round corners; the edge fades, and all else stays as it was to the
-        bit."""
+        bit.
+
+        Args:
+            frame: of which the crop is.
+            crop: ``(S, S, 3)``.
+            share: ``(L, L)`` over the crop, how much of it is taken: 0 keeps the frame, 1 takes the crop; ``None``: 1.
+        """
         height, width = frame.shape[:2]
         size = crop.shape[0]
         px_from_frame = np.diag([size, size, 1.0]) @ self.crop_from_frame
@@ -93,6 +104,10 @@ class MouthCrop:
         at = self.points(np.stack((x, y), axis=-1))
         inside = _depth_inside(at, self.hidden)
         weight = np.clip(inside / _FEATHER, 0.0, 1.0)[..., None]
+        if share is not None:
+            codes = np.repeat(np.rint(255.0 * share).astype(np.uint8)[..., None], 3, axis=2)
+            px_of_share = np.diag([len(share), len(share), 1.0]) @ self.crop_from_frame
+            weight = weight * resample(codes, px_of_share, (height, width))[..., :1] / 255.0
         mixed = weight * drawn + (1.0 - weight) * frame
         return np.where(weight > 0.0, np.rint(mixed), frame).astype(np.uint8)
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+import scipy.ndimage
 import torch
 from jaxtyping import Float, UInt8
 
@@ -23,6 +24,10 @@ _NEAR_MIDDLE = 0.35
 """How far from the middle of its crop a tracked mouth may be, in sides: farther, track and crop are of two people."""
 _MOST_PX = 512
 """Side of the largest guide."""
+_HEAD = 43
+"""Of a guide's last channel: above, there is some head."""
+_BESIDE, _FADE = 3, 1.5
+"""How far beside the head a frame is edited, and over what that fades, in pixels of the editor's crops: what a jaw uncovers, and soft edges."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +77,7 @@ class VideoGuides:
         )
         sizes = (size, max(size, min(round(largest_px), _MOST_PX)))
         self._small, self._sharp = (_Drawers(px, MouthGuide(track.model, head, px), {}) for px in sizes)
-        self._crops, self._weights = crops, weights
+        self._crops, self._weights, self._own_weights = crops, weights, track.expression
         found = track.found
         self.known = frozenset(
             number for number in crops if number < len(track) and found[number] and self._is_of_crop(number)
@@ -90,6 +95,20 @@ class VideoGuides:
     def __call__(self, number: int, person: Person) -> UInt8[np.ndarray, "s s 4"]:
         """The editor's guide of a known frame, of a person who was shown."""
         return self._small.guide(number, self._small.looks[person], self._weights[number])
+
+    def head_share(self, number: int, person: Person, guide: UInt8[np.ndarray, "s s 4"]) -> Float[np.ndarray, "s s"]:
+        """``(S, S)`` 1 where the head is with the new mouth, or was with its own, and about it; 0 far from it: there the frame stays, which
+        a camera or a body may have moved.
+
+        Args:
+            number: of the frame.
+            person: who is in it.
+            guide: of the frame.
+        """
+        own = self._small.guide(number, self._small.looks[person], self._own_weights[number])
+        head = (guide[..., 3] > _HEAD) | (own[..., 3] > _HEAD)
+        about = scipy.ndimage.binary_dilation(head, iterations=_BESIDE)
+        return scipy.ndimage.gaussian_filter(about.astype(np.float64), _FADE)
 
     def sharpened(
         self,

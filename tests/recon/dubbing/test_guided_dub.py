@@ -82,6 +82,12 @@ def test_a_face_stays_the_face(astronaut, editor, tmp_path: Path) -> None:
         ]
         kept.append(detail[1] / detail[0])
     assert np.mean(kept) > 0.92, kept
+    # Far beside the head the frame stays, within the rectangle too.
+    for k in (0, 9):
+        left, _, right, bottom = crops[k].hidden_px(64)
+        first, second = (crops[k].picture(p.astype(np.uint8), 64).astype(float) for p in (before[k], after[k]))
+        corners = np.abs(first - second)[bottom - 6 : bottom, [left, left + 1, right - 2, right - 1]]
+        assert np.median(corners) <= 4.0, corners
 
 
 @pytest.mark.slow
