@@ -83,11 +83,12 @@ def test_a_face_stays_the_face(astronaut, editor, tmp_path: Path) -> None:
         kept.append(detail[1] / detail[0])
     assert np.mean(kept) > 0.92, kept
     # Far beside the head the frame stays, within the rectangle too.
-    for k in (0, 9):
+    changes = []
+    for k in range(10):
         left, _, right, bottom = crops[k].hidden_px(64)
         first, second = (crops[k].picture(p.astype(np.uint8), 64).astype(float) for p in (before[k], after[k]))
-        corners = np.abs(first - second)[bottom - 6 : bottom, [left, left + 1, right - 2, right - 1]]
-        assert np.median(corners) <= 4.0, corners
+        changes.append(np.abs(first - second)[bottom - 9 : bottom, [left + 2, left + 3, right - 4, right - 3]].mean())
+    assert max(changes) < 2.0, changes
 
 
 @pytest.mark.slow
