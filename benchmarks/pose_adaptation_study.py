@@ -7,9 +7,9 @@ The first study renders people of ICT-FaceKit (other geometry; other shading wit
 labels, and is measured on these (transductive, as in the paper), on the others (inductive) and on held-out drawn faces. The second adapts
 to a folder of photos and is measured on a folder with ``points68.csv``. Every seed trains phase one once, or all begin with ``--first``;
 then each arm goes on from it for the same number of steps: ``supervised`` without the target, ``paired`` with the source samples nearest to
-the target but no reversed gradient, ``adapted`` with it, ``jittered`` with pairs moved by up to 2 degrees, and ``unpaired`` with the
-reversed gradient and drawn faces in the poses they were drawn in. Nothing is chosen by the test. Finished pictures, seeds and arms are kept
-in the folder, so a run that was cut short goes on.
+the target but no reversed gradient, ``adapted`` with it, ``constant`` with it at full strength from the beginning, ``jittered`` with pairs
+moved by up to 2 degrees, and ``unpaired`` with the reversed gradient and drawn faces in the poses they were drawn in. Nothing is chosen by
+the test. Finished pictures, seeds and arms are kept in the folder, so a run that was cut short goes on.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ ARMS = {
     "supervised": None,
     "paired": (0.0, 0.0),
     "adapted": (1.0, 0.0),
+    "constant": (1.0, 0.0),
     "jittered": (1.0, 2.0),
     "unpaired": (1.0, None),
 }
@@ -220,9 +221,8 @@ def carried_out(
         train(module, drawn(faces, rows, data.plan, data), options.second_steps, half)
         return module
     strength, jitter_deg = settings
-    module = PoseAdaptationModule(
-        network, str(weights), ReversalConfig("ramp", strength), optimiser=second, average=0.99
-    )
+    reversal = ReversalConfig("constant" if arm == "constant" else "ramp", strength)
+    module = PoseAdaptationModule(network, str(weights), reversal, optimiser=second, average=0.99)
     if jitter_deg is None:
         batches = drawn(faces, rows, data.plan, data, data.adapted)
     else:
