@@ -1,7 +1,8 @@
-"""A small editor with random weights."""
+"""Small editors: one with random weights, and one with a guide that has learnt nothing."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,11 @@ def editor_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parameter.data += 0.1 * torch.randn_like(parameter)
     path = tmp_path_factory.mktemp("editor") / "random.safetensors"
     return save_editor(path, network, voice_meaning("articulators"), {})
+
+
+@pytest.fixture(scope="session")
+def guided_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It answers 0. In one step from pure noise nothing but the guide is left."""
+    config = dataclasses.replace(SMALL_EDITOR, size=64, guide=4, follows=False, difference=4.0, draw_steps=1)
+    path = tmp_path_factory.mktemp("guided") / "new.safetensors"
+    return save_editor(path, EditorNetwork(config), voice_meaning("articulators"), {})

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("av")
 
@@ -14,40 +13,16 @@ from recon.dubbing.dub import DubError, dub
 from recon.dubbing.editor import FaceEditor
 from recon.dubbing.face_crops import MouthCrop
 from recon.dubbing.followed_face import follow_face
-from recon.dubbing.voices import voice_meaning
 from recon.io.audio import Recording
 from recon.io.video import open_video
 from recon.io.write_video import VideoWriter
-from recon.networks.diffusion.checkpoint import save_editor
-from recon.networks.diffusion.editor_network import EditorConfig, EditorNetwork
-from recon.networks.diffusion.noise_schedule import NoiseSchedule
-from recon.networks.diffusion.sampling import SamplingConfig
 
 SIZE = (200, 240)
 
 
 @pytest.fixture(scope="module")
-def editor(tmp_path_factory: pytest.TempPathFactory) -> FaceEditor:
-    torch.manual_seed(0)
-    config = EditorConfig(
-        size=64,
-        patch=2,
-        channels=8,
-        multiples=(1, 2),
-        blocks=1,
-        head_channels=4,
-        dropout=0.0,
-        voice="articulators",
-        guide=4,
-        follows=False,
-        difference=4.0,
-        schedule=NoiseSchedule("cosine", 40),
-        target="velocity",
-    )
-    path = tmp_path_factory.mktemp("guided") / "new.safetensors"
-    save_editor(path, EditorNetwork(config), voice_meaning("articulators"), {})
-    # One step from pure noise, and an answer of 0: nothing but the guide is left.
-    return FaceEditor(path, SamplingConfig("ddim", 1))
+def editor(guided_checkpoint: Path) -> FaceEditor:
+    return FaceEditor(guided_checkpoint)
 
 
 def _detail(picture: np.ndarray, crop: MouthCrop) -> float:
