@@ -75,7 +75,7 @@ def _edited(editor: FaceEditor, clip: FaceClip, speaker: FaceClip) -> UInt8[np.n
 def _guides(clip: FaceClip, speaker: FaceClip) -> UInt8[np.ndarray, "t s s 4"]:
     model = bfm.load("open")
     weights = spoken_weights(speaker.sound, np.arange(len(clip)) / clip.fps, model.expression_names)
-    return clip_guides(model, clip.head, clip.frames, weights, clip.shown).pictures
+    return clip_guides(model, clip.head, clip.frames, weights, clip.shown)
 
 
 def _pasted(guides: UInt8[np.ndarray, "t s s 4"], clip: FaceClip) -> UInt8[np.ndarray, "t s s 3"]:

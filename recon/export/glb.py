@@ -56,7 +56,7 @@ def encode_glb(
 ) -> bytes:
     """The bytes of :func:`write_glb`'s file."""
     buffer = _Buffer()
-    document = _document(mesh, _initial_weights(mesh, weights), buffer)
+    document = _document(mesh, initial_weights(mesh, weights), buffer)
     if animation is not None:
         add_animation(document, buffer, animation, _FLOAT)
     document |= {
@@ -178,7 +178,12 @@ _CONVENTIONS = {
 }
 
 
-def _initial_weights(mesh: ExportMesh, weights: Mapping[str, float] | None) -> list[float]:
+def initial_weights(mesh: ExportMesh, weights: Mapping[str, float] | None) -> list[float]:
+    """The weight of each morph target, in the mesh's order; 0 where none is given.
+
+    Raises:
+        MeshError: a target that the mesh has not, nan or inf.
+    """
     given = dict(weights or {})
     unknown = [name for name in given if name not in mesh.morph_targets]
     if unknown:

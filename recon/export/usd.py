@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from recon.color import srgb_to_linear
 from recon.export.animation import HeadAnimation
+from recon.export.glb import initial_weights
 from recon.export.mesh import GENERATOR, ExportMesh, MeshError, vertex_normals
 from recon.io.files import write_file
 from recon.io.png import encode_png
@@ -63,7 +65,7 @@ def write_usdz(
     """Write one USDZ file: metres, +y up, the face looks along +z; see :func:`recon.export.glb.write_glb` for the arguments.
 
     Raises:
-        MeshError: ``weights`` names a target the mesh has not; an animation of other targets.
+        MeshError: ``weights`` names a target the mesh has not, or holds nan or inf; an animation of other targets.
         OutputExistsError, OutputError: see :func:`recon.io.files.write_files`.
         ModuleNotFoundError: without usd-core (the extra ``usd``).
     """
@@ -76,9 +78,7 @@ def encode_usdz(
     """The bytes of :func:`write_usdz`'s file."""
     from pxr import Usd
 
-    unknown = [name for name in weights or {} if name not in mesh.morph_targets]
-    if unknown:
-        raise MeshError(f"the mesh has no morph target {unknown[0]!r}")
+    at_rest = initial_weights(mesh, weights)
     if animation is not None and animation.weights.shape[1] != len(mesh.morph_targets):
         raise MeshError(
             f"the animation moves {animation.weights.shape[1]} morph targets, the mesh has {len(mesh.morph_targets)}"
@@ -86,7 +86,7 @@ def encode_usdz(
     with tempfile.TemporaryDirectory(prefix="recon-usd-") as folder:
         layer = Path(folder) / "head.usdc"
         stage = Usd.Stage.CreateNew(str(layer))
-        _describe(stage, mesh, weights or {}, animation)
+        _describe(stage, mesh, at_rest, animation)
         stage.GetRootLayer().Save()
         files = {layer.name: layer.read_bytes()}
     if mesh.texture is not None:
@@ -108,7 +108,7 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _describe(stage: Any, mesh: ExportMesh, weights: Mapping[str, float], animation: HeadAnimation | None) -> None:
+def _describe(stage: Any, mesh: ExportMesh, at_rest: list[float], animation: HeadAnimation | None) -> None:
     from pxr import Gf, UsdGeom, UsdSkel
 
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
@@ -139,7 +139,7 @@ def _describe(stage: Any, mesh: ExportMesh, weights: Mapping[str, float], animat
     motion.CreateRotationsAttr([Gf.Quatf(1.0)])
     motion.CreateScalesAttr([Gf.Vec3h(1.0, 1.0, 1.0)])
     motion.CreateBlendShapesAttr(tokens)
-    attribute = motion.CreateBlendShapeWeightsAttr([float(weights.get(name, 0.0)) for name in mesh.morph_targets])
+    attribute = motion.CreateBlendShapeWeightsAttr(at_rest)
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([motion.GetPath()])
     extent = [Gf.Vec3f(*corner.tolist()) for corner in _box(mesh)]
     body.CreateExtentAttr(extent)
@@ -167,8 +167,6 @@ def _mesh(stage: Any, mesh: ExportMesh) -> Any:
         at.Set(Vt.Vec2fArray.FromNumpy(np.float32(mesh.uv)))
         at.SetIndices(Vt.IntArray.FromNumpy(np.int32(mesh.uv_faces).ravel()))
     if mesh.texture is None and mesh.colors is not None:
-        import torch
-
         linear = srgb_to_linear(torch.from_numpy(np.float64(mesh.colors))).float().numpy()
         colours = primvars.CreatePrimvar("displayColor", Sdf.ValueTypeNames.Color3fArray, UsdGeom.Tokens.vertex)
         colours.Set(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(linear)))
@@ -228,7 +226,6 @@ def _identifier(name: str) -> str:
 
 def _box(mesh: ExportMesh) -> np.ndarray:
     """Low and high corner in metres, with all that single morph targets move."""
-    low = high = np.zeros(3)
     points_m = mesh.vertices_mm / _MM_PER_M
     low, high = points_m.min(axis=0), points_m.max(axis=0)
     for offsets_mm in mesh.morph_targets.values():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -67,26 +65,13 @@ def frames_at_rest(opening_mm: Float[np.ndarray, " t"], about_mm: float) -> Int[
     return np.flatnonzero(opening_mm <= opening_mm.min() + about_mm)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ClipGuides:
-    """Guides of a clip's frames.
-
-    Attributes:
-        pictures: ``(T, S, S, 4)``.
-        shown: ``(T,)`` number of the frame whose look each has.
-    """
-
-    pictures: UInt8[np.ndarray, "t s s 4"]
-    shown: Int[np.ndarray, " t"]
-
-
 def clip_guides(
     model: MorphableModel,
     head: ClipHead,
     frames: UInt8[np.ndarray, "t s s 3"],
     weights: Float[np.ndarray, "t ke"],
     shown: Int[np.ndarray, " t"],
-) -> ClipGuides:
+) -> UInt8[np.ndarray, "t s s 4"]:
     """The guides of all frames of a clip.
 
     Args:
@@ -98,5 +83,4 @@ def clip_guides(
     """
     guide = MouthGuide(model, head, frames.shape[1])
     looks = {number: guide.look(number, frames[number]) for number in set(shown.tolist())}
-    pictures = [guide(k, looks[int(shown[k])], weights[k]) for k in range(len(frames))]
-    return ClipGuides(np.stack(pictures), shown)
+    return np.stack([guide(k, looks[int(shown[k])], weights[k]) for k in range(len(frames))])

@@ -191,7 +191,7 @@ def drawn_clip(
     at_rest = frames_at_rest(lips_mm[:, 0], _ABOUT_REST_MM[looks])
     shown = random.choice(at_rest, len(frames)) if looks == "varied" else np.repeat(at_rest[:1], len(frames))
     guides = clip_guides(model, head, frames, weights, shown)
-    return FaceClip(frames, hidden, sound, lips_mm, clip.animation.fps, facts, head, guides.pictures, guides.shown)
+    return FaceClip(frames, hidden, sound, lips_mm, clip.animation.fps, facts, head, guides, shown)
 
 
 def _lips_mm(drawn: list[FaceBatch]) -> np.ndarray:

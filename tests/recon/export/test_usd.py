@@ -71,8 +71,10 @@ def test_a_head_at_rest_has_its_weights(mesh: ExportMesh, tmp_path: Path) -> Non
     path = write_usdz(tmp_path / "head.usdz", mesh, weights={name: 0.5})
     expected = (mesh.vertices_mm + 0.5 * mesh.morph_targets[name]) / 1000.0
     np.testing.assert_allclose(skinned_m(path, 0.0), expected, atol=2e-6)
-    with pytest.raises(MeshError, match="no morph target 'grin'"):
+    with pytest.raises(MeshError, match="the mesh has not: grin"):
         write_usdz(tmp_path / "other.usdz", mesh, weights={"grin": 1.0})
+    with pytest.raises(MeshError, match="nan or inf"):
+        write_usdz(tmp_path / "other.usdz", mesh, weights={name: float("nan")})
     with pytest.raises(OutputExistsError):
         write_usdz(path, mesh)
 
