@@ -47,6 +47,7 @@ class SynthesisConfig:
             0.3 m; ``None`` from the settings above.
         expressions: ``"all"``, or ``"basic"`` for the five of the published set, one at a time.
         identities: number of different people; 0 makes everyone a new person.
+        looks: in how many ways each person is seen dressed up: hairstyle, beard, make-up and glasses; 0 gives each picture its own.
         identity, albedo, expression, gaze, eyelids: strengths of shape, colour, expression, eye movement, closed eyes.
         lighting: strength of coloured, directed light; 0 is even white light.
         environment_folder: equirectangular maps (``.hdr``, ``.exr``, ``.jpg``, ``.png``) to take the light from; ``None``
@@ -81,6 +82,7 @@ class SynthesisConfig:
     capture: Capture | None = None
     expressions: Expressions = "all"
     identities: int = 0
+    looks: int = 1
     identity: float = 1.0
     albedo: float = 1.0
     expression: float = 1.0
@@ -139,8 +141,9 @@ class SynthesisConfig:
             raise SynthesisConfigError("capture 'c3i' leaves pictures as the camera sees them: set framing to 'free'")
         if self.field_of_view_deg is not None:
             self._within("field_of_view_deg", 5.0, 120.0)
-        if self.identities < 0:
-            raise SynthesisConfigError(f"identities must be a whole number, 0 or more, got {self.identities}")
+        for name in ("identities", "looks"):
+            if getattr(self, name) < 0:
+                raise SynthesisConfigError(f"{name} must be a whole number, 0 or more, got {getattr(self, name)}")
         if (self.background == "folder") != (self.background_folder is not None):
             raise SynthesisConfigError(
                 f"background 'folder' and background_folder go together, got background {self.background!r} and "

@@ -45,6 +45,7 @@ class Scene:
     Attributes:
         rng: random numbers of each sample.
         person_rng: random numbers of each person.
+        look_rng: random numbers of each look of a person.
         numbers: ``(B,)`` of the persons.
         people: the persons.
         expression: ``(B, n_expression)``.
@@ -60,6 +61,7 @@ class Scene:
 
     rng: CounterRng
     person_rng: CounterRng
+    look_rng: CounterRng
     numbers: Int[Tensor, " b"]
     people: People
     expression: Float[Tensor, "b ke"]

@@ -130,20 +130,21 @@ class FaceSampler:
     def scene_of(self, heads: SampledHeads) -> Scene:
         """Everything about heads that are given, with what is sampled around them."""
         config, model = self.config, self.model
-        rng, person_rng, people = heads.rng, heads.person_rng, heads.people
+        rng, person_rng, look_rng, people = heads.rng, heads.person_rng, heads.look_rng, heads.people
         v_obj = model.shape(people.identity, heads.expression)
         camera = heads.camera(config, model.landmarks68(v_obj), self.size)
-        albedo, hairstyles, brows = self._colours(person_rng, people)
+        albedo, hairstyles, brows = self._colours(person_rng, look_rng, people)
         level = albedo[:, self._face_vertices].mean(dim=(1, 2))
         facing = camera.rotation[:, :, 2]
         lights = sample_lights(rng, config.lighting, config.exposure, facing, level, self._environments)
         occluders = None
         if hairstyles is not None:
             head = Head(model, v_obj, albedo, camera)
-            occluders = build_occluders(self.assets.occluder_grids, config, head, hairstyles, rng, person_rng)
+            occluders = build_occluders(self.assets.occluder_grids, config, head, hairstyles, rng, look_rng)
         return Scene(
             rng=rng,
             person_rng=person_rng,
+            look_rng=look_rng,
             numbers=torch.tensor(heads.numbers, dtype=torch.int64, device=self.device),
             people=people,
             expression=heads.expression,
@@ -158,19 +159,20 @@ class FaceSampler:
         )
 
     def _colours(
-        self, rng: CounterRng, people: People
+        self, person_rng: CounterRng, look_rng: CounterRng, people: People
     ) -> tuple[Float[Tensor, "b v 3"], Hairstyles | None, Brows | None]:
         """The skin with what is on it, the hair and the brows; the bare model where the config has nothing on it."""
         config = self.config
         albedo = self.model.albedo(people.albedo)
         if not any((config.hair, config.beard, config.make_up, config.clothes, config.glasses, config.occluders)):
             return albedo, None, None
-        colour = hair_colours(rng, people)
-        hairstyles = sample_hairstyles(rng, people, config.hair, colour)
+        colour = hair_colours(person_rng, people)
+        hairstyles = sample_hairstyles(person_rng, look_rng, people, config.hair, colour)
         curve, brows = self.assets.brow_curve, None
         if curve is not None and config.hair > 0.0:
-            brows = Brows.of(curve, people, rng, colour, config.hair)
-        return skin_albedo(albedo, self.assets.anatomy, config, rng, people, hairstyles), hairstyles, brows
+            brows = Brows.of(curve, people, person_rng, colour, config.hair)
+        skin = skin_albedo(albedo, self.assets.anatomy, config, person_rng, look_rng, people, hairstyles)
+        return skin, hairstyles, brows
 
     def background(self, rng: CounterRng) -> Float[Tensor, "b 3 h w"]:
         """What is behind the heads, in linear light ``(B, 3, H, W)``."""

@@ -85,8 +85,11 @@ class FaceCacheConfig:
     def described(self) -> dict[str, object]:
         """All that decides on what a face of the cache is: everything but their number."""
         model = bfm.load(self.face_model.name, self.face_model.path)
-        # These keys are younger than the first caches.
+        # These keys, and "looks", are younger than the first caches.
         added = {name: True for name in ("cutouts", "maps") if getattr(self, name)}
+        synthesis = dataclasses.asdict(self.synthesis)
+        if synthesis["looks"] == 1:
+            del synthesis["looks"]
         return {
             **added,
             "format": FORMAT,
@@ -95,7 +98,7 @@ class FaceCacheConfig:
             "size": self.size,
             "model": self.face_model.name,
             "landmarks": landmark_fingerprint(model, POINT_SETS),
-            "synthesis": dataclasses.asdict(self.synthesis),
+            "synthesis": synthesis,
         }
 
 

@@ -39,6 +39,7 @@ def skin_albedo(
     albedo: Float[Tensor, "b v 3"],
     anatomy: Anatomy,
     config: SynthesisConfig,
+    person_rng: CounterRng,
     rng: CounterRng,
     people: People,
     hairstyles: Hairstyles,
@@ -49,7 +50,8 @@ def skin_albedo(
         albedo: ``(B, V, 3)`` linear, of the model.
         anatomy: of the model.
         config: for the strengths.
-        rng: of the persons, so that a person keeps a beard.
+        person_rng: of the persons, who keep their lips.
+        rng: of their looks, with which beards and make-up come and go.
         people: for sex.
         hairstyles: for the colour of hair, and whether the scalp is bare.
     """
@@ -68,7 +70,7 @@ def skin_albedo(
         amount = has * (0.18 + 0.72 * rng.uniform("beard length") ** 1.6)
         albedo = albedo + amount[:, None, None] * _beard_map(anatomy, rng) * (0.9 * hair[:, None] - albedo)
     if config.skin_detail > 0.0:
-        pale = config.skin_detail * 0.85 * rng.uniform("pale lips") ** 1.3
+        pale = config.skin_detail * 0.85 * person_rng.uniform("pale lips") ** 1.3
         albedo = _towards_skin(albedo, anatomy, anatomy.map("lips"), pale)
     if config.make_up > 0.0:
         wears = rng.uniform("make-up") < config.make_up * (2.4 - 2.3 * male)

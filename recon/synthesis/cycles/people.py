@@ -153,7 +153,7 @@ def add_hair(bpy: Any, scene: Scene, assets: SceneAssets, config: SynthesisConfi
     sheet, hairstyles = assets.occluder_grids.hair, scene.hairstyles
     if sheet is None or hairstyles is None:
         return
-    strands = grow(sheet, hairstyles, scene.person_rng, assets.model, scene.v_obj, count)
+    strands = grow(sheet, hairstyles, scene.look_rng, assets.model, scene.v_obj, count)
     points = scene.camera.to_camera(scene.v_obj.new_tensor(strands.points).reshape(1, -1, 3))[0]
     colour = np.clip(strands.shade[:, None] * _array(hairstyles.colour[0]), 0.0, 0.9)
     add_strands(

@@ -113,14 +113,22 @@ class Hairstyles:
         return self.style >= STYLES.index("short")
 
 
-def sample_hairstyles(rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]) -> Hairstyles:
-    """Hair by sex, age and group; ``share`` of the heads have any."""
+def sample_hairstyles(
+    person_rng: CounterRng, rng: CounterRng, people: People, share: float, colour: Float[Tensor, "b 3"]
+) -> Hairstyles:
+    """Hair by sex, age and group; ``share`` of the heads have any.
+
+    Args:
+        person_rng: of the persons: curls and bald heads stay.
+        rng: of their looks: the style does not.
+        people, share, colour: whose hair it is.
+    """
     male = people.column("male") > 0.5
     style = torch.where(male, rng.choice("style m", _SHARES_MALE), rng.choice("style f", _SHARES_FEMALE))
-    curls = rng.chance("curly", 0.5 * people.column("african")) & (style >= STYLES.index("short"))
+    curls = person_rng.chance("curly", 0.5 * people.column("african")) & (style >= STYLES.index("short"))
     style = torch.where(curls, STYLES.index("curly"), style)
     older = (people.column("age_years") - 35.0).clamp(0.0, 40.0) / 40.0
-    style = torch.where(rng.uniform("bald") < torch.where(male, 0.35 * older, 0.0), 0, style)
+    style = torch.where(person_rng.uniform("bald") < torch.where(male, 0.35 * older, 0.0), 0, style)
     style = torch.where(rng.chance("hair", share), style, 0)
     u = {name: rng.uniform(f"hair {name}") for name in ("thick", "sides", "fringe", "fall")}
     table = style.new_zeros(len(STYLES), 8, dtype=torch.float32)

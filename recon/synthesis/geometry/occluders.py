@@ -78,7 +78,7 @@ def build_occluders(
     head: Head,
     hairstyles: Hairstyles,
     rng: CounterRng,
-    person_rng: CounterRng,
+    look_rng: CounterRng,
 ) -> Occluders | None:
     """The geometry around heads; ``None`` where the config asks for none.
 
@@ -88,15 +88,15 @@ def build_occluders(
         head: what the parts are fitted to.
         hairstyles: of the heads.
         rng: of the samples: clothes and what is before the face differ between pictures of a person.
-        person_rng: of the persons: hair and glasses do not.
+        look_rng: of the persons' looks: hair and glasses differ between these only.
     """
     parts: list[Part] = []
     if grids.hair is not None:
-        parts.append(hair_part(grids.hair, hairstyles, person_rng, head))
+        parts.append(hair_part(grids.hair, hairstyles, look_rng, head))
     if grids.neck is not None:
         parts.append(clothes_part(grids.neck, rng, head, rng.chance("clothed", config.clothes)))
     if config.glasses > 0.0:
-        parts.append(glasses_part(person_rng, head, person_rng.chance("glasses", config.glasses)))
+        parts.append(glasses_part(look_rng, head, look_rng.chance("glasses", config.glasses)))
     if config.occluders > 0.0:
         parts.append(hand_or_object_part(rng, head, rng.chance("occluder", config.occluders)))
     return Occluders.of_parts(parts) if parts else None

@@ -31,6 +31,7 @@ class SampledHeads:
     Attributes:
         rng: random numbers of the samples.
         person_rng: of the people.
+        look_rng: of how they look that day: hairstyle, beard, make-up and glasses.
         numbers: of the people.
         people: who they are.
         expression: ``(B, n_expression)``.
@@ -40,6 +41,7 @@ class SampledHeads:
 
     rng: CounterRng
     person_rng: CounterRng
+    look_rng: CounterRng
     numbers: list[int]
     people: People
     expression: Float[Tensor, "b ke"]
@@ -75,10 +77,19 @@ def sample_heads(model: MorphableModel, config: SynthesisConfig, seed: int, indi
     rng = CounterRng.of(seed, indices, device)
     numbers = [index % config.identities for index in indices] if config.identities else list(indices)
     person_rng = CounterRng.of(seed ^ _PEOPLE_SEED, numbers, device)
+    look_rng = CounterRng.of(seed ^ _PEOPLE_SEED, [_look(config, index) for index in indices], device)
     people = sample_people(model, person_rng, config.identity, config.albedo)
     capture = sample_capture(rng) if config.capture else None
     poses = HeadPoses.of(*capture.head_to_camera) if capture else sample_poses(config, rng)
-    return SampledHeads(rng, person_rng, numbers, people, _expressions(model, config, rng, poses), poses, capture)
+    return SampledHeads(rng, person_rng, look_rng, numbers, people, _expressions(model, config, rng, poses), poses, capture)
+
+
+def _look(config: SynthesisConfig, index: int) -> int:
+    """The number of a sample's look; the first look of a person has the person's own number."""
+    if not config.identities:
+        return index
+    repeat, person = divmod(index, config.identities)
+    return person + config.identities * (repeat % config.looks if config.looks else repeat)
 
 
 def _expressions(

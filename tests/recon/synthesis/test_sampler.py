@@ -182,6 +182,25 @@ def test_identities_repeat(head_model):
     assert not torch.equal(batch.identity[0], batch.identity[2])
 
 
+def test_a_person_has_looks_and_stays_the_same(open_model):
+    config = SynthesisConfig(identities=2, looks=2)
+    sampler, plain = (
+        FaceSampler(open_model, changed, size=(32, 32)) for changed in (config, dataclasses.replace(config, looks=1))
+    )
+    one, other, again = (sampler.scene([index]) for index in (1, 3, 5))
+    same = plain.scene([3])
+    for scene in (other, again):
+        assert torch.equal(scene.people.identity, one.people.identity)
+        assert torch.equal(scene.brows.thickness_mm, one.brows.thickness_mm)
+        assert torch.equal(scene.hairstyles.colour, one.hairstyles.colour)
+    assert torch.equal(again.hairstyles.fringe, one.hairstyles.fringe)
+    assert torch.equal(same.hairstyles.fringe, one.hairstyles.fringe)
+    assert not torch.equal(other.hairstyles.fringe, one.hairstyles.fringe)
+    assert not torch.equal(other.albedo, one.albedo)
+    each = FaceSampler(open_model, dataclasses.replace(config, looks=0), size=(32, 32)).scene([1, 3, 5])
+    assert len(set(each.hairstyles.fringe.tolist())) == 3
+
+
 def test_batches_can_be_cut_joined_and_moved(many):
     pair = FaceBatch.cat([many.select(3), many.select([0, 5])])
     assert len(pair) == 3

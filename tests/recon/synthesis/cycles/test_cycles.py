@@ -135,7 +135,7 @@ def test_hairs_grow_on_the_scalp(haired):
         if not bool(scene.hairstyles.has_sheet[0]):
             continue
         styles.add(int(scene.hairstyles.style[0]))
-        strands = grow(sheet, scene.hairstyles, scene.person_rng, haired.model, scene.v_obj, 400)
+        strands = grow(sheet, scene.hairstyles, scene.look_rng, haired.model, scene.v_obj, 400)
         assert strands.points.shape == (400, 14, 3)
         assert np.isfinite(strands.points).all()
         scalp = scene.v_obj[0].numpy()
@@ -145,7 +145,7 @@ def test_hairs_grow_on_the_scalp(haired):
         assert np.median(steps) > 0.5
         assert np.quantile(steps, 0.99) < 60.0
         assert (np.diff(strands.radius_mm, axis=1) < 0).all()
-        again = grow(sheet, scene.hairstyles, scene.person_rng, haired.model, scene.v_obj, 400)
+        again = grow(sheet, scene.hairstyles, scene.look_rng, haired.model, scene.v_obj, 400)
         assert np.array_equal(strands.points, again.points)
     assert len(styles) >= 3
 
