@@ -105,7 +105,9 @@ def row_of_table(plan: AblationPlan, row: Row, options: argparse.Namespace) -> l
     folder, found = options.out / folder_name(row.name), []
     for seed in options.seeds:
         network = trained_network(plan, row, seed, folder / f"seed{seed}", options.faces)
-        faces = CachedDepthFaces(FaceCache(options.faces / "held_out", maps=True), options.margin)  # training draws them
+        faces = CachedDepthFaces(
+            FaceCache(options.faces / "held_out", maps=True), options.margin
+        )  # training draws them
         found.append(measured(network, faces, options.count, options.size))
     millions, gmac = counted(network, torch.zeros(1, 3, options.size, options.size))
     errors = [shown([each[name] for each in found], digits) for name, digits in ERRORS]

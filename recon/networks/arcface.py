@@ -98,11 +98,16 @@ class IResNet(nn.Module):
 
 
 class ArcFace(nn.Module):
-    """Embeddings of faces in pictures of any size: aligned by five points, warped differentiably. Frozen."""
+    """Embeddings of faces in pictures of any size: aligned by five points, warped differentiably. Frozen.
+
+    Args:
+        network: takes crops of 112 px in [-1, 1], as :class:`IResNet` and
+            :class:`recon.networks.identity_network.IdentityNetwork` do.
+    """
 
     template_px: Float[Tensor, "5 2"]
 
-    def __init__(self, network: IResNet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.register_buffer("template_px", torch.tensor(TEMPLATE_PX))
@@ -122,17 +127,23 @@ class ArcFace(nn.Module):
         self, pictures: Float[Tensor, "b 3 h w"], landmarks68_px: Float[Tensor, "b 68 2"]
     ) -> Float[Tensor, "b 3 112 112"]:
         """The aligned crops; black beyond the picture."""
-        five = five_points_of_68(landmarks68_px).detach()
-        scale, rotation, shift_px = umeyama(self.template_px.expand_as(five), five)
-        height, width = pictures.shape[-2:]
-        side = torch.arange(CROP_PX, device=pictures.device, dtype=pictures.dtype) + 0.5
-        y, x = torch.meshgrid(side, side, indexing="ij")
-        crop_px = torch.stack((x, y), dim=-1).flatten(0, 1)
-        turned = crop_px @ (scale[:, None, None] * rotation).transpose(1, 2)
-        in_picture = (turned + shift_px[:, None]).unflatten(1, (CROP_PX, CROP_PX))
-        size = in_picture.new_tensor([width, height])
-        grid = 2.0 * in_picture / size - 1.0
-        return nn.functional.grid_sample(pictures, grid, align_corners=False)
+        return aligned_crops(pictures, five_points_of_68(landmarks68_px).detach(), self.template_px)
+
+
+def aligned_crops(
+    pictures: Float[Tensor, "b 3 h w"], five_px: Float[Tensor, "b 5 2"], template_px: Float[Tensor, "5 2"]
+) -> Float[Tensor, "b 3 112 112"]:
+    """Pictures by the similarity that lays five points of the face on those of the template; bilinear, black beyond the picture."""
+    scale, rotation, shift_px = umeyama(template_px.expand_as(five_px), five_px)
+    height, width = pictures.shape[-2:]
+    side = torch.arange(CROP_PX, device=pictures.device, dtype=pictures.dtype) + 0.5
+    y, x = torch.meshgrid(side, side, indexing="ij")
+    crop_px = torch.stack((x, y), dim=-1).flatten(0, 1)
+    turned = crop_px @ (scale[:, None, None] * rotation).transpose(1, 2)
+    in_picture = (turned + shift_px[:, None]).unflatten(1, (CROP_PX, CROP_PX))
+    size = in_picture.new_tensor([width, height])
+    grid = 2.0 * in_picture / size - 1.0
+    return nn.functional.grid_sample(pictures, grid, align_corners=False)
 
 
 def load_iresnet(path: str | os.PathLike[str], name: str = "iresnet100") -> IResNet:

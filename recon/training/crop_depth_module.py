@@ -18,10 +18,10 @@ from recon.networks.depth.crop_depth import (
     CropDepthNetwork,
     CropDepthPrediction,
 )
-from recon.networks.landmark_checkpoint import load_landmark_network
 from recon.networks.network_file import CheckpointError
 from recon.training.depth_batch import UNKNOWN, DepthBatch
 from recon.training.depth_metrics import depth_metrics, normals_error_deg
+from recon.training.initial_backbone import start_from_landmarks
 from recon.training.module import FaceModelConfig
 from recon.training.schedule import OptimiserConfig
 from recon.training.single_network import SingleNetworkModule
@@ -162,13 +162,7 @@ class CropDepthModule(SingleNetworkModule[CropDepthNetwork]):
         if initial_weights is not None:
             made.load_state_dict(_of_same_build(Path(initial_weights).expanduser(), network).state_dict())
         if initial_backbone is not None:
-            place = Path(initial_backbone).expanduser()
-            landmarks, _ = load_landmark_network(place)
-            if landmarks.config.backbone != network.backbone:
-                raise CheckpointError(
-                    f"the backbone of {place} is {landmarks.config.backbone}, the network's {network.backbone}: make them equal"
-                )
-            made.backbone.load_state_dict(landmarks.backbone.state_dict())
+            start_from_landmarks(made.backbone, initial_backbone)
         super().__init__(made, optimiser or OptimiserConfig(), average, "scaled_rmse_mm")
         self.weights = weights or CropDepthWeights()
         self.face_model = face_model or FaceModelConfig()

@@ -1,4 +1,4 @@
-"""The face recognition network of the perceptual loss, by config."""
+"""The identity network of the perceptual loss, by config."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from recon.networks.arcface import ArcFace, WeightsMissing, load_iresnet
+from recon.networks.identity_checkpoint import DEFAULT_IDENTITY_NETWORK, load_identity_network
+from recon.networks.identity_network import IRESNETS
+
+OPEN_EMBEDDING = "open"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,11 +17,12 @@ class EmbeddingConfig:
     """Which network, and where its weights are.
 
     Attributes:
-        network: ``iresnet50`` or ``iresnet100`` (the paper's).
-        weights: ``backbone.pth`` of arcface_torch or a recognition ``.onnx`` of insightface.
+        network: ``open``, one that this package trained; or ``iresnet50`` or ``iresnet100`` (the paper's) with published weights.
+        weights: of ``open`` a ``.safetensors`` file of ``configs/identity.yaml``, or ``None`` for the one of the package; of the
+            others ``backbone.pth`` of arcface_torch or a recognition ``.onnx`` of insightface.
     """
 
-    network: str = "iresnet100"
+    network: str = OPEN_EMBEDDING
     weights: str | None = None
 
 
@@ -25,13 +30,23 @@ def open_embedding(config: EmbeddingConfig | None, wanted: bool) -> ArcFace | No
     """The network, or ``None`` if the perceptual loss has no weight.
 
     Raises:
-        WeightsMissing: the loss has a weight and there are no weights.
+        WeightsMissing: the loss has a weight and there are no weights of a published network, or they do not fit.
+        CheckpointError: the weights of ``open`` are missing, damaged or of another kind.
+        ValueError: an unknown network.
     """
     if not wanted:
         return None
-    if config is None or config.weights is None:
+    config = config or EmbeddingConfig()
+    if config.network == OPEN_EMBEDDING:
+        network, _ = load_identity_network(Path(config.weights or DEFAULT_IDENTITY_NETWORK).expanduser())
+        return ArcFace(network)
+    if config.network not in IRESNETS:
+        raise ValueError(
+            f"embedding.network must be one of {', '.join((OPEN_EMBEDDING, *IRESNETS))}, got {config.network!r}"
+        )
+    if config.weights is None:
         raise WeightsMissing(
-            "the perceptual loss needs weights of a face recognition network: set embedding.weights to backbone.pth of "
-            "arcface_torch or to a recognition .onnx of insightface, or set weights.perceptual to 0"
+            f"{config.network} needs weights: set embedding.weights to backbone.pth of arcface_torch or to a recognition .onnx of "
+            "insightface, embedding.network to open for the network of this package, or weights.perceptual to 0"
         )
     return ArcFace(load_iresnet(Path(config.weights).expanduser(), config.network))

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from recon.networks.face_box_checkpoint import load_face_box_network, save_face_box_network
 from recon.networks.face_box_network import FaceBoxNetwork, FaceBoxNetworkConfig, FaceBoxPrediction, peaks_of, places_px
-from recon.networks.landmark_checkpoint import load_landmark_network
 from recon.networks.network_file import CheckpointError
 from recon.training.face_box_batch import FaceBoxBatch
 from recon.training.face_scenes import ABSENT, SEEN
+from recon.training.initial_backbone import start_from_landmarks
 from recon.training.module import FaceModelConfig
 from recon.training.schedule import OptimiserConfig
 from recon.training.single_network import SingleNetworkModule
@@ -171,13 +171,7 @@ class FaceBoxModule(SingleNetworkModule[FaceBoxNetwork]):
                 )
             made.load_state_dict(found.state_dict())
         if initial_backbone is not None:
-            place = Path(initial_backbone).expanduser()
-            landmarks, _ = load_landmark_network(place)
-            if landmarks.config.backbone != network.backbone:
-                raise CheckpointError(
-                    f"the backbone of {place} is {landmarks.config.backbone}, the network's {network.backbone}: make them equal"
-                )
-            made.backbone.load_state_dict(landmarks.backbone.state_dict())
+            start_from_landmarks(made.backbone, initial_backbone)
         super().__init__(made, optimiser or OptimiserConfig(), average, "missed")
         self.weights = weights or FaceBoxLossWeights()
         self.face_model = face_model or FaceModelConfig()

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.networks.landmark_checkpoint import load_landmark_network
 from recon.networks.network_file import CheckpointError
 from recon.networks.pose.build import PoseNetwork, PoseNetworkConfig, build_pose_network
 from recon.networks.pose.checkpoint import load_pose_network, save_pose_network
 from recon.networks.pose.fsanet import FsaNet
+from recon.training.initial_backbone import start_from_landmarks
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.module import FaceModelConfig
 from recon.training.pose_batch import PoseBatch
@@ -58,7 +58,9 @@ class PoseModule(SingleNetworkModule[PoseNetwork]):
         if initial_weights is not None:
             start_from_weights(made, Path(initial_weights).expanduser())
         if initial_backbone is not None:
-            _start_from_landmarks(made, Path(initial_backbone).expanduser())
+            if isinstance(made, FsaNet):
+                raise ValueError("FSA-Net has no backbone; leave initial_backbone out")
+            start_from_landmarks(made.backbone, initial_backbone)
         super().__init__(made, optimiser or OptimiserConfig(), average, "pose_deg")
         self.weights, self.mirrored = weights or PoseLossWeights(), mirrored
         self.face_model = face_model or FaceModelConfig()
@@ -106,14 +108,3 @@ def start_from_weights(network: PoseNetwork, place: Path) -> None:
             f"{place} is of another network than that of the config: {found.config}, expected {network.config}"
         )
     network.load_state_dict(found.state_dict())
-
-
-def _start_from_landmarks(network: PoseNetwork, place: Path) -> None:
-    if isinstance(network, FsaNet):
-        raise ValueError("FSA-Net has no backbone; leave initial_backbone out")
-    landmarks, _ = load_landmark_network(place)
-    if landmarks.config.backbone != network.config.backbone:
-        raise CheckpointError(
-            f"the backbone of {place} is {landmarks.config.backbone}, the network's {network.config.backbone}: make them equal"
-        )
-    network.backbone.load_state_dict(landmarks.backbone.state_dict())

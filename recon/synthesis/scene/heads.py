@@ -81,7 +81,9 @@ def sample_heads(model: MorphableModel, config: SynthesisConfig, seed: int, indi
     people = sample_people(model, person_rng, config.identity, config.albedo)
     capture = sample_capture(rng) if config.capture else None
     poses = HeadPoses.of(*capture.head_to_camera) if capture else sample_poses(config, rng)
-    return SampledHeads(rng, person_rng, look_rng, numbers, people, _expressions(model, config, rng, poses), poses, capture)
+    return SampledHeads(
+        rng, person_rng, look_rng, numbers, people, _expressions(model, config, rng, poses), poses, capture
+    )
 
 
 def _look(config: SynthesisConfig, index: int) -> int:

@@ -1,0 +1,151 @@
+"""Trains identity networks on drawn people by ArcFace's loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losses.angular_margin import angular_margin_loss
+from recon.evaluation.metrics.embedding_pairs import PairSimilarities
+from recon.networks.identity_checkpoint import load_identity_network, save_identity_network
+from recon.networks.identity_network import (
+    AnyIdentityNetwork,
+    IdentityConfig,
+    IdentityNetwork,
+    build_identity_network,
+    config_of_network,
+)
+from recon.networks.network_file import CheckpointError
+from recon.training.identity_data import IdentityBatch
+from recon.training.initial_backbone import start_from_landmarks
+from recon.training.module import FaceModelConfig
+from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
+from recon.training.single_network import SingleNetworkModule
+
+_PROTOTYPE_SIGMA = 0.01
+
+
+class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
+    """Embeddings of pictures of one person gather around a direction that is the person's own.
+
+    Args:
+        network: how it is built.
+        people: in the data.
+        face_model: of the drawn faces.
+        margin_rad, scale: of the loss, see :func:`losses.angular_margin.angular_margin_loss`.
+        margin_from: steps over which the margin grows from 0.
+        optimiser: how it moves.
+        average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
+        initial_weights: a ``.safetensors`` file of another run of the same network to start from.
+        initial_backbone: a ``.safetensors`` file of a landmark network with the same backbone, whose features to start from.
+
+    Raises:
+        ValueError: fewer than two people; both initial weights and an initial backbone, or a backbone for an IResNet.
+        CheckpointError: a file is missing, damaged or of another network.
+    """
+
+    def __init__(
+        self,
+        network: IdentityConfig,
+        people: int,
+        face_model: FaceModelConfig | None = None,
+        margin_rad: float = 0.4,
+        scale: float = 32.0,
+        margin_from: int = 1000,
+        optimiser: OptimiserConfig | None = None,
+        average: float = 0.998,
+        initial_weights: str | None = None,
+        initial_backbone: str | None = None,
+    ) -> None:
+        if people < 2:
+            raise ValueError(f"people are told apart, so at least two are needed, got {people}")
+        if initial_weights is not None and initial_backbone is not None:
+            raise ValueError("give initial_weights or initial_backbone, not both")
+        made = build_identity_network(network)
+        if initial_weights is not None:
+            _start_from_weights(made, Path(initial_weights).expanduser())
+        if initial_backbone is not None:
+            if not isinstance(made, IdentityNetwork):
+                raise ValueError(
+                    f"{network.architecture} shares no backbone with landmark networks; leave initial_backbone out"
+                )
+            start_from_landmarks(made.backbone, initial_backbone)
+        super().__init__(made, optimiser or OptimiserConfig(), average, "equal_error")
+        self.margin_rad, self.scale, self.margin_from = margin_rad, scale, margin_from
+        self.face_model = face_model or FaceModelConfig()
+        self.prototypes = nn.Parameter(_PROTOTYPE_SIGMA * torch.randn(people, network.embedding))
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def on_fit_start(self) -> None:
+        """Refuse data of other people before a step is made.
+
+        Raises:
+            ValueError: the data hold another number of people.
+        """
+        held = getattr(getattr(self.trainer, "datamodule", None), "people", len(self.prototypes))
+        if held != len(self.prototypes):
+            raise ValueError(f"model.people is {len(self.prototypes)} and the data hold {held} people: make them equal")
+
+    def training_step(self, batch: IdentityBatch, batch_idx: int) -> Tensor:
+        """One step."""
+        self.restore_random_state()
+        found = self.network(_scaled(batch))
+        margin = self.margin_rad * min(1.0, self.batches_seen / max(1, self.margin_from))
+        loss = angular_margin_loss(found.float(), self.prototypes, batch.person, margin, self.scale)
+        return self.counted_loss({"person": loss}, batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start anew."""
+        super().on_validation_epoch_start()
+        self._seen = []
+
+    def validation_step(self, batch: IdentityBatch, batch_idx: int) -> None:
+        """Keep a batch's embeddings."""
+        with torch.no_grad():
+            self._seen.append((self.averaged(_scaled(batch)).float(), batch.person))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how well people are told apart who were not trained on: errors, so that less is better."""
+        embeddings, person = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        if self.trainer.world_size > 1:
+            embeddings, person = (self._of_all_processes(part) for part in (embeddings, person))
+        pairs = PairSimilarities.of(embeddings.cpu().numpy().astype(np.float64), person.cpu().numpy())
+        self.log("val/equal_error", 100.0 * pairs.equal_error_rate(), prog_bar=True)
+        self.log("val/missed_at_1_percent", 100.0 * (1.0 - pairs.accepted(0.01)[0]))
+
+    def _of_all_processes(self, part: Tensor) -> Tensor:
+        gathered = self.all_gather(part)
+        assert isinstance(gathered, Tensor)
+        return gathered.flatten(0, 1)
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_epoch_end = on_validation_epoch_end
+
+    def configure_optimizers(self) -> Any:
+        """Of the network and of the persons' directions."""
+        moved = nn.Module()
+        moved.network, moved.prototypes = self.network, self.prototypes
+        optimiser = make_optimiser(moved, self.optimiser, "network.backbone.")
+        schedule = {"scheduler": make_scheduler(optimiser, self.optimiser), "interval": "step"}
+        return {"optimizer": optimiser, "lr_scheduler": schedule}
+
+    def save_weights(self, path: Path, metrics: dict[str, float], extra: dict[str, str] | None = None) -> Path:
+        """The averaged weights, for :func:`recon.networks.identity_checkpoint.load_identity_network`."""
+        return save_identity_network(path, self.averaged, metrics, extra)
+
+
+def _scaled(batch: IdentityBatch) -> Tensor:
+    return (2.0 * batch.image - 1.0).contiguous(memory_format=torch.channels_last)
+
+
+def _start_from_weights(network: AnyIdentityNetwork, place: Path) -> None:
+    found, _ = load_identity_network(place)
+    if config_of_network(found) != config_of_network(network):
+        raise CheckpointError(
+            f"{place} is of another network than that of the config: {config_of_network(found)}, expected {config_of_network(network)}"
+        )
+    network.load_state_dict(found.state_dict())
