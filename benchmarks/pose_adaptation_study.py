@@ -8,8 +8,9 @@ labels, and is measured on these (transductive, as in the paper), on the others 
 to a folder of photos and is measured on a folder with ``points68.csv``. Every seed trains phase one once, or all begin with ``--first``;
 then each arm goes on from it for the same number of steps: ``supervised`` without the target, ``paired`` with the source samples nearest to
 the target but no reversed gradient, ``adapted`` with it, ``constant`` with it at full strength from the beginning, ``jittered`` with pairs
-moved by up to 2 degrees, and ``unpaired`` with the reversed gradient and drawn faces in the poses they were drawn in. Nothing is chosen by
-the test. Finished pictures, seeds and arms are kept in the folder, so a run that was cut short goes on.
+moved by up to 2 degrees, and ``unpaired`` with the reversed gradient and drawn faces in the poses they were drawn in. Fusion, for which
+labels are used: ``fine-tuned`` on the pictures adapted to, or on half of the people of the test, and ``fused`` with as many drawn faces
+beside them in each batch; they are measured on other people. Nothing is chosen by the test. Finished pictures, seeds and arms are kept in the folder, so a run that was cut short goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ from recon.training.pose_adaptation import PairingConfig, ReversalConfig, adapta
 from recon.training.pose_adaptation_data import PoseAdaptationData, TargetConfig
 from recon.training.pose_adaptation_module import PoseAdaptationModule
 from recon.training.pose_batch import PoseBatch
+from recon.training.pose_fusion_data import FusionStream, LabelledConfig, PoseFusionData
 from recon.training.pose_losses import pose_metrics
 from recon.training.pose_module import PoseModule
 from recon.training.pose_pictures import PictureSource, PosePictures, frame_pictures, photos_below
@@ -63,6 +65,9 @@ ARMS = {
     "unpaired": (1.0, None),
 }
 """Strength of the reversed gradient and jitter of the pairs, degrees, None without pairs; None sees no target."""
+FUSION = {"fine-tuned": 1.0, "fused": 0.5}
+"""Shares of labelled pictures in a batch."""
+OTHER_PEOPLE = "other people"
 RANGES_DEG = ((0.0, 25.0), (25.0, 50.0), (50.0, 90.0))
 Told = dict[tuple[int, str], dict[str, dict[str, list[float]]]]
 
@@ -105,8 +110,8 @@ def render_people(options: argparse.Namespace, folder: Path) -> list[PictureSour
     return found
 
 
-def pictures(options: argparse.Namespace) -> tuple[PosePictures, dict[str, PosePictures]]:
-    """What is adapted to, without labels, and what is tested on."""
+def pictures(options: argparse.Namespace) -> tuple[PosePictures, PosePictures, dict[str, PosePictures]]:
+    """What is adapted to, without labels; labelled pictures for fusion; and what is tested on."""
     out: Path = options.out
     with DenseLandmarkDetector() as detector:
         if options.ict is not None:
@@ -114,11 +119,14 @@ def pictures(options: argparse.Namespace) -> tuple[PosePictures, dict[str, PoseP
             for sentence in people.left_out:
                 print(f"left out: {sentence}")
             adapted, others = (people.part(rows) for rows in adaptation_rows(people.names, "inductive", OTHERS))
-            return dataclasses.replace(adapted, rotation=None), {"adapted to": adapted, "other people": others}
+            return dataclasses.replace(adapted, rotation=None), adapted, {"adapted to": adapted, OTHER_PEOPLE: others}
         labels, _ = find_poses(options.test, "points68")
         sources = [PictureSource(one.name, one.photo, one.rotation_ray, one.box) for one in labels]
         test = frame_pictures(sources, out / "framed_test", detector)
-        return frame_pictures(photos_below(options.target), out / "framed_target", detector), {"other people": test}
+        target = frame_pictures(photos_below(options.target), out / "framed_target", detector)
+    people = [name.split("_")[0] for name in test.names]
+    labelled, others = (test.part(rows) for rows in adaptation_rows(people, "inductive", 0.5))
+    return target, labelled, {"photos": test, OTHER_PEOPLE: others}
 
 
 def optimiser(rate: float, steps: int) -> OptimiserConfig:
@@ -168,7 +176,7 @@ def errors(module: PoseModule, crops: torch.Tensor, rotation: torch.Tensor) -> d
 
 def study(options: argparse.Namespace) -> Told:
     """All seeds and arms; those that are there are read."""
-    target, tests = pictures(options)
+    target, labelled, tests = pictures(options)
     size, told = FsaNetConfig().size, {}
     margin = json.loads((options.faces / "train" / "faces.json").read_text())["synthesis"]["crop_margin"]
     shown = {name: test.batch(range(len(test)), size, None, torch.Generator()) for name, test in tests.items()}
@@ -190,11 +198,14 @@ def study(options: argparse.Namespace) -> Told:
         tight = dataclasses.replace(data.jitter, wide_share=0.0)
         source = held.batch(list(range(len(held))), size, tight, None, SEED)
         shown["drawn faces"] = (source.image, source.rotation)
-        for arm in ("first", *ARMS):
+        for arm in ("first", *ARMS, *FUSION):
             kept = options.out / f"seed{seed}" / f"{arm}.json"
             if not kept.exists():
                 torch.manual_seed(seed)
-                module = carried_out(arm, data, faces, weights, options)
+                if arm in FUSION:
+                    module = fused(FUSION[arm], labelled, faces, data, weights, options)
+                else:
+                    module = carried_out(arm, data, faces, weights, options)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 if arm == "first" and not options.first:
                     module.save_weights(weights, {})
@@ -232,6 +243,29 @@ def carried_out(
     return module
 
 
+def fused(
+    share: float,
+    labelled: PosePictures,
+    faces: CachedFaces,
+    data: PoseAdaptationData,
+    weights: Path,
+    options: argparse.Namespace,
+) -> PoseModule:
+    """Phase one gone on with labelled pictures, which are this share of each batch."""
+    second = optimiser(options.rate, options.second_steps)
+    module = PoseModule(FsaNetConfig(), optimiser=second, average=0.99, initial_weights=str(weights))
+    mixed = PoseFusionData(
+        data.folder.as_posix(),
+        DrawingConfig(SynthesisConfig()),
+        LabelledConfig("", share=share),
+        size=data.size,
+        plan=data.plan,
+    )
+    batches = iter(FusionStream(faces, labelled, mixed, StreamPlace()))
+    train(module, batches, options.second_steps, options.bfloat16)
+    return module
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder with the caches 'train' and 'held_out'")
@@ -258,13 +292,14 @@ def main() -> None:
     print_header(options.threads)
     told = study(options)
     for name in told[0, "first"]:
-        report(told, name, options.seeds)
+        # Fusion learns from the others' labels.
+        report(told, name, options.seeds, ("first", *ARMS, *(FUSION if name == OTHER_PEOPLE else ())))
 
 
-def report(told: Told, name: str, seeds: int) -> None:
+def report(told: Told, name: str, seeds: int, arms: Sequence[str]) -> None:
     """Print one set of pictures: errors of each arm, and what it gains on the supervised one."""
     rows, by_yaw = [], []
-    for arm in ("first", *ARMS):
+    for arm in arms:
         found = {k: np.array([told[seed, arm][name][k] for seed in range(seeds)]) for k in told[0, arm][name]}
         gain = np.array([told[seed, "supervised"][name]["pose_deg"] for seed in range(seeds)]) - found["pose_deg"]
         means = [f"{found[k].mean():.2f}" for k in ("pose_deg", "yaw_deg", "pitch_deg", "roll_deg", "geodesic_deg")]

@@ -30,7 +30,10 @@ _POSE_METHODS = ("landmarks", "sixd", "fsanet", "hopenet")
 _LAYOUTS = ("aflw2000", "biwi", "c3i", "pointing04", "points68", "synthetic", "table")
 _CONVENTIONS = ("zyx", "xyz", "300wlp", "biwi", "pointing04")
 _DEPTH_METHODS = ("network", "fit", "mean")
-_DEPTH_LAYOUTS = ("pairs", "c3i", "c3i-planar", "eurecom", "synthhuman")
+_DEPTH_LAYOUTS = (
+    *("pairs", "c3i", "c3i-planar", "eurecom", "synthhuman", "biwi"),
+    *("pandora", "pandora-train", "pandora-test"),
+)
 _UNITS = ("mm", "cm", "m", "inch")
 EXAMPLES = """examples:
   recon evaluate alignment --data AFLW2000-3D -o report

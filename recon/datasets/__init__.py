@@ -3,6 +3,7 @@
 from recon.datasets.biwi import BiwiReader
 from recon.datasets.c3i import C3iReader
 from recon.datasets.eurecom import EurecomReader
+from recon.datasets.kinect_depth import BiwiDepthReader, PandoraDepthReader
 from recon.datasets.pandora import PandoraReader
 from recon.datasets.photos import PhotoReader
 from recon.datasets.pointing04 import Pointing04Reader
@@ -15,6 +16,7 @@ from recon.datasets.synthhuman import SynthHumanReader
 from recon.datasets.w300lp import W300LPReader
 
 __all__ = [
+    "BiwiDepthReader",
     "BiwiReader",
     "C3iReader",
     "DamagedSample",
@@ -22,6 +24,7 @@ __all__ = [
     "FaceReader",
     "FaceRecord",
     "FolderReader",
+    "PandoraDepthReader",
     "PandoraReader",
     "PhotoReader",
     "Pointing04Reader",

@@ -62,15 +62,15 @@ class BiwiReader(FaceReader):
     def __init__(self, root: str | Path) -> None:
         super().__init__()
         self.root = existing_folder(root)
-        self._poses = sorted(path for path in self.root.rglob("frame_*_pose.txt") if _POSE.fullmatch(path.name))
-        if not self._poses:
+        self.poses = sorted(path for path in self.root.rglob("frame_*_pose.txt") if _POSE.fullmatch(path.name))
+        if not self.poses:
             raise FileNotFoundError(f"{self.root} holds no frame_NNNNN_pose.txt")
 
     def __len__(self) -> int:
-        return len(self._poses)
+        return len(self.poses)
 
     def __getitem__(self, index: int) -> FaceRecord:
-        path = self._poses[index]
+        path = self.poses[index]
         name = str(path.relative_to(self.root)).removesuffix("_pose.txt")
         pose = read_pose(path, name)
         picture = path.with_name(path.name.replace("_pose.txt", "_rgb.png"))
@@ -116,6 +116,45 @@ def read_pose(path: Path, name: str) -> BiwiPose:
     ):
         raise DamagedSample(name, f"{path.name} holds no rotation matrix")
     return BiwiPose(rotation, numbers[9:] * np.array([1.0, -1.0, -1.0]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BiwiCalibration:
+    """One camera of a sequence, as its ``.cal`` file says.
+
+    Attributes:
+        matrix: ``(3, 3)`` intrinsics, px.
+        rotation, translation_mm: from the depth camera's frame to this camera's: x = rotation x_depth + translation.
+    """
+
+    matrix: Float[np.ndarray, "3 3"]
+    rotation: Float[np.ndarray, "3 3"]
+    translation_mm: Float[np.ndarray, " 3"]
+
+
+def read_calibration(path: Path, name: str) -> BiwiCalibration:
+    """A ``depth.cal`` or ``rgb.cal``: intrinsics, four or five numbers of distortion, rotation, translation, width and height; the
+    papers do not describe the files, this is what public programs that read them agree on. Distortion is left out: it is zero.
+
+    Args:
+        path: the file.
+        name: of the sample, for messages.
+
+    Raises:
+        DamagedSample: missing, not as many numbers, no camera matrix, or no rotation.
+    """
+    try:
+        numbers = np.array(read_text(name, path, _MAX_POSE_BYTES).split(), dtype=np.float64)
+    except ValueError as error:
+        raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
+    if len(numbers) not in (27, 28) or not np.isfinite(numbers).all():
+        raise DamagedSample(name, f"{path.name} holds {len(numbers)} numbers, 27 or 28 are expected")
+    matrix, rotation = numbers[:9].reshape(3, 3), numbers[-14:-5].reshape(3, 3)
+    if not (matrix[0, 0] > 0.0 and matrix[1, 1] > 0.0) or np.abs(matrix[2] - [0.0, 0.0, 1.0]).max() > 1e-6:
+        raise DamagedSample(name, f"{path.name} holds no camera matrix")
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2:
+        raise DamagedSample(name, f"{path.name} holds no rotation matrix")
+    return BiwiCalibration(matrix, rotation, numbers[-5:-2])
 
 
 def read_depth(name: str, data: bytes) -> np.ndarray:

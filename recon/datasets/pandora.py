@@ -29,6 +29,7 @@ JOINT_NAMES = (
 """Rows of ``labels["joints"]``; their first two columns are pixels of the depth picture."""
 TEST_SUBJECTS = (10, 14, 16, 20)
 """Subjects that are tested on (Borghi et al. 2017; Pini et al. 2018, Section 4.1.1)."""
+TRAINING_SUBJECTS = tuple(number for number in range(1, 100) if number not in TEST_SUBJECTS)
 FOCAL_PX = 365.0
 """Focal length of the depth camera (Pini et al. 2018, Section 3.2)."""
 _SEQUENCE = re.compile(r"(base|free)_(\d+)_ID(\d+)", re.IGNORECASE)
@@ -53,20 +54,20 @@ class PandoraReader(FaceReader):
     def __init__(self, root: str | Path, subjects: tuple[int, ...] | None = None) -> None:
         super().__init__()
         self.root = existing_folder(root)
-        self._pictures = []
+        self.pictures = []
         for path in sorted(self.root.rglob("*")):
             match = _SEQUENCE.fullmatch(path.parent.parent.name)
             if match and _PICTURE.fullmatch(path.name) and (subjects is None or int(match.group(3)) in subjects):
-                self._pictures.append(path)
-        if not self._pictures:
+                self.pictures.append(path)
+        if not self.pictures:
             raise FileNotFoundError(f"{self.root} holds no pictures <subject>/base_1_ID<subject>/RGB/000000_RGB.png")
         self._read: tuple[Path, dict[str, dict[str, Any]] | DamagedSample] | None = None
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self.pictures)
 
     def __getitem__(self, index: int) -> FaceRecord:
-        path = self._pictures[index]
+        path = self.pictures[index]
         sequence = path.parent.parent
         name = f"{sequence.relative_to(self.root)}/{path.name[:6]}"
         frames = self._frames(sequence)

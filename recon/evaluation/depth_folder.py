@@ -1,4 +1,4 @@
-"""Photos with depth maps, in five layouts.
+"""Photos with depth maps, in several layouts.
 
 ``pairs``: ``NAME.jpg|png`` with ``NAME_depth.npy`` (float, mm, nan or 0 where unknown) or ``NAME_depth.png`` (16 bit, mm, 0 where
 unknown), and optionally ``NAME_mask.png`` (white where the face is), ``NAME_normals.png`` (as :func:`recon.export.write_normals_png`
@@ -9,6 +9,10 @@ the same with EXR files that hold planar depth, as newer versions of Blender wri
 
 ``eurecom`` and ``synthhuman``: EURECOM Kinect and SynthHuman as :class:`recon.datasets.EurecomReader` and
 :class:`recon.datasets.SynthHumanReader` read them.
+
+``biwi`` and ``pandora``: colour as the depth camera would see it, as :class:`recon.datasets.BiwiDepthReader` and
+:class:`recon.datasets.PandoraDepthReader` read them; the face is the head in Pini's crop. ``pandora-train`` and ``pandora-test`` are
+Pandora without and with its four test subjects alone.
 """
 
 from __future__ import annotations
@@ -27,15 +31,35 @@ from bfm.files import ModelFileError
 from bfm.npy import read_npy
 from bfm.text import printable
 from recon.camera import CameraError, PosedCamera
-from recon.datasets import C3iReader, DamagedSample, EurecomReader, FaceReader, SynthHumanReader
+from recon.datasets import (
+    BiwiDepthReader,
+    C3iReader,
+    DamagedSample,
+    EurecomReader,
+    FaceReader,
+    PandoraDepthReader,
+    SynthHumanReader,
+)
 from recon.datasets.c3i import DepthMeaning
+from recon.datasets.pandora import TEST_SUBJECTS, TRAINING_SUBJECTS
 from recon.evaluation.metrics.depth import FACIAL_CROP_MM
 from recon.evaluation.reports.result import Skipped
 from recon.export.camera_json import read_camera
 from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
-LAYOUTS = ("pairs", "c3i", "c3i-planar", "eurecom", "synthhuman")
+_PANDORA: dict[str, tuple[int, ...] | None] = {
+    "pandora": None,
+    "pandora-train": TRAINING_SUBJECTS,
+    "pandora-test": TEST_SUBJECTS,
+}
+_READERS: dict[str, Callable[[Path], EurecomReader | SynthHumanReader | BiwiDepthReader | PandoraDepthReader]] = {
+    "eurecom": EurecomReader,
+    "synthhuman": SynthHumanReader,
+    "biwi": BiwiDepthReader,
+    **{name: functools.partial(PandoraDepthReader, subjects=subjects) for name, subjects in _PANDORA.items()},
+}
+LAYOUTS = ("pairs", "c3i", "c3i-planar", *_READERS)
 PLAUSIBLE_MM = (50.0, 20_000.0)
 """Median depth of a photo of a face; beyond it a file is in another unit."""
 
@@ -102,8 +126,7 @@ def find_depth(folder: Path, layout: str = "pairs") -> tuple[list[DepthItem], li
         "pairs": _pairs,
         "c3i": _c3i,
         "c3i-planar": functools.partial(_c3i, depth="planar"),
-        "eurecom": _eurecom,
-        "synthhuman": _synthhuman,
+        **{name: functools.partial(_read_by, reader) for name, reader in _READERS.items()},
     }
     return finders[layout](folder)
 
@@ -172,25 +195,17 @@ def _c3i(folder: Path, depth: DepthMeaning = "ray") -> tuple[list[DepthItem], li
     return items, []
 
 
-def _eurecom(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
+def _read_by(
+    kind: Callable[[Path], EurecomReader | SynthHumanReader | BiwiDepthReader | PandoraDepthReader], folder: Path
+) -> tuple[list[DepthItem], list[Skipped]]:
     try:
-        reader = EurecomReader(folder)
+        reader = kind(folder)
     except FileNotFoundError as error:
         raise DepthDataError(str(error)) from None
-    return _items(reader, [(reader.name(k), reader.files(k)) for k in range(len(reader))])
-
-
-def _synthhuman(folder: Path) -> tuple[list[DepthItem], list[Skipped]]:
-    try:
-        reader = SynthHumanReader(folder)
-    except FileNotFoundError as error:
-        raise DepthDataError(str(error)) from None
-    return _items(reader, [(reader.name(k).removesuffix(".png"), reader.files(k)) for k in range(len(reader))])
-
-
-def _items(reader: FaceReader, told: list[tuple[str, tuple[Path, ...]]]) -> tuple[list[DepthItem], list[Skipped]]:
-    loads = (functools.partial(_load_record, reader, index) for index in range(len(told)))
-    return [DepthItem(name, files, load) for (name, files), load in zip(told, loads, strict=True)], []
+    return [
+        DepthItem(reader.name(k).removesuffix(".png"), reader.files(k), functools.partial(_load_record, reader, k))
+        for k in range(len(reader))
+    ], []
 
 
 def _load_record(reader: FaceReader, index: int) -> DepthSample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
@@ -14,7 +14,7 @@ from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.training.crop_depth_module import CropDepthModule
 from recon.training.depth_batch import DepthBatch
 from recon.training.depth_data import CachedDepthFaces, DepthCropData
-from recon.training.depth_pictures import DepthPictures, find_pictures, frame_depth
+from recon.training.depth_pictures import PICTURE_LAYOUTS, DepthPictures, find_pictures, frame_depth
 from recon.training.face_cache import FaceCache
 from recon.training.held_out import HeldOutConfig
 from recon.training.landmark_config import CropConfig, DrawingConfig
@@ -41,17 +41,19 @@ class DepthSetConfig:
         range_mm: what grey values of ``side-by-side`` mean, see :class:`recon.datasets.SideBySideReader`.
 
     Raises:
-        ValueError: a share that is none.
+        ValueError: an unknown layout, or a share that is none.
     """
 
     data: str
-    layout: Literal["pairs", "c3i", "c3i-planar", "eurecom", "synthhuman", "side-by-side"]
+    layout: str
     share: float
     framed: str
     focal_px: float | None = None
     range_mm: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.layout not in PICTURE_LAYOUTS:
+            raise ValueError(f"unknown depth layout {self.layout!r}; known: {', '.join(PICTURE_LAYOUTS)}")
         if not 0.0 < self.share <= 1.0:
             raise ValueError(f"the share of {self.data} in a batch must lie in (0, 1], got {self.share}")
 

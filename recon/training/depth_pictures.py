@@ -25,7 +25,7 @@ from recon.datasets import SideBySideReader
 from recon.depth.crop_view import CropView
 from recon.detection.align import align
 from recon.detection.detect import Detector
-from recon.evaluation.depth_folder import DepthItem, DepthSample, find_depth
+from recon.evaluation.depth_folder import LAYOUTS, DepthItem, DepthSample, find_depth
 from recon.inference.depth import read_crop
 from recon.inference.landmark_detection import faces_with_landmarks
 from recon.io.faults import ends_the_run, reason
@@ -47,6 +47,10 @@ _ROOM = 1.3
 _WHOLE = 0.999
 """Bilinear depth counts where all four pixels are known."""
 _SKIN = CLASSES.index("skin")
+
+
+PICTURE_LAYOUTS = (*LAYOUTS, "side-by-side")
+"""Of data sets that training takes."""
 
 
 class DepthPictureError(ValueError):
@@ -105,7 +109,7 @@ def find_pictures(folder: Path, layout: str, range_mm: tuple[float, float] | Non
 
     Args:
         folder: of the set.
-        layout: ``"side-by-side"``, or one of :data:`recon.evaluation.depth_folder.LAYOUTS`.
+        layout: one of :data:`PICTURE_LAYOUTS`.
         range_mm: what grey values of ``side-by-side`` mean, see :class:`recon.datasets.SideBySideReader`.
 
     Raises:
