@@ -76,17 +76,17 @@ def cached(options: argparse.Namespace, kind: str, held_out: bool) -> CachedFace
     return CachedFaces(FaceCache(folder, count), ("520",), MARGIN)
 
 
-def batches(parts: list[CachedFaces], plan: BatchPlan) -> Iterator[PoseBatch]:
+def batches(parts: list[CachedFaces], plan: BatchPlan, size: int = FsaNetConfig().size) -> Iterator[PoseBatch]:
     """Faces of one cache, or of several by turns."""
     for step, chosen in enumerate(EndlessOrder(len(parts[0]), plan, StreamPlace())):
         seed = step_seed(plan.seed + 1, step, 0)
-        shown = parts[step % len(parts)].batch(chosen, FsaNetConfig().size, JITTER, DEGRADATION, seed)
+        shown = parts[step % len(parts)].batch(chosen, size, JITTER, DEGRADATION, seed)
         yield PoseBatch(shown.image, shown.rotation, None)
 
 
-def tests(options: argparse.Namespace, held: dict[str, CachedFaces]) -> Tests:
+def tests(options: argparse.Namespace, held: dict[str, CachedFaces], size: int = FsaNetConfig().size) -> Tests:
     """Crops and rotations of all that is measured."""
-    size, found = FsaNetConfig().size, {}
+    found: Tests = {}
     tight = dataclasses.replace(JITTER, wide_share=0.0)
     for kind, faces in held.items():
         batch = faces.batch(list(range(len(faces))), size, tight, None, SEED)

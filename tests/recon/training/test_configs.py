@@ -70,7 +70,7 @@ def test_every_row_of_the_ablation_is_a_full_config(capsys, tmp_path):
             wanted = [float(value) for value in row.name.split(",")]
             assert [settings["weights"][name] for name in weights] == pytest.approx(wanted)
             assert config["data"]["init_args"]["photos"]["init_args"]["folder"] == "data/photos"
-            assert settings["embedding"]["weights"] == "data/arcface/backbone.pth"
+            assert settings["embedding"]["network"] == "open"
 
 
 def _printed(capsys, *arguments):

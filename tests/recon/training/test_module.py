@@ -15,6 +15,7 @@ from recon.networks.checkpoint import load_regressor
 from recon.training import module as module_file
 from recon.training.augment import Augmentation
 from recon.training.averaged import TrainingDiverged
+from recon.training.embedding import EmbeddingConfig
 from recon.training.held_out import HeldOutConfig
 from recon.training.module import RegressorModule
 from recon.training.progress import BestWeights, face_panel
@@ -197,7 +198,7 @@ def test_bad_settings_are_named_before_work():
     with pytest.raises(ValueError, match="picture_every must be at least 1, got 0"):
         RunConfig(picture_every=0)
     with pytest.raises(WeightsMissing, match="set embedding.weights to backbone.pth"):
-        tiny_module(weights=LossWeights())
+        tiny_module(weights=LossWeights(), embedding=EmbeddingConfig("iresnet100"))
     with pytest.raises(ValueError, match="learning rates must be positive, got rate 0"):
         OptimiserConfig(rate=0.0)
     with pytest.raises(ValueError, match="held_out.count must be at least 1, got 0"):
