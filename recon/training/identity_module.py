@@ -26,7 +26,8 @@ from recon.training.module import FaceModelConfig
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.single_network import SingleNetworkModule
 
-_PROTOTYPE_SIGMA = 0.01
+_PROTOTYPE_SIGMA = 0.1
+"""Of an entry. Adam moves all entries by about its rate in a step, so smaller ones would turn at random."""
 
 
 class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
