@@ -14,8 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+import bfm
 from bfm.landmarks import five_points_of_68
 from recon.networks.arcface import TEMPLATE_PX, aligned_crops
+from recon.synthesis.scene.heads import sample_heads
+from recon.synthesis.scene.people import ATTRIBUTE_NAMES
 from recon.training.degrade import Degradation, degrade
 from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
@@ -27,6 +30,11 @@ _PLAN = BatchPlan(batch_size=96)
 _HELD_OUT = HeldOutConfig(count=1536)
 _EACH_HELD_OUT = 8
 """Pictures of a person in validation."""
+
+
+def n_traits(model: bfm.MorphableModel) -> int:
+    """Numbers that :meth:`IdentityData.traits` has of a person."""
+    return model.n_identity + model.n_albedo + len(ATTRIBUTE_NAMES)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,6 +202,15 @@ class IdentityData(lightning.LightningDataModule):
         self.plan, self.workers, self.rendering_workers = plan, workers, drawing.workers
         self.accuracy, self.degradation = accuracy or CropAccuracy(), degradation or Degradation()
         self._held_out: list[IdentityBatch] = []
+
+    def traits(self) -> Float[Tensor, "people t"]:
+        """What is known of each person to train with: coefficients of shape and albedo, sex, age, group and build, each of mean 0 and
+        standard deviation 1 over all of them."""
+        config = self.caches["train"]
+        model = bfm.load(config.face_model.name, config.face_model.path)
+        people = sample_heads(model, config.synthesis, config.seed, range(self.people)).people
+        told = torch.cat((people.identity, people.albedo, people.attributes), dim=1)
+        return (told - told.mean(dim=0)) / told.std(dim=0).clamp_min(1e-6)
 
     def prepare_data(self) -> None:
         """Draw the faces that are not there yet.

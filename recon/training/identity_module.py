@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+import bfm
 from losses.angular_margin import angular_margin_loss
 from recon.evaluation.metrics.embedding_pairs import PairSimilarities
 from recon.networks.identity_checkpoint import load_identity_network, save_identity_network
@@ -20,18 +22,18 @@ from recon.networks.identity_network import (
     config_of_network,
 )
 from recon.networks.network_file import CheckpointError
-from recon.training.identity_data import IdentityBatch
+from recon.training.identity_data import IdentityBatch, IdentityData, n_traits
 from recon.training.initial_backbone import start_from_landmarks
 from recon.training.module import FaceModelConfig
 from recon.training.schedule import OptimiserConfig, make_optimiser, make_scheduler
 from recon.training.single_network import SingleNetworkModule
 
-_PROTOTYPE_SIGMA = 0.1
-"""Of an entry. Adam moves all entries by about its rate in a step, so smaller ones would turn at random."""
-
 
 class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
     """Embeddings of pictures of one person gather around a direction that is the person's own.
+
+    The direction is a linear map of what is known of the person, learnt for all together, and a part of its own, which begins with 0: of
+    thousands of people with a few pictures each, directions that are learnt one by one take long to get anywhere.
 
     Args:
         network: how it is built.
@@ -78,25 +80,42 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
         super().__init__(made, optimiser or OptimiserConfig(), average, "equal_error")
         self.margin_rad, self.scale, self.margin_from = margin_rad, scale, margin_from
         self.face_model = face_model or FaceModelConfig()
-        self.prototypes = nn.Parameter(_PROTOTYPE_SIGMA * torch.randn(people, network.embedding))
+        traits = n_traits(bfm.load(self.face_model.name, self.face_model.path))
+        self.of_traits = nn.Linear(traits, network.embedding, bias=False)
+        self.of_person = nn.Parameter(torch.zeros(people, network.embedding))
+        self._traits = torch.zeros(people, traits)
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def on_fit_start(self) -> None:
-        """Refuse data of other people before a step is made.
+        """Take what the data know of the people; refuse data of others before a step is made.
 
         Raises:
-            ValueError: the data hold another number of people.
+            ValueError: no data of people, or of another number of them.
         """
-        held = getattr(getattr(self.trainer, "datamodule", None), "people", len(self.prototypes))
-        if held != len(self.prototypes):
-            raise ValueError(f"model.people is {len(self.prototypes)} and the data hold {held} people: make them equal")
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, IdentityData):
+            raise ValueError(f"IdentityModule learns from IdentityData, got {type(data).__name__}")
+        if data.people != len(self.of_person):
+            raise ValueError(
+                f"model.people is {len(self.of_person)} and the data hold {data.people} people: make them equal"
+            )
+        self.know(data.traits())
+
+    def know(self, traits: Float[Tensor, "people t"]) -> None:
+        """Set what is known of the people, see :meth:`recon.training.identity_data.IdentityData.traits`."""
+        self._traits = traits.to(self.device)
+
+    def prototypes(self) -> Float[Tensor, "people d"]:
+        """The directions of all people."""
+        found: Tensor = self.of_traits(self._traits) + self.of_person
+        return found
 
     def training_step(self, batch: IdentityBatch, batch_idx: int) -> Tensor:
         """One step."""
         self.restore_random_state()
         found = self.network(_scaled(batch))
         margin = self.margin_rad * min(1.0, self.batches_seen / max(1, self.margin_from))
-        loss = angular_margin_loss(found.float(), self.prototypes, batch.person, margin, self.scale)
+        loss = angular_margin_loss(found.float(), self.prototypes(), batch.person, margin, self.scale)
         return self.counted_loss({"person": loss}, batch)
 
     def on_validation_epoch_start(self) -> None:
@@ -129,7 +148,7 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
     def configure_optimizers(self) -> Any:
         """Of the network and of the persons' directions."""
         moved = nn.Module()
-        moved.network, moved.prototypes = self.network, self.prototypes
+        moved.network, moved.of_traits, moved.of_person = self.network, self.of_traits, self.of_person
         optimiser = make_optimiser(moved, self.optimiser, "network.backbone.")
         schedule = {"scheduler": make_scheduler(optimiser, self.optimiser), "interval": "step"}
         return {"optimizer": optimiser, "lr_scheduler": schedule}

@@ -99,7 +99,8 @@ def test_it_trains_resumes_and_is_saved(folder, tmp_path):
     _fit(resumed, folder, tmp_path, 3, tmp_path / "half.ckpt")
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    assert not torch.equal(straight.prototypes, _made().prototypes)
+    assert not torch.equal(straight.of_traits.weight, _made().of_traits.weight)
+    assert straight.of_person.abs().max() > 0.0
     metrics = straight.trainer.callback_metrics
     assert 0.0 <= float(metrics["val/equal_error"]) <= 100.0 and "val/missed_at_1_percent" in metrics
     path = straight.save_weights(tmp_path / "n.safetensors", {"val/equal_error": 0.5})
@@ -115,8 +116,18 @@ def test_it_trains_resumes_and_is_saved(folder, tmp_path):
         IdentityModule(dataclasses.replace(_NETWORK, embedding=17), 3, initial_weights=str(path))
 
 
+def test_traits_are_those_of_the_people(people):
+    traits = _data("x").traits()
+    assert traits.shape == (3, module_traits := _made().of_traits.in_features) and module_traits > 80
+    torch.testing.assert_close(traits.mean(dim=0), torch.zeros(module_traits), atol=1e-5, rtol=0)
+    identity = torch.from_numpy(people.cache.labels["identity"][:3])
+    scaled = (identity - identity.mean(dim=0)) / identity.std(dim=0)
+    torch.testing.assert_close(traits[:, : identity.shape[1]], scaled, atol=1e-3, rtol=1e-3)
+
+
 def test_people_are_learned(people):
     module = _made()
+    module.know(_data("x").traits())
     module.log = module.log_dict = lambda *_, **__: None
     batch = people.batch(list(range(12)), _EXACT, None, 1)
     optimiser = module.configure_optimizers()["optimizer"]
