@@ -14,7 +14,7 @@ def add_parser(subcommands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="parameters and GFLOPs of the networks",
         description="Parameters and GFLOPs (10^9 multiply-adds) of the rows of Tables 4 and 5 and of the small networks, "
         "beside the paper's figures, of the networks of dense landmarks, beside the dissertation's (Table 5.3), of those of "
-        "facial depth, beside the depth papers', and of those that dub videos. Heads of "
+        "facial depth, beside the depth papers', and of those that tell people apart or dub videos. Heads of "
         "regressors are those of the paper's face model (80 + 64 + 80 coefficients); in the rows of the tables they predict white "
         "light, as in the paper.",
     )
@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out the command. Returns 0."""
     import dataclasses
 
+    from recon.networks.arcface import CROP_PX
     from recon.networks.complexity import (
         BFM_BLOCKS,
         EDGE_ROWS,
@@ -34,9 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
         LANDMARK_ROWS,
         PAPER_ROWS,
         complexity,
+        identity_complexity,
     )
     from recon.networks.depth.costs import DEPTH_FOOTNOTE, DEPTH_ROWS, depth_complexity
     from recon.networks.diffusion.costs import EDITOR_FOOTNOTE, EDITOR_ROWS, editor_complexity
+    from recon.networks.identity_network import IDENTITY_ROWS
 
     rows: list[dict[str, object]] = []
     for row in (*PAPER_ROWS, *EDGE_ROWS, *LANDMARK_ROWS):
@@ -63,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         size = width if height == width else f"{width} x {height}"
         printed = (depth.parameters_m, depth.gmac)
         rows.append(_row("depth" if depth.paper else None, depth.label, size, (millions, gmac), printed))
+    for label, identity in IDENTITY_ROWS:
+        rows.append(_row(None, label, CROP_PX, identity_complexity(identity)))
     for label, editor in EDITOR_ROWS:
         rows.append(_row(None, label, editor.size, editor_complexity(editor)))
     if arguments.json:

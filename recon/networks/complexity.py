@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from recon.networks.arcface import CROP_PX
 from recon.networks.head import FaceBlocks
+from recon.networks.identity_network import IdentityConfig, build_identity_network
 from recon.networks.landmark_network import LandmarkNetwork, LandmarkNetworkConfig
 from recon.networks.regressor import Regressor, RegressorConfig
 
@@ -127,6 +129,12 @@ def complexity(config: RegressorConfig | LandmarkNetworkConfig, blocks: FaceBloc
         if isinstance(unpretrained, LandmarkNetworkConfig):
             return counted(LandmarkNetwork(unpretrained), pictures)
         return counted(Regressor(unpretrained, blocks), pictures, torch.zeros(1, 3, 3))
+
+
+def identity_complexity(config: IdentityConfig) -> tuple[float, float]:
+    """The same of an identity network and one crop."""
+    with torch.device("meta"):
+        return counted(build_identity_network(config), torch.zeros(1, 3, CROP_PX, CROP_PX))
 
 
 def counted(network: nn.Module, *inputs: Tensor) -> tuple[float, float]:

@@ -96,3 +96,10 @@ def config_of_network(network: AnyIdentityNetwork) -> IdentityConfig:
     if isinstance(network, IdentityNetwork):
         return network.config
     return IdentityConfig(network.name, network.fc.out_features, network.conv1.out_channels, 0.0)
+
+
+IDENTITY_ROWS: tuple[tuple[str, IdentityConfig], ...] = (
+    ("our identity network", IdentityConfig()),
+    *((f"ArcFace, IResNet-{depth}", IdentityConfig(f"iresnet{depth}", 512, 64, 0.0)) for depth in (18, 50, 100)),
+)
+"""What ``recon complexity`` counts."""

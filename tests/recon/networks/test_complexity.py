@@ -84,6 +84,9 @@ def test_the_command_prints_ours_beside_the_papers(capsys):
     assert depth["UNet-simple"]["size_px"] == "640 x 480"
     assert len(depth) == 15 and all(row["parameters_m"] > 0.0 for row in depth.values())
     assert any(row["network"] == "our depth of face crops" and row["table"] is None for row in rows)
+    assert {row["network"]: row["parameters_m"] for row in rows if row["size_px"] == 112} == {
+        "our identity network": 1.79, "ArcFace, IResNet-18": 24.03, "ArcFace, IResNet-50": 43.59, "ArcFace, IResNet-100": 65.16
+    }  # fmt: skip
     assert main(["complexity"]) == 0
     assert "tuned on ImageNet" in " ".join(capsys.readouterr().out.split())
 
