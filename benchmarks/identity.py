@@ -1,6 +1,6 @@
 """Does an identity network tell people apart whom it never saw: all pairs of pictures.
 
-    python benchmarks/identity.py --drawn runs/faces_identity/held_out --people 200
+    python benchmarks/identity.py --drawn runs/faces_identity/held_out
     python benchmarks/identity.py --photos ytf68 [--network FILE]            photos named PERSON_NUMBER.jpg
 
 AUC is the share of pairs of pairs in the right order; the others are shares of pairs of one person found where one pair of two in ten,
@@ -10,33 +10,34 @@ or in a hundred, is taken for one.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from _report import median_seconds, print_header, print_table
 
-from recon.detection.face import NoFaceError
 from recon.evaluation.metrics.embedding_pairs import PairSimilarities
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector
 from recon.inference.identity import FaceEmbedder
 from recon.io.image import read_image
 from recon.networks.identity_checkpoint import DEFAULT_IDENTITY_NETWORK, load_identity_network
 from recon.training.face_cache import FaceCache
-from recon.training.identity_data import CachedPeople, CropAccuracy
+from recon.training.identity_data import AlignmentJitter, CachedPeople
 
 BATCH, SMALLEST_PX = 64, 20.0
 
 
 @torch.no_grad()
-def of_drawn(folder: Path, people: int, network: Path) -> tuple[np.ndarray, np.ndarray]:
+def of_drawn(folder: Path, network: Path) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of a cache of drawn faces, and of whom each is."""
+    people = json.loads((folder / "faces.json").read_text("utf-8"))["synthesis"]["identities"]
     cached = CachedPeople(FaceCache(folder), people)
     loaded, _ = load_identity_network(network)
     found, person = [], []
     for start in range(0, len(cached), BATCH):
         indices = list(range(start, min(start + BATCH, len(cached))))
-        batch = cached.batch(indices, CropAccuracy(0.0, 0.0), None, 0)
+        batch = cached.batch(indices, AlignmentJitter(0.0, 0.0), None, 0)
         found.append(loaded(2.0 * batch.image - 1.0).numpy())
         person.append(batch.person.numpy())
     return np.concatenate(found), np.concatenate(person)
@@ -48,12 +49,11 @@ def of_photos(folder: Path, network: Path) -> tuple[np.ndarray, np.ndarray, int]
     with DenseLandmarkDetector() as detector:
         for path in sorted(folder.glob("*_*.jpg")):
             photo = read_image(path)
-            try:
-                face = detector.detect(photo.pixels, SMALLEST_PX)[0]
-            except (NoFaceError, IndexError):
+            faces = detector.detect(photo.pixels, SMALLEST_PX)
+            if not faces:
                 missed += 1
                 continue
-            found.append(embed(photo.pixels, face.points5))
+            found.append(embed(photo.pixels, faces[0].points5))
             names.append(path.stem.rsplit("_", 1)[0])
     return np.array(found), np.unique(names, return_inverse=True)[1], missed
 
@@ -61,14 +61,13 @@ def of_photos(folder: Path, network: Path) -> tuple[np.ndarray, np.ndarray, int]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--drawn", type=Path, help="folder of drawn faces")
-    parser.add_argument("--people", type=int, default=200, help="in them [200]")
     parser.add_argument("--photos", type=Path, nargs="*", default=[], help="folders of photos")
     parser.add_argument("--network", type=Path, default=DEFAULT_IDENTITY_NETWORK)
     options = parser.parse_args()
     print_header(1)
     rows = []
     if options.drawn is not None:
-        rows.append(row_of("drawn", *of_drawn(options.drawn, options.people, options.network)))
+        rows.append(row_of("drawn", *of_drawn(options.drawn, options.network)))
     for folder in options.photos:
         embeddings, person, missed = of_photos(folder, options.network)
         rows.append(row_of(f"{folder.name} ({missed} without a face)", embeddings, person))

@@ -177,6 +177,8 @@ def errors(module: PoseModule, crops: torch.Tensor, rotation: torch.Tensor) -> d
 def study(options: argparse.Namespace) -> Told:
     """All seeds and arms; those that are there are read."""
     target, labelled, tests = pictures(options)
+    if len(labelled) < options.batch:
+        raise SystemExit(f"fusion needs a batch of {options.batch} labelled pictures, there are {len(labelled)}")
     size, told = FsaNetConfig().size, {}
     margin = json.loads((options.faces / "train" / "faces.json").read_text())["synthesis"]["crop_margin"]
     shown = {name: test.batch(range(len(test)), size, None, torch.Generator()) for name, test in tests.items()}
@@ -211,6 +213,9 @@ def study(options: argparse.Namespace) -> Told:
                     module.save_weights(weights, {})
                 write_file(kept, json.dumps({name: errors(module, *test) for name, test in shown.items()}).encode())
             told[seed, arm] = json.loads(kept.read_text())
+            counts = {name: len(errors["pose_deg"]) for name, errors in told[seed, arm].items()}
+            if counts != {name: len(rotation) for name, (_, rotation) in shown.items()}:
+                raise SystemExit(f"{kept} was measured on other pictures ({counts}); remove it or give another folder")
     return told
 
 

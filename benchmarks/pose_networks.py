@@ -4,7 +4,7 @@
 
 The faces are those of ``benchmarks/pose_backgrounds.py`` before drawn patterns, and so are the pictures that networks are measured on; both
 share a folder. Networks with a backbone of timm begin with the features of the package's landmark network, ``--fresh`` with none. FSA-Net sees
-64 px, the others 128. Nothing is chosen by a test. Finished networks are kept in the folder, so a run that was cut short goes on.
+64 px, with convolutions in bfloat16, the others 128 px in float32, as in their recipes. Nothing is chosen by a test. Finished networks are kept in the folder, so a run that was cut short goes on.
 """
 
 from __future__ import annotations

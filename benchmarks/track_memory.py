@@ -48,10 +48,12 @@ class SimulatedVideo:
 
 def simulate(folder: Path, n_frames: int, n_identity: int, n_expression: int, n_albedo: int) -> None:
     """Write what a run leaves in its working folder when all single frames are done."""
+    from recon.inference.identity import FaceEmbedder
     from recon.tracking.estimate_file import EstimateFile
     from recon.tracking.motion import N_POSE, FrameEstimate
     from recon.tracking.seen import SeenFile, SeenFrame, face_dtype, frame_record
 
+    face_type = face_dtype(n_identity, n_expression, FaceEmbedder().size)
     rng = np.random.default_rng(0)
     place = folder / "person1"
     place.mkdir(parents=True)
@@ -62,15 +64,16 @@ def simulate(folder: Path, n_frames: int, n_identity: int, n_expression: int, n_
         focal_px=60.0,
         principal_px=np.array([_SIZE[1] / 2, _SIZE[0] / 2]),
     )
-    seen = SeenFile(folder / "seen", face_dtype(n_identity, n_expression))
+    seen = SeenFile(folder / "seen", face_type)
     estimates = EstimateFile(place / "estimates.bin", n_expression)
     sigma = np.concatenate([np.full(3, _SIGMA_RAD), np.full(3, _SIGMA_MM), np.full(n_expression, _SIGMA_WEIGHT)])
     evidence = np.diag(sigma**-2.0)
     for k in range(n_frames):
         time_s = k / _FPS
-        face = np.zeros(1, face_dtype(n_identity, n_expression))
+        face = np.zeros(1, face_type)
         face["frame"], face["score"], face["box"], face["sharpness"] = k, 0.9, [20.0, 8.0, 44.0, 32.0], 1.0
         face["identity_sigma"] = 0.5
+        face["embedding"][:, 0] = 1.0
         face["lifted"] = k % _LOOK_EVERY == 0
         face["rotvec"] = [0.0, 0.5 * np.sin(time_s), 0.0]
         record = frame_record(index=k, time_s=time_s, next_track=1, n_faces=1)

@@ -80,13 +80,12 @@ class BiwiReader(FaceReader):
         depth = path.with_name(path.name.replace("_pose.txt", "_depth.bin"))
         if depth.exists():
             labels["depth_camera_mm"] = read_depth(name, read_bytes(name, depth))
-        person = next((part for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
         return FaceRecord(
             name=name,
             image=image,
             translation_mm=pose.translation_mm,
             published_angles_deg=(yaw, pitch, roll),
-            identity_number=None if person is None else int(person),
+            identity_number=sequence_of(path),
             labels=labels,
         )
 
@@ -109,11 +108,7 @@ def read_pose(path: Path, name: str) -> BiwiPose:
     if numbers.size != 12 or not np.isfinite(numbers).all():
         raise DamagedSample(name, f"{path.name} holds {numbers.size} numbers, 3 x 3 and 3 are expected")
     rotation = numbers[:9].reshape(3, 3)
-    if (
-        np.abs(rotation).max() > 2.0
-        or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2
-        or np.linalg.det(rotation) < 0.0
-    ):
+    if not _is_rotation(rotation):
         raise DamagedSample(name, f"{path.name} holds no rotation matrix")
     return BiwiPose(rotation, numbers[9:] * np.array([1.0, -1.0, -1.0]))
 
@@ -125,36 +120,54 @@ class BiwiCalibration:
     Attributes:
         matrix: ``(3, 3)`` intrinsics, px.
         rotation, translation_mm: from the depth camera's frame to this camera's: x = rotation x_depth + translation.
+        size: (H, W) of its pictures, px.
     """
 
     matrix: Float[np.ndarray, "3 3"]
     rotation: Float[np.ndarray, "3 3"]
     translation_mm: Float[np.ndarray, " 3"]
+    size: tuple[int, int]
 
 
 def read_calibration(path: Path, name: str) -> BiwiCalibration:
     """A ``depth.cal`` or ``rgb.cal``: intrinsics, four or five numbers of distortion, rotation, translation, width and height; the
-    papers do not describe the files, this is what public programs that read them agree on. Distortion is left out: it is zero.
+    papers do not describe the files, this is what public programs that read them agree on.
 
     Args:
         path: the file.
         name: of the sample, for messages.
 
     Raises:
-        DamagedSample: missing, not as many numbers, no camera matrix, or no rotation.
+        DamagedSample: missing, not as many finite numbers, no camera matrix, no rotation, or pictures that are distorted.
     """
     try:
         numbers = np.array(read_text(name, path, _MAX_POSE_BYTES).split(), dtype=np.float64)
     except ValueError as error:
         raise DamagedSample(name, f"{path.name} cannot be read ({error})") from None
-    if len(numbers) not in (27, 28) or not np.isfinite(numbers).all():
+    if len(numbers) not in (27, 28):
         raise DamagedSample(name, f"{path.name} holds {len(numbers)} numbers, 27 or 28 are expected")
+    if not np.isfinite(numbers).all():
+        raise DamagedSample(name, f"{path.name} holds numbers that are not finite")
     matrix, rotation = numbers[:9].reshape(3, 3), numbers[-14:-5].reshape(3, 3)
     if not (matrix[0, 0] > 0.0 and matrix[1, 1] > 0.0) or np.abs(matrix[2] - [0.0, 0.0, 1.0]).max() > 1e-6:
         raise DamagedSample(name, f"{path.name} holds no camera matrix")
-    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2:
+    if not _is_rotation(rotation):
         raise DamagedSample(name, f"{path.name} holds no rotation matrix")
-    return BiwiCalibration(matrix, rotation, numbers[-5:-2])
+    if np.any(numbers[9:-14] != 0.0):
+        raise DamagedSample(
+            name, f"{path.name} tells of distortion {numbers[9:-14].tolist()}, which is not undone here"
+        )
+    return BiwiCalibration(matrix, rotation, numbers[-5:-2], (int(numbers[-1]), int(numbers[-2])))
+
+
+def _is_rotation(matrix: np.ndarray) -> bool:
+    near = np.abs(matrix).max() <= 2.0 and np.abs(matrix @ matrix.T - np.eye(3)).max() <= 1e-2
+    return bool(near and np.linalg.det(matrix) > 0.0)
+
+
+def sequence_of(path: Path) -> int | None:
+    """The number of a file's sequence, who is one person; ``None`` if no folder above it is a number."""
+    return next((int(part) for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
 
 
 def read_depth(name: str, data: bytes) -> np.ndarray:

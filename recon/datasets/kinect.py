@@ -68,7 +68,6 @@ class CameraPair:
         """Pixels whose points lie behind others in the colour picture, looked at in cells as large as the depth camera's pixels."""
         share = self.depth_matrix[0, 0] / self.colour_matrix[0, 0]
         cells = np.floor(px * share).astype(np.int64)
-        cells -= cells[inside].min(axis=0, initial=0)
         width = int(cells[inside, 0].max(initial=0)) + 1
         numbers = np.where(inside, cells[..., 1] * width + cells[..., 0], 0)
         nearest = np.full(int(numbers.max(initial=0)) + 1, np.inf)

@@ -11,21 +11,24 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.datasets.biwi import BiwiReader, read_calibration
+from recon.datasets.biwi import BiwiReader, read_calibration, sequence_of
 from recon.datasets.kinect import CameraPair, head_box, head_mask
 from recon.datasets.pandora import FOCAL_PX, JOINT_NAMES, PandoraReader
 from recon.datasets.record import DamagedSample, FaceReader, FaceRecord
 
 BIWI_FOCAL_PX = 370.0
-"""With which Pini et al. 2018 crop BIWI's pictures (Section 3.2); those of its calibration files are used for all else."""
+"""With which Pini et al. 2018 crop BIWI's pictures (Section 3.2). Its depth camera has 576 px, by which their box is 206 mm wide instead of
+320; the intrinsics of its calibration files are used for all else."""
 KINECT_ONE = CameraPair(
     np.array([[FOCAL_PX, 0.0, 256.0], [0.0, FOCAL_PX, 212.0], [0.0, 0.0, 1.0]]),
     np.array([[1060.0, 0.0, 960.0], [0.0, 1060.0, 540.0], [0.0, 0.0, 1.0]]),
     np.eye(3),
     np.array([52.0, 0.0, 0.0]),
 )
-"""Round numbers of the second Kinect: 512 x 424 px with the focal length of Pini et al. 2018, 1920 x 1080 px seen over 84 degrees, 52 mm
-beside it. Pandora's own calibration is not public, so colour may lie some pixels beside depth."""
+"""Round numbers of the second Kinect: 512 x 424 px with the focal length of Pini et al. 2018, 1920 x 1080 px seen over 84 degrees, the
+cameras 52 mm apart. Pictures are taken to be mirrored, as Microsoft's program gives them, by which x grows towards the colour camera's
+left; of unmirrored ones the sign of 52 mm is the other. Pandora's own calibration is not public and no picture of it was at hand, so
+colour may lie beside depth: give ``cameras`` where more is known."""
 _MOST_TURN = 1e-2
 
 
@@ -45,7 +48,7 @@ class BiwiDepthReader(FaceReader):
         self._reader = BiwiReader(root)
         self.root = self._reader.root
         self._frames = [
-            k for k, path in enumerate(self._reader.poses) if sequences is None or _number(path) in set(sequences)
+            k for k, path in enumerate(self._reader.poses) if sequences is None or sequence_of(path) in set(sequences)
         ]
         if not self._frames:
             raise FileNotFoundError(f"{self.root} holds no frames of the sequences {sequences}")
@@ -73,6 +76,12 @@ class BiwiDepthReader(FaceReader):
             raise DamagedSample(
                 record.name, "depth.cal moves its own camera; rotation 1 and translation 0 are expected"
             )
+        for camera, calibration, picture in (("depth", depth, depth_mm), ("colour", colour, record.image)):
+            if calibration.size != picture.shape[:2]:
+                raise DamagedSample(
+                    record.name,
+                    f"the {camera} picture has {picture.shape[:2]} px, its calibration is of {calibration.size}",
+                )
         pair = CameraPair(depth.matrix, colour.matrix, colour.rotation, colour.translation_mm)
         assert record.translation_mm is not None, "of every pose"
         centre = depth.matrix @ (record.translation_mm * [1.0, -1.0, -1.0])
@@ -91,16 +100,22 @@ class PandoraDepthReader(FaceReader):
         root: folder of the subjects.
         subjects: numbers of those to read; ``None`` reads all. :data:`recon.datasets.pandora.TEST_SUBJECTS` are tested on.
         cameras: how the two cameras of the set stand.
+        without: subjects that are left out.
 
     Raises:
         FileNotFoundError: no such folder, or no frames of these subjects in it.
     """
 
     def __init__(
-        self, root: str | Path, subjects: tuple[int, ...] | None = None, cameras: CameraPair = KINECT_ONE
+        self,
+        root: str | Path,
+        subjects: tuple[int, ...] | None = None,
+        cameras: CameraPair = KINECT_ONE,
+        *,
+        without: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
-        self._reader = PandoraReader(root, subjects)
+        self._reader = PandoraReader(root, subjects, without=without)
         self.root, self.cameras = self._reader.root, cameras
 
     def __len__(self) -> int:
@@ -126,10 +141,6 @@ class PandoraDepthReader(FaceReader):
             raise DamagedSample(record.name, "no joints tell where the head is")
         centre_px = joints[JOINT_NAMES.index("Head"), :2]
         return _seen_by_depth(record, depth_mm, self.cameras, centre_px, FOCAL_PX)
-
-
-def _number(path: Path) -> int | None:
-    return next((int(part) for part in reversed(path.parts[:-1]) if part.isdecimal()), None)
 
 
 def _depth_of(record: FaceRecord) -> np.ndarray:

@@ -29,7 +29,6 @@ JOINT_NAMES = (
 """Rows of ``labels["joints"]``; their first two columns are pixels of the depth picture."""
 TEST_SUBJECTS = (10, 14, 16, 20)
 """Subjects that are tested on (Borghi et al. 2017; Pini et al. 2018, Section 4.1.1)."""
-TRAINING_SUBJECTS = tuple(number for number in range(1, 100) if number not in TEST_SUBJECTS)
 FOCAL_PX = 365.0
 """Focal length of the depth camera (Pini et al. 2018, Section 3.2)."""
 _SEQUENCE = re.compile(r"(base|free)_(\d+)_ID(\d+)", re.IGNORECASE)
@@ -46,19 +45,24 @@ class PandoraReader(FaceReader):
     Args:
         root: folder of the subjects.
         subjects: numbers of those to read; ``None`` reads all.
+        without: of those that are left out.
 
     Raises:
         FileNotFoundError: no such folder, or no frames below it.
     """
 
-    def __init__(self, root: str | Path, subjects: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, root: str | Path, subjects: tuple[int, ...] | None = None, *, without: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
         self.root = existing_folder(root)
         self.pictures = []
         for path in sorted(self.root.rglob("*")):
             match = _SEQUENCE.fullmatch(path.parent.parent.name)
-            if match and _PICTURE.fullmatch(path.name) and (subjects is None or int(match.group(3)) in subjects):
-                self.pictures.append(path)
+            if match and _PICTURE.fullmatch(path.name):
+                number = int(match.group(3))
+                if number not in without and (subjects is None or number in subjects):
+                    self.pictures.append(path)
         if not self.pictures:
             raise FileNotFoundError(f"{self.root} holds no pictures <subject>/base_1_ID<subject>/RGB/000000_RGB.png")
         self._read: tuple[Path, dict[str, dict[str, Any]] | DamagedSample] | None = None

@@ -41,23 +41,20 @@ from recon.datasets import (
     SynthHumanReader,
 )
 from recon.datasets.c3i import DepthMeaning
-from recon.datasets.pandora import TEST_SUBJECTS, TRAINING_SUBJECTS
+from recon.datasets.pandora import TEST_SUBJECTS
 from recon.evaluation.metrics.depth import FACIAL_CROP_MM
 from recon.evaluation.reports.result import Skipped
 from recon.export.camera_json import read_camera
 from recon.io.image import MAX_SIDE_PX, ImageError, Photo, read_image
 from recon.io.pictures import read_grey, read_grey16
 
-_PANDORA: dict[str, tuple[int, ...] | None] = {
-    "pandora": None,
-    "pandora-train": TRAINING_SUBJECTS,
-    "pandora-test": TEST_SUBJECTS,
-}
 _READERS: dict[str, Callable[[Path], EurecomReader | SynthHumanReader | BiwiDepthReader | PandoraDepthReader]] = {
     "eurecom": EurecomReader,
     "synthhuman": SynthHumanReader,
     "biwi": BiwiDepthReader,
-    **{name: functools.partial(PandoraDepthReader, subjects=subjects) for name, subjects in _PANDORA.items()},
+    "pandora": PandoraDepthReader,
+    "pandora-train": functools.partial(PandoraDepthReader, without=TEST_SUBJECTS),
+    "pandora-test": functools.partial(PandoraDepthReader, subjects=TEST_SUBJECTS),
 }
 LAYOUTS = ("pairs", "c3i", "c3i-planar", *_READERS)
 PLAUSIBLE_MM = (50.0, 20_000.0)

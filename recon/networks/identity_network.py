@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from recon.networks.arcface import CROP_PX, IResNet
-from recon.networks.backbones import Backbone
+from recon.networks.backbones import BACKBONES, Backbone, BackboneError
 
 IRESNETS = ("iresnet18", "iresnet50", "iresnet100")
 _LARGEST = 1024
@@ -59,6 +59,10 @@ class IdentityNetwork(nn.Module):
     def __init__(self, config: IdentityConfig) -> None:
         super().__init__()
         self.config = config
+        if config.architecture in BACKBONES and BACKBONES[config.architecture].fixed_size:
+            raise BackboneError(
+                f"{config.architecture} is built for one size of picture and none of {CROP_PX} px; take a convolutional network"
+            )
         # Convolutions take 112 px, too, and give 7 and 4 places a side.
         self.backbone = Backbone(config.architecture, 128)
         coarse, fine = self.backbone.channels[:2]
@@ -70,7 +74,13 @@ class IdentityNetwork(nn.Module):
         self.features = nn.BatchNorm1d(config.embedding)
 
     def forward(self, crops: Float[Tensor, "b 3 112 112"]) -> Float[Tensor, "b d"]:
-        """Embeddings ``(B, D)``, not normalised, of RGB crops in [-1, 1], aligned as :func:`recon.networks.arcface.aligned_crops`."""
+        """Embeddings ``(B, D)``, not normalised, of RGB crops in [-1, 1], aligned as :func:`recon.networks.arcface.aligned_crops`.
+
+        Raises:
+            ValueError: crops of another size.
+        """
+        if crops.shape[-2:] != (CROP_PX, CROP_PX):
+            raise ValueError(f"crops must have {CROP_PX} x {CROP_PX} px, got {tuple(crops.shape)}")
         coarse, fine = self.backbone(0.5 * crops + 0.5)[:2]
         told = torch.cat((self.narrow(fine).flatten(1), coarse.mean(dim=(2, 3))), dim=1)
         found: Tensor = self.features(self.fc(self.drop(told)))

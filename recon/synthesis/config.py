@@ -139,6 +139,10 @@ class SynthesisConfig:
                 )
         if self.capture is not None and self.framing != "free":
             raise SynthesisConfigError("capture 'c3i' leaves pictures as the camera sees them: set framing to 'free'")
+        if self.looks > 1 and not self.identities:
+            raise SynthesisConfigError(
+                f"nobody comes twice while identities is 0, so that nobody has {self.looks} looks: set identities, or looks to 1"
+            )
         if self.field_of_view_deg is not None:
             self._within("field_of_view_deg", 5.0, 120.0)
         for name in ("identities", "looks"):

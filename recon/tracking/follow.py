@@ -19,6 +19,7 @@ from recon.fitting.jaw_prior import jaw_prior_scale
 from recon.inference.carried_faces import may_be_the_same, one_a_head
 from recon.inference.dense_landmark_detector import DenseLandmarkDetector, face_from_landmarks, face_in_box
 from recon.inference.face_boxes import FaceBoxFinder
+from recon.inference.identity import FaceEmbedder
 from recon.inference.landmarks import LandmarkRegressor
 from recon.inference.lifting import FaceLifter
 from recon.inference.regress import default_checkpoint
@@ -52,7 +53,8 @@ class FaceFollower:
     def __init__(self, model: MorphableModel) -> None:
         self._landmarks, self._boxes = LandmarkRegressor(model=model, folded=True), FaceBoxFinder(folded=True)
         self._lifter = FaceLifter(model, default_checkpoint(model.name))
-        self.face_dtype = face_dtype(model.n_identity, model.n_expression)
+        self._embedder = FaceEmbedder()
+        self.face_dtype = face_dtype(model.n_identity, model.n_expression, self._embedder.size)
 
     def __call__(self, frame: Frame, before: SeenFrame | None, position: int) -> SeenFrame:
         """What is seen in a frame.
@@ -156,6 +158,7 @@ class FaceFollower:
             record["rotvec"] = Rotation.from_matrix(found.photo_camera.rotation[0].double().numpy()).as_rotvec()
             record["expression"], record["identity"] = found.coefficients.expression[0], found.coefficients.identity[0]
             record["identity_sigma"] = found.sigma.identity
+            record["embedding"] = self._embedder(pixels, face.points5)
 
 
 def sharpness(pixels: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, " 4"]) -> float:

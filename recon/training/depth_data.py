@@ -11,25 +11,24 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
 from recon.camera import PerspectiveCamera
 from recon.depth.crop_view import CropView
 from recon.depth.geometry import depth_points, point_normals
-from recon.io.files import OutputError
 from recon.networks.depth.crop_depth import CLASSES, FRAME
 from recon.synthesis.counter_rng import CounterRng
 from recon.synthesis.sample import SEGMENT_NAMES
 from recon.training.degrade import Degradation, degrade
 from recon.training.depth_batch import UNKNOWN, DepthBatch, classes_of_segments
-from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
+from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_caches
 from recon.training.framing import CropJitter, CropSimilarity, sample_framing
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.label_maps import unpacked_depth_mm, unpacked_normals, unpacked_segments
 from recon.training.landmark_config import CropConfig, DrawingConfig
 from recon.training.module import FaceModelConfig
 from recon.training.photo_backgrounds import BackgroundConfig, PhotoBackgrounds
-from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
+from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader, worker_steps
 
 _PLAN = BatchPlan(batch_size=24)
 _CROPS = CropConfig()
@@ -134,18 +133,15 @@ class DepthCropStream(IterableDataset[DepthBatch]):
         self.settings, self.plan, self.place = settings, plan, place
 
     def __iter__(self) -> Iterator[DepthBatch]:
-        worker = get_worker_info()
-        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         settings, plan, place = self.settings, self.plan, self.place
         faces = CachedDepthFaces(
             FaceCache(settings.folder, settings.count, maps=True),
             settings.margin,
             PhotoBackgrounds(settings.backgrounds),
         )
-        for step, indices in enumerate(EndlessOrder(len(faces), plan, place), place.step):
-            if (step - place.step) % stride == first:
-                seed = step_seed(plan.seed + 1, step, place.rank)
-                yield faces.batch(indices, settings.size, settings.jitter, settings.degradation, seed)
+        for step, indices in worker_steps(EndlessOrder(len(faces), plan, place), place):
+            seed = step_seed(plan.seed + 1, step, place.rank)
+            yield faces.batch(indices, settings.size, settings.jitter, settings.degradation, seed)
 
 
 class DepthCropData(lightning.LightningDataModule):
@@ -198,11 +194,7 @@ class DepthCropData(lightning.LightningDataModule):
             FaceCacheError: the folder holds other faces.
             OutputError: it cannot be written to.
         """
-        try:
-            for name, config in self.caches.items():
-                synthesize_faces(self.folder / name, config, self.rendering_workers)
-        except FileExistsError as error:
-            raise OutputError(f"{error.filename} is a file, expected a folder for drawn faces") from error
+        draw_caches(self.folder, self.caches, self.rendering_workers)
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""

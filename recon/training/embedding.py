@@ -17,7 +17,7 @@ class EmbeddingConfig:
     """Which network, and where its weights are.
 
     Attributes:
-        network: ``open``, one that this package trained; or ``iresnet50`` or ``iresnet100`` (the paper's) with published weights.
+        network: ``open``, one that this package trained; or ``iresnet18``, ``iresnet50`` or ``iresnet100`` (the paper's) with published weights.
         weights: of ``open`` a ``.safetensors`` file of ``configs/identity.yaml``, or ``None`` for the one of the package; of the
             others ``backbone.pth`` of arcface_torch or a recognition ``.onnx`` of insightface.
     """

@@ -14,6 +14,7 @@ import itertools
 import json
 import logging
 import multiprocessing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 import bfm
-from recon.io.files import write_file, write_files
+from recon.io.files import OutputError, write_file, write_files
 from recon.networks.landmark_checkpoint import landmark_fingerprint
 from recon.synthesis import FaceSampler, SynthesisConfig
 from recon.synthesis.sample import FaceBatch
@@ -123,6 +124,25 @@ def synthesize_faces(folder: Path, config: FaceCacheConfig, workers: int = 1) ->
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         for k in pool.map(functools.partial(_synthesize_block, folder, config), missing):
             logger.info("block %d of %d", k + 1, config.n_blocks)
+
+
+def draw_caches(folder: Path, caches: Mapping[str, FaceCacheConfig], workers: int) -> None:
+    """Render what several caches in one folder lack.
+
+    Args:
+        folder: of their folders.
+        caches: by the names of these.
+        workers: processes that render.
+
+    Raises:
+        FaceCacheError: a folder holds other faces.
+        OutputError: it cannot be written to.
+    """
+    try:
+        for name, config in caches.items():
+            synthesize_faces(folder / name, config, workers)
+    except FileExistsError as error:
+        raise OutputError(f"{error.filename} is a file, expected a folder for drawn faces") from error
 
 
 def _begin(folder: Path, config: FaceCacheConfig) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
 import bfm
 from bfm.landmarks import five_points_of_68
@@ -20,11 +20,11 @@ from recon.networks.arcface import TEMPLATE_PX, aligned_crops
 from recon.synthesis.scene.heads import sample_heads
 from recon.synthesis.scene.people import ATTRIBUTE_NAMES
 from recon.training.degrade import Degradation, degrade
-from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
+from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_caches
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.landmark_config import DrawingConfig
 from recon.training.module import FaceModelConfig
-from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
+from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader, worker_steps
 
 _PLAN = BatchPlan(batch_size=96)
 _HELD_OUT = HeldOutConfig(count=1536)
@@ -66,11 +66,11 @@ class IdentityBatch:
 
 
 @dataclasses.dataclass(frozen=True)
-class CropAccuracy:
-    """How well the five points are known by which faces are aligned.
+class AlignmentJitter:
+    """How far alignments lie beside the true one, and which crops are mirrored.
 
     Attributes:
-        sigma: standard deviation of each, as a share of their root mean square distance from their middle.
+        sigma: standard deviation of each of the five points by which faces are aligned, as a share of their root mean square distance from their middle.
         mirrored: share of the crops that are mirrored: a mirrored person counts as the same.
 
     Raises:
@@ -103,19 +103,19 @@ class CachedPeople:
         return len(self.cache)
 
     def batch(
-        self, indices: list[int], accuracy: CropAccuracy, degradation: Degradation | None, seed: int
+        self, indices: list[int], jitter: AlignmentJitter, degradation: Degradation | None, seed: int
     ) -> IdentityBatch:
         """Crops of some faces. Equal arguments give equal crops."""
         generator = torch.Generator().manual_seed(seed)
         five_px = self.five_px[indices]
         spread = (five_px - five_px.mean(dim=1, keepdim=True)).square().sum(dim=2).mean(dim=1).sqrt()
         noise = torch.randn(five_px.shape, generator=generator)
-        five_px = five_px + accuracy.sigma * spread[:, None, None] * noise
+        five_px = five_px + jitter.sigma * spread[:, None, None] * noise
         shown = torch.from_numpy(np.stack([self.cache.picture(k)[..., :3] for k in indices]))
         crops = aligned_crops(shown.permute(0, 3, 1, 2).float() / 255.0, five_px, self._template_px)
         if degradation is not None:
             crops, _ = degrade(crops, degradation, generator)
-        turned = torch.rand(len(indices), generator=generator) < accuracy.mirrored
+        turned = torch.rand(len(indices), generator=generator) < jitter.mirrored
         crops = torch.where(turned[:, None, None, None], crops.flip(-1), crops)
         return IdentityBatch(crops, torch.tensor([k % self.identities for k in indices]))
 
@@ -127,7 +127,7 @@ class _Stream:
     folder: Path
     count: int
     identities: int
-    accuracy: CropAccuracy
+    jitter: AlignmentJitter
     degradation: Degradation | None
 
     def people(self) -> CachedPeople:
@@ -143,15 +143,11 @@ class IdentityStream(IterableDataset[IdentityBatch]):
         self.settings, self.plan, self.place = settings, plan, place
 
     def __iter__(self) -> Iterator[IdentityBatch]:
-        worker = get_worker_info()
-        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         settings, plan, place = self.settings, self.plan, self.place
         people = settings.people()
-        for step, indices in enumerate(EndlessOrder(len(people), plan, place), place.step):
-            if (step - place.step) % stride == first:
-                yield people.batch(
-                    indices, settings.accuracy, settings.degradation, step_seed(plan.seed + 1, step, place.rank)
-                )
+        for step, indices in worker_steps(EndlessOrder(len(people), plan, place), place):
+            seed = step_seed(plan.seed + 1, step, place.rank)
+            yield people.batch(indices, settings.jitter, settings.degradation, seed)
 
 
 class IdentityData(lightning.LightningDataModule):
@@ -164,12 +160,12 @@ class IdentityData(lightning.LightningDataModule):
         face_model: as in the module; ``train.py`` copies it from there.
         plan: batch size, and seed of order, alignment and degradation.
         held_out: faces for validation, eight of each person.
-        accuracy: of the alignment in training; validation has the true points.
+        jitter: of the alignment in training; validation has the true points.
         degradation: what cameras and files do to training's crops; ``None`` is the usual one.
         workers: processes that make crops; 0 does it in the training process.
 
     Raises:
-        ValueError: everyone is a new person, or nobody comes twice.
+        ValueError: everyone is a new person, or nobody comes twice; fewer than two people held out; or fewer than no workers.
     """
 
     def __init__(
@@ -179,7 +175,7 @@ class IdentityData(lightning.LightningDataModule):
         face_model: FaceModelConfig | None = None,
         plan: BatchPlan = _PLAN,
         held_out: HeldOutConfig = _HELD_OUT,
-        accuracy: CropAccuracy | None = None,
+        jitter: AlignmentJitter | None = None,
         degradation: Degradation | None = None,
         workers: int = 1,
     ) -> None:
@@ -190,9 +186,15 @@ class IdentityData(lightning.LightningDataModule):
                 "an identity network needs people that come again: set drawing.synthesis.identities to 2 or more and at most half of "
                 f"drawing.count, got {self.people} of {drawing.count}"
             )
+        if held_out.count < 2 * _EACH_HELD_OUT:
+            raise ValueError(
+                f"held_out.count must be at least {2 * _EACH_HELD_OUT}, {_EACH_HELD_OUT} pictures each of two people, got {held_out.count}"
+            )
+        if workers < 0:
+            raise ValueError(f"workers must be at least 0, got {workers}; 0 makes crops in the training process")
         self.folder = Path(folder).expanduser()
         model = face_model or FaceModelConfig()
-        self.people_held_out = max(2, held_out.count // _EACH_HELD_OUT)
+        self.people_held_out = held_out.count // _EACH_HELD_OUT
         others = drawing.held_out_faces(model, held_out)
         synthesis = dataclasses.replace(others.synthesis, identities=self.people_held_out)
         self.caches: dict[str, FaceCacheConfig] = {
@@ -200,7 +202,7 @@ class IdentityData(lightning.LightningDataModule):
             "held_out": dataclasses.replace(others, synthesis=synthesis),
         }
         self.plan, self.workers, self.rendering_workers = plan, workers, drawing.workers
-        self.accuracy, self.degradation = accuracy or CropAccuracy(), degradation or Degradation()
+        self.jitter, self.degradation = jitter or AlignmentJitter(), degradation or Degradation()
         self._held_out: list[IdentityBatch] = []
 
     def traits(self) -> Float[Tensor, "people t"]:
@@ -216,17 +218,21 @@ class IdentityData(lightning.LightningDataModule):
         """Draw the faces that are not there yet.
 
         Raises:
+            ValueError: the module expects another number of people.
             FaceCacheError: the folder holds other faces.
             OutputError: it cannot be written to.
         """
-        for name, config in self.caches.items():
-            synthesize_faces(self.folder / name, config, self.rendering_workers)
+        module = getattr(self.trainer, "lightning_module", None)
+        told = getattr(module, "people", self.people)
+        if told != self.people:
+            raise ValueError(f"model.people is {told} and the data hold {self.people} people: make them equal")
+        draw_caches(self.folder, self.caches, self.rendering_workers)
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""
         place = StreamPlace.of_trainer(self.trainer)
         config = self.caches["train"]
-        settings = _Stream(self.folder / "train", config.count, self.people, self.accuracy, self.degradation)
+        settings = _Stream(self.folder / "train", config.count, self.people, self.jitter, self.degradation)
         return stream_loader(IdentityStream(settings, self.plan, place), self.workers)
 
     def val_dataloader(self) -> Any:
@@ -234,8 +240,11 @@ class IdentityData(lightning.LightningDataModule):
         if not self._held_out:
             config = self.caches["held_out"]
             people = CachedPeople(FaceCache(self.folder / "held_out", config.count), self.people_held_out)
-            parts = share_in_batches(len(people), self.plan.batch_size, self.trainer)
-            exact = CropAccuracy(0.0, 0.0)
+            # Person by person, so that any part of them has pairs of one.
+            order = sorted(range(len(people)), key=lambda face: (face % self.people_held_out, face))
+            shares = share_in_batches(len(people), self.plan.batch_size, self.trainer)
+            parts = [[order[place] for place in share] for share in shares]
+            exact = AlignmentJitter(0.0, 0.0)
             self._held_out = [people.batch(part, exact, None, HELD_OUT_SEED) for part in parts]
         return DataLoader(self._held_out, batch_size=None, shuffle=False)  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import bfm
-from losses.angular_margin import angular_margin_loss
+from losses.angular_margin import angular_margin_loss, check_margin
 from recon.evaluation.metrics.embedding_pairs import PairSimilarities
 from recon.networks.identity_checkpoint import load_identity_network, save_identity_network
 from recon.networks.identity_network import (
@@ -40,14 +40,14 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
         people: in the data.
         face_model: of the drawn faces.
         margin_rad, scale: of the loss, see :func:`losses.angular_margin.angular_margin_loss`.
-        margin_from: steps over which the margin grows from 0.
+        margin_warm_up: steps over which the margin grows from 0.
         optimiser: how it moves.
         average: decay of the averaged weights, which validation and checkpoints use; 0 keeps the latest.
         initial_weights: a ``.safetensors`` file of another run of the same network to start from.
         initial_backbone: a ``.safetensors`` file of a landmark network with the same backbone, whose features to start from.
 
     Raises:
-        ValueError: fewer than two people; both initial weights and an initial backbone, or a backbone for an IResNet.
+        ValueError: fewer than two people; an impossible margin, scale or warm-up; both initial weights and an initial backbone, or a backbone for an IResNet.
         CheckpointError: a file is missing, damaged or of another network.
     """
 
@@ -58,12 +58,15 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
         face_model: FaceModelConfig | None = None,
         margin_rad: float = 0.4,
         scale: float = 32.0,
-        margin_from: int = 1000,
+        margin_warm_up: int = 1000,
         optimiser: OptimiserConfig | None = None,
         average: float = 0.998,
         initial_weights: str | None = None,
         initial_backbone: str | None = None,
     ) -> None:
+        check_margin(margin_rad, scale)
+        if margin_warm_up < 0:
+            raise ValueError(f"margin_warm_up must be at least 0 steps, got {margin_warm_up}")
         if people < 2:
             raise ValueError(f"people are told apart, so at least two are needed, got {people}")
         if initial_weights is not None and initial_backbone is not None:
@@ -77,44 +80,40 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
                     f"{network.architecture} shares no backbone with landmark networks; leave initial_backbone out"
                 )
             start_from_landmarks(made.backbone, initial_backbone)
-        super().__init__(made, optimiser or OptimiserConfig(), average, "equal_error")
-        self.margin_rad, self.scale, self.margin_from = margin_rad, scale, margin_from
-        self.face_model = face_model or FaceModelConfig()
+        super().__init__(made, optimiser or OptimiserConfig(), average, "equal_error_percent")
+        self.margin_rad, self.scale, self.margin_warm_up = margin_rad, scale, margin_warm_up
+        self.face_model, self.people = face_model or FaceModelConfig(), people
         traits = n_traits(bfm.load(self.face_model.name, self.face_model.path))
-        self.of_traits = nn.Linear(traits, network.embedding, bias=False)
-        self.of_person = nn.Parameter(torch.zeros(people, network.embedding))
+        self.trait_directions = nn.Linear(traits, network.embedding, bias=False)
+        self.person_directions = nn.Parameter(torch.zeros(people, network.embedding))
         self._traits = torch.zeros(people, traits)
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def on_fit_start(self) -> None:
-        """Take what the data know of the people; refuse data of others before a step is made.
+        """Take what the data know of the people.
 
         Raises:
-            ValueError: no data of people, or of another number of them.
+            ValueError: no data of people.
         """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, IdentityData):
             raise ValueError(f"IdentityModule learns from IdentityData, got {type(data).__name__}")
-        if data.people != len(self.of_person):
-            raise ValueError(
-                f"model.people is {len(self.of_person)} and the data hold {data.people} people: make them equal"
-            )
-        self.know(data.traits())
+        self.set_traits(data.traits())
 
-    def know(self, traits: Float[Tensor, "people t"]) -> None:
+    def set_traits(self, traits: Float[Tensor, "people t"]) -> None:
         """Set what is known of the people, see :meth:`recon.training.identity_data.IdentityData.traits`."""
         self._traits = traits.to(self.device)
 
     def prototypes(self) -> Float[Tensor, "people d"]:
         """The directions of all people."""
-        found: Tensor = self.of_traits(self._traits) + self.of_person
+        found: Tensor = self.trait_directions(self._traits) + self.person_directions
         return found
 
     def training_step(self, batch: IdentityBatch, batch_idx: int) -> Tensor:
         """One step."""
         self.restore_random_state()
         found = self.network(_scaled(batch))
-        margin = self.margin_rad * min(1.0, self.batches_seen / max(1, self.margin_from))
+        margin = self.margin_rad * min(1.0, self.batches_seen / max(1, self.margin_warm_up))
         loss = angular_margin_loss(found.float(), self.prototypes(), batch.person, margin, self.scale)
         return self.counted_loss({"person": loss}, batch)
 
@@ -130,17 +129,15 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
 
     def on_validation_epoch_end(self) -> None:
         """Log how well people are told apart who were not trained on: errors, so that less is better."""
-        embeddings, person = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
+        seen = [tuple(torch.cat(parts).cpu() for parts in zip(*self._seen, strict=True))]
         if self.trainer.world_size > 1:
-            embeddings, person = (self._of_all_processes(part) for part in (embeddings, person))
-        pairs = PairSimilarities.of(embeddings.cpu().numpy().astype(np.float64), person.cpu().numpy())
-        self.log("val/equal_error", 100.0 * pairs.equal_error_rate(), prog_bar=True)
-        self.log("val/missed_at_1_percent", 100.0 * (1.0 - pairs.accepted(0.01)[0]))
-
-    def _of_all_processes(self, part: Tensor) -> Tensor:
-        gathered = self.all_gather(part)
-        assert isinstance(gathered, Tensor)
-        return gathered.flatten(0, 1)
+            every: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(every, seen[0])  # shares may differ in size
+            seen = every
+        embeddings, person = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        pairs = PairSimilarities.of(embeddings.numpy().astype(np.float64), person.numpy())
+        self.log("val/equal_error_percent", 100.0 * pairs.equal_error_rate(), prog_bar=True)
+        self.log("val/false_rejects_percent", 100.0 * (1.0 - pairs.accepted(0.01)[0]))
 
     on_test_epoch_start = on_validation_epoch_start
     on_test_epoch_end = on_validation_epoch_end
@@ -148,7 +145,11 @@ class IdentityModule(SingleNetworkModule[AnyIdentityNetwork]):
     def configure_optimizers(self) -> Any:
         """Of the network and of the persons' directions."""
         moved = nn.Module()
-        moved.network, moved.of_traits, moved.of_person = self.network, self.of_traits, self.of_person
+        moved.network, moved.trait_directions, moved.person_directions = (
+            self.network,
+            self.trait_directions,
+            self.person_directions,
+        )
         optimiser = make_optimiser(moved, self.optimiser, "network.backbone.")
         schedule = {"scheduler": make_scheduler(optimiser, self.optimiser), "interval": "step"}
         return {"optimizer": optimiser, "lr_scheduler": schedule}

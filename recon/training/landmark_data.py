@@ -12,18 +12,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
-from recon.io.files import OutputError
 from recon.training.degrade import Degradation, degrade
-from recon.training.face_cache import FaceCache, synthesize_faces
+from recon.training.face_cache import FaceCache, draw_caches
 from recon.training.framing import CropJitter, inside, sample_framing
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig, share_in_batches
 from recon.training.landmark_batch import LandmarkBatch
 from recon.training.landmark_config import CropConfig, DrawingConfig
 from recon.training.module import FaceModelConfig
 from recon.training.ray_truth import depth_along_ray, ray_rotation
-from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader
+from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed, stream_loader, worker_steps
 
 _PLAN = BatchPlan(batch_size=48)
 _CROPS = CropConfig()
@@ -116,15 +115,12 @@ class LandmarkStream(IterableDataset[LandmarkBatch]):
         self.settings, self.plan, self.place = settings, plan, place
 
     def __iter__(self) -> Iterator[LandmarkBatch]:
-        worker = get_worker_info()
-        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         settings, plan, place = self.settings, self.plan, self.place
         cache = FaceCache(settings.folder, settings.count)
         faces = CachedFaces(cache, settings.point_sets, settings.margin, settings.device)
-        for step, indices in enumerate(EndlessOrder(len(faces), plan, place), place.step):
-            if (step - place.step) % stride == first:
-                seed = step_seed(plan.seed + 1, step, place.rank)
-                yield faces.batch(indices, settings.size, settings.jitter, settings.degradation, seed)
+        for step, indices in worker_steps(EndlessOrder(len(faces), plan, place), place):
+            seed = step_seed(plan.seed + 1, step, place.rank)
+            yield faces.batch(indices, settings.size, settings.jitter, settings.degradation, seed)
 
 
 class LandmarkData(lightning.LightningDataModule):
@@ -174,11 +170,7 @@ class LandmarkData(lightning.LightningDataModule):
             FaceCacheError: the folder holds other faces.
             OutputError: it cannot be written to.
         """
-        try:
-            for name, config in self.caches.items():
-                synthesize_faces(self.folder / name, config, self.rendering_workers)
-        except FileExistsError as error:
-            raise OutputError(f"{error.filename} is a file, expected a folder for synthetic faces") from error
+        draw_caches(self.folder, self.caches, self.rendering_workers)
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""

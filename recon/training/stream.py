@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -186,6 +186,21 @@ class SyntheticStream(IterableDataset[TrainingBatch]):
             return batch
         generator = torch.Generator().manual_seed(step_seed(self.plan.seed + 1, step, self.place.rank))
         return augment(batch, self.augmentation, generator)
+
+
+def worker_steps(order: Iterable[list[int]], place: StreamPlace) -> Iterator[tuple[int, list[int]]]:
+    """The steps that this worker of a loader makes, and their samples: with n workers, worker k makes steps k, k + n, ..., and
+    torch's loader takes turns, so the order is that of steps.
+
+    Args:
+        order: the samples of all steps from the place on.
+        place: where the stream begins.
+    """
+    worker = get_worker_info()
+    first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+    for step, indices in enumerate(order, place.step):
+        if (step - place.step) % stride == first:
+            yield step, indices
 
 
 def _packed(batch: TrainingBatch) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from recon.evaluation.metrics.verification import draw_pairs
 from recon.networks.depth.pini import SIDE_PX
 from recon.networks.depth.relief_code import relief_code
 from recon.training.depth_data import CachedDepthFaces
-from recon.training.face_cache import FaceCache, FaceCacheConfig, synthesize_faces
+from recon.training.face_cache import FaceCache, FaceCacheConfig, draw_caches
 from recon.training.framing import CropJitter
 from recon.training.held_out import HELD_OUT_SEED, HeldOutConfig
 from recon.training.landmark_config import DrawingConfig
@@ -170,8 +170,7 @@ class VerifierData(lightning.LightningDataModule):
             FaceCacheError: the folder holds other faces.
             OutputError: it cannot be written to.
         """
-        for name, config in self.caches.items():
-            synthesize_faces(self.folder / name, config, self.rendering_workers)
+        draw_caches(self.folder, self.caches, self.rendering_workers)
 
     def train_dataloader(self) -> Any:
         """Batches from the module's next step on: exactly those an uninterrupted run would see."""

@@ -73,6 +73,14 @@ def test_it_grows_with_the_angle_up_to_a_half_turn():
     assert all(b > a for a, b in zip(costs, costs[1:], strict=False))
 
 
+def test_half_precision_and_autocast_do_not_change_it(drawn):
+    embeddings, prototypes, person = (drawn[0].float(), drawn[1].float(), drawn[2])
+    exact = angular_margin_loss(embeddings, prototypes, person)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(angular_margin_loss(embeddings, prototypes, person), exact)
+    assert angular_margin_loss(embeddings.bfloat16(), prototypes, person).dtype == torch.float32
+
+
 def test_the_ends_have_finite_gradients():
     prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     ends = torch.tensor([[2.0, 0.0], [-3.0, 0.0]], requires_grad=True)
@@ -80,7 +88,9 @@ def test_the_ends_have_finite_gradients():
     assert torch.isfinite(ends.grad).all()
 
 
-@pytest.mark.parametrize(("margin_rad", "scale"), [(-0.1, 1.0), (math.pi, 1.0), (0.5, 0.0), (math.nan, 1.0)])
+@pytest.mark.parametrize(
+    ("margin_rad", "scale"), [(-0.1, 1.0), (1.6, 1.0), (0.5, 0.0), (0.5, math.inf), (math.nan, 1.0)]
+)
 def test_what_makes_no_sense_is_refused(margin_rad, scale):
     with pytest.raises(ValueError, match="margins lie in"):
         angular_margin_loss(torch.ones(1, 2), torch.ones(2, 2), torch.tensor([0]), margin_rad, scale)

@@ -25,8 +25,11 @@ class PairSimilarities:
         """Of pictures and whom they show.
 
         Raises:
-            ValueError: no pair of one person, or none of two.
+            ValueError: no pair of one person, or none of two, or embeddings that are not finite.
         """
+        if not np.isfinite(embeddings).all():
+            bad = int((~np.isfinite(embeddings)).any(axis=1).sum())
+            raise ValueError(f"embeddings of {bad} of {len(embeddings)} pictures are not finite")
         unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
         first, second = np.triu_indices(len(unit), 1)
         cosines, alike = (unit @ unit.T)[first, second], person[first] == person[second]
@@ -44,11 +47,14 @@ class PairSimilarities:
         return float(0.5 * below.mean() / len(self.other))
 
     def equal_error_rate(self) -> float:
-        """Share of pairs told wrong at the threshold where both kinds are told wrong equally often."""
-        thresholds = np.concatenate((self.same, self.other))
+        """Share of pairs told wrong at the threshold where both kinds are told wrong equally often, between thresholds linear."""
+        thresholds = np.append(np.unique(np.concatenate((self.same, self.other))), np.inf)
         refused = np.searchsorted(self.same, thresholds, side="left") / len(self.same)
         taken = 1.0 - np.searchsorted(self.other, thresholds, side="left") / len(self.other)
-        return float(np.maximum(refused, taken).min())
+        after = int(np.argmax(refused >= taken))  # from all taken to all refused
+        apart = (taken - refused)[after - 1 : after + 1]
+        share = apart[0] / (apart[0] - apart[1])
+        return float(refused[after - 1] + share * (refused[after] - refused[after - 1]))
 
     def accepted(self, false_share: float) -> tuple[float, float]:
         """The share of pairs of one person that is found where this share of pairs of two is taken for one, and the threshold.

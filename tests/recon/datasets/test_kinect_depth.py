@@ -10,12 +10,13 @@ from PIL import Image
 
 from recon.datasets import BiwiDepthReader, DamagedSample, PandoraDepthReader
 from recon.datasets.kinect import CameraPair, head_box, head_mask
+from recon.datasets.kinect_depth import KINECT_ONE
 from recon.datasets.pandora import JOINT_NAMES
 from recon.evaluation.depth_folder import face_mask, find_depth
 
 _ANGLE = 0.05
 _PAIR = CameraPair(
-    np.array([[370.0, 0.0, 190.0], [0.0, 370.0, 144.0], [0.0, 0.0, 1.0]]),
+    np.array([[576.0, 0.0, 190.0], [0.0, 576.0, 144.0], [0.0, 0.0, 1.0]]),
     np.array([[500.0, 0.0, 300.0], [0.0, 510.0, 225.0], [0.0, 0.0, 1.0]]),
     np.array([[np.cos(_ANGLE), 0.0, np.sin(_ANGLE)], [0.0, 1.0, 0.0], [-np.sin(_ANGLE), 0.0, np.cos(_ANGLE)]]),
     np.array([-40.0, 6.0, -3.0]),
@@ -67,15 +68,21 @@ def test_depth_pixels_get_the_colour_of_their_points(scene):
     assert np.median(wrong[seen]) > 20.0
 
 
+def test_the_second_kinects_colour_camera_stands_where_it_is_said_to():
+    points = KINECT_ONE.points(np.full((424, 512), 1000.0, np.float32))
+    x, y, z = KINECT_ONE.colour_matrix @ points[212, 256] / points[212, 256, 2]
+    assert (x, y, z) == pytest.approx((960.0 + 1060.0 * 0.0534, 540.0 + 1060.0 * 0.0014, 1.0), abs=0.2)
+
+
 def test_what_the_colour_camera_does_not_see_is_black(scene):
     depth_mm, colour = scene
     _, seen = _PAIR.colour_at_depth(colour, depth_mm)
-    # The colour camera stands to the right, so the wall beside the ball's left edge is hidden from it.
+    # Points move to the left in the colour camera's frame, so it stands to the right and does not see the wall left of the ball.
     wall = depth_mm > 1300.0
-    row = int(round(370.0 * _HEAD[1] / _HEAD[2] + 144.0))
+    row = int(round(576.0 * _HEAD[1] / _HEAD[2] + 144.0))
     columns = np.flatnonzero(wall[row])
     left, right = columns[columns < 190].max(), columns[columns > 190].min()
-    assert sorted((bool(seen[row, left]), bool(seen[row, right]))) == [False, True]
+    assert not seen[row, left] and seen[row, right]
     holes = depth_mm.copy()
     holes[:20] = 0.0
     assert not _PAIR.colour_at_depth(colour, holes)[1][:20].any()
@@ -121,7 +128,7 @@ def biwi(tmp_path, scene):
 def pandora(tmp_path, scene):
     depth_mm, colour = scene
     joints = np.zeros((len(JOINT_NAMES), 5))
-    joints[JOINT_NAMES.index("Head"), :2] = 370.0 * _HEAD[:2] / _HEAD[2] + [190.0, 144.0]
+    joints[JOINT_NAMES.index("Head"), :2] = 576.0 * _HEAD[:2] / _HEAD[2] + [190.0, 144.0]
     for subject in (9, 10):
         folder = tmp_path / "pandora" / f"{subject:02d}" / f"base_1_ID{subject:02d}"
         for kind in ("RGB", "DEPTH"):
@@ -159,7 +166,19 @@ def test_biwi_is_read_as_pairs(biwi, scene):
         ("rgb.cal", "1 2 3", "holds 3 numbers, 27 or 28"),
         ("rgb.cal", _text(np.zeros((3, 3)), np.zeros(4), np.eye(3), np.zeros(3), [1, 1]), "no camera matrix"),
         ("rgb.cal", _text(_PAIR.colour_matrix, np.zeros(5), np.ones((3, 3)), np.zeros(3), [1, 1]), "no rotation"),
-        ("depth.cal", _text(_PAIR.depth_matrix, np.zeros(5), np.eye(3), np.ones(3), [1, 1]), "moves its own camera"),
+        ("rgb.cal", _text(_PAIR.colour_matrix, np.zeros(5), -np.eye(3), np.zeros(3), [1, 1]), "no rotation"),
+        ("rgb.cal", _text(_PAIR.colour_matrix, [0.2, 0, 0, 0], np.eye(3), np.zeros(3), [1, 1]), "tells of distortion"),
+        ("rgb.cal", _text(_PAIR.colour_matrix, np.zeros(4), np.eye(3), np.full(3, np.nan), [1, 1]), "not finite"),
+        (
+            "rgb.cal",
+            _text(_PAIR.colour_matrix, np.zeros(4), np.eye(3), np.zeros(3), [300, 225]),
+            "its calibration is of",
+        ),
+        (
+            "depth.cal",
+            _text(_PAIR.depth_matrix, np.zeros(5), np.eye(3), np.ones(3), [384, 288]),
+            "moves its own camera",
+        ),
         ("frame_00003_pose.txt", _text(np.eye(3), [0.0, 0.0, -800.0]), "800 mm behind the camera"),
         ("frame_00003_pose.txt", _text(np.eye(3), [5000.0, 0.0, 800.0]), "no depth around the head"),
     ],
@@ -200,5 +219,5 @@ def test_evaluation_measures_the_head_in_the_crop(biwi):
     (item, _), left = find_depth(biwi.parent, "biwi")
     assert not left
     sample = item.load()
-    assert sample.photo.focal_px == 370.0
+    assert sample.photo.focal_px == 576.0
     assert np.array_equal(face_mask(sample), BiwiDepthReader(biwi.parent)[0].mask)

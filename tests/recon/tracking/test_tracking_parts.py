@@ -25,27 +25,29 @@ from recon.tracking.people import people_of
 from recon.tracking.scene_cuts import is_cut, signature
 from recon.tracking.seen import SeenFile, SeenFrame, face_dtype, frame_record
 
-KI, KE = 6, 4
-FACES = face_dtype(KI, KE)
+KI, KE, KD = 6, 4, 8
+FACES = face_dtype(KI, KE, KD)
 
 
 def faces_of(tracks: list[tuple[int, range, np.ndarray, float]], seed: int = 0) -> np.ndarray:
-    """Records of tracks given by number, frames, shape of the head and size, in the order of frames."""
+    """Records of tracks given by number, frames, direction of the embedding and size, in the order of frames."""
     rng = np.random.default_rng(seed)
     rows = []
-    for track, frames, shape, size in tracks:
+    for track, frames, looks, size in tracks:
         for frame in frames:
             record = np.zeros((), FACES)
             record["track"], record["frame"], record["box"] = track, frame, [0.0, 0.0, size, size]
             record["lifted"], record["mean_sigma"], record["sharpness"] = frame % 2 == 0, 1.0, 0.2
-            record["identity"], record["identity_sigma"] = shape + 0.05 * rng.normal(size=KI), 0.5
+            record["identity_sigma"] = 0.5
+            seen = looks + 0.3 * rng.normal(size=KD)
+            record["embedding"] = seen / np.linalg.norm(seen)
             rows.append(record)
     return np.array(sorted(rows, key=lambda row: (row["frame"], row["track"])), FACES)
 
 
 def test_tracks_of_one_head_are_one_person() -> None:
     rng = np.random.default_rng(1)
-    first, second = rng.normal(size=(2, KI)) * 1.5
+    first, second = rng.normal(size=(2, KD)) * 1.5
     faces = faces_of(
         [
             (0, range(0, 10), first, 50.0),
@@ -60,13 +62,13 @@ def test_tracks_of_one_head_are_one_person() -> None:
 
 
 def test_nobody_is_in_one_frame_twice() -> None:
-    twin = np.full(KI, 0.3)
+    twin = np.full(KD, 1.0)
     faces = faces_of([(0, range(0, 10), twin, 50.0), (1, range(9, 20), twin, 50.0)])
     assert len(people_of(faces)) == 2 and len(people_of(faces[:0])) == 0
 
 
 def test_key_frames_differ() -> None:
-    faces = faces_of([(0, range(0, 80), np.zeros(KI), 50.0)])
+    faces = faces_of([(0, range(0, 80), np.ones(KD), 50.0)])
     faces["rotvec"][:, 1] = np.linspace(-0.8, 0.8, 80)
     faces["expression"][60, 0] = 1.0
     faces["sharpness"][0] = 0.01  # the farthest turn, but blurred
@@ -115,7 +117,7 @@ def test_frames_on_disk(tmp_path: Path) -> None:
     frames = [
         SeenFrame(
             frame_record(index=3 * k, time_s=0.1 * k, n_faces=k % 3),
-            faces_of([(t, range(k, k + 1), np.zeros(KI), 9.0) for t in range(k % 3)]),
+            faces_of([(t, range(k, k + 1), np.ones(KD), 9.0) for t in range(k % 3)]),
         )
         for k in range(5)
     ]
