@@ -7,8 +7,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-_SAME_PERSON = 0.65
-"""Cosine from which on two tracks are one person's (TODO figures)."""
+_SAME_PERSON = 0.7
+"""Cosine from which on two tracks are one person's. Of 174 real people with two frames of one film a part, by which it was chosen
+(``benchmarks/same_person.py``), 67 % of the parts of one person lie above it and 2 % of those of two; of press photos of 157, 64 and 6 %.
+To show one as two is the smaller fault, as a head of two is nobody's."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

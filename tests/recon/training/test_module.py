@@ -178,6 +178,22 @@ def test_pictures_can_be_left_to_every_third_step():
     assert seen == [1.5, 0.0, 0.0, 1.5, 0.0, 0.0]
 
 
+def test_the_perceptual_loss_works_out_of_the_box(open_model):
+    """By the identity network of the package: it has a gradient, and its own weights are not learnt."""
+    module = tiny_module(weights=dataclasses.replace(DIRECT, perceptual=0.3))
+    logged: dict[str, float] = {}
+    module.log, module.log_dict = lambda *a, **k: None, lambda terms, **k: logged.update(terms)
+    module.training_step(sampled(open_model), 0).backward()
+    assert 0.0 < float(logged["loss/perceptual"]) < 2.0
+    embedding = module.loss_networks().embedding
+    assert embedding is not None and all(p.grad is None for p in embedding.parameters())
+    without = tiny_module()
+    without.log = without.log_dict = lambda *a, **k: None
+    without.training_step(sampled(open_model), 0).backward()
+    with_it, plain = (dict(m.regressor.named_parameters()) for m in (module, without))
+    assert any(not torch.allclose(with_it[name].grad, plain[name].grad, rtol=1e-3) for name in plain)
+
+
 def test_every_trainable_parameter_gets_a_gradient(open_model):
     module = tiny_module(weights=dataclasses.replace(DIRECT, photometric=1.0, depth=0.1, normals=0.1, shape=0.01))
     batch = sampled(open_model)
