@@ -52,7 +52,7 @@ def test_depth_maps_of_other_methods_and_their_faults(tmp_path, predictor_of, ma
     assert "mask is (9, 7), the photo (180, 240)" in evaluate_depth(data, other).dropped[0].reason
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="unknown depth layout"):
-        evaluate_depth(data, other, layout="pandora")
+        evaluate_depth(data, other, layout="nyu")
     with pytest.raises(DepthDataError, match="none with a depth map"):
         evaluate_depth(tmp_path / "empty", other)
 
