@@ -68,5 +68,5 @@ def aligned_crop(
     template_px = torch.tensor(TEMPLATE_PX, dtype=torch.float64)
     scale, rotation, shift_px = umeyama(template_px[None], torch.from_numpy(points)[None])
     to_image = np.eye(3)
-    to_image[:2, :2], to_image[:2, 2] = scale[0] * rotation[0], shift_px[0]
+    to_image[:2, :2], to_image[:2, 2] = (scale[0] * rotation[0]).numpy(), shift_px[0].numpy()
     return resample(image, to_image, (CROP_PX, CROP_PX))
