@@ -53,7 +53,7 @@ def simulate(folder: Path, n_frames: int, n_identity: int, n_expression: int, n_
     from recon.tracking.motion import N_POSE, FrameEstimate
     from recon.tracking.seen import SeenFile, SeenFrame, face_dtype, frame_record
 
-    face_type = face_dtype(n_identity, n_expression, FaceEmbedder().size)
+    face_type = face_dtype(n_expression, FaceEmbedder().size)
     rng = np.random.default_rng(0)
     place = folder / "person1"
     place.mkdir(parents=True)
@@ -72,7 +72,6 @@ def simulate(folder: Path, n_frames: int, n_identity: int, n_expression: int, n_
         time_s = k / _FPS
         face = np.zeros(1, face_type)
         face["frame"], face["score"], face["box"], face["sharpness"] = k, 0.9, [20.0, 8.0, 44.0, 32.0], 1.0
-        face["identity_sigma"] = 0.5
         face["embedding"][:, 0] = 1.0
         face["lifted"] = k % _LOOK_EVERY == 0
         face["rotvec"] = [0.0, 0.5 * np.sin(time_s), 0.0]

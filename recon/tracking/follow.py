@@ -54,7 +54,7 @@ class FaceFollower:
         self._landmarks, self._boxes = LandmarkRegressor(model=model, folded=True), FaceBoxFinder(folded=True)
         self._lifter = FaceLifter(model, default_checkpoint(model.name))
         self._embedder = FaceEmbedder()
-        self.face_dtype = face_dtype(model.n_identity, model.n_expression, self._embedder.size)
+        self.face_dtype = face_dtype(model.n_expression, self._embedder.size)
 
     def __call__(self, frame: Frame, before: SeenFrame | None, position: int) -> SeenFrame:
         """What is seen in a frame.
@@ -153,11 +153,9 @@ class FaceFollower:
         record["sharpness"] = sharpness(pixels, face.box)
         if look:
             found = self._lifter(Photo(pixels), face)
-            assert found.sigma is not None, "lifting networks state their errors"
             record["lifted"] = True
             record["rotvec"] = Rotation.from_matrix(found.photo_camera.rotation[0].double().numpy()).as_rotvec()
-            record["expression"], record["identity"] = found.coefficients.expression[0], found.coefficients.identity[0]
-            record["identity_sigma"] = found.sigma.identity
+            record["expression"] = found.coefficients.expression[0]
             record["embedding"] = self._embedder(pixels, face.points5)
 
 

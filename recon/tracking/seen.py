@@ -31,12 +31,12 @@ _FRAME = np.dtype(
 )
 
 
-def face_dtype(n_identity: int, n_expression: int, n_embedding: int) -> np.dtype:
+def face_dtype(n_expression: int, n_embedding: int) -> np.dtype:
     """Of a face in a frame.
 
     Fields: ``frame``, position of the frame's record; ``track``, number of the unbroken track; ``score`` of the box; ``box``;
     ``points5``; ``points`` ``(478, 2)`` and ``sigma`` ``(478,)`` with its mean ``mean_sigma``, px; ``roll_rad``, ``jaw_prior_scale``, ``sharpness``; if ``lifted``,
-    what the lifting network says, ``rotvec``, ``expression``, ``identity`` and ``identity_sigma``, and the unit vector of the identity
+    what the lifting network says, ``rotvec`` and ``expression``, and the unit vector of the identity
     network, ``embedding``.
     """
     return np.dtype(
@@ -55,8 +55,6 @@ def face_dtype(n_identity: int, n_expression: int, n_embedding: int) -> np.dtype
             ("lifted", "?"),
             ("rotvec", "f4", (3,)),
             ("expression", "f4", (n_expression,)),
-            ("identity", "f4", (n_identity,)),
-            ("identity_sigma", "f4", (n_identity,)),
             ("embedding", "f4", (n_embedding,)),
         ]
     )

@@ -25,8 +25,8 @@ from recon.tracking.people import people_of
 from recon.tracking.scene_cuts import is_cut, signature
 from recon.tracking.seen import SeenFile, SeenFrame, face_dtype, frame_record
 
-KI, KE, KD = 6, 4, 8
-FACES = face_dtype(KI, KE, KD)
+KE, KD = 4, 8
+FACES = face_dtype(KE, KD)
 
 
 def faces_of(tracks: list[tuple[int, range, np.ndarray, float]], seed: int = 0) -> np.ndarray:
@@ -38,7 +38,6 @@ def faces_of(tracks: list[tuple[int, range, np.ndarray, float]], seed: int = 0) 
             record = np.zeros((), FACES)
             record["track"], record["frame"], record["box"] = track, frame, [0.0, 0.0, size, size]
             record["lifted"], record["mean_sigma"], record["sharpness"] = frame % 2 == 0, 1.0, 0.2
-            record["identity_sigma"] = 0.5
             seen = looks + 0.3 * rng.normal(size=KD)
             record["embedding"] = seen / np.linalg.norm(seen)
             rows.append(record)
