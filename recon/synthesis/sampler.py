@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bfm.coarse import coarse_model
 from bfm.dense_landmarks import dense_landmarks
 from bfm.model import MorphableModel
 from recon.color import srgb_to_linear
@@ -71,6 +72,8 @@ class FaceSampler:
         _check_model(model, self.config)
         if "520" not in model.landmark_sets:
             model = model.with_landmarks("520", dense_landmarks(model))
+        if self.config.mesh == "coarse":
+            model = coarse_model(model)
         self.model = model if model.mean_shape.device == self.device else MorphableModel(model.data()).to(self.device)
         self.assets = SceneAssets.of(self.model, self.config)
         region = self.model.region("face") if "face" in self.model.region_names else torch.ones(self.model.n_vertices)

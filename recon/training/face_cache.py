@@ -86,11 +86,12 @@ class FaceCacheConfig:
     def described(self) -> dict[str, object]:
         """All that decides on what a face of the cache is: everything but their number."""
         model = bfm.load(self.face_model.name, self.face_model.path)
-        # These keys, and "looks", are younger than the first caches.
+        # These keys, "looks" and "mesh" are younger than the first caches.
         added = {name: True for name in ("cutouts", "maps") if getattr(self, name)}
         synthesis = dataclasses.asdict(self.synthesis)
-        if synthesis["looks"] == 1:
-            del synthesis["looks"]
+        for name, former in (("looks", 1), ("mesh", "fine")):
+            if synthesis[name] == former:
+                del synthesis[name]
         return {
             **added,
             "format": FORMAT,

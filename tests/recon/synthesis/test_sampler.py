@@ -48,6 +48,25 @@ def test_the_clean_picture_is_the_renderers(clean, head_model):
     assert torch.equal(batch.mask, expected.covered)
 
 
+def test_a_coarse_mesh_changes_pictures_little_and_labels_not(everything, many, head_model):
+    coarse = FaceSampler(
+        head_model, dataclasses.replace(everything.config, mesh="coarse"), seed=3, size=everything.size
+    )
+    assert coarse.model.n_vertices < 0.31 * head_model.n_vertices
+    batch = coarse.batch(range(12))
+    for name in ("identity", "expression", "rotation", "translation_mm", "intrinsics"):
+        assert torch.equal(getattr(batch, name), getattr(many, name)), name
+    for name in ("68", "478", "520"):
+        torch.testing.assert_close(
+            getattr(batch, f"landmarks{name}_px"), getattr(many, f"landmarks{name}_px"), atol=2e-3, rtol=0.0
+        )
+    seen = (batch.mask & many.mask)[:, 0]
+    assert seen.float().mean() > 0.1 and (batch.mask != many.mask).float().mean() < 0.01
+    depth = (batch.depth_mm - many.depth_mm)[:, 0][seen].abs()
+    assert depth.median() < 0.1 and depth.quantile(0.95) < 1.0
+    assert 0.0 < (batch.image - many.image).abs().mean() < 3.0 / 255.0
+
+
 def test_landmarks_project_onto_their_pixels(many):
     for name in ("68", "478", "520"):
         cam = getattr(many, f"landmarks{name}_cam").double() * torch.tensor([1.0, -1.0, -1.0])

@@ -23,6 +23,7 @@ def test_unknown_keys_are_named():
         ({"distance_mm": (900, 400)}, "distance_mm must be two numbers"),
         ({"distance_mm": 900}, "distance_mm must be two numbers"),
         ({"identities": -1}, "identities must be a whole number"),
+        ({"mesh": "rough"}, "mesh must be one of fine, coarse"),
         ({"looks": -1}, "looks must be a whole number"),
         ({"looks": 4}, "nobody has 4 looks"),
         ({"background": "folder"}, "background_folder go together"),
