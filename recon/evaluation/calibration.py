@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from recon.datasets import FaceRecord
 from recon.detection.error_model import LandmarkErrorModel, roll_of, stated_points, upright_turn
 from recon.detection.face import Face
 from recon.synthesis import FaceSampler
@@ -128,36 +131,89 @@ def _worst_sigma(
     return float(np.linalg.norm(white, ord=2) / np.sqrt(len(white)))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledFace:
+    """A picture of a face whose landmarks are known.
+
+    Attributes:
+        image: ``(H, W, 3)`` sRGB.
+        points_px: ``(N, 2)`` of the set that is measured.
+        landmarks68_px: ``(68, 2)``, by which it is known how the face is turned in the picture.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    points_px: Float[np.ndarray, "n 2"]
+    landmarks68_px: Float[np.ndarray, "68 2"]
+
+
+def drawn_faces(sampler: FaceSampler, indices: Iterable[int], landmark_set: str) -> Iterable[LabelledFace]:
+    """Faces that are drawn as they are asked for.
+
+    Args:
+        sampler: renders them.
+        indices: of which samples.
+        landmark_set: name of the set.
+    """
+    return map(functools.partial(_drawn_face, sampler, landmark_set), indices)
+
+
+def _drawn_face(sampler: FaceSampler, landmark_set: str, index: int) -> LabelledFace:
+    sample = sampler[index]
+    return LabelledFace(
+        (255.0 * sample.image[0]).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy(),
+        sample.tensors()[f"landmarks{landmark_set}_px"][0].double().numpy(),
+        sample.landmarks68_px[0].double().numpy(),
+    )
+
+
+def kept_faces(records: Iterable[FaceRecord], landmark_set: str) -> Iterable[LabelledFace]:
+    """Faces that were rendered before: ``recon synthesize`` with the layout ``folder``, whatever the engine.
+
+    Args:
+        records: as :class:`recon.datasets.FolderReader` reads them.
+        landmark_set: name of the set.
+
+    Raises:
+        ValueError: when a record is asked for that has no such landmarks.
+    """
+    return map(functools.partial(_kept_face, landmark_set), records)
+
+
+def _kept_face(landmark_set: str, record: FaceRecord) -> LabelledFace:
+    known = {"68": record.landmarks68_px, "478": record.landmarks478_px}
+    points = known.get(landmark_set, record.labels.get(f"landmarks{landmark_set}_px"))
+    if points is None or record.landmarks68_px is None:
+        raise ValueError(
+            f"{record.name} has no landmarks {landmark_set!r}; the layout 'folder' of recon synthesize has them"
+        )
+    return LabelledFace(
+        record.image, np.asarray(points, dtype=np.float64), np.asarray(record.landmarks68_px, dtype=np.float64)
+    )
+
+
 def measure_errors(
-    detect: Callable[[UInt8[np.ndarray, "h w 3"]], Sequence[Face]],
-    sampler: FaceSampler,
-    indices: Iterable[int],
-    landmark_set: str,
+    detect: Callable[[UInt8[np.ndarray, "h w 3"]], Sequence[Face]], faces: Iterable[LabelledFace], landmark_set: str
 ) -> tuple[Float[np.ndarray, "m n 2"], int]:
-    """Errors of a detector on synthetic faces: found less true, over the stated sigma, in axes upright with each face; and how many faces
-    it did not find.
+    """Errors of a detector on faces whose truth is known: found less true, over the stated sigma, in axes upright with each face; and how
+    many faces it did not find.
 
     Args:
         detect: finds faces in a picture.
-        sampler: renders the faces.
-        indices: of which samples.
+        faces: with their landmarks.
         landmark_set: name of the set.
 
     Raises:
         ValueError: no face was found in any of them.
     """
     errors, missed = [], 0
-    for index in indices:
-        sample = sampler[index]
-        pixels = (255.0 * sample.image[0]).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-        true_px = sample.tensors()[f"landmarks{landmark_set}_px"][0].double().numpy()
-        roll = roll_of(sample.landmarks68_px[0].double().numpy())
-        face = _nearest(detect(pixels), true_px)
-        points = None if face is None else stated_points(face, landmark_set)
+    for face in faces:
+        found = _nearest(detect(face.image), face.points_px)
+        points = None if found is None else stated_points(found, landmark_set)
         if points is None:
             missed += 1
             continue
-        errors.append(((points.points_px[:, :2] - true_px) / points.sigma_px[:, None]) @ upright_turn(roll))
+        off = (points.points_px[:, :2] - face.points_px) / points.sigma_px[:, None]
+        errors.append(off @ upright_turn(roll_of(face.landmarks68_px)))
     if not errors:
         raise ValueError(f"the detector found none of {missed} synthetic faces with landmarks {landmark_set!r}")
     return np.stack(errors), missed

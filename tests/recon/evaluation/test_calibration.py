@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from recon.cli import main
+from recon.datasets import FolderReader
 from recon.detection.error_model import roll_of
 from recon.detection.face import Face
-from recon.evaluation.calibration import fit_error_model, measure_errors
+from recon.evaluation.calibration import drawn_faces, fit_error_model, kept_faces, measure_errors
 from recon.synthesis import FaceSampler, SynthesisConfig
 
 _N = 30
@@ -76,7 +78,7 @@ def test_errors_are_measured_upright_and_in_stated_sigmas(open_model):
         box = np.concatenate([true.min(axis=0), true.max(axis=0)])
         return [Face(box, points[:5, :2], 1.0, "test", landmarks478=points)]
 
-    errors, missed = measure_errors(detect, sampler, range(3), "478")
+    errors, missed = measure_errors(detect, drawn_faces(sampler, range(3), "478"), "478")
     assert missed == 1 and errors.shape == (2, 478, 2)
     for k, index in enumerate((0, 2)):
         true = sampler[index].landmarks478_px[0].double().numpy()
@@ -86,4 +88,19 @@ def test_errors_are_measured_upright_and_in_stated_sigmas(open_model):
         roll = roll_of(sampler[index].landmarks68_px[0].double().numpy())
         assert np.allclose(np.arctan2(errors[k, :, 1], errors[k, :, 0]), -roll)
     with pytest.raises(ValueError, match="found none of 1 synthetic faces"):
-        measure_errors(lambda _: [], sampler, range(1), "478")
+        measure_errors(lambda _: [], drawn_faces(sampler, range(1), "478"), "478")
+
+
+def test_kept_faces_are_those_that_were_drawn(open_model, tmp_path):
+    config = SynthesisConfig.clean(framing="free", yaw_deg=20.0)
+    truth = list(drawn_faces(FaceSampler(open_model, config, 5, (40, 48)), range(2), "520"))
+    settings = ["--clean", "--size", "40x48", "--seed", "5", "--set", "framing=free", "--set", "yaw_deg=20"]
+    assert main(["synthesize", "-o", str(tmp_path / "a"), "--count", "2", *settings]) == 0
+    reader = FolderReader(tmp_path / "a")
+    kept = list(kept_faces(reader, "520"))
+    for mine, theirs in zip(kept, truth, strict=True):
+        assert mine.image.shape == theirs.image.shape == (40, 48, 3)
+        np.testing.assert_allclose(mine.points_px, theirs.points_px, atol=1e-3)
+        np.testing.assert_allclose(mine.landmarks68_px, theirs.landmarks68_px, atol=1e-3)
+    with pytest.raises(ValueError, match="has no landmarks '99'"):
+        list(kept_faces(reader, "99"))
