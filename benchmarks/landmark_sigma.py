@@ -4,13 +4,14 @@
     python benchmarks/landmark_sigma.py --data traced [-o sigma.png]
 
 Errors are of x and y, in shares of the root of the area of the points' box. Of a normal distribution 68 % of the coordinates lie within one
-stated sigma and 95 % within two. The lower table has the coordinates in six parts by what is stated, each with as many; with ``-o`` it is a
-plot, too.
+stated sigma and 95 % within two. The second table has the coordinates in six parts by what is stated, each with as many; with ``-o`` it is a
+plot, too. The third has the points that are seen and those that are hidden, by how far the head is turned.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +22,44 @@ from recon.detection import detect, open_detector
 from recon.io.files import write_file
 
 PARTS = 6
+TURNS_DEG = ((0.0, 20.0), (20.0, 40.0), (40.0, 60.0), (60.0, 100.0))
 
 
-def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """``(N, 478, 2)`` errors and ``(N, 478)`` stated deviations in shares of the face's size; pictures, and those without a face."""
-    errors, sigmas, missed = [], [], 0
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """What was found on M of the pictures.
+
+    Attributes:
+        errors: ``(M, 478, 2)`` in shares of the face's size.
+        sigmas: ``(M, 478)`` stated, in the same.
+        seen: ``(M, 478)`` by the truth.
+        turned_deg: ``(M,)`` angle between the head's front and the way to the camera.
+        count, missed: pictures, and those without a face.
+    """
+
+    errors: np.ndarray
+    sigmas: np.ndarray
+    seen: np.ndarray
+    turned_deg: np.ndarray
+    count: int
+    missed: int
+
+
+def turned_deg(rotation: np.ndarray, translation_mm: np.ndarray) -> float:
+    """Angle between a head's front and the ray from it to the camera."""
+    ray = -translation_mm / np.linalg.norm(translation_mm)
+    return float(np.degrees(np.arccos(np.clip(rotation[:, 2] @ ray, -1.0, 1.0))))
+
+
+def measured(folder: Path) -> Measured:
+    """The errors of the detector on a folder of pictures."""
+    errors, sigmas, seen, turned, missed = [], [], [], [], 0
     reader = FolderReader(folder)
     with open_detector("open") as detector:
         for record in reader:
             truth = record.landmarks478_px
-            assert truth is not None, "of the layout folder"
+            assert truth is not None and record.rotation is not None, "of the layout folder"
+            assert record.translation_mm is not None, "of the layout folder"
             middle = truth.mean(axis=0)
             found = detect(record.image, detector)
             near = min(found, key=lambda face: float(np.linalg.norm(face.points5.mean(axis=0) - middle)), default=None)
@@ -41,7 +70,30 @@ def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray, int, int]:
             dense = near.dense.subset("478")
             errors.append((dense.points_px[:, :2] - truth) / size)
             sigmas.append(dense.sigma_px / size)
-    return np.array(errors), np.array(sigmas), len(reader), missed
+            seen.append(record.labels["landmarks478_visible"])
+            turned.append(turned_deg(record.rotation, record.translation_mm))
+    return Measured(np.array(errors), np.array(sigmas), np.array(seen), np.array(turned), len(reader), missed)
+
+
+def parts_by_turn(found: Measured) -> list[tuple[str, ...]]:
+    """Of seen and hidden points, by how far heads are turned."""
+    rows = []
+    for low, high in TURNS_DEG:
+        heads = (found.turned_deg >= low) & (found.turned_deg < high)
+        cells = [f"{low:.0f} to {high:.0f}", str(int(heads.sum()))]
+        for chosen in (found.seen & heads[:, None], ~found.seen & heads[:, None]):
+            if not chosen.any():
+                cells += ["-"] * 4
+                continue
+            errors, sigmas = found.errors[chosen], found.sigmas[chosen]
+            cells += [
+                f"{100.0 * np.median(np.linalg.norm(errors, axis=1)):.2f}",
+                f"{100.0 * np.sqrt((errors**2).mean()):.2f}",
+                f"{100.0 * np.sqrt((sigmas**2).mean()):.2f}",
+                f"{(np.abs(errors) < sigmas[:, None]).mean():.2f}",
+            ]
+        rows.append(tuple(cells))
+    return rows
 
 
 def parts_by_sigma(errors: np.ndarray, sigma: np.ndarray) -> list[tuple[float, float, float]]:
@@ -84,11 +136,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print_header(options.threads)
-    errors, sigma, count, missed = errors_of(options.data)
+    found = measured(options.data)
+    errors, sigma = found.errors, found.sigmas
     scaled = np.abs(errors) / sigma[..., None]
     by_face = np.sqrt((errors**2).mean(axis=(1, 2)) / (sigma**2).mean(axis=1))
     print_table(
-        f"{count} pictures, {missed} without the face",
+        f"{found.count} pictures, {found.missed} without the face",
         ("within 1 sigma", "within 2", "mean distance, %", "median sigma, %", "true over stated, faces' median"),
         [
             (
@@ -103,6 +156,9 @@ def main() -> None:
     rows = parts_by_sigma(errors, sigma)
     cells = [(f"{100.0 * told:.2f}", f"{100.0 * true:.2f}", f"{within:.2f}") for told, true, within in rows]
     print_table("by stated sigma, % of the face's size", ("stated", "true", "within 1 sigma"), cells)
+    each = ("median distance, %", "x and y, rms, %", "stated", "within 1 sigma")
+    heads = ["degrees from the front", "heads", *(f"{kind}: {name}" for kind in ("seen", "hidden") for name in each)]
+    print_table("by the turn of the head", heads, parts_by_turn(found))
     if options.out is not None:
         write_file(options.out, plot(rows), overwrite=True)
 
