@@ -95,8 +95,8 @@ class FaceFitter:
         ]
         if initial is not None:
             initial = initial.with_focal(tuple(float(view.focal_px[0, 0]) for view in uncropped))
-        expression_sigma = self._expression_sigma(views, settings)
-        state = self._first_state(views, uncropped, settings, expression_sigma, initial)
+        expression_width = self._expression_width(views, settings)
+        state = self._first_state(views, uncropped, settings, expression_width, initial)
         rmse = depth_error_mm = tuple(float("nan") for _ in views)
         if settings.levels:
             masks = [
@@ -111,7 +111,7 @@ class FaceFitter:
                     state = state.with_lighting(torch.stack(lights))
                 crops = [face.view for face in faces]
                 state = photometric_stage(
-                    self.model, state, crops, settings, level, expression_sigma, initial, without_light
+                    self.model, state, crops, settings, level, expression_width, initial, without_light
                 )
             fitted = faces_in_views(self.model, state, crops)
             rmse = tuple(photometric_rmse(face, self.model.vertex_confidence) for face in fitted)
@@ -132,15 +132,16 @@ class FaceFitter:
             depth_error_mm,
         )
 
-    def _expression_sigma(self, views: Sequence[View], settings: FitSettings) -> Float[Tensor, "v ke"]:
-        """Widths of the expression prior; what shows between the lips says how far the jaw may be open."""
+    def _expression_width(self, views: Sequence[View], settings: FitSettings) -> Float[Tensor, "v ke"]:
+        """Of the expression prior; what shows between the lips says how far the jaw may be open."""
+        usual = settings.expression_mean if self.model.landmark_model.unit_expression else settings.expression_sigma
         widths = []
         for view in views:
             scale = 1.0
             landmarks = view.landmarks
             if landmarks is not None:
                 scale = jaw_prior_scale(view.pixels, landmarks.points_px, landmarks.size_px, self.model.landmark_set)
-            widths.append(settings.expression_sigma * expression_widths(self.model.whole.expression_names, scale))
+            widths.append(usual * expression_widths(self.model.whole.expression_names, scale))
         return torch.from_numpy(np.stack(widths)).to(self.model.landmark_model.mean)
 
     def _first_state(
@@ -148,7 +149,7 @@ class FaceFitter:
         views: Sequence[View],
         uncropped: Sequence[ViewTensors],
         settings: FitSettings,
-        expression_sigma: Float[Tensor, "v ke"],
+        expression_width: Float[Tensor, "v ke"],
         initial: InitialEstimate | None,
     ) -> FitState:
         """What the landmarks say, near the initial estimate if there is one; the estimate itself where a view has no
@@ -173,7 +174,7 @@ class FaceFitter:
             settings.camera,
         )
         return landmark_stage(
-            self.model.landmark_model, FitState.of(start), uncropped, settings, expression_sigma, initial
+            self.model.landmark_model, FitState.of(start), uncropped, settings, expression_width, initial
         )
 
     def _crops(

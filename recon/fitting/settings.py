@@ -33,7 +33,9 @@ class FitSettings:
             side.
         effective_edges: how many independent edges the contour counts for; 0 leaves it out.
         identity_precision, albedo_precision: strength of the priors: times that of N(0, 1).
-        expression_sigma: the width of the prior of ARKit weights, one-sided at 0.
+        expression_mean: of the exponential prior of ARKit weights.
+        expression_sigma: the standard deviation of expression coefficients that are no such weights; of a tracked person, whose weights in
+            single frames have a Gaussian prior, of these.
         exposure_sigma, tint_sigma, band2_sigma: widths of the lighting prior, see
             :class:`recon.fitting.terms.lighting_prior.LightingPrior`.
         assumed_distance_mm: assumed distance of the head when the focal length is unknown, see
@@ -62,6 +64,7 @@ class FitSettings:
     effective_edges: float = 80.0
     identity_precision: float = 2.0
     albedo_precision: float = 4.0
+    expression_mean: float = 0.16
     expression_sigma: float = 0.40
     exposure_sigma: float = 0.15
     tint_sigma: float = 0.30

@@ -80,7 +80,7 @@ def landmark_stage(
     state: FitState,
     views: Sequence[ViewTensors],
     settings: FitSettings,
-    expression_sigma: Float[Tensor, "v ke"],
+    expression_width: Float[Tensor, "v ke"],
     initial: InitialEstimate | None = None,
 ) -> FitState:
     """Identity, expressions, poses and focal lengths that explain the landmarks.
@@ -90,13 +90,13 @@ def landmark_stage(
         state: where to start.
         views: landmarks in pixels of the photos.
         settings: weights and number of steps.
-        expression_sigma: widths of the expression prior.
+        expression_width: of the expression prior, see :class:`CoefficientPrior`.
         initial: what to stay near.
     """
     layout = ParameterLayout(model.n_identity, 0, model.n_expression, len(views), n_focal=1)
     solver = GaussNewton(layout, LANDMARK_LIMITS, model.unit_expression)
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_precision, expression_sigma, model.size_slope),
+        CoefficientPrior(settings.identity_precision, expression_width, model.size_slope, sparse=model.unit_expression),
         FocalPrior(tuple(view.focal_sigma for view in views)),
         *([initial] if initial is not None else []),
     ]
@@ -146,7 +146,7 @@ def photometric_stage(
     views: Sequence[ViewTensors],
     settings: FitSettings,
     level: Level,
-    expression_sigma: Float[Tensor, "v ke"],
+    expression_width: Float[Tensor, "v ke"],
     initial: InitialEstimate | None = None,
     anneal_albedo: bool = False,
 ) -> FitState:
@@ -158,7 +158,7 @@ def photometric_stage(
         views: crops, one a view of the state.
         settings: weights.
         level: resolution and number of steps.
-        expression_sigma: widths of the expression prior.
+        expression_width: of the expression prior, see :class:`CoefficientPrior`.
         initial: what to stay near.
         anneal_albedo: start with a strong albedo prior, so that occluders get robust weights before albedo can explain
             them; for the first time that albedo is solved for.
@@ -177,7 +177,12 @@ def photometric_stage(
         photos, model.contour_usable, model.dense.shape_basis, settings.contour_sigma, settings.effective_edges
     )
     priors: list[Prior] = [
-        CoefficientPrior(settings.identity_precision, expression_sigma, model.landmark_model.size_slope),
+        CoefficientPrior(
+            settings.identity_precision,
+            expression_width,
+            model.landmark_model.size_slope,
+            sparse=model.landmark_model.unit_expression,
+        ),
         ExpressionCouplingPrior.of(whole.expression_names),
         LightingPrior(settings.exposure_sigma, settings.tint_sigma, (torch.inf, torch.inf, settings.band2_sigma)),
         FocalPrior(tuple(view.focal_sigma for view in views)),

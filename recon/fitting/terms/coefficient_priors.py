@@ -1,4 +1,4 @@
-"""Gaussian priors of coefficients. That of the shape does not favour small heads: its residual is c_i / (sigma_i s(c)) with
+"""Priors of coefficients: Gaussian, but for weights of expressions that lie in [0, 1], whose prior is sparse. That of the shape does not favour small heads: its residual is c_i / (sigma_i s(c)) with
 the relative size s(c) = 1 + size_slope c, so that it does not depend on the overall scale.
 
 Coefficients are millimetres over standard deviations, while a photo shows shape up to size. With the sum of squares for a
@@ -21,28 +21,37 @@ from recon.fitting.solver import LinearizedTerm
 from recon.fitting.state import FitState
 
 _MIN_RELATIVE_SIZE = 0.5
+_SMALL_WEIGHT = 0.05
+"""Of an expression: below it the sparse prior is a Gaussian (Huber 1964), above it grows with the weight itself."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CoefficientPrior:
-    """N(0, 1) of identity and N(0, sigma) of expressions, in shares of the head's size.
+    """N(0, 1) of identity and N(0, width) of expressions, in shares of the head's size.
+
+    A face makes few expressions at a time, some of them fully. A Gaussian prior has it the other way round: it shuts an eye by half a blink
+    and half a downward look, because two halves are likelier than one whole. With ``sparse`` the weights have an exponential
+    prior, under which the way that takes the least of all weights is the likeliest. It enters as a Gaussian that touches it at
+    the present weight (iteratively reweighted least squares, Holland and Welsch 1977).
 
     Attributes:
         identity_precision: strength of the identity prior.
-        expression_sigma: ``(V, Ke)`` widths of the expression prior.
+        expression_width: ``(V, Ke)`` standard deviations, or the means of the exponential prior, of expressions.
         size_slope: ``(Ki,)`` of :func:`recon.fitting.landmark_model.size_slope`.
+        sparse: the expression prior is exponential.
     """
 
     identity_precision: float
-    expression_sigma: Float[Tensor, "v ke"]
+    expression_width: Float[Tensor, "v ke"]
     size_slope: Float[Tensor, " ki"]
+    sparse: bool = False
 
     def linearize(self, state: FitState, layout: ParameterLayout) -> LinearizedTerm:
         """A row a coefficient. The residual is value / (sigma size), and size depends on the identity."""
         identity = state.parameters.identity[0]
         size = (1.0 + self.size_slope @ identity).clamp_min(_MIN_RELATIVE_SIZE)
         values = torch.cat([identity, state.parameters.expression.flatten()])
-        expression_sigma = self.expression_sigma.expand_as(state.parameters.expression).flatten()
+        expression_sigma = self._sigma_at(state.parameters.expression).flatten()
         sigma = torch.cat([torch.full_like(identity, self.identity_precision**-0.5), expression_sigma])
         columns = torch.cat(
             [torch.arange(layout.n_identity)]
@@ -52,6 +61,11 @@ class CoefficientPrior:
         jacobian[torch.arange(len(values)), columns] = 1.0 / (sigma * size)
         jacobian[:, layout.identity] -= torch.outer(values / (sigma * size**2), self.size_slope)
         return LinearizedTerm(jacobian, values / (sigma * size))
+
+    def _sigma_at(self, expression: Float[Tensor, "v ke"]) -> Float[Tensor, "v ke"]:
+        """Standard deviations of the Gaussian that stands for the prior at these weights."""
+        width = self.expression_width.expand_as(expression)
+        return (width * expression.abs().clamp_min(_SMALL_WEIGHT)).sqrt() if self.sparse else width
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ def view(model, truth):
 
 def fitted(model, state, views, n_steps, settings=None, blur_px=1.0, first=False):
     settings = settings or FitSettings()
-    widths = torch.from_numpy(settings.expression_sigma * expression_widths(model.whole.expression_names))
+    widths = torch.from_numpy(settings.expression_mean * expression_widths(model.whole.expression_names))
     widths = widths.expand(len(views), -1)
     return photometric_stage(model, state, views, settings, Level(_SIZE, blur_px, n_steps), widths, anneal_albedo=first)
 

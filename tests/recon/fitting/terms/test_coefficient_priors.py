@@ -77,6 +77,48 @@ def test_rows_are_derivatives_of_the_residuals():
     torch.testing.assert_close(rows.jacobian, torch.autograd.functional.jacobian(residuals, zero))
 
 
+def test_sparse_rows_pull_as_the_exponential_prior_does():
+    """The slow twin is autograd of the energy: w / mean, and quadratic below a small weight."""
+    generator = torch.Generator().manual_seed(2)
+    layout = ParameterLayout(4, 3, 3, 2, 27, 1)
+    identity = torch.randn(1, 4, generator=generator, dtype=torch.float64)
+    expression = torch.tensor([[0.0, 0.02, 0.9], [0.4, 1.0, 0.05]], dtype=torch.float64)
+    mean = torch.tensor([[0.16, 0.1, 0.3]]).double().expand(2, 3)
+    no_size = torch.zeros(4).double()
+
+    def energy(step):
+        weights = torch.stack([expression[k] + step[layout.expression(k)] for k in range(2)])
+        knee = 0.05
+        each = torch.where(weights > knee, (weights - 0.5 * knee) / mean, 0.5 * weights**2 / (mean * knee))
+        return 0.5 * 2.0 * (identity[0] + step[layout.identity]).square().sum() + each.sum()
+
+    rows = CoefficientPrior(2.0, mean, no_size, sparse=True).linearize(state_of(identity, expression), layout)
+    zero = torch.zeros(layout.n_total, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(energy(zero), zero)
+    torch.testing.assert_close(rows.jacobian.T @ rows.residual, gradient)
+
+
+def test_one_whole_weight_is_likelier_than_two_halves_when_sparse():
+    """Two weights that do the same, one of them twice as much: the solver's steps end at that one alone."""
+    layout, wanted = ParameterLayout(0, 0, 2, 1), torch.tensor([1.0, 0.5]).double()
+
+    def found(sparse):
+        prior = CoefficientPrior(1.0, torch.full((1, 2), 0.2).double(), torch.zeros(0).double(), sparse)
+        expression = torch.full((1, 2), 0.5).double()
+        for _ in range(60):
+            state = state_of(torch.zeros(1, 0).double(), expression)
+            rows = prior.linearize(state, layout)
+            jacobian = rows.jacobian[:, layout.expression(0)]
+            seen = 20.0 * wanted  # 20 (wanted . w - 1) has a deviation of one
+            normal = jacobian.T @ jacobian + torch.outer(seen, seen)
+            expression = torch.linalg.solve(normal, 20.0 * seen)[None]
+        return expression[0]
+
+    whole, spread = found(True), found(False)
+    assert whole[0] > 0.97 and whole[1] < 0.04
+    assert spread[0] < 0.85 and spread[1] > 0.35
+
+
 def test_a_head_far_from_any_plausible_size_does_not_divide_by_zero():
     state = state_of(torch.tensor([[1.0]]).double(), torch.zeros(1, 0).double())
     prior = CoefficientPrior(1.0, torch.zeros(1, 0).double(), torch.tensor([-1.0]).double())
