@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 import bfm
-from recon.fitting import FaceFitter, FitSettings
+from recon.fitting import FaceFitter, FitSettings, InitialEstimate, InitialSigma, fit
 from recon.fitting.settings import Level
 from recon.fitting.terms import expression_prior
 from recon.fitting.terms.expression_prior import ExpressionCouplingPrior, expression_widths, gaze_rows, symmetry_rows
@@ -115,3 +116,20 @@ def test_a_corner_of_the_mouth_detected_amiss_bends_the_face_less(model, act, mo
     bent = unlikeness()
     monkeypatch.setattr(expression_prior, "symmetry_rows", lambda names: np.zeros((0, len(names))))
     assert bent < 0.85 * unlikeness()
+
+
+@pytest.mark.parametrize(("sigma", "factor"), [(InitialSigma(expression=0.2), 2.0), (InitialSigma(identity=0.7), 1.0)])
+def test_an_estimate_of_expressions_brings_part_of_their_prior(model, render_expression, monkeypatch, sigma, factor):
+    """One of the pose or the identity alone does not."""
+    seen = []
+
+    def stage(landmark_model, state, views, settings, expression_width, initial=None):
+        seen.append(expression_width)
+        return state
+
+    monkeypatch.setattr(fit, "landmark_stage", stage)
+    view = render_expression(model, {}, 0.0)
+    fitter, settings = FaceFitter(model), FitSettings(levels=())
+    estimate = InitialEstimate(fitter([view], settings).parameters, (1300.0,), sigma)
+    fitter([view], settings, estimate)
+    torch.testing.assert_close(seen[1], factor * seen[0])
