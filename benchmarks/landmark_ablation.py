@@ -3,7 +3,7 @@
     python benchmarks/landmark_ablation.py -o ablation --test ytf68 --ict FaceXModel --scans ict_traced
 
 The same heads are drawn anew without hair, without beards, in even light, from the front, and so on, and a network is trained on each for the
-same number of steps of the same order; cameras, grey pictures and patches are left out of what happens to crops. The network of the whole
+same number of steps of the same order; what cameras do is left out of what happens to crops. The network of the whole
 recipe is trained with several seeds, by which the spread of one run is known. Measured are held-out drawn faces of the whole recipe, one
 frame of each person of one half of a folder with ``points68.csv``, and path-traced people of ICT-FaceKit (``--scans``: what
 ``benchmarks/ict_scans.py --engine cycles --photos 1`` wrote). Every network sees the same crops, framed by the network of the package. Errors are those
@@ -91,8 +91,6 @@ ARMS = {
     "yaw beyond 30, pitch beyond 15": Arm({"yaw_deg": 30.0, "pitch_deg": 15.0}),
     "backgrounds": Arm({"background": "plain"}),
     "all that cameras do": Arm(crops=dict.fromkeys(CAMERA, 0.0)),
-    "patches": Arm(crops={"patches": 0.0}),
-    "low resolution, blur": Arm(crops={"low_resolution": 0.0, "blur": 0.0}),
 }
 """What is left out."""
 
