@@ -247,6 +247,16 @@ def sampled_people(subjects: ModelData, painter: Painter, count: int, photos: in
         yield Person(f"subject{number:02d}", neutral, scanned, tuple(shots))
 
 
+def kept_shots(folder: Path, subjects: ModelData) -> Iterator[tuple[Person, Shot, Path]]:
+    """The photos in a folder that this script wrote, each with its person and all that was sampled for it."""
+    written = json.loads((folder / "scans.json").read_text())
+    count = len(list(folder.glob("subject*")))
+    for person in sampled_people(subjects, Painter.of(bfm.load("open"), subjects), count, written["photos"]):
+        for shot in person.shots:
+            if (folder / person.name / shot.name).exists():
+                yield person, shot, folder / person.name / shot.name
+
+
 def acted(neutral: np.ndarray, subjects: ModelData, strength: float, rng: np.random.Generator) -> np.ndarray:
     """The neutral head with a random expression."""
     weights = np.zeros(len(subjects.expression_names))

@@ -4,7 +4,7 @@
 
 The same heads are drawn anew without hair, without beards, in even light, from the front, and so on, and a network is trained on each for the
 same number of steps of the same order; what cameras do is left out of what happens to crops. The network of the whole
-recipe is trained with several seeds, by which the spread of one run is known. Measured are held-out drawn faces of the whole recipe, one
+recipe is trained with several seeds, by which the spread of one run is known. Measured are clean crops of held-out drawn faces with everything else on, one
 frame of each person of one half of a folder with ``points68.csv``, and path-traced people of ICT-FaceKit (``--scans``: what
 ``benchmarks/ict_scans.py --engine cycles --photos 1`` wrote). Every network sees the same crops, framed by the network of the package. Errors are those
 of the 51 inner points, percent of the root of the area of the points' box, with each point's mean offset taken off on photos and other models, where points
@@ -22,11 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from _report import print_header, print_table
-from ict_scans import Painter, sampled_people
+from ict_scans import kept_shots
 from landmarks import photos_of
 from pose_adaptation_study import optimiser, over_pictures, train
 
-import bfm
 from bfm.landmarks import five_points_of_68
 from bfm.loaders import ict
 from recon.detection import detect, open_detector
@@ -82,7 +81,7 @@ ARMS = {
     "hair and brows": Arm({"hair": 0.0}),
     "beards": Arm({"beard": 0.0}),
     "glasses, hands, hats, things": Arm({"glasses": 0.0, "occluders": 0.0}),
-    "light: lamps, shadows, highlights, scattering": Arm(
+    "light, shadows, highlights, scattering, occlusion": Arm(
         dict.fromkeys(("lighting", "shadows", "specular", "subsurface", "ambient_occlusion"), 0.0)
     ),
     "colours of people, pores, make-up": Arm({"albedo": 0.0, "skin_detail": 0.0, "make_up": 0.0}),
@@ -134,15 +133,11 @@ def labelled_photos(options: argparse.Namespace) -> Iterator[tuple[Path, np.ndar
 
 def traced_people(options: argparse.Namespace) -> Iterator[tuple[Path, np.ndarray]]:
     """Pictures of ICT people, with the points of their own heads."""
-    written = json.loads((options.scans / "scans.json").read_text())
     subjects = ict.load(options.ict)
-    count = len(list(options.scans.glob("subject*")))
-    for person in sampled_people(subjects, Painter.of(bfm.load("open"), subjects), count, written["photos"]):
-        for shot in person.shots:
-            marks = subjects.landmarks["68"].at(shot.take.v_obj.numpy(), subjects.faces)
-            camera = shot.take.camera
-            px = camera.to_pixels(camera.to_camera(torch.from_numpy(marks)[None].float()))[0].numpy()
-            yield options.scans / person.name / shot.name, px
+    for _, shot, path in kept_shots(options.scans, subjects):
+        marks = torch.from_numpy(subjects.landmarks["68"].at(shot.take.v_obj.numpy(), subjects.faces)).float()
+        camera = shot.take.camera
+        yield path, camera.to_pixels(camera.to_camera(marks[None]))[0].numpy()
 
 
 def framed(photos: Iterator[tuple[Path, np.ndarray]]) -> Test:
@@ -201,8 +196,25 @@ def trained(options: argparse.Namespace, arm: Arm, seed: int) -> LandmarkModule:
     return module
 
 
+def begin(options: argparse.Namespace) -> None:
+    """Refuse a folder with results of another budget or other tests.
+
+    Raises:
+        SystemExit: it holds them.
+    """
+    names = ("count", "steps", "batch", "half", "test", "scans")
+    wanted = {name: str(getattr(options, name)) for name in names}
+    description = options.out / "study.json"
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not description.exists():
+        write_file(description, json.dumps(wanted).encode())
+    if (found := json.loads(description.read_text())) != wanted:
+        raise SystemExit(f"{options.out} holds results of {found}, asked for are {wanted}; give another folder")
+
+
 def study(options: argparse.Namespace) -> dict[str, list[dict[str, list[float]]]]:
     """Errors of all arms and their seeds; those that are there are read."""
+    begin(options)
     wanted = {"whole": (Arm(), options.seeds), **{name: (arm, 1) for name, arm in ARMS.items()}}
     shown: dict[str, Test] = {}
     told: dict[str, list[dict[str, list[float]]]] = {}

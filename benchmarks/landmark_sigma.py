@@ -22,7 +22,7 @@ from recon.detection import detect, open_detector
 from recon.io.files import write_file
 
 PARTS = 6
-TURNS_DEG = ((0.0, 20.0), (20.0, 40.0), (40.0, 60.0), (60.0, 100.0))
+TURNS_DEG = ((0.0, 20.0), (20.0, 40.0), (40.0, 60.0), (60.0, 180.0))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,25 +14,26 @@ person are nearer than those of two. What was found in pictures is kept in the f
 from __future__ import annotations
 
 import argparse
-import json
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from _report import print_header, print_table
-from ict_scans import Painter, sampled_people
-from likeness import order
+from ict_scans import kept_shots
 
 import bfm
 from bfm.landmarks import five_points_of_68
 from bfm.loaders import ict
 from recon.alignment import umeyama
 from recon.detection import Face, detect, open_detector
+from recon.detection.align import AlignmentError
 from recon.inference.identity import FaceEmbedder
 from recon.inference.landmarks import LandmarkRegressor
 from recon.inference.lifting import FaceLifter
 from recon.inference.regress import default_checkpoint
+from recon.io.files import write_file
 from recon.io.image import Photo, read_image
 from recon.training.face_cache import FaceCache
 
@@ -59,10 +60,13 @@ class Roads:
         for number in range(len(cache)):
             photo = Photo(np.array(cache.picture(number)))
             marks = cache.labels["landmarks520_px"][number, :68].astype(np.float64)
-            dense = self.landmarks(photo.pixels, five_points_of_68(marks))
-            points5 = five_points_of_68(dense.subset("68").points_px[:, :2])
             box = np.concatenate((marks.min(axis=0), marks.max(axis=0)))
-            rows.append((*self.look(photo, Face(box, points5, 1.0, "open", dense=dense)), number))
+            try:
+                dense = self.landmarks(photo.pixels, five_points_of_68(marks))
+                points5 = five_points_of_68(dense.subset("68").points_px[:, :2])
+                rows.append((*self.look(photo, Face(box, points5, 1.0, "open", dense=dense)), number))
+            except AlignmentError:
+                continue  # points that make no face
         seen = _stacked(rows)
         return {**seen, "identity": cache.labels["identity"][seen.pop("about")]}
 
@@ -87,20 +91,18 @@ def _stacked(rows: list[tuple[np.ndarray, np.ndarray, object]]) -> Seen:
 
 def traced_people(folder: Path, facekit: Path) -> Iterator[tuple[Path, np.ndarray]]:
     """Pictures and the neutral heads' 68 landmarks."""
-    written = json.loads((folder / "scans.json").read_text())
     subjects = ict.load(facekit)
-    count = len(list(folder.glob("subject*")))
-    for person in sampled_people(subjects, Painter.of(bfm.load("open"), subjects), count, written["photos"]):
-        marks = subjects.landmarks["68"].at(person.neutral, subjects.faces)
-        for shot in person.shots:
-            yield folder / person.name / shot.name, marks
+    for person, _, path in kept_shots(folder, subjects):
+        yield path, subjects.landmarks["68"].at(person.neutral, subjects.faces)
 
 
 def kept(path: Path, find: Callable[[], Seen]) -> Seen:
     """What was found before, or is found now."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **find())  # type: ignore[arg-type]
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **find())
+        write_file(path, content.getvalue())
     return dict(np.load(path))
 
 
@@ -122,6 +124,11 @@ def roads_of(taught: Seen) -> dict[str, Road]:
         "picture": lambda given: seen(given["embedding"]),
         "sum": lambda given: given["lifted"] + more(given["embedding"]),
     }
+
+
+def order(within: np.ndarray, between: np.ndarray) -> float:
+    """Share of pairs (one of each) in which the first is smaller, by ranks: there may be 10^9 of them."""
+    return float(np.searchsorted(np.sort(within), between).sum() / (len(within) * len(between)))
 
 
 def places(model: bfm.MorphableModel, identity: np.ndarray, name: str) -> torch.Tensor:
@@ -152,6 +159,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    if (options.ict is None) != (options.scans is None):
+        parser.error("--ict and --scans go together")
     print_header(options.threads)
     model = bfm.load("open")
     look = Roads(model)
@@ -185,7 +194,7 @@ def main() -> None:
             shapes = places(model, road(seen), "520")
             laid = aligned(shapes, places(model, np.zeros((1, model.n_identity)), "520").expand(len(shapes), -1, -1))
             apart = torch.pdist(laid.flatten(1)).numpy()
-            auc = float(np.mean([order(part, apart[~same]) for part in np.array_split(apart[same], 200)]))
+            auc = order(apart[same], apart[~same])
             rows.append((name, f"{apart[~same].mean() / apart[same].mean():.2f}", f"{auc:.3f}"))
         print_table(f"{folder.name}: {len(same)} pairs of photos", ("road", "between over within", "AUC"), rows)
 

@@ -1,4 +1,4 @@
-"""A face model with fewer vertices: for pictures in which its triangles are smaller than pixels.
+"""A face model with fewer vertices: for pictures in which its triangles are far smaller than pixels.
 
 Vertices are taken away one by one, each pulled onto a neighbour, where that changes the surface least (quadric error metric: Garland and
 Heckbert 1997, "Surface simplification using quadric error metrics", with half-edge collapses, so that those left keep their places). What

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from recon.detector_names import DETECTORS, OPEN
@@ -74,24 +74,26 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.datasets import FolderReader
     from recon.detection.detect import Detector, open_detector
     from recon.detection.error_model import save_error_model
-    from recon.evaluation.calibration import drawn_faces, fit_error_model, kept_faces, measure_errors
+    from recon.evaluation.calibration import LabelledFace, drawn_faces, fit_error_model, kept_faces, measure_errors
     from recon.inference.dense_landmark_detector import DenseLandmarkDetector
     from recon.inference.landmarks import LandmarkRegressor
     from recon.io.git import commit_of
     from recon.synthesis import FaceSampler, SynthesisConfig
 
-    readers = [FolderReader(folder) for folder in arguments.data]
+    try:
+        readers = [FolderReader(folder) for folder in arguments.data]
+    except OSError as error:
+        raise UsageError(f"--data names folders of recon synthesize with the layout folder: {error}") from error
     kept, name = sum(len(reader) for reader in readers), arguments.landmark_set
     if kept + arguments.count < 50:
         raise UsageError(f"at least 50 faces are needed, --data has {kept} and --count is {arguments.count}")
-    model = bfm.load(arguments.model)
-    config = SynthesisConfig(framing="free", head_share=(0.2, 0.8), yaw_deg=90.0, pitch_deg=50.0, roll_deg=35.0)
-    sampler = FaceSampler(model, config, arguments.seed, (_SIZE_PX, _SIZE_PX))
+    faces: Iterable[LabelledFace] = itertools.chain(*(kept_faces(reader, name) for reader in readers))
+    if arguments.count:
+        config = SynthesisConfig(framing="free", head_share=(0.2, 0.8), yaw_deg=90.0, pitch_deg=50.0, roll_deg=35.0)
+        sampler = FaceSampler(bfm.load(arguments.model), config, arguments.seed, (_SIZE_PX, _SIZE_PX))
+        faces = itertools.chain(faces, drawn_faces(sampler, range(arguments.count), name))
     network = LandmarkRegressor(arguments.checkpoint) if arguments.checkpoint is not None else None
     chosen: Detector = DenseLandmarkDetector(network) if network is not None else open_detector(arguments.detector)
-    faces = itertools.chain(
-        *(kept_faces(reader, name) for reader in readers), drawn_faces(sampler, range(arguments.count), name)
-    )
     with chosen as detector, _as_usage_error():
         errors, missed = measure_errors(
             lambda pixels: detector.detect(pixels, 24.0),
@@ -103,15 +105,18 @@ def run(arguments: argparse.Namespace) -> int:
         "model": arguments.model,
         "seed": arguments.seed,
         "drawn": arguments.count,
-        "kept": {folder.name: len(reader) for folder, reader in zip(arguments.data, readers, strict=True)},
+        "kept": [len(reader) - len(reader.faults) for reader in readers],
         "missed": missed,
         "commit": commit_of(Path(__file__)) or "unknown",
     }
     with _as_usage_error():
         fitted = fit_error_model(errors, name, facts)
     save_error_model(arguments.out, fitted)
+    damaged = [fault for reader in readers for fault in reader.faults]
+    for fault in damaged:
+        sys.stdout.write(f"left out  {fault}\n")
     sys.stdout.write(
-        f"{fitted.facts['faces']} of {kept + arguments.count} faces were found; {len(fitted.modes)} shared modes; wrote "
+        f"{fitted.facts['faces']} of {kept - len(damaged) + arguments.count} faces were found; {len(fitted.modes)} shared modes; wrote "
         f"{printable(arguments.out)}\n"
     )
     return 0
@@ -120,7 +125,9 @@ def run(arguments: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _as_usage_error() -> Iterator[None]:
     """What the measurement refuses is the fault of what was asked for."""
+    from recon.evaluation.calibration import CalibrationError
+
     try:
         yield
-    except ValueError as error:
+    except CalibrationError as error:
         raise UsageError(str(error)) from error

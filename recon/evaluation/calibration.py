@@ -29,6 +29,10 @@ _PRIOR_FACES = 3.0
 _ROUNDS = 4
 
 
+class CalibrationError(ValueError):
+    """Faces that cannot tell how a detector errs: too few, none that is found, or without the landmarks."""
+
+
 def fit_error_model(
     errors: Float[np.ndarray, "m n 2"], landmark_set: str, facts: dict[str, object]
 ) -> LandmarkErrorModel:
@@ -40,11 +44,11 @@ def fit_error_model(
         facts: how they were measured.
 
     Raises:
-        ValueError: fewer than 50 faces.
+        CalibrationError: fewer than 50 faces.
     """
     count = len(errors)
     if count < 50:
-        raise ValueError(f"an error model needs at least 50 faces, got {count}")
+        raise CalibrationError(f"an error model needs at least 50 faces, got {count}")
     size = np.sqrt((errors**2).mean(axis=(1, 2)))
     seen = size <= _LOST * np.median(size)
     count = int(seen.sum())
@@ -174,7 +178,7 @@ def kept_faces(records: Iterable[FaceRecord], landmark_set: str) -> Iterable[Lab
         landmark_set: name of the set.
 
     Raises:
-        ValueError: when a record is asked for that has no such landmarks.
+        CalibrationError: when a record is asked for that has no such landmarks.
     """
     return map(functools.partial(_kept_face, landmark_set), records)
 
@@ -183,7 +187,7 @@ def _kept_face(landmark_set: str, record: FaceRecord) -> LabelledFace:
     known = {"68": record.landmarks68_px, "478": record.landmarks478_px}
     points = known.get(landmark_set, record.labels.get(f"landmarks{landmark_set}_px"))
     if points is None or record.landmarks68_px is None:
-        raise ValueError(
+        raise CalibrationError(
             f"{record.name} has no landmarks {landmark_set!r}; the layout 'folder' of recon synthesize has them"
         )
     return LabelledFace(
@@ -203,7 +207,7 @@ def measure_errors(
         landmark_set: name of the set.
 
     Raises:
-        ValueError: no face was found in any of them.
+        CalibrationError: no face was found in any of them.
     """
     errors, missed = [], 0
     for face in faces:
@@ -215,7 +219,7 @@ def measure_errors(
         off = (points.points_px[:, :2] - face.points_px) / points.sigma_px[:, None]
         errors.append(off @ upright_turn(roll_of(face.landmarks68_px)))
     if not errors:
-        raise ValueError(f"the detector found none of {missed} synthetic faces with landmarks {landmark_set!r}")
+        raise CalibrationError(f"the detector found none of {missed} synthetic faces with landmarks {landmark_set!r}")
     return np.stack(errors), missed
 
 

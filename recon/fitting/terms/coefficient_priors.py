@@ -1,4 +1,4 @@
-"""Priors of coefficients: Gaussian, but for weights of expressions that lie in [0, 1], whose prior is sparse. That of the shape does not favour small heads: its residual is c_i / (sigma_i s(c)) with
+"""Priors of coefficients: Gaussian, but for expression weights in [0, 1] in fits of photos, whose prior is sparse. That of the shape does not favour small heads: its residual is c_i / (sigma_i s(c)) with
 the relative size s(c) = 1 + size_slope c, so that it does not depend on the overall scale.
 
 Coefficients are millimetres over standard deviations, while a photo shows shape up to size. With the sum of squares for a
@@ -32,7 +32,7 @@ class CoefficientPrior:
     A face makes few expressions at a time, some of them fully. A Gaussian prior has it the other way round: it shuts an eye by half a blink
     and half a downward look, because two halves are likelier than one whole. With ``sparse`` the weights have an exponential
     prior, under which the way that takes the least of all weights is the likeliest. It enters as a Gaussian that touches it at
-    the present weight (iteratively reweighted least squares, Holland and Welsch 1977).
+    the present weight of a head of average size (iteratively reweighted least squares, Holland and Welsch 1977).
 
     Attributes:
         identity_precision: strength of the identity prior.

@@ -22,26 +22,30 @@ by 7 degrees."""
 
 _WIDTHS = {
     **{"jawOpen": 0.6, "mouthSmile": 1.6, "mouthUpperUp": 1.8, "mouthLowerDown": 1.8},
-    **{"cheekPuff": 0.3, "jawForward": 0.4, "eyeBlink": 2.5},
+    **{"cheekPuff": 0.3, "jawForward": 0.4},
     **dict.fromkeys(("jawLeft", "jawRight", "mouthLeft", "mouthRight"), 0.5),
 }
 """Widths of the prior of some weights, as factors, by the start of their names. With one width for all, a jaw half open
 is likelier than lips that part by the same distance, for it takes one weight instead of four, and a smile loses its teeth.
 Puffed cheeks, jaws pushed forward, jaws and mouths pushed aside are acted, and photos hardly tell them from a full or
 prognathic face or another turn of the head: the dark of stubble passes for the shade of puffed cheeks, a smile seen from the side for
-a mouth pushed away. Lids go their whole way many times a minute; with the usual width shut eyes came out three quarters shut.
+a mouth pushed away.
 """
+LID_SCALE = 2.5
+"""A further factor for lids in fits of photos. Lids go their whole way many times a minute; without it shut eyes came out three quarters shut."""
 
 
-def expression_widths(names: tuple[str, ...], jaw_prior_scale: float = 1.0) -> np.ndarray:
+def expression_widths(names: tuple[str, ...], jaw_prior_scale: float = 1.0, lid_scale: float = 1.0) -> np.ndarray:
     """Factor ``(Ke,)`` on the prior's width of each expression weight.
 
     Args:
         names: of the weights.
         jaw_prior_scale: a further factor for an open jaw, see :func:`recon.fitting.jaw_prior.jaw_prior_scale`.
+        lid_scale: a further factor for shut lids, such as :data:`LID_SCALE`.
     """
     widths = np.array([next((w for start, w in _WIDTHS.items() if name.startswith(start)), 1.0) for name in names])
-    return np.asarray(widths * np.where([name == "jawOpen" for name in names], jaw_prior_scale, 1.0))
+    lids = np.where([name.startswith("eyeBlink") for name in names], lid_scale, 1.0)
+    return np.asarray(widths * lids * np.where([name == "jawOpen" for name in names], jaw_prior_scale, 1.0))
 
 
 _ASYMMETRY_SIGMA = 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 
 import numpy as np
 import pytest
@@ -38,11 +39,15 @@ def folder(tmp_path_factory):
 def test_rendered_faces_alone(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.import_module("recon.detection.detect"), "open_detector", lambda name: _Guess())
     out = tmp_path / "errors.npz"
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    next(damaged.glob("*.npz")).write_bytes(b"")
+    folder = damaged
     assert main(["calibrate", "--data", str(folder), "--count", "0", "--detector", "mediapipe", "-o", str(out)]) == 0
-    assert "of 70 faces were found" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of 69 faces were found" in said and said.count("left out") == 1
     model = load_error_model(out)
-    assert model.facts["kept"] == {"faces": 70} and model.facts["drawn"] == 0
-    assert model.facts["faces"] + model.facts["lost"] + model.facts["missed"] == 70
+    assert model.facts["kept"] == [69] and model.facts["drawn"] == 0
+    assert model.facts["faces"] + model.facts["lost"] + model.facts["missed"] == 69
 
 
 def test_too_few_and_none(folder, tmp_path, capsys):
@@ -50,6 +55,7 @@ def test_too_few_and_none(folder, tmp_path, capsys):
     for arguments, sentence in (
         (["--count", "49"], "--count must be at least 50, or 0 with --data, got 49"),
         (["--data", str(tmp_path / "none"), "--count", "0"], "--data names folders that are there"),
+        (["--data", str(tmp_path), "--count", "0"], "--data names folders of recon synthesize"),
     ):
         assert main(["calibrate", *arguments, *out]) == 2
         assert sentence in capsys.readouterr().err
