@@ -47,7 +47,7 @@ class SynthesisConfig:
         capture: ``"c3i"`` takes pose and camera from the three capture modes of the published depth set, at
             0.3 m; ``None`` from the settings above.
         expressions: ``"all"``, or ``"basic"`` for the five of the published set, one at a time.
-        mesh: ``"fine"`` renders all of the head's triangles; ``"coarse"`` three of ten, in two thirds of the time at 128 px,
+        mesh: ``"fine"`` renders all of the head's triangles; ``"coarse"`` three of ten, in two thirds to four fifths of the time at 128 px,
             for pictures of up to about 160 px, in which they are hardly larger than pixels.
         identities: number of different people; 0 makes everyone a new person.
         looks: in how many ways each person is seen dressed up: hairstyle, beard, make-up and glasses; 0 gives each picture its own.
