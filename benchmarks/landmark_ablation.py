@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from _report import print_header, print_table
 from ict_scans import kept_shots
 from landmarks import photos_of
@@ -42,29 +43,11 @@ from recon.training.landmark_data import CachedFaces
 from recon.training.landmark_module import LandmarkModule
 from recon.training.stream import BatchPlan, EndlessOrder, StreamPlace, step_seed
 
-MARGIN, SIDE_PX, CROP_PX, TESTED, SEED, HELD_OUT_SEED = 0.2, 144, 96, 512, 500, 7_919_500
+SIDE_PX, CROP_PX, TESTED, SEED, HELD_OUT_SEED = 144, 96, 512, 500, 7_919_500
 DRAWN, INNER = "drawn faces", slice(17, 68)
 NETWORK = LandmarkNetworkConfig(size=CROP_PX, point_sets=("520",))
-WHOLE = SynthesisConfig(
-    pose="300w-lp",
-    yaw_deg=90.0,
-    pitch_deg=55.0,
-    roll_deg=40.0,
-    upright=True,
-    turn_jitter_deg=8.0,
-    scale_jitter=0.04,
-    shift_jitter=0.02,
-    crop_margin=MARGIN,
-    glasses=0.2,
-    occluders=0.2,
-    beard=0.5,
-    noise=0.0,
-    blur=0.0,
-    motion_blur=0.0,
-    low_resolution=0.0,
-    jpeg=0.0,
-    gray=0.0,
-)
+RECIPE = Path(__file__).parents[1] / "configs" / "landmarks.yaml"
+WHOLE = SynthesisConfig.of(yaml.safe_load(RECIPE.read_text())["data"]["init_args"]["drawing"]["synthesis"])
 """The faces of configs/landmarks.yaml."""
 
 
@@ -116,7 +99,7 @@ def cached(options: argparse.Namespace, drawn: dict[str, object], held_out: bool
     count, seed = (TESTED, HELD_OUT_SEED) if held_out else (options.count, SEED)
     look = dataclasses.replace(WHOLE, **drawn)  # type: ignore[arg-type]
     synthesize_faces(folder, FaceCacheConfig(look, seed=seed, size=SIDE_PX, count=count), options.workers)
-    return CachedFaces(FaceCache(folder, count), NETWORK.point_sets, MARGIN)
+    return CachedFaces(FaceCache(folder, count), NETWORK.point_sets, WHOLE.crop_margin)
 
 
 def batches(faces: CachedFaces, plan: BatchPlan, degradation: Degradation) -> Iterator[LandmarkBatch]:

@@ -8,13 +8,12 @@ lie exactly where they lay, and so do the rims of colours. The error is that of 
 
 from __future__ import annotations
 
-import dataclasses
 from typing import no_type_check
 
 import numpy as np
 
 from bfm.compiled import compiled
-from bfm.data import BoolArray, FloatArray, IntArray, ModelData, SurfacePoints
+from bfm.data import BoolArray, FloatArray, IntArray, ModelData
 from bfm.model import MorphableModel
 
 _HEADS, _SEED = 5, 0
@@ -44,28 +43,7 @@ def coarse_model(model: MorphableModel, share: float = 0.3) -> MorphableModel:
     faces, face_numbers = _decimated(
         _heads(data), np.asarray(data.faces, dtype=np.int64), _needed(data), _labels(data), share
     )
-    vertices = np.unique(faces)
-    new_vertex = np.full(len(data.mean_shape), -1, dtype=np.int64)
-    new_vertex[vertices] = np.arange(len(vertices))
-    new_face = np.full(len(data.faces), -1, dtype=np.int64)
-    new_face[face_numbers] = np.arange(len(face_numbers))
-    coarse = dataclasses.replace(
-        data,
-        mean_shape=data.mean_shape[vertices],
-        identity_basis=data.identity_basis[vertices],
-        expression_basis=data.expression_basis[vertices],
-        mean_albedo=data.mean_albedo[vertices],
-        albedo_basis=data.albedo_basis[vertices],
-        faces=new_vertex[faces],
-        uv=np.zeros((0, 2), np.float32),
-        uv_faces=np.zeros((0, 3), np.int64),
-        regions={name: mask[vertices] for name, mask in data.regions.items()},
-        landmarks={
-            name: SurfacePoints(new_face[points.triangles], points.barycentrics)
-            for name, points in data.landmarks.items()
-        },
-    )
-    return MorphableModel(coarse).to(model.mean_shape.device)
+    return MorphableModel(data.on_faces(faces, face_numbers)).to(model.mean_shape.device)
 
 
 def _heads(data: ModelData) -> FloatArray:

@@ -130,6 +130,33 @@ class ModelData:
         for name, points in self.landmarks.items():
             self._check(f"landmarks {name!r}", points.triangles, (len(points.triangles),), below=len(self.faces))
 
+    def on_faces(self, faces: IntArray, numbers: IntArray) -> ModelData:
+        """The model on fewer triangles, between some of its vertices, without texture coordinates.
+
+        Args:
+            faces: ``(G, 3)`` in numbers of this model's vertices; those that none of them has go.
+            numbers: ``(G,)`` which of this model's faces they were. Landmark sets with a point on another are left out.
+        """
+        vertices = np.unique(faces)
+        new_vertex = np.full(len(self.mean_shape), -1, np.int64)
+        new_vertex[vertices] = np.arange(len(vertices))
+        new_face = np.full(len(self.faces), -1, np.int64)
+        new_face[numbers] = np.arange(len(numbers))
+        points = {name: (new_face[p.triangles], p.barycentrics) for name, p in self.landmarks.items()}
+        return dataclasses.replace(
+            self,
+            mean_shape=self.mean_shape[vertices],
+            identity_basis=self.identity_basis[vertices],
+            expression_basis=self.expression_basis[vertices],
+            mean_albedo=self.mean_albedo[vertices],
+            albedo_basis=self.albedo_basis[vertices],
+            faces=new_vertex[faces],
+            uv=np.zeros((0, 2), np.float32),
+            uv_faces=np.zeros((0, 3), np.int64),
+            regions={name: mask[vertices] for name, mask in self.regions.items()},
+            landmarks={name: SurfacePoints(t, w) for name, (t, w) in points.items() if (t >= 0).all()},
+        )
+
     def _check(self, what: str, array: np.ndarray, shape: tuple[int, ...], below: int | None = None) -> None:
         if array.shape != shape:
             raise ModelDataError(f"model {self.name!r}: {what} must have shape {shape}, got {array.shape}")

@@ -241,29 +241,10 @@ class MorphableModel(nn.Module):
         if not kept_faces.any():
             what = f"region {region!r}" if isinstance(region, str) else f"the mask of {int(keep.sum())} vertices"
             raise ValueError(f"{what} of model {self.name!r} holds no whole triangle")
-        vertices = np.unique(data.faces[kept_faces])
-        new_vertex = np.full(self.n_vertices, -1, np.int64)
-        new_vertex[vertices] = np.arange(len(vertices))
-        new_face = np.full(len(data.faces), -1, np.int64)
-        new_face[kept_faces] = np.arange(int(kept_faces.sum()))
-        uv, uv_faces = data.uv, data.uv_faces
-        if len(uv):
-            used, flat = np.unique(uv_faces[kept_faces], return_inverse=True)
-            uv, uv_faces = uv[used], flat.reshape(-1, 3)
-        points = {name: (new_face[p.triangles], p.barycentrics) for name, p in data.landmarks.items()}
-        cropped = dataclasses.replace(
-            data,
-            mean_shape=data.mean_shape[vertices],
-            identity_basis=data.identity_basis[vertices],
-            expression_basis=data.expression_basis[vertices],
-            mean_albedo=data.mean_albedo[vertices],
-            albedo_basis=data.albedo_basis[vertices],
-            faces=new_vertex[data.faces[kept_faces]],
-            uv=uv,
-            uv_faces=uv_faces,
-            regions={name: mask[vertices] for name, mask in data.regions.items()},
-            landmarks={name: SurfacePoints(t, w) for name, (t, w) in points.items() if (t >= 0).all()},
-        )
+        cropped = data.on_faces(data.faces[kept_faces], np.nonzero(kept_faces)[0])
+        if len(data.uv):
+            used, flat = np.unique(data.uv_faces[kept_faces], return_inverse=True)
+            cropped = dataclasses.replace(cropped, uv=data.uv[used], uv_faces=flat.reshape(-1, 3))
         return self._like(cropped)
 
     def with_landmarks(self, name: str, points: SurfacePoints) -> MorphableModel:
